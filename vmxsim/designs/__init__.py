@@ -1,0 +1,63 @@
+"""The designs, in true order: how KVM on VMX has kept the register right.
+
+A design is a class; a patch is a subclass that overrides what the commit changed; the
+chain of classes is the history. Your own design is a subclass too.
+"""
+
+from __future__ import annotations
+
+from vmxsim.designs.array_passthrough import ArrayPassthrough
+from vmxsim.designs.dedicated_accessors import DedicatedAccessors
+from vmxsim.designs.guest_state_loaded import GuestStateLoaded
+from vmxsim.designs.host_always import HostAlways
+from vmxsim.designs.host_from_thread import HostFromThread
+from vmxsim.designs.lazy_long_mode import LazyLongMode
+from vmxsim.designs.lma_fix import LmaFix
+from vmxsim.designs.load_gs_index import LoadGsIndex
+from vmxsim.designs.msr_array import MsrArray
+from vmxsim.designs.never_trap import NeverTrap
+from vmxsim.designs.vcpu_vt import VcpuVt
+from vmxsim.errors import InputError, nearest, printable
+from vmxsim.kernel.kvm import Kvm
+
+#: All designs by id, oldest first.
+DESIGNS: dict[str, type[Kvm]] = {
+    design.id: design
+    for design in (
+        MsrArray,
+        ArrayPassthrough,
+        LazyLongMode,
+        LmaFix,
+        LoadGsIndex,
+        HostAlways,
+        HostFromThread,
+        DedicatedAccessors,
+        NeverTrap,
+        GuestStateLoaded,
+        VcpuVt,
+    )
+}
+
+
+def find_design(name: str | type[Kvm]) -> type[Kvm]:
+    """A design by id, by an unambiguous prefix of it, or by its commit's (short) hash.
+
+    A class is returned as it is. Raises InputError with the nearest choice.
+    """
+    if isinstance(name, type) and issubclass(name, Kvm):
+        return name
+    word = str(name)
+    if word in DESIGNS:
+        return DESIGNS[word]
+    starts = [d for i, d in DESIGNS.items() if word and i.startswith(word)]
+    commits = [
+        d for d in DESIGNS.values() if d.commit and len(word) >= 5 and (d.commit.startswith(word) or word.startswith(d.commit))
+    ]
+    found = starts or commits
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise InputError(f"'{printable(word)}' could be {' or '.join(d.id for d in found)}", "design")
+    raise InputError(
+        f"no design '{printable(word)}'{nearest(word, DESIGNS)} The designs are {', '.join(DESIGNS)}", "design"
+    )

@@ -1,0 +1,63 @@
+"""Linux 4.19-rc1: the seed patch, accessors instead of a full host reload."""
+
+from vmxsim.designs.host_from_thread import HostFromThread
+from vmxsim.kernel.language import *
+
+
+class DedicatedAccessors(HostFromThread):
+    """678e315e78a7, "KVM: vmx: add dedicated utility to access guest's kernel_gs_base".
+
+    4.19-rc1 as released names the flag ``loaded_cpu_state`` and the functions
+    ``vmx_prepare_switch_to_*``; the commit itself did not rename them.
+    """
+
+    id = "dedicated-accessors"
+    title = "Dedicated accessors (the seed patch)"
+    commit = "678e315e78a7"
+    release = "4.19-rc1"
+    story = (
+        "Reading or writing one MSR no longer reloads the whole host state: two small functions look where"
+        " the guest's value is now, in the register or in the field, and use that place. With the reload"
+        " gone from vmx_set_efer(), something else went with it: nobody loads the guest's value when the"
+        " guest enters long mode while its state is loaded. It shipped in release candidates only and broke"
+        " UEFI Secure Boot guests."
+    )
+    changed = (
+        "vmx_read_guest_kernel_gs_base() and vmx_write_guest_kernel_gs_base() replace the full host reload in"
+        " vmx_get_msr(), vmx_set_msr() and vmx_set_efer()."
+    )
+    defect = (
+        "Stale after entering long mode: when LMA goes from 0 to 1 while guest state is loaded, enter returns"
+        " early, so the register keeps what it had, usually the host's user GS base, and the guest reads it."
+        " The next leave stores it as the guest's value. Fixed by never-trap."
+    )
+
+    def vmx_read_guest_kernel_gs_base(self, vmx):
+        if is_long_mode(vmx):
+            preempt_disable()
+            if vmx.host_state.loaded:
+                vmx.msr_guest_kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE)
+            preempt_enable()
+        return vmx.msr_guest_kernel_gs_base
+
+    def vmx_write_guest_kernel_gs_base(self, vmx, data):
+        if is_long_mode(vmx):
+            preempt_disable()
+            if vmx.host_state.loaded:
+                wrmsr(MSR_KERNEL_GS_BASE, data)
+            preempt_enable()
+        vmx.msr_guest_kernel_gs_base = data
+
+    def vmx_get_msr(self, vmx):
+        return self.vmx_read_guest_kernel_gs_base(vmx)
+
+    def vmx_set_msr(self, vmx, data):
+        self.vmx_write_guest_kernel_gs_base(vmx, data)
+
+    def vmx_set_efer(self, vmx, efer):
+        if not efer & EFER_LMA:
+            self.vmx_read_guest_kernel_gs_base(vmx)
+        vmx.efer = efer
+        if efer & EFER_LMA:
+            vm_entry_controls_setbit("IA32E_MODE")
+        self.setup_msrs(vmx)

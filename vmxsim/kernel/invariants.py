@@ -1,0 +1,110 @@
+"""The invariants. Verdicts compare numbers; owners give the words.
+
+``guest-value``: whatever the guest, KVM_GET_MSRS or the emulator reads is the true guest
+value, and the register holds it whenever the guest runs with access passed through.
+``host-value``: a host task in user space has its own user GS base in the register.
+``no-leak``: no host task's value is readable by a guest, no guest's by a host task.
+``no-host-fault``: the host never executes a WRMSR that raises #GP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from vmxsim.model.machine import Cpu, Machine, Task
+from vmxsim.model.value import Value, owner_words
+from vmxsim.model.vcpu import Vcpu
+
+#: A broken invariant: its name, whose value or run it concerns, the reason in words.
+Breach = tuple[str, str, str]
+
+INVARIANTS = ("guest-value", "host-value", "no-leak", "no-host-fault")
+
+
+def describe(value: Value) -> str:
+    """The value with its owner: ``0x7f0000001000 (vCPU thread 0's)``."""
+    return f"{value} ({owner_words(value.owner)}'s)"
+
+
+def is_host(value: Value) -> bool:
+    """Whether a host task owns the value."""
+    return value.owner.startswith("thread") or value.owner == "plain"
+
+
+def guest_runs(m: Machine, vcpu: Vcpu, cpu: Cpu) -> Iterator[Breach]:
+    """What is wrong if this guest runs on this CPU now with access passed through."""
+    found, true = cpu.kernel_gs_base, vcpu.true_guest_value
+    if found.number == true.number:
+        return
+    who = owner_words(vcpu.id)
+    yield (
+        "guest-value",
+        vcpu.id,
+        f"{who} runs on CPU {cpu.index} with access passed through; KERNEL_GS_BASE holds {describe(found)},"
+        f" the guest's true value is {true}. {where(m, vcpu)}",
+    )
+    if is_host(found):
+        yield "no-leak", vcpu.id, f"{who} can read {describe(found)} in KERNEL_GS_BASE of CPU {cpu.index}"
+
+
+def guest_reads(m: Machine, vcpu: Vcpu, value: Value) -> Iterator[Breach]:
+    """What is wrong if ``value`` is handed to whoever asked for the guest's register."""
+    true = vcpu.true_guest_value
+    if value.number == true.number:
+        return
+    yield (
+        "guest-value",
+        vcpu.id,
+        f"the read of {owner_words(vcpu.id)}'s KERNEL_GS_BASE returns {describe(value)}; the true value is {true}."
+        f" {where(m, vcpu)}",
+    )
+    if is_host(value):
+        yield "no-leak", vcpu.id, f"{describe(value)} was read as {owner_words(vcpu.id)}'s KERNEL_GS_BASE"
+
+
+def user_runs(task: Task, cpu: Cpu) -> Iterator[Breach]:
+    """What is wrong if this task runs in user space on this CPU now."""
+    found = cpu.kernel_gs_base
+    if found.number == task.gs_base.number:
+        return
+    yield (
+        "host-value",
+        task.id,
+        f"{owner_words(task.id)} is in user space on CPU {cpu.index}; KERNEL_GS_BASE holds {describe(found)}, its own"
+        f" user GS base is {task.gs_base}",
+    )
+    if found.owner.startswith("vcpu"):
+        yield "no-leak", task.id, f"{owner_words(task.id)} runs in user space with {describe(found)} as its GS base"
+
+
+def where(m: Machine, vcpu: Vcpu) -> str:
+    """A sentence: where the guest's true value is, if anywhere."""
+    true = vcpu.true_guest_value
+    places = [f"KERNEL_GS_BASE of CPU {cpu.index}" for cpu in m.cpus if cpu.kernel_gs_base == true]
+    if vcpu.g == true:
+        places.append("the vCPU's saved copy")
+    return f"The true value is in {' and in '.join(places)}." if places else "The true value is nowhere any more: lost."
+
+
+def check_event(m: Machine, event: tuple[Any, ...], passes: bool) -> Iterator[Breach]:
+    """What an event of the current step breaks. ``passes``: the guest's access is passed through."""
+    if event[0] == "guest-runs" and passes:
+        yield from guest_runs(m, event[1], m.cpu)
+    elif event[0] == "returned":
+        yield from guest_reads(m, event[1], event[2])
+    elif event[0] == "host-fault":
+        yield (
+            "no-host-fault",
+            f"cpu{event[1]}",
+            f"the host's WRMSR of KERNEL_GS_BASE on CPU {event[1]} raises #GP: {describe(event[2])} is not a"
+            " canonical address; the register stays as it was",
+        )
+
+
+def check_user_space(m: Machine) -> Iterator[Breach]:
+    """What is wrong for the tasks that are in user space now."""
+    for cpu in m.cpus:
+        task = m.task_named(cpu.current)
+        if task.mode == "user":
+            yield from user_runs(task, cpu)

@@ -1,0 +1,39 @@
+"""The words of the kernel language, for ``from vmxsim.kernel.language import *``.
+
+Primitives, register numbers and ``@requires``: what a kernel function may use besides
+its variables, fields of the vCPU, ``current`` and other kernel functions.
+"""
+
+from vmxsim.kernel import primitives as _services
+from vmxsim.model import processor as _instructions
+from vmxsim.model.primitive import PRIMITIVES
+from vmxsim.model.registers import (
+    EFER_LMA,
+    EFER_LME,
+    EFER_NX,
+    EFER_SCE,
+    MSR_EFER,
+    MSR_FS_BASE,
+    MSR_GS_BASE,
+    MSR_KERNEL_GS_BASE,
+    X86_CR0_PG,
+)
+from vmxsim.program.contract import interrupt, requires
+
+assert _services and _instructions  # imported for the primitives they register
+globals().update(PRIMITIVES)
+
+__all__ = [
+    "EFER_LMA",
+    "EFER_LME",
+    "EFER_NX",
+    "EFER_SCE",
+    "MSR_EFER",
+    "MSR_FS_BASE",
+    "MSR_GS_BASE",
+    "MSR_KERNEL_GS_BASE",
+    "X86_CR0_PG",
+    "interrupt",
+    "requires",
+    *PRIMITIVES,
+]

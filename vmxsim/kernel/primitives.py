@@ -1,0 +1,216 @@
+"""What Linux offers to every function: preemption, interrupts, notifiers, the way out.
+
+Also the instructions around the register that only cost time: they change nothing in
+the model and are counted by ``vmxsim cost``.
+"""
+
+from __future__ import annotations
+
+from vmxsim.model.machine import Machine
+from vmxsim.model.primitive import primitive, query
+from vmxsim.model.value import Value
+
+
+@primitive
+def preempt_disable(m: Machine) -> None:
+    """Nests: preemption is possible again when every disable has met its enable."""
+    m.set(m.cpu, "preempt_count", m.cpu.preempt_count + 1)
+
+
+@primitive
+def preempt_enable(m: Machine) -> None:
+    """The matching end; a tick that came meanwhile takes effect now."""
+    if not m.cpu.preempt_count:
+        raise TypeError("preempt_enable() without preempt_disable()")
+    m.set(m.cpu, "preempt_count", m.cpu.preempt_count - 1)
+
+
+@primitive
+def local_irq_disable(m: Machine) -> None:
+    """No interrupt, and so no tick, on this CPU until local_irq_enable()."""
+    m.set(m.cpu, "irqs_disabled", True)
+
+
+@primitive
+def local_irq_enable(m: Machine) -> None:
+    """Interrupts are possible again."""
+    m.set(m.cpu, "irqs_disabled", False)
+
+
+@query
+def need_resched(m: Machine) -> bool:
+    """TIF_NEED_RESCHED of the task that runs."""
+    return m.cpu.need_resched
+
+
+@query
+def signal_pending(m: Machine) -> bool:
+    """A signal waits for the task that runs."""
+    return m.task.signal_pending
+
+
+@query
+def preempt_notifier_registered(m: Machine) -> bool:
+    """Whether the task that runs is between vcpu_load() and vcpu_put()."""
+    return m.task.preempt_notifier
+
+
+@primitive
+def preempt_notifier_register(m: Machine) -> None:
+    """From now on the scheduler calls kvm_sched_out() and kvm_sched_in() for this task."""
+    m.set(m.task, "preempt_notifier", True)
+
+
+@primitive
+def preempt_notifier_unregister(m: Machine) -> None:
+    """The scheduler calls no notifiers for this task any more."""
+    m.set(m.task, "preempt_notifier", False)
+
+
+@primitive
+def context_switch(m: Machine) -> None:
+    """Another task runs from here on; this one goes on behind this line when it is picked
+    again. Linux's __switch_to() loads the next task's user GS base into the register."""
+    m.set(m.cpu, "need_resched", False)
+    m.events.append(("switch-out", m.task))
+
+
+@primitive
+def complete_rdmsr(m: Machine, vcpu: int, data: Value) -> None:
+    """The guest finds ``data`` in EDX:EAX and goes on behind its RDMSR."""
+    m.set(m.objects[vcpu], "returned", data)
+    m.events.append(("returned", m.objects[vcpu], data))
+
+
+@primitive
+def complete_wrmsr(m: Machine, vcpu: int) -> None:
+    """The guest goes on behind its WRMSR: what it wrote is its true value now."""
+    m.set(m.objects[vcpu], "true_guest_value", m.objects[vcpu].msr_data)
+
+
+@primitive
+def kvm_inject_gp(m: Machine, vcpu: int) -> None:
+    """The guest's instruction raises #GP instead of taking effect."""
+    m.set(m.objects[vcpu], "returned", "#GP")
+
+
+@primitive
+def copy_to_user(m: Machine, vcpu: int, data: Value) -> None:
+    """KVM_GET_MSRS hands ``data`` to user space."""
+    m.set(m.objects[vcpu], "returned", data)
+    m.events.append(("returned", m.objects[vcpu], data))
+
+
+@primitive
+def refuse_msr(m: Machine, vcpu: int) -> None:
+    """KVM_SET_MSRS stops before this MSR: it was not set."""
+    m.set(m.objects[vcpu], "returned", "refused")
+
+
+# Instructions that cost time and do not touch the register.
+
+
+@primitive
+def savesegment(m: Machine, segment: str) -> int:
+    """MOV from a segment register: the selector (only GS differs between tasks here)."""
+    m.operations.append(("savesegment", 1))
+    return m.task.gs_sel if segment == "gs" else 0
+
+
+@primitive
+def loadsegment(m: Machine, segment: str, selector: int) -> None:
+    """MOV to a segment register."""
+    m.operations.append(("loadsegment", 1))
+
+
+@primitive
+def sldt(m: Machine) -> int:
+    """The LDT selector: 0, no task here has an LDT."""
+    m.operations.append(("sldt", 1))
+    return 0
+
+
+@primitive
+def lldt(m: Machine, selector: int) -> None:
+    """Load the LDT register."""
+    m.operations.append(("lldt", 1))
+
+
+@primitive
+def ltr(m: Machine) -> None:
+    """Load the task register."""
+    m.operations.append(("ltr", 1))
+
+
+@primitive
+def invalidate_tss_limit(m: Machine) -> None:
+    """A flag in memory: the TSS is reloaded later, if an I/O bitmap needs it."""
+    m.operations.append(("tss_invalidate", 1))
+
+
+@primitive
+def sgdt(m: Machine) -> None:
+    """Store the GDT's address."""
+    m.operations.append(("sgdt", 1))
+
+
+@primitive
+def load_gdt(m: Machine) -> None:
+    """LGDT: VM exit has set the GDT's limit to the maximum."""
+    m.operations.append(("gdt", 1))
+
+
+@primitive
+def vmcs_read(m: Machine, vmcs_field: str) -> int:
+    """VMREAD."""
+    m.operations.append(("vmread", 1))
+    return 0
+
+
+@primitive
+def vmcs_write(m: Machine, vmcs_field: str, value: object = 0) -> None:
+    """VMWRITE."""
+    m.operations.append(("vmwrite", 1))
+
+
+@primitive
+def vm_entry_controls_setbit(m: Machine, bit: str) -> None:
+    """Set a bit of the cached VM-entry controls: a VMWRITE, no VMREAD."""
+    m.operations.append(("vmwrite", 1))
+
+
+@primitive
+def vm_entry_controls_clearbit(m: Machine, bit: str) -> None:
+    """Clear a bit of the cached VM-entry controls: a VMWRITE, no VMREAD."""
+    m.operations.append(("vmwrite", 1))
+
+
+@primitive
+def vmx_set_host_fs_gs(m: Machine, vcpu: int) -> None:
+    """Host FS and GS in the VMCS, written only where they changed: on the CPU it ran on
+    before nothing did, and nothing is counted."""
+
+
+@primitive
+def kvm_set_shared_msr(m: Machine, count: int) -> None:
+    """Set ``count`` shared MSRs (calls; the real one skips a WRMSR of an unchanged value)."""
+    if count:
+        m.operations.append(("shared_msr", count))
+
+
+@primitive
+def load_msrs(m: Machine, count: int) -> None:
+    """WRMSR of ``count`` other MSRs of the list."""
+    m.operations.append(("wrmsr", count))
+
+
+@primitive
+def save_msrs(m: Machine, count: int) -> None:
+    """RDMSR of ``count`` other MSRs of the list."""
+    m.operations.append(("rdmsr", count))
+
+
+@primitive
+def count_host_state_reload(m: Machine) -> None:
+    """``++vcpu->stat.host_state_reload``: a full host reload found guest state loaded."""
+    m.operations.append(("full_host_reload", 1))

@@ -1,0 +1,176 @@
+"""What happened: the one thing every view reads.
+
+A :class:`Trace` is a list of steps and, for each point between them, a :class:`Scene`:
+every place that can hold a value of KERNEL_GS_BASE, whose value it holds, and what that
+value is worth now. The simulator makes one (``vmxsim.run``), a recorded ftrace makes one
+(``vmxsim.replay``); pictures, words, tables, timelines and widgets read nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from attrs import field, frozen
+
+from vmxsim.model.value import Value
+
+#: What a cell's value is worth now. ``live``: the one that counts. ``copy``: equal to the
+#: live one. ``stale``: its owner's, but no longer the owner's true value. ``foreign``: it
+#: stands where another owner's value should be. ``unused``: nothing reads it now.
+#: ``unknown``: the recording does not tell.
+STATUSES = ("live", "copy", "stale", "foreign", "unused", "unknown")
+
+
+@frozen
+class Cell:
+    """A place that can hold a value of the register.
+
+    ``place`` is its stable id (``cpu0.kernel_gs_base``, ``vcpu0.g``, ``vcpu0.h``,
+    ``vcpu0.gs_base``, ``thread0.gs_base``, ``plain.gs_base``); ``label`` is what the
+    kernel of this design calls it; ``value`` is None where nothing was ever stored or
+    the recording does not tell.
+    """
+
+    place: str
+    label: str
+    value: Value | None
+    status: str
+
+
+@frozen
+class Box:
+    """A CPU, a ``struct vcpu_vmx`` or a task. ``kind`` is ``cpu``, ``vcpu`` or ``task``.
+
+    ``facts`` are (name, value) pairs: which task runs, preempt_count, EFER.LMA, ...
+    The same names come in the same order in every scene of a trace.
+    """
+
+    id: str
+    kind: str
+    title: str
+    facts: tuple[tuple[str, str], ...]
+    cells: tuple[Cell, ...]
+
+
+@frozen
+class Scene:
+    """The whole machine between two steps. ``dangers``: what would go wrong if the guest
+    or user space ran now, as (invariant, sentence) pairs; empty when nothing would."""
+
+    boxes: tuple[Box, ...]
+    dangers: tuple[tuple[str, str], ...] = ()
+
+    def cells(self) -> dict[str, Cell]:
+        """All cells by place."""
+        return {cell.place: cell for box in self.boxes for cell in box.cells}
+
+
+@frozen
+class Frame:
+    """One level of a call stack: function and line (from 1 at its ``def``; 0: not known)."""
+
+    function: str
+    line: int
+
+
+@frozen
+class Change:
+    """A place that a step changed. ``before``/``after`` are Values for cells, plain
+    numbers, words or None for other fields."""
+
+    place: str
+    before: Any
+    after: Any
+
+
+@frozen
+class Access:
+    """One access of KERNEL_GS_BASE. ``kind``: ``rdmsr``, ``wrmsr``, ``load_gs_index``,
+    ``ctxsw``, ``guest_rdmsr``, ``guest_wrmsr``, ``guest_swapgs``. ``value`` is what was
+    read or what the register holds now; None where a recording does not tell."""
+
+    kind: str
+    cpu: int
+    value: int | None
+
+
+@frozen
+class Move:
+    """A value on its way, drawn as an arrow from place to place (cells' ids).
+
+    ``source`` or ``target`` is '' where the value comes from or goes to no cell (an
+    immediate operand, a processor's general registers); ``both`` is true for SWAPGS,
+    which exchanges the two places."""
+
+    kind: str
+    source: str
+    target: str
+    both: bool = False
+
+
+@frozen
+class Violation:
+    """An invariant broken at action ``action`` (from 0), with the reason in words.
+
+    ``invariant``: ``guest-value``, ``host-value``, ``no-leak``, ``no-host-fault``, or
+    ``expectation`` for an arrow that was not met."""
+
+    action: int
+    invariant: str
+    words: str
+    step: int = -1
+
+
+@frozen
+class Step:
+    """One step: one line of a kernel function, one guest instruction, one context
+    switch, or one event of a recording.
+
+    ``function``, ``line`` and ``source`` say which line ran; ``stack`` is the call stack
+    with that line innermost (last). ``next`` is where this thread goes on, if it is in
+    the kernel. ``mode`` is where the thread was: ``kernel``, ``guest`` or ``user``.
+    ``preemptible`` says whether the scheduler may act right after this step;
+    ``why_not`` says why it may not. ``cost`` counts operations by name.
+    """
+
+    index: int
+    action: int
+    thread: str
+    cpu: int
+    mode: str
+    function: str
+    line: int
+    source: str
+    stack: tuple[Frame, ...] = ()
+    next: Frame | None = None
+    changes: tuple[Change, ...] = ()
+    accesses: tuple[Access, ...] = ()
+    moves: tuple[Move, ...] = ()
+    preemptible: bool = False
+    why_not: str = ""
+    cost: Mapping[str, int] = field(factory=dict)
+    notes: tuple[str, ...] = ()
+    violations: tuple[Violation, ...] = ()
+
+
+class Trace(Protocol):
+    """What views may ask of a run or of a recording."""
+
+    title: str
+    #: One line under the title: the design and host width, or the file and what it fits.
+    subtitle: str
+    #: The scenario's actions as text; a recording groups its events in the same way.
+    actions: Sequence[str]
+    steps: Sequence[Step]
+    violations: Sequence[Violation]
+    #: Things said about the whole run: anachronisms, lost events, points not reached.
+    notes: Sequence[str]
+
+    def scene(self, index: int) -> Scene:
+        """The machine after ``index`` steps: 0 is the start, ``len(steps)`` the end."""
+        ...
+
+    def listing(self, function: str) -> Sequence[str]:
+        """The function's source lines, line 1 first; empty where there is none."""
+        ...
