@@ -12,6 +12,7 @@ from vmxsim.kernel.kvm import Kvm
 from vmxsim.kernel.recorder import Record
 from vmxsim.model.machine import Machine
 from vmxsim.model.value import Value
+from vmxsim.model.vcpu import Vcpu
 from vmxsim.moves import moves_of
 from vmxsim.scenario import Scenario
 from vmxsim.scenes import Stage
@@ -125,6 +126,14 @@ class RunTrace:
     def _stage(self) -> Stage:
         changes = [record.changes for record in self.environment.records]
         return Stage(self.design, self._start, changes, self.environment)
+
+    def machine(self, index: int) -> Machine:
+        """The machine after ``index`` steps, stacks left out; good until the next call."""
+        return self._stage.move(index)
+
+    def passes_through(self, vcpu: Vcpu) -> bool:
+        """Whether the guest's access of the register is passed through."""
+        return self.environment.passes_through(vcpu)
 
     def scene(self, index: int) -> Scene:
         """The machine after ``index`` steps."""

@@ -7,7 +7,6 @@ place is judged against the truth of whoever would use it next.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import copy
 from typing import Any
 
 from vmxsim.kernel.environment import Environment
@@ -31,13 +30,11 @@ class Stage:
         self.design, self.m, self.changes = design, start, changes
         self.by_id = {obj.id: obj for obj in start.objects}
         self.at = 0
-        # the rule of interception, asked about this machine
-        self.system = copy(environment)
-        self.system.m = start
+        self.system = environment
         self.array = "guest_msrs" in design.labels["g"]
 
-    def scene(self, index: int) -> Scene:
-        """The machine after ``index`` steps."""
+    def move(self, index: int) -> Machine:
+        """Bring the machine to where it was after ``index`` steps."""
         while self.at < index:
             for obj, name, _, now in self.changes[self.at]:
                 setattr(self.by_id[obj], name, now)
@@ -46,7 +43,11 @@ class Stage:
             self.at -= 1
             for obj, name, before, _ in reversed(self.changes[self.at]):
                 setattr(self.by_id[obj], name, before)
-        m = self.m
+        return self.m
+
+    def scene(self, index: int) -> Scene:
+        """The machine after ``index`` steps, each place judged."""
+        m = self.move(index)
         judged = {cpu.index: self.register_status(cpu) for cpu in m.cpus}
         boxes = [self.cpu_box(cpu, judged[cpu.index]) for cpu in m.cpus]
         boxes += [self.vcpu_box(vcpu, thread, judged) for vcpu, thread in zip(m.vcpus, m.threads, strict=True)]

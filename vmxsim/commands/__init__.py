@@ -1,0 +1,1 @@
+"""The commands of ``vmxsim``, a file for each kind."""

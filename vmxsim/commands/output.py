@@ -1,0 +1,60 @@
+"""What the commands share: consoles, values as text, one clear line for an error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from vmxsim.errors import InputError, printable
+from vmxsim.model.value import Value, owner_words
+
+FINE, VIOLATED, BAD_INPUT, INCONCLUSIVE = 0, 1, 2, 3
+#: A fault of the program itself (EX_SOFTWARE of sysexits.h).
+FAULT = 70
+
+
+def console() -> Console:
+    """Standard output for people: colour only on a terminal, NO_COLOR honoured."""
+    return Console(highlight=False, emoji=False, markup=False, soft_wrap=not sys.stdout.isatty())
+
+
+def complain(error: InputError) -> int:
+    """Print an error to standard error; returns the exit status for bad input."""
+    print(f"vmxsim: {printable(str(error), 2000)}", file=sys.stderr)
+    return BAD_INPUT
+
+
+def remark(text: str) -> None:
+    """A note for people, beside the output."""
+    print(f"note: {printable(text, 2000)}", file=sys.stderr)
+
+
+def print_json(data: Any) -> None:
+    """One JSON object on a line."""
+    print(json.dumps(data, ensure_ascii=False))
+
+
+def plain(value: Any) -> Any:
+    """A machine's field as JSON can hold it: values as hexadecimal text."""
+    return hex(value.number) if isinstance(value, Value) else value
+
+
+#: Owners' colours for the terminal: the nearest to the Okabe-Ito palette of the pictures.
+OWNER_STYLES = {
+    "vcpu0": "#56B4E9",
+    "vcpu1": "#CC79A7",
+    "thread0": "#E69F00",
+    "thread1": "#D55E00",
+    "plain": "#009E73",
+}
+
+
+def value_text(value: Value | None) -> Text:
+    """A value with its owner in words, in the owner's colour."""
+    if value is None:
+        return Text("-", style="dim")
+    return Text(f"{value} {owner_words(value.owner)}", style=OWNER_STYLES.get(value.owner, "dim"))

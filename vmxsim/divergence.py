@@ -1,0 +1,164 @@
+"""Two designs on one schedule: the first point at which they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from attrs import frozen
+
+from vmxsim.designs import find_design
+from vmxsim.errors import InputError
+from vmxsim.kernel.actions import VERBS
+from vmxsim.kernel.kvm import Kvm
+from vmxsim.model.value import Value
+from vmxsim.runtrace import RunTrace
+from vmxsim.scenario import Scenario, make_scenario
+from vmxsim.simulation import run
+
+#: What is compared, by the last part of a place.
+_FIELDS = {
+    "kernel_gs_base": "KERNEL_GS_BASE",
+    "g": "the guest's saved value",
+    "h": "the host's saved value",
+    "loaded": "guest state loaded",
+    "intercepted": "what is intercepted",
+    "returned": "what is returned",
+}
+
+
+@frozen
+class Divergence:
+    """Where two traces of one schedule part.
+
+    ``a_step`` and ``b_step`` are the numbers of steps taken (a scene's index in each trace)
+    when they differ first, in action ``action``; ``what`` is the place that differs, with
+    its values in both.
+    """
+
+    action: int
+    a_step: int
+    b_step: int
+    what: str
+    a_value: str
+    b_value: str
+    words: str
+
+
+def divergence(a: RunTrace, b: RunTrace) -> Divergence | None:
+    """The first micro-step at which two runs of one schedule differ in a register, in g,
+    in h (while guest state is loaded) or L, in what is intercepted or returned.
+
+    Steps of different code are lined up by what they change: both runs are read as
+    sequences of states, repetitions left out, action by action. None if they never differ.
+    """
+    if a.actions != b.actions:
+        raise InputError("the two runs follow different schedules: compare runs of one scenario")
+    ours, theirs = _by_action(a), _by_action(b)
+    for action, (left, right) in enumerate(zip(ours, theirs, strict=True), -1):
+        for index in range(max(len(left), len(right))):
+            a_step, a_state = left[min(index, len(left) - 1)]
+            b_step, b_state = right[min(index, len(right) - 1)]
+            if a_state != b_state:
+                what = next(place for place in a_state if a_state[place] != b_state[place])
+                return _tell(a, b, action, a_step, b_step, what, a_state[what], b_state[what])
+    return None
+
+
+def _by_action(trace: RunTrace) -> list[list[tuple[int, dict[str, str]]]]:
+    """For the start (first) and each action: (scene's index, state) without repetitions."""
+    stages: list[list[tuple[int, dict[str, str]]]] = [[] for _ in range(len(trace.actions) + 1)]
+    for index, action, state in _states(trace):
+        stage = stages[action + 1]
+        if not stage or stage[-1][1] != state:
+            stage.append((index, state))
+    for before, stage in zip(stages, stages[1:], strict=False):
+        if not stage:  # an action that took no step leaves what was
+            stage.append(before[-1])
+    return stages
+
+
+def _states(trace: RunTrace) -> Iterator[tuple[int, int, dict[str, str]]]:
+    records = trace.environment.records
+    for index in range(len(records) + 1):
+        m = trace.machine(index)
+        found = {f"{cpu.id}.kernel_gs_base": _show(cpu.kernel_gs_base) for cpu in m.cpus}
+        for vcpu in m.vcpus:
+            found[f"{vcpu.id}.loaded"] = _show(vcpu.loaded)
+            found[f"{vcpu.id}.g"] = _show(vcpu.g)
+            found[f"{vcpu.id}.h"] = _show(vcpu.h) if vcpu.loaded else "not in use"
+            found[f"{vcpu.id}.intercepted"] = _show(not trace.passes_through(vcpu))
+            found[f"{vcpu.id}.returned"] = _show(vcpu.returned)
+        yield index, records[index - 1].action if index else -1, found
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, Value):
+        return str(value)
+    return {True: "yes", False: "no", None: "nothing"}.get(value, str(value))
+
+
+def _tell(a: RunTrace, b: RunTrace, action: int, a_step: int, b_step: int, what: str, left: str, right: str) -> Divergence:
+    holder, name = what.rsplit(".", 1)
+    when = "at the start" if action < 0 else f"in step {action} ('{a.actions[action]}')"
+    sides = ", ".join(
+        f"{value} in {trace.design.id or trace.design.__name__}{_after(trace, step)}"
+        for trace, step, value in ((a, a_step, left), (b, b_step, right))
+    )
+    return Divergence(action, a_step, b_step, what, left, right, f"{when}, {_FIELDS[name]} ({holder}) is {sides}.")
+
+
+def _after(trace: RunTrace, step: int) -> str:
+    if not step:
+        return " from the start"
+    done = trace.steps[step - 1]
+    line = f" line {done.line}" if done.line else ""
+    return f" after {done.function}{line}: {done.source}"
+
+
+_SEARCH_VERBS = {verb: {"value": " 0xA000", "cpu": " cpu1"}.get(spec.takes, "") for verb, spec in VERBS.items()}
+
+
+def shortest_difference(
+    a: str | type[Kvm], b: str | type[Kvm], host: str = "64-bit", most_actions: int = 6
+) -> Scenario | None:
+    """The shortest sequence of whole actions after which what guest, user space or a host
+    task can read differs; None where there is none of up to ``most_actions`` actions.
+
+    Breadth first over the pairs of states; preemption inside the kernel is left out.
+    """
+    designs = find_design(a), find_design(b)
+    seen = set()
+    layer = [(long_mode, ()) for long_mode in (False, True)]
+    for _ in range(most_actions):
+        following = []
+        for long_mode, steps in layer:
+            for verb, argument in _SEARCH_VERBS.items():
+                longer = (*steps, verb + argument)
+                scenario = make_scenario(list(longer), host=host, long_mode=long_mode)
+                try:
+                    traces = [run(scenario, design) for design in designs]
+                except InputError:
+                    continue  # not possible here
+                views = [_visible(trace) for trace in traces]
+                if views[0] != views[1]:
+                    return scenario
+                key = (long_mode, *(tuple(sorted(t.environment.m.snapshot().items(), key=str)) for t in traces))
+                mark = str(key)
+                if mark not in seen:
+                    seen.add(mark)
+                    following.append((long_mode, longer))
+        layer = following
+    return None
+
+
+def _visible(trace: RunTrace) -> tuple[Any, ...]:
+    """What the last action showed: what was returned, and what the guest or a host task
+    in user space would read in the register."""
+    result, m = trace.results[-1], trace.environment.m
+    found: list[Any] = [result["returned"]]
+    for cpu in m.cpus:
+        task = m.task_named(cpu.current)
+        passed = task.vcpu is not None and task.mode == "guest" and trace.environment.passes_through(m.vcpus[task.vcpu])
+        found.append(cpu.kernel_gs_base.number if task.mode == "user" or passed else None)
+    return tuple(found)
