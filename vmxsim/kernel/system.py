@@ -112,7 +112,7 @@ class System(Recorder):
         if thread.stack is None and not self.preempt_if_due(thread):
             m.set(thread, "mode", "user")
         switched_out = False
-        for event in m.events:
+        for event in self.take_events():
             if event[0] == "switch-out":
                 switched_out = True
             else:
@@ -120,10 +120,15 @@ class System(Recorder):
         if switched_out:
             self.place(self.picked.pop(thread.cpu, m.plain), m.cpus[record.cpu])
         self.commit(record)
-        if m.events:
-            m.events.clear()
         if thread.mode == "guest" and m.cpu.need_resched:
             self.exit_guest(thread, "EXTERNAL_INTERRUPT", "the tick that was pending: VM exit")
+
+    def take_events(self) -> list[tuple[Any, ...]]:
+        """What the step that just ran left for the invariants."""
+        events = self.m.events
+        if events:
+            self.m.events = []
+        return events
 
     def _passes(self, event: tuple[Any, ...]) -> bool:
         return event[0] == "guest-runs" and self.passes_through(event[1])
@@ -135,9 +140,8 @@ class System(Recorder):
         record = Record(self.action, thread.id, thread.cpu, mode, None, function, source)
         if effect:
             effect()
-        for event in m.events:
-            self.break_invariants(record, check_event(m, event, True))
-        m.events.clear()
+        for event in self.take_events():
+            self.break_invariants(record, check_event(m, event, self._passes(event)))
         self.commit(record)
 
     def commit(self, record: Record) -> None:
