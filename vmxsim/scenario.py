@@ -33,7 +33,8 @@ class Scenario:
 
     ``host`` is the width of the vCPU thread's user space; ``interception`` is ``rule``
     (the design's rule, the default) or ``bitmap`` (what the real MSR bitmaps were left
-    at). ``lines`` are the actions' lines in ``file``, empty when there is none.
+    at). ``lines`` are the actions' lines in ``file`` and ``design_line`` that of the
+    design, empty and 0 where it was not read from there.
     """
 
     title: str = ""
@@ -47,6 +48,11 @@ class Scenario:
     actions: tuple[Action, ...] = ()
     file: str = ""
     lines: tuple[int, ...] = field(default=(), repr=False)
+    design_line: int = 0
+
+    def where_design(self) -> str:
+        """Where the design was named."""
+        return f"{self.file}:{self.design_line}" if self.design_line else ""
 
     def where(self, index: int) -> str:
         """Where action ``index`` (from 0) was written."""
@@ -86,6 +92,8 @@ def make_scenario(source: Scenario | str | Path | Sequence[Any], **fields: Any) 
             f"a scenario is a path, YAML text or a list of actions, not {type(source).__name__}", "scenario"
         )
     _check_fields(fields, lambda key: key)
+    if "design" in fields:
+        fields["design_line"] = 0
     scenario = evolve(scenario, **fields)
     _check_vcpus(scenario, lambda index: scenario.where(index))
     return scenario
@@ -154,7 +162,7 @@ def _document(node: yaml.Node, name: str) -> Scenario:
             return f"{name}:{items[index]}, steps[{index}]"
         return f"{name}:{lines.get(key, line(node))}, {printable(key)}"
 
-    return evolve(_build(data, where), file=name, lines=tuple(items))
+    return evolve(_build(data, where), file=name, lines=tuple(items), design_line=lines.get("design", 0))
 
 
 def _plain(node: yaml.Node, where: str, depth: int = 0) -> Any:

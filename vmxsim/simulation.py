@@ -12,7 +12,7 @@ from vmxsim.kernel.environment import Environment
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.kernel.system import make_machine
 from vmxsim.model.machine import Machine
-from vmxsim.model.value import Value
+from vmxsim.model.value import Value, owner_words
 from vmxsim.runtrace import RunTrace
 from vmxsim.scenario import Scenario, make_scenario
 
@@ -59,9 +59,7 @@ def run(
         interception=interception, title=title,
     )  # fmt: skip
     if chosen is None:
-        if not s.design:
-            raise InputError("no design: name one in the scenario or beside it (design='dedicated-accessors')", "design")
-        chosen = find_design(s.design)
+        chosen = _named_design(s)
     bits = int(s.host[:2])
     environment = Environment(chosen, make_machine(chosen, bits, s.long_mode, s.cpus, s.vcpus), s.interception)
     trace = RunTrace(s, chosen, environment, make_machine(chosen, bits, s.long_mode, s.cpus, s.vcpus))
@@ -76,11 +74,32 @@ def run(
         trace.results.append(result(environment, action.vcpu))
         if action.expected is not None:
             trace.expect(index, action, environment.m.vcpus[action.vcpu].returned)
+    trace.notes += _equal_numbers(s, environment.m)
     if chosen.id in _BEFORE_SMM and any(a.verb == "guest smi" for a in s.actions):
         trace.notes.append(
             f"anachronism: KVM has emulated SMM since Linux 4.2 (not looked up); {chosen.id} is older"
         )
     return trace
+
+
+def _named_design(s: Scenario) -> type[Kvm]:
+    if not s.design:
+        hint = "no design: write 'design: dedicated-accessors' in the scenario, or name one beside it"
+        raise InputError(hint, s.file or "design")
+    try:
+        return find_design(s.design)
+    except InputError as error:
+        raise (error.at(s.where_design()) if s.design_line else error) from None
+
+
+def _equal_numbers(s: Scenario, m: Machine) -> list[str]:
+    """What cannot be told apart: a value given to a guest that a host task has too."""
+    hosts = {task.gs_base.number: owner_words(task.id) for task in (*m.threads, m.plain)}
+    given = {a.value: f"guest {a.vcpu}" for a in s.actions if a.value in hosts and a.value is not None}
+    return [
+        f"{hex(value)} is both {guest}'s value and the user GS base of {hosts[value]}: a leak between them cannot be told"
+        for value, guest in given.items()
+    ]
 
 
 def _deliver(environment: Environment, due: dict[int, int | None]) -> None:

@@ -245,6 +245,8 @@ class _Lowering:
         if callee:
             assert isinstance(value, ast.Call)
             self.step(Instruction("call", line, target=target, callee=callee, args=self.arguments(value)))
+        elif isinstance(value, tuple(_INSTEAD)):
+            raise self.refuse(value)
         elif target is None and not isinstance(value, ast.Call):
             raise self.error(value, f"'{ast.unparse(value)}' does nothing: a step is an assignment or a call")
         else:

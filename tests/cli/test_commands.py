@@ -1,0 +1,104 @@
+"""The commands as a user and a script see them."""
+
+import json
+import os
+
+import pytest
+
+from tests.cli.test_errors import vmxsim
+from vmxsim.designs import DESIGNS
+
+SEED = """\
+title: Entering long mode while guest state is loaded
+design: dedicated-accessors
+steps:
+  - run
+  - guest long-mode on
+  - guest rdmsr -> 0x0
+"""
+
+
+@pytest.fixture
+def seed(tmp_path):
+    file = tmp_path / "seed.yaml"
+    file.write_text(SEED)
+    return file
+
+
+def test_run_shows_the_seed_bug_and_exits_with_one(seed):
+    done = vmxsim("run", seed)
+    assert done.returncode == 1
+    assert "guest-value at step 1" in done.stdout and "expectation at step 2" in done.stdout
+    assert "foreign" in done.stdout
+
+
+def test_design_option_overrides_the_file(seed):
+    done = vmxsim("run", seed, "--design", "never-trap")
+    assert done.returncode == 0 and "No invariant broken." in done.stdout
+
+
+def test_json_is_one_object_a_document_with_the_documented_fields(tmp_path):
+    file = tmp_path / "two.yaml"
+    file.write_text(SEED + "---\ndesign: never-trap\nvcpus: 2\nsteps: [{vcpu1: run}]\n")
+    done = vmxsim("run", file, "--json")
+    first, second = map(json.loads, done.stdout.splitlines())
+    assert set(first) == {"design", "host", "long_mode", "steps", "results", "violations"}
+    assert first["steps"] == ["run", "guest long-mode on", "guest rdmsr -> 0x0"]
+    assert {v["invariant"] for v in first["violations"]} == {"guest-value", "no-leak", "expectation"}
+    assert second["steps"] == [{"vcpu1": "run"}]
+    assert second["results"][0]["in_guest"] == [False, True]
+
+
+def test_micro_tells_every_line_and_every_change(seed):
+    done = vmxsim("run", seed, "--json", "--micro")
+    steps = json.loads(done.stdout)["results"][1]["micro"]
+    assert {"thread", "cpu", "function", "line", "source", "changes"} == set(steps[0])
+    stored = [s for s in steps if any(c["place"] == "vcpu0.efer" for c in s["changes"])]
+    assert [(s["function"], s["source"]) for s in stored] == [("vmx_set_efer", "vmx.efer = efer")]
+
+
+def test_designs_are_listed_in_true_order_with_nothing_invented():
+    listed = json.loads(vmxsim("designs", "--json").stdout)
+    assert [d["id"] for d in listed] == list(DESIGNS)
+    assert all(d["title"] and d["story"] for d in listed)
+    assert listed[0]["commit"] is None and listed[7]["commit"] == "678e315e78a7"
+
+
+def test_compare_names_the_first_difference(seed):
+    done = vmxsim("compare", "host-from-thread", "678e315", seed, "--json")
+    assert done.returncode == 0
+    told = json.loads(done.stdout)["divergence"]
+    assert told["step"] == 1 and told["differs"] == "vcpu0.loaded"
+    assert "vmx_load_host_state" in told["words"]
+    same = vmxsim("compare", "guest-state-loaded", "vcpu-vt", seed, "--json")
+    assert json.loads(same.stdout)["divergence"] is None
+
+
+def test_compare_without_a_file_finds_the_shortest_schedule():
+    done = vmxsim("compare", "host-from-thread", "dedicated-accessors", "--json")
+    assert json.loads(done.stdout)["scenario"]["steps"] == ["run", "guest long-mode on"]
+
+
+def test_cost_prints_rows_and_a_table():
+    rows = [json.loads(line) for line in vmxsim("cost", "never-trap", "lma-fix", "--json").stdout.splitlines()]
+    assert {row["host"] for row in rows} == {"64-bit", "32-bit"}
+    assert all(("derived" in row) == (row["design"] == "lma-fix") for row in rows)
+    assert "1 rdmsr_kernel_gs_base" in vmxsim("cost", "dedicated-accessors").stdout
+
+
+def test_no_colour_where_there_is_no_terminal(seed):
+    for env in ({}, {"NO_COLOR": "1"}):
+        assert "\x1b" not in vmxsim("run", seed, env={**os.environ, **env}).stdout
+
+
+def test_svg_writes_a_picture_of_every_step(seed, tmp_path):
+    vmxsim("run", seed, "--svg", tmp_path / "out")
+    pictures = sorted((tmp_path / "out").iterdir())
+    steps = sum(len(r["micro"]) for r in json.loads(vmxsim("run", seed, "--json", "--micro").stdout)["results"])
+    assert len(pictures) == steps + 1
+    assert "role=\"img\"" in pictures[0].read_text()
+
+
+def test_words_tell_every_step(seed):
+    told = vmxsim("run", seed, "--words").stdout
+    assert "vmx_set_efer" in told and "guest 0" in told

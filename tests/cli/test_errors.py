@@ -1,0 +1,99 @@
+"""Bad input: one clear message with file, line and field; exit status 2; never a traceback."""
+
+import subprocess
+import sys
+
+import pytest
+
+GOOD = "design: never-trap\nsteps:\n  - run\n"
+
+
+def vmxsim(*args, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "vmxsim.cli", *map(str, args)], capture_output=True, text=True, timeout=60, **options
+    )
+
+
+def fails(*args):
+    done = vmxsim(*args)
+    assert done.returncode == 2, done
+    assert "Traceback" not in done.stderr and not done.stdout
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    return done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("design: never-trap\nsteps:\n  - run\n  - guest rdmrs\n", ":4, steps[1]: unknown action 'guest rdmrs'; did you mean 'guest rdmsr'?"),
+        ("design: never-tarp\nsteps:\n  - run\n", "did you mean 'never-trap'?"),
+        ("design: host\nsteps:\n  - run\n", "host-always or host-from-thread"),
+        ("steps:\n  - run\n", "no design"),
+        ("desing: never-trap\nsteps:\n  - run\n", ":1, desing: no such field"),
+        ("design: never-trap\nsteps:\n  - set-msr 0x10000000000000000\n", ":3, steps[0]: 0x10000000000000000 is not a 64-bit value"),
+        ("design: never-trap\nsteps:\n  - set-msr -1\n", "not a 64-bit value"),
+        ("design: never-trap\nsteps:\n  - set-msr abc\n", "'abc' is no number"),
+        ("design: never-trap\nsteps:\n  - guest rdmsr\n", ":3, steps[0]: 'guest rdmsr' is not possible: the thread is in user space"),
+        ("design: never-trap\nsteps:\n  - run\n  - run\n", ":4, steps[1]: 'run' is not possible: the thread is in the guest"),
+        ("design: never-trap\nsteps:\n  - run\n  - guest swapgs\n", "long mode only"),
+        ("design: never-trap\nsteps:\n  - run\n  - guest rsm\n", "not in SMM"),
+        ("design: never-trap\nsteps:\n  - run\n  - guest smi\n  - guest smi\n", "in SMM already"),
+        ("design: never-trap\nsteps:\n  - run\n  - guest smi\n  - exit\n  - set-efer long-mode on\n", "while the vCPU is in SMM"),
+        ("design: never-trap\nsteps:\n  - set-efer long-mode off\n", "would change nothing"),
+        ("design: never-trap\nsteps:\n  - preempt cpu5\n", "there is no CPU 5; the last is cpu1"),
+        ("design: never-trap\nsteps:\n  - preempt\n", "needs a cpu"),
+        ("design: never-trap\nsteps:\n  - vcpu1: run\n", "write 'vcpus: 2'"),
+        ("design: never-trap\nsteps:\n  - get-msr ->\n", "YAML takes ' #' for a comment"),
+        ("design: never-trap\nsteps:\n  - exit -> 0\n", "returns nothing"),
+        ("design: never-trap\nsteps:\n  - run: {preempt: {befor: rdmsr}}\n", "did you mean 'before'?"),
+        ("design: never-trap\nsteps:\n  - run: {preempt: {before: rdmrs}}\n", "did you mean 'rdmsr'?"),
+        ("design: never-trap\nsteps:\n  - run: {preempt: {before: line 3}}\n", "needs the function"),
+        ("design: never-trap\nsteps:\n  - run: now\n", "only {preempt: ...}"),
+        ("design: never-trap\nsteps:\n  - 42\n", "an action was expected"),
+        ("design: never-trap\nsteps: run\n", ":2, steps: a list of actions was expected"),
+        ("design: never-trap\n", "a list of actions was expected"),
+        ("cpus: 0\n" + GOOD, ":1, cpus: 0 where a whole number from 1"),
+        ("cpus: many\n" + GOOD, "'many' where a whole number"),
+        ("vcpus: 3\n" + GOOD, "1 or 2"),
+        ("host: 16-bit\n" + GOOD, "64-bit or 32-bit"),
+        ("long_mode: perhaps\n" + GOOD, "true or false"),
+        (GOOD + "design: msr-array\n", "given twice"),
+        ("- run\n", "a mapping with 'steps:' was expected"),
+        ("just words\n", "a mapping with 'steps:' was expected"),
+        ("steps: [run\n", "is not YAML"),
+        ("steps: !!python/object:os.system [ls]\ndesign: never-trap\n", "steps"),
+        ("", "is empty"),
+        ("[" * 5000, "is not YAML"),
+    ],
+)  # fmt: skip
+def test_every_mistake_in_a_scenario_is_told_where_it_is(tmp_path, text, says):
+    file = tmp_path / "scenario.yaml"
+    file.write_text(text)
+    message = fails("run", file)
+    assert says in message and "scenario.yaml" in message, message
+
+
+def test_files_that_are_no_scenarios(tmp_path):
+    assert "No such file" in fails("run", tmp_path / "missing.yaml")
+    assert "is a directory" in fails("run", tmp_path)
+    (tmp_path / "binary").write_bytes(bytes(range(256)))
+    assert "not UTF-8" in fails("run", tmp_path / "binary")
+    (tmp_path / "nul").write_bytes(b"steps:\0")
+    assert "binary" in fails("run", tmp_path / "nul")
+    (tmp_path / "huge").write_bytes(b"#" * 1_000_001)
+    assert "larger than" in fails("run", tmp_path / "huge")
+
+
+def test_control_characters_in_a_title_never_reach_the_terminal(tmp_path):
+    file = tmp_path / "scenario.yaml"
+    file.write_text('title: "\\e[31mred\\a [bold]<b>&"\n' + GOOD)
+    done = vmxsim("run", file)
+    assert done.returncode == 0
+    assert "\x1b" not in done.stdout and "\a" not in done.stdout and "[bold]<b>&" in done.stdout
+
+
+def test_a_mistyped_command_option_or_design_names_the_nearest():
+    assert "did you mean 'run'?" in fails("rnu", "x")
+    assert "--desing" in fails("run", "--desing", "x", "y")
+    assert "did you mean 'vcpu-vt'?" in fails("cost", "vcpu-v2")
+    assert "FILE" in fails("run")
