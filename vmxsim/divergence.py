@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -72,7 +73,7 @@ def _by_action(trace: RunTrace) -> list[list[tuple[int, dict[str, str]]]]:
         stage = stages[action + 1]
         if not stage or stage[-1][1] != state:
             stage.append((index, state))
-    for before, stage in zip(stages, stages[1:], strict=False):
+    for before, stage in itertools.pairwise(stages):
         if not stage:  # an action that took no step leaves what was
             stage.append(before[-1])
     return stages
@@ -98,14 +99,18 @@ def _show(value: Any) -> str:
     return {True: "yes", False: "no", None: "nothing"}.get(value, str(value))
 
 
-def _tell(a: RunTrace, b: RunTrace, action: int, a_step: int, b_step: int, what: str, left: str, right: str) -> Divergence:
+def _tell(
+    a: RunTrace, b: RunTrace, action: int, a_step: int, b_step: int, what: str, left: str, right: str
+) -> Divergence:
     holder, name = what.rsplit(".", 1)
     when = "at the start" if action < 0 else f"in step {action} ('{a.actions[action]}')"
     sides = ", ".join(
         f"{value} in {trace.design.id or trace.design.__name__}{_after(trace, step)}"
         for trace, step, value in ((a, a_step, left), (b, b_step, right))
     )
-    return Divergence(action, a_step, b_step, what, left, right, f"{when}, {_FIELDS[name]} ({holder}) is {sides}.")
+    return Divergence(
+        action, a_step, b_step, what, left, right, f"{when}, {_FIELDS[name]} ({holder}) is {sides}."
+    )
 
 
 def _after(trace: RunTrace, step: int) -> str:
@@ -116,7 +121,9 @@ def _after(trace: RunTrace, step: int) -> str:
     return f" after {done.function}{line}: {done.source}"
 
 
-_SEARCH_VERBS = {verb: {"value": " 0xA000", "cpu": " cpu1"}.get(spec.takes, "") for verb, spec in VERBS.items()}
+_SEARCH_VERBS = {
+    verb: {"value": " 0xA000", "cpu": " cpu1"}.get(spec.takes, "") for verb, spec in VERBS.items()
+}
 
 
 def shortest_difference(
@@ -129,7 +136,7 @@ def shortest_difference(
     """
     designs = find_design(a), find_design(b)
     seen = set()
-    layer = [(long_mode, ()) for long_mode in (False, True)]
+    layer: list[tuple[bool, tuple[str, ...]]] = [(False, ()), (True, ())]
     for _ in range(most_actions):
         following = []
         for long_mode, steps in layer:
@@ -143,7 +150,10 @@ def shortest_difference(
                 views = [_visible(trace) for trace in traces]
                 if views[0] != views[1]:
                     return scenario
-                key = (long_mode, *(tuple(sorted(t.environment.m.snapshot().items(), key=str)) for t in traces))
+                key = (
+                    long_mode,
+                    *(tuple(sorted(t.environment.m.snapshot().items(), key=str)) for t in traces),
+                )
                 mark = str(key)
                 if mark not in seen:
                     seen.add(mark)
@@ -159,6 +169,10 @@ def _visible(trace: RunTrace) -> tuple[Any, ...]:
     found: list[Any] = [result["returned"]]
     for cpu in m.cpus:
         task = m.task_named(cpu.current)
-        passed = task.vcpu is not None and task.mode == "guest" and trace.environment.passes_through(m.vcpus[task.vcpu])
+        passed = (
+            task.vcpu is not None
+            and task.mode == "guest"
+            and trace.environment.passes_through(m.vcpus[task.vcpu])
+        )
         found.append(cpu.kernel_gs_base.number if task.mode == "user" or passed else None)
     return tuple(found)

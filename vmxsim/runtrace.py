@@ -25,7 +25,9 @@ class RunTrace:
     ``results`` holds one mapping per action, with the fields of ``run --json``.
     """
 
-    def __init__(self, scenario: Scenario, design: type[Kvm], environment: Environment, start: Machine) -> None:
+    def __init__(
+        self, scenario: Scenario, design: type[Kvm], environment: Environment, start: Machine
+    ) -> None:
         self.scenario = scenario
         self.design = design
         self.environment = environment
@@ -44,7 +46,11 @@ class RunTrace:
         """The design and the host's width."""
         d = self.design
         name = d.id or d.__name__
-        return f"{name} ({d.release}), {self.scenario.host} host" if d.release else f"{name}, {self.scenario.host} host"
+        return (
+            f"{name} ({d.release}), {self.scenario.host} host"
+            if d.release
+            else f"{name}, {self.scenario.host} host"
+        )
 
     @property
     def actions(self) -> Sequence[str]:
@@ -94,7 +100,9 @@ class RunTrace:
         if irqs_off and mode == "kernel":
             why_not = "interrupts are off: a tick stays pending until they are on and preempt_enable() is met"
         elif count and mode == "kernel":
-            why_not = f"preemption is disabled (preempt_count {count}): a tick stays pending until preempt_enable()"
+            why_not = (
+                f"preemption is disabled (preempt_count {count}): a tick stays pending until preempt_enable()"
+            )
         elif record.thread == "plain":
             why_not = "the plain task runs here, not a vCPU thread"
         cost: dict[str, int] = {}

@@ -83,10 +83,14 @@ def make_scenario(source: Scenario | str | Path | Sequence[Any], **fields: Any) 
     elif isinstance(source, (str, Path)):
         found = read_scenarios(source)
         if len(found) != 1:
-            raise InputError(f"holds {len(found)} scenarios, one was expected: read_scenarios() gives them all")
+            raise InputError(
+                f"holds {len(found)} scenarios, one was expected: read_scenarios() gives them all"
+            )
         scenario = found[0]
     elif isinstance(source, Sequence):
-        return _build({"steps": list(source), **fields}, lambda key, index: f"steps[{index}]" if index >= 0 else key)
+        return _build(
+            {"steps": list(source), **fields}, lambda key, index: f"steps[{index}]" if index >= 0 else key
+        )
     else:
         raise InputError(
             f"a scenario is a path, YAML text or a list of actions, not {type(source).__name__}", "scenario"
@@ -129,7 +133,9 @@ def _parse(text: str, name: str) -> list[Scenario]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
-        raise InputError(f"is not YAML: {printable(error.problem or error.context)}", f"{name}:{line}") from None
+        raise InputError(
+            f"is not YAML: {printable(error.problem or error.context)}", f"{name}:{line}"
+        ) from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise InputError(f"is not YAML: {printable(str(error).splitlines()[0])}", name) from None
     if not documents:
@@ -142,9 +148,7 @@ def _document(node: yaml.Node, name: str) -> Scenario:
         return int(of.start_mark.line) + 1
 
     if not isinstance(node, yaml.MappingNode):
-        raise InputError(
-            "is no scenario: a mapping with 'steps:' was expected", f"{name}:{line(node)}"
-        )
+        raise InputError("is no scenario: a mapping with 'steps:' was expected", f"{name}:{line(node)}")
     data: dict[str, Any] = {}
     lines: dict[str, int] = {}
     items: list[int] = []
@@ -177,7 +181,9 @@ def _plain(node: yaml.Node, where: str, depth: int = 0) -> Any:
     try:
         return yaml.SafeLoader("").construct_object(node)
     except (yaml.YAMLError, ValueError, OverflowError):
-        raise InputError(f"'{printable(node.value)}' is not a value that a scenario can hold", where) from None
+        raise InputError(
+            f"'{printable(node.value)}' is not a value that a scenario can hold", where
+        ) from None
 
 
 # -- plain data to a Scenario
@@ -187,7 +193,8 @@ def _build(data: Mapping[str, Any], where: Any) -> Scenario:
     for key in data:
         if key not in FIELDS:
             raise InputError(
-                f"no such field; the fields are {', '.join(FIELDS)}{nearest(key, FIELDS)}", where(str(key), -1)
+                f"no such field; the fields are {', '.join(FIELDS)}{nearest(key, FIELDS)}",
+                where(str(key), -1),
             )
     _check_fields(data, lambda key: where(key, -1))
     steps = data.get("steps")
@@ -230,7 +237,8 @@ def _check_vcpus(scenario: Scenario, where: Any) -> None:
     for index, action in enumerate(scenario.actions):
         if action.vcpu >= scenario.vcpus:
             raise InputError(
-                f"there is no vCPU {action.vcpu}: the scenario has {scenario.vcpus}; write 'vcpus: 2'", where(index)
+                f"there is no vCPU {action.vcpu}: the scenario has {scenario.vcpus}; write 'vcpus: 2'",
+                where(index),
             )
 
 
@@ -258,7 +266,9 @@ def parse_action(step: Any, vcpu: int = 0) -> Action:
     if value is None:
         return action
     if not isinstance(value, Mapping) or set(value) != {"preempt"}:
-        raise InputError(f"after '{printable(key)}:' only {{preempt: ...}} was expected, not {printable(repr(value))}")
+        raise InputError(
+            f"after '{printable(key)}:' only {{preempt: ...}} was expected, not {printable(repr(value))}"
+        )
     return evolve(action, preempt=_parse_point(value["preempt"]))
 
 
@@ -287,7 +297,9 @@ def _parse_text(text: str, vcpu: int) -> Action:
 
 
 def _vocabulary() -> str:
-    return "The actions are " + ", ".join(v + {"value": " VALUE", "cpu": " cpuN"}.get(VERBS[v].takes, "") for v in VERBS)
+    return "The actions are " + ", ".join(
+        v + {"value": " VALUE", "cpu": " cpuN"}.get(VERBS[v].takes, "") for v in VERBS
+    )
 
 
 def _number(text: str) -> int:
@@ -304,7 +316,9 @@ def _number(text: str) -> int:
 
 def _expectation(verb: str, text: str) -> int | str:
     if not text:
-        raise InputError("nothing stands behind '->' (YAML takes ' #' for a comment: put the action in quotes)")
+        raise InputError(
+            "nothing stands behind '->' (YAML takes ' #' for a comment: put the action in quotes)"
+        )
     if VERBS[verb].returns:
         return _number(text)
     refusal = {"guest wrmsr": "#GP", "emulate wrmsr": "#GP", "set-msr": "refused"}.get(verb)
@@ -321,7 +335,10 @@ def _parse_point(data: Any) -> PreemptPoint:
         raise InputError("{before: ..., in: ..., nth: ..., cpu: ...} was expected", "preempt")
     for key in data:
         if key not in known:
-            raise InputError(f"no such field; the fields are {', '.join(known)}{nearest(str(key), known)}", f"preempt, {printable(key)}")
+            raise InputError(
+                f"no such field; the fields are {', '.join(known)}{nearest(str(key), known)}",
+                f"preempt, {printable(key)}",
+            )
     before, function, nth, cpu = data.get("before"), data.get("in"), data.get("nth", 1), data.get("cpu")
     if not isinstance(before, str):
         raise InputError("a primitive such as rdmsr, or 'line N', was expected", "preempt, before")
@@ -332,7 +349,9 @@ def _parse_point(data: Any) -> PreemptPoint:
     if not line and not re.fullmatch(r"\w+", before):
         raise InputError(f"'{printable(before)}' is neither a primitive nor 'line N'", "preempt, before")
     if not line and before not in PRIMITIVES:
-        raise InputError(f"'{before}' is no primitive of the simulator{nearest(before, PRIMITIVES)}", "preempt, before")
+        raise InputError(
+            f"'{before}' is no primitive of the simulator{nearest(before, PRIMITIVES)}", "preempt, before"
+        )
     if function is not None and not isinstance(function, str):
         raise InputError(f"{printable(repr(function))} where a function's name was expected", "preempt, in")
     if not isinstance(nth, int) or isinstance(nth, bool) or not 1 <= nth <= 10_000:

@@ -50,9 +50,15 @@ class Stage:
         m = self.move(index)
         judged = {cpu.index: self.register_status(cpu) for cpu in m.cpus}
         boxes = [self.cpu_box(cpu, judged[cpu.index]) for cpu in m.cpus]
-        boxes += [self.vcpu_box(vcpu, thread, judged) for vcpu, thread in zip(m.vcpus, m.threads, strict=True)]
+        boxes += [
+            self.vcpu_box(vcpu, thread, judged) for vcpu, thread in zip(m.vcpus, m.threads, strict=True)
+        ]
         boxes += [self.task_box(task, judged) for task in (*m.threads, m.plain)]
-        dangers = [danger for vcpu, thread in zip(m.vcpus, m.threads, strict=True) for danger in self.dangers(vcpu, thread)]
+        dangers = [
+            danger
+            for vcpu, thread in zip(m.vcpus, m.threads, strict=True)
+            for danger in self.dangers(vcpu, thread)
+        ]
         return Scene(tuple(boxes), tuple(dangers))
 
     # -- the register
@@ -115,7 +121,12 @@ class Stage:
         cells = (
             Cell(f"{vcpu.id}.g", labels["g"], vcpu.g, g),
             Cell(f"{vcpu.id}.h", labels["h"], vcpu.h if vcpu.h.owner != "unknown" else None, h),
-            Cell(f"{vcpu.id}.gs_base", "guest GS base", vcpu.gs_base, self.judge(vcpu.gs_base, vcpu.true_gs_base, vcpu.id)),
+            Cell(
+                f"{vcpu.id}.gs_base",
+                "guest GS base",
+                vcpu.gs_base,
+                self.judge(vcpu.gs_base, vcpu.true_gs_base, vcpu.id),
+            ),
         )
         passes = self.system.passes_through(vcpu)
         facts = [
@@ -167,10 +178,18 @@ class Stage:
             served, how = vcpu.g, f"from KVM, which would look in {self.design.labels['g']}"
         if served.number != true.number:
             dangers.append(
-                ("guest-value", f"If {owner_words(vcpu.id)} read its KERNEL_GS_BASE now, it would get {describe(served)} {how}; right is {true}.")
+                (
+                    "guest-value",
+                    f"If {owner_words(vcpu.id)} read its KERNEL_GS_BASE now, "
+                    f"it would get {describe(served)} {how}; right is {true}.",
+                )
             )
-        if found.number != thread.gs_base.number and (inside or True):
+        if found.number != thread.gs_base.number:
             dangers.append(
-                ("host-value", f"If user space of {owner_words(thread.id)} ran now, its GS base would be {describe(found)}; right is {thread.gs_base}.")
+                (
+                    "host-value",
+                    f"If user space of {owner_words(thread.id)} ran now, its GS base would be "
+                    f"{describe(found)}; right is {thread.gs_base}.",
+                )
             )
         return dangers

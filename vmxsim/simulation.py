@@ -61,7 +61,9 @@ def run(
     if chosen is None:
         chosen = _named_design(s)
     bits = int(s.host[:2])
-    environment = Environment(chosen, make_machine(chosen, bits, s.long_mode, s.cpus, s.vcpus), s.interception)
+    environment = Environment(
+        chosen, make_machine(chosen, bits, s.long_mode, s.cpus, s.vcpus), s.interception
+    )
     trace = RunTrace(s, chosen, environment, make_machine(chosen, bits, s.long_mode, s.cpus, s.vcpus))
     due = {int(step): cpu for step, cpu in ticks}
     if due:
@@ -97,7 +99,8 @@ def _equal_numbers(s: Scenario, m: Machine) -> list[str]:
     hosts = {task.gs_base.number: owner_words(task.id) for task in (*m.threads, m.plain)}
     given = {a.value: f"guest {a.vcpu}" for a in s.actions if a.value in hosts and a.value is not None}
     return [
-        f"{hex(value)} is both {guest}'s value and the user GS base of {hosts[value]}: a leak between them cannot be told"
+        f"{hex(value)} is both {guest}'s value and the user GS base of {hosts[value]}:"
+        " a leak between them cannot be told"
         for value, guest in given.items()
     ]
 
@@ -121,9 +124,7 @@ def result(environment: Environment, acting: int) -> dict[str, Any]:
     """
     m = environment.m
     accesses = [
-        [kind, cpu, hex(value)]
-        for record in _last(environment)
-        for kind, cpu, value in record.accesses
+        [kind, cpu, hex(value)] for record in _last(environment) for kind, cpu, value in record.accesses
     ]
     each = [_vcpu_result(environment, n, n == acting) for n in range(len(m.vcpus))]
     returned = m.vcpus[acting].returned

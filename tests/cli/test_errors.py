@@ -1,5 +1,7 @@
 """Bad input: one clear message with file, line and field; exit status 2; never a traceback."""
 
+# ruff: noqa: E501 - a mistake and its message stand on one line
+
 import subprocess
 import sys
 
@@ -10,7 +12,11 @@ GOOD = "design: never-trap\nsteps:\n  - run\n"
 
 def vmxsim(*args, **options):
     return subprocess.run(
-        [sys.executable, "-m", "vmxsim.cli", *map(str, args)], capture_output=True, text=True, timeout=60, **options
+        [sys.executable, "-m", "vmxsim.cli", *map(str, args)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        **options,
     )
 
 

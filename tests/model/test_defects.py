@@ -7,7 +7,14 @@ from vmxsim.simulation import run
 
 ENTER_LONG_MODE = ["run", "guest long-mode on", "guest rdmsr"]
 SECURE_BOOT = ["run", "guest wrmsr 0xA000", "guest smi", "exit", "run", "guest rsm", "guest rdmsr"]
-LOST_WRITE = ["run", "guest wrmsr 0xA000", "guest long-mode off", "guest wrmsr 0xB000", "guest long-mode on", "guest rdmsr"]
+LOST_WRITE = [
+    "run",
+    "guest wrmsr 0xA000",
+    "guest long-mode off",
+    "guest wrmsr 0xB000",
+    "guest long-mode on",
+    "guest rdmsr",
+]
 
 
 def broken(steps, design, **options):

@@ -127,7 +127,9 @@ def test_a_broken_contract_is_named():
             self.__vmx_load_host_state(vmx)
             return vmx.msr_guest_kernel_gs_base
 
-    with pytest.raises(SimulationError, match="__vmx_load_host_state.. requires preemption disabled, called by vmx_get_msr"):
+    with pytest.raises(
+        SimulationError, match="__vmx_load_host_state.. requires preemption disabled, called by vmx_get_msr"
+    ):
         run(["get-msr"], NoBracket)
 
 

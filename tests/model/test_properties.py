@@ -18,7 +18,15 @@ UNSAFE = {
     ("dedicated-accessors", "64-bit"),
     ("dedicated-accessors", "32-bit"),
 }
-POINTS = ["rdmsr", "wrmsr", "preempt_disable", "preempt_enable", "vm_entry", "vmcs_write", "local_irq_disable"]
+POINTS = [
+    "rdmsr",
+    "wrmsr",
+    "preempt_disable",
+    "preempt_enable",
+    "vm_entry",
+    "vmcs_write",
+    "local_irq_disable",
+]
 
 
 @lru_cache(maxsize=4096)
@@ -26,7 +34,8 @@ def possible(design, host, long_mode, cpus, vcpus, steps):
     try:
         run([thaw(step) for step in steps], design, host=host, long_mode=long_mode, cpus=cpus, vcpus=vcpus)
     except InputError as error:
-        assert "not possible" in str(error) or "change nothing" in str(error)
+        if "not possible" not in str(error) and "change nothing" not in str(error):
+            raise
         return False
     return True
 
@@ -45,7 +54,10 @@ def schedules(draw, designs=tuple(DESIGNS)):
     steps = ()
     for _ in range(draw(st.integers(1, 9))):
         verb = draw(st.sampled_from(list(VERBS)))
-        argument = {"value": draw(st.sampled_from([" 0xA000", " 0xB000"])), "cpu": f" cpu{draw(st.integers(0, cpus - 1))}"}
+        argument = {
+            "value": draw(st.sampled_from([" 0xA000", " 0xB000"])),
+            "cpu": f" cpu{draw(st.integers(0, cpus - 1))}",
+        }
         point = None
         if draw(st.integers(0, 3)) == 0:
             point = (
@@ -53,7 +65,11 @@ def schedules(draw, designs=tuple(DESIGNS)):
                 ("nth", draw(st.integers(1, 2))),
                 ("cpu", draw(st.integers(0, cpus - 1))),
             )
-        step = (draw(st.integers(0, 1)) if vcpus == 2 else None, verb + argument.get(VERBS[verb].takes, ""), point)
+        step = (
+            draw(st.integers(0, 1)) if vcpus == 2 else None,
+            verb + argument.get(VERBS[verb].takes, ""),
+            point,
+        )
         if possible(design, host, long_mode, cpus, vcpus, (*steps, step)):
             steps += (step,)
     if not steps:
@@ -132,5 +148,7 @@ def test_every_cell_has_one_honest_word(schedule):
         for cpu in m.cpus:
             cell = cells[f"{cpu.id}.kernel_gs_base"]
             if cell.status == "live":
-                truths = {t.gs_base.number for t in (*m.threads, m.plain)} | {v.true_guest_value.number for v in m.vcpus}
+                truths = {t.gs_base.number for t in (*m.threads, m.plain)} | {
+                    v.true_guest_value.number for v in m.vcpus
+                }
                 assert cell.value.number in truths

@@ -42,7 +42,11 @@ def test_costs_without_a_recording_are_marked_derived():
 
 def test_a_read_by_kvm_costs_twenty_operations_before_the_seed_patch_and_one_after():
     """The headline of 678e315e78a7, guest in long mode."""
-    rows = {r.design: r for r in cost(["host-always", "dedicated-accessors"]) if r.path == "emulate rdmsr" and r.long_mode}
+    rows = {
+        r.design: r
+        for r in cost(["host-always", "dedicated-accessors"])
+        if r.path == "emulate rdmsr" and r.long_mode
+    }
     assert rows["host-always"].total == 20
     assert rows["dedicated-accessors"].operations == {"rdmsr_kernel_gs_base": 1}
 

@@ -47,7 +47,9 @@ def test_the_same_tick_after_lma_is_set_saves_the_seed_patch_too():
     )
     first = next(s for s in trace.steps if s.function == "preempt_schedule_irq")
     assert first.action == 1
-    assert trace.results[1]["guest_saved"] == "0x7f0000001000", "leave believed LMA and saved the host's value"
+    assert trace.results[1]["guest_saved"] == "0x7f0000001000", (
+        "leave believed LMA and saved the host's value"
+    )
     assert trace.violations
 
 
@@ -85,7 +87,9 @@ def test_being_scheduled_in_does_not_load_guest_state():
     trace = run(["run", "preempt cpu1"], "never-trap", long_mode=True)
     after_switch = next(i for i, s in enumerate(trace.steps) if s.function == "__switch_to")
     enter = next(
-        i for i, s in enumerate(trace.steps) if i > after_switch and s.function == "vmx_prepare_switch_to_guest"
+        i
+        for i, s in enumerate(trace.steps)
+        if i > after_switch and s.function == "vmx_prepare_switch_to_guest"
     )
     loaded = [dict(trace.scene(i).boxes[2].facts)["loaded_cpu_state"] for i in (after_switch, enter)]
     assert loaded == ["0", "0"]
@@ -94,7 +98,13 @@ def test_being_scheduled_in_does_not_load_guest_state():
 
 def test_a_thread_switched_in_where_another_vcpu_runs_switches_that_one_out_first():
     trace = run(
-        [{"vcpu0": "run"}, {"vcpu1": "run"}, {"vcpu1": "guest wrmsr 0xB000"}, {"vcpu0": "preempt cpu1"}, {"vcpu1": "guest rdmsr"}],
+        [
+            {"vcpu0": "run"},
+            {"vcpu1": "run"},
+            {"vcpu1": "guest wrmsr 0xB000"},
+            {"vcpu0": "preempt cpu1"},
+            {"vcpu1": "guest rdmsr"},
+        ],
         "never-trap",
         vcpus=2,
         long_mode=True,

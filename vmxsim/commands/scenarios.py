@@ -26,10 +26,18 @@ from vmxsim.trace import Scene
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each scenario of the file.")
 @click.option("--micro", is_flag=True, help="With --json: every line of kernel code that ran.")
 @click.option("--words", is_flag=True, help="Say in words what every step did.")
-@click.option("--svg", type=click.Path(path_type=Path), help="Write a picture of every step into this folder.")
+@click.option(
+    "--svg", type=click.Path(path_type=Path), help="Write a picture of every step into this folder."
+)
 @click.option("--interception", type=click.Choice(["rule", "bitmap"]), help="When the guest's access exits.")
 def run_command(
-    file: Path, design: str | None, as_json: bool, micro: bool, words: bool, svg: Path | None, interception: str | None
+    file: Path,
+    design: str | None,
+    as_json: bool,
+    micro: bool,
+    words: bool,
+    svg: Path | None,
+    interception: str | None,
 ) -> int:
     """Run a scenario file and print what happened.
 
@@ -68,7 +76,8 @@ def as_object(trace: RunTrace, micro: bool) -> dict[str, Any]:
                     "line": step.line,
                     "source": step.source,
                     "changes": [
-                        {"place": c.place, "from": plain(c.before), "to": plain(c.after)} for c in step.changes
+                        {"place": c.place, "from": plain(c.before), "to": plain(c.after)}
+                        for c in step.changes
                     ],
                 }
             )
@@ -79,7 +88,9 @@ def as_object(trace: RunTrace, micro: bool) -> dict[str, Any]:
         "long_mode": scenario.long_mode,
         "steps": list(scenario.steps),
         "results": results,
-        "violations": [{"step": v.action, "invariant": v.invariant, "words": v.words} for v in trace.violations],
+        "violations": [
+            {"step": v.action, "invariant": v.invariant, "words": v.words} for v in trace.violations
+        ],
     }
 
 
@@ -105,7 +116,11 @@ def show_run(trace: RunTrace, out: Console, words: bool) -> None:
         if number in ends:
             out.print(_places(trace.scene(ends[number])))
     for violation in trace.violations:
-        out.print(Text.assemble((f"{violation.invariant} ", "bold red"), f"at step {violation.action}: {violation.words}"))
+        out.print(
+            Text.assemble(
+                (f"{violation.invariant} ", "bold red"), f"at step {violation.action}: {violation.words}"
+            )
+        )
     if not trace.violations:
         out.print(Text("No invariant broken.", style="green"))
     out.print()
@@ -170,7 +185,7 @@ def compare_command(a: str, b: str, file: Path | None, as_json: bool, host: str 
     if file is None:
         found = shortest_difference(a, b, host=host or "64-bit")
         if found is None:
-            remark("no visible difference in the schedules searched (actions only, no preemption inside the kernel)")
+            remark("no visible difference in the schedules searched (no preemption inside the kernel)")
             if as_json:
                 print_json({"a": a, "b": b, "scenario": None, "divergence": None})
             return FINE

@@ -51,21 +51,34 @@ def cost_command(designs: tuple[str, ...], host: str | None, as_json: bool) -> i
         for long_mode in (False, True):
             these = [row for row in rows if row.path == path and row.long_mode == long_mode]
             if these:
-                out.print(_table(these, f"{path}, {'in' if long_mode else 'out of'} long mode, {these[0].host} host"))
+                out.print(
+                    _table(
+                        these, f"{path}, {'in' if long_mode else 'out of'} long mode, {these[0].host} host"
+                    )
+                )
     if any(row.derived for row in rows):
         out.print(Text("* derived: no recording of the real functions stands behind this row", style="dim"))
     return FINE
 
 
 def _table(rows: list[CostRow], title: str) -> Table:
-    table = Table(title=Text(title, style="bold"), title_justify="left", box=None, pad_edge=False, header_style="dim")
+    table = Table(
+        title=Text(title, style="bold"), title_justify="left", box=None, pad_edge=False, header_style="dim"
+    )
     table.add_column("design", min_width=21)
     table.add_column("all", justify="right")
     table.add_column("host reloads", justify="right")
     table.add_column("operations", overflow="fold")
     for row in rows:
-        told = ", ".join(f"{times} {name}" for name, times in sorted(row.operations.items(), key=_register_first))
-        table.add_row(row.design + (" *" if row.derived else ""), str(row.total), str(row.full_host_reloads), told or "nothing")
+        told = ", ".join(
+            f"{times} {name}" for name, times in sorted(row.operations.items(), key=_register_first)
+        )
+        table.add_row(
+            row.design + (" *" if row.derived else ""),
+            str(row.total),
+            str(row.full_host_reloads),
+            told or "nothing",
+        )
     return table
 
 

@@ -51,7 +51,9 @@ def find_design(name: str | type[Kvm]) -> type[Kvm]:
         return DESIGNS[word]
     starts = [d for i, d in DESIGNS.items() if word and i.startswith(word)]
     commits = [
-        d for d in DESIGNS.values() if d.commit and len(word) >= 5 and (d.commit.startswith(word) or word.startswith(d.commit))
+        d
+        for d in DESIGNS.values()
+        if d.commit and len(word) >= 5 and (d.commit.startswith(word) or word.startswith(d.commit))
     ]
     found = starts or commits
     if len(found) == 1:
@@ -59,5 +61,6 @@ def find_design(name: str | type[Kvm]) -> type[Kvm]:
     if found:
         raise InputError(f"'{printable(word)}' could be {' or '.join(d.id for d in found)}", "design")
     raise InputError(
-        f"no design '{printable(word)}'{nearest(word, DESIGNS)} The designs are {', '.join(DESIGNS)}", "design"
+        f"no design '{printable(word)}'{nearest(word, DESIGNS)} The designs are {', '.join(DESIGNS)}",
+        "design",
     )

@@ -16,7 +16,9 @@ class LmaFix(LazyLongMode):
         " vmx_set_efer(), which reloads the host state before it stores EFER: whatever is loaded is switched"
         " back by the rule under which it was switched in."
     )
-    changed = "enter_lmode() and exit_lmode() call vmx_set_efer() with the new value and touch nothing before."
+    changed = (
+        "enter_lmode() and exit_lmode() call vmx_set_efer() with the new value and touch nothing before."
+    )
     defect = None
 
     def enter_lmode(self, vmx):

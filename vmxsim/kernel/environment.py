@@ -73,9 +73,13 @@ class Environment(System):
             )
         verb, want = action.verb.rsplit(" ", 1)[0], action.verb.endswith(" on")
         if action.verb == "guest swapgs" and not vcpu.long_mode:
-            raise InputError(f"'{action.text}' is not possible: SWAPGS exists in long mode only, and EFER.LMA is 0")
+            raise InputError(
+                f"'{action.text}' is not possible: SWAPGS exists in long mode only, and EFER.LMA is 0"
+            )
         if action.verb == "guest smi" and vcpu.smm:
-            raise InputError(f"'{action.text}' is not possible: the vCPU is in SMM already ('guest rsm' first)")
+            raise InputError(
+                f"'{action.text}' is not possible: the vCPU is in SMM already ('guest rsm' first)"
+            )
         if action.verb == "guest rsm" and not vcpu.smm:
             raise InputError(f"'{action.text}' is not possible: the vCPU is not in SMM ('guest smi' first)")
         if verb.endswith("long-mode") and vcpu.long_mode == want:
@@ -83,7 +87,9 @@ class Environment(System):
         if verb == "set-efer long-mode" and vcpu.smm:
             raise InputError(f"'{action.text}' is not possible while the vCPU is in SMM ('guest rsm' first)")
         if action.cpu is not None and action.cpu >= len(self.m.cpus):
-            raise InputError(f"'{action.text}': there is no CPU {action.cpu}; the last is cpu{len(self.m.cpus) - 1}")
+            raise InputError(
+                f"'{action.text}': there is no CPU {action.cpu}; the last is cpu{len(self.m.cpus) - 1}"
+            )
 
     # -- user space
 
@@ -164,7 +170,9 @@ class Environment(System):
 
     def _emulate_wrmsr(self, thread: Task, vcpu: Vcpu, action: Action) -> None:
         value = Value(action.value or 0, vcpu.id)
-        self.exit_guest(thread, "emulated WRMSR", f"VM exit: KVM emulates the guest's WRMSR KERNEL_GS_BASE, {value}")
+        self.exit_guest(
+            thread, "emulated WRMSR", f"VM exit: KVM emulates the guest's WRMSR KERNEL_GS_BASE, {value}"
+        )
 
     # -- the scheduler
 
@@ -193,7 +201,7 @@ class Environment(System):
         finally:
             self.before_step, self.after_record = None, after_record
             m.restore(saved)
-            m.log.clear(), m.accesses.clear(), m.operations.clear(), m.events.clear()
+            m.forget()
             del self.records[kept:]
             self.broken, self.targets, self.picked, self.pending_notes = broken, targets, picked, notes
             self.steps_left = MAX_STEPS
@@ -204,7 +212,9 @@ class Environment(System):
         if seen:
             self.note(f"the preemption point {where} is reached only with preemption disabled")
             return min(point.nth, len(seen))
-        self.note(f"the preemption point {where} is not reached: the tick stays pending until preempt_enable()")
+        self.note(
+            f"the preemption point {where} is not reached: the tick stays pending until preempt_enable()"
+        )
         self.targets[thread.id] = thread.cpu if point.cpu is None else point.cpu
         m.set(m.cpus[thread.cpu], "need_resched", True)
         return 0
@@ -225,20 +235,28 @@ class Environment(System):
 
     def _check_point(self, point: PreemptPoint) -> None:
         functions = self.design.functions()
-        if point.function and point.function not in functions and RENAMED.get(point.function) not in functions:
+        if (
+            point.function
+            and point.function not in functions
+            and RENAMED.get(point.function) not in functions
+        ):
             raise InputError(
                 f"{self.design.id or self.design.__name__} has no function '{point.function}'"
                 f"{nearest(point.function, functions)}",
                 "preempt, in",
             )
         if point.cpu is not None and point.cpu >= len(self.m.cpus):
-            raise InputError(f"there is no CPU {point.cpu}; the last is {len(self.m.cpus) - 1}", "preempt, cpu")
+            raise InputError(
+                f"there is no CPU {point.cpu}; the last is {len(self.m.cpus) - 1}", "preempt, cpu"
+            )
         if point.before.startswith("line ") and point.function:
             name = point.function if point.function in functions else RENAMED[point.function]
             lines = {i.line for i in functions[name].instructions if i.kind != "end"}
             if int(point.before[5:]) not in lines:
                 known = ", ".join(map(str, sorted(lines)))
-                raise InputError(f"no step starts on {point.before} of {name}; the lines are {known}", "preempt, before")
+                raise InputError(
+                    f"no step starts on {point.before} of {name}; the lines are {known}", "preempt, before"
+                )
 
     def _matches(self, thread: Task, point: PreemptPoint) -> bool:
         function, index, _, _ = thread.stack

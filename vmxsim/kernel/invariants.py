@@ -56,8 +56,8 @@ def guest_reads(m: Machine, vcpu: Vcpu, value: Value) -> Iterator[Breach]:
     yield (
         "guest-value",
         vcpu.id,
-        f"the read of {owner_words(vcpu.id)}'s KERNEL_GS_BASE returns {describe(value)}; the true value is {true}."
-        f" {where(m, vcpu)}",
+        f"the read of {owner_words(vcpu.id)}'s KERNEL_GS_BASE returns {describe(value)}; the true value"
+        f" is {true}. {where(m, vcpu)}",
     )
     if is_host(value):
         yield "no-leak", vcpu.id, f"{describe(value)} was read as {owner_words(vcpu.id)}'s KERNEL_GS_BASE"
@@ -71,11 +71,15 @@ def user_runs(task: Task, cpu: Cpu) -> Iterator[Breach]:
     yield (
         "host-value",
         task.id,
-        f"{owner_words(task.id)} is in user space on CPU {cpu.index}; KERNEL_GS_BASE holds {describe(found)}, its own"
-        f" user GS base is {task.gs_base}",
+        f"{owner_words(task.id)} is in user space on CPU {cpu.index}; KERNEL_GS_BASE holds {describe(found)},"
+        f" its own user GS base is {task.gs_base}",
     )
     if found.owner.startswith("vcpu"):
-        yield "no-leak", task.id, f"{owner_words(task.id)} runs in user space with {describe(found)} as its GS base"
+        yield (
+            "no-leak",
+            task.id,
+            f"{owner_words(task.id)} runs in user space with {describe(found)} as its GS base",
+        )
 
 
 def where(m: Machine, vcpu: Vcpu) -> str:
@@ -84,7 +88,11 @@ def where(m: Machine, vcpu: Vcpu) -> str:
     places = [f"KERNEL_GS_BASE of CPU {cpu.index}" for cpu in m.cpus if cpu.kernel_gs_base == true]
     if vcpu.g == true:
         places.append("the vCPU's saved copy")
-    return f"The true value is in {' and in '.join(places)}." if places else "The true value is nowhere any more: lost."
+    return (
+        f"The true value is in {' and in '.join(places)}."
+        if places
+        else "The true value is nowhere any more: lost."
+    )
 
 
 def check_event(m: Machine, event: tuple[Any, ...], passes: bool) -> Iterator[Breach]:

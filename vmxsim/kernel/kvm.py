@@ -56,5 +56,5 @@ class Kvm(VcpuIoctls, RunLoop, MsrAccess, ControlRegisters, SystemManagement, Sc
         for the value, and what the next leave would save."""
         return vcpu.loaded and vcpu.long_mode
 
-    def vmx_vcpu_load(self, vmx):  # type: ignore[no-untyped-def]
+    def vmx_vcpu_load(self, vmx):
         """The VMCS becomes current on this CPU; guest state is not loaded."""

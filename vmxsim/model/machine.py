@@ -73,7 +73,7 @@ class Machine:
     objects: list[Any] = field(init=False)
     cpu: Cpu = field(init=False)
     task: Task = field(init=False)
-    descriptor_base: Value = Value(0, "descriptor")
+    descriptor_base: Value = field(factory=lambda: Value(0, "descriptor"))
     log: list[tuple[str, str, Any, Any]] = field(factory=list)
     accesses: list[tuple[str, int, int]] = field(factory=list)
     operations: list[tuple[str, int]] = field(factory=list)
@@ -98,6 +98,11 @@ class Machine:
     def is_current(self, task: Task) -> bool:
         """Whether ``task`` is what its CPU runs now."""
         return self.cpus[task.cpu].current == task.id
+
+    def forget(self) -> None:
+        """Drop what was collected of the current step."""
+        for collected in (self.log, self.accesses, self.operations, self.events):
+            collected.clear()
 
     def save(self) -> tuple[Any, ...]:
         """A copy of every object, for :meth:`restore`."""

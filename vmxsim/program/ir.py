@@ -6,7 +6,7 @@ Nothing here knows which language the function was written in.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Union
+from typing import Any
 
 from attrs import define, field, frozen
 
@@ -35,7 +35,7 @@ class Current:
 class Field:
     """A field of a vCPU held in a local, or of the current task."""
 
-    base: Union[Local, Current]
+    base: Local | Current
     name: str
 
 
@@ -55,8 +55,8 @@ class Operation:
     args: tuple[Any, ...]
 
 
-Expr = Union[Const, Local, Current, Field, Primitive, Operation]
-Target = Union[Local, Field, None]
+Expr = Const | Local | Current | Field | Primitive | Operation
+Target = Local | Field | None
 
 
 @frozen

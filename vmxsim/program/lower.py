@@ -87,7 +87,9 @@ def lower(function: Callable[..., Any], owner: str, is_method: Callable[[str], b
     code = inspect.unwrap(function).__code__
     lines = tuple(linecache.getlines(code.co_filename, function.__globals__))
     if not lines:
-        raise InputError("the source text is not to be had: define it in a file or a notebook cell", code.co_name)
+        raise InputError(
+            "the source text is not to be had: define it in a file or a notebook cell", code.co_name
+        )
     node = _functions(lines).get(code.co_firstlineno)
     if node is None:
         raise InputError("not an ordinary function: write 'def name(self, vmx): ...'", code.co_name)
@@ -187,7 +189,7 @@ class _Lowering:
             case ast.Return(None):
                 self.add(Instruction("return", line, Const(None)))
                 self.dangling = []
-            case ast.Return(value):
+            case ast.Return(value) if value is not None:
                 # returning what a call returned is no step of its own
                 kind = "end" if self.callee(value) else "return"
                 self.add(Instruction(kind, line, self.value(line, value)))
@@ -353,21 +355,24 @@ class _Lowering:
         if isinstance(self.known.get(name), (int, str)):
             return Const(self.known[name])
         constants = [k for k, v in self.known.items() if isinstance(v, (int, str)) and not k.startswith("_")]
-        raise self.error(e, f"'{name}' is neither a variable nor a constant{nearest(name, [*self.locals, *constants])}")
+        raise self.error(
+            e, f"'{name}' is neither a variable nor a constant{nearest(name, [*self.locals, *constants])}"
+        )
 
     def field(self, e: ast.Attribute) -> Expr:
-        names, base = [], e
+        names: list[str] = []
+        base: ast.expr = e
         while isinstance(base, ast.Attribute):
             names.insert(0, base.attr)
-            base = base.value  # type: ignore[assignment]
+            base = base.value
         chain = ".".join(names)
         match base:
             case ast.Name("current"):
                 holder: Local | Current = Current()
-                fields = [a.name for a in Task.__attrs_attrs__]  # type: ignore[attr-defined]
+                fields = [a.name for a in Task.__attrs_attrs__]
             case ast.Name(name) if name in self.locals:
                 holder = self.local(name)
-                fields = [a.name for a in Vcpu.__attrs_attrs__]  # type: ignore[attr-defined]
+                fields = [a.name for a in Vcpu.__attrs_attrs__]
             case _:
                 raise self.error(e, f"'{ast.unparse(e)}': fields are read from the vCPU or from current")
         name = FIELD_NAMES.get(chain, chain)

@@ -30,9 +30,13 @@ class KernelSource:
     def __init_subclass__(cls, part: bool = False, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         # a leading double underscore is part of a kernel name, so names come from the functions
-        written = [f for f in vars(cls).values() if isinstance(f, FunctionType) and _is_kernel_name(f.__name__)]
+        written = [
+            f for f in vars(cls).values() if isinstance(f, FunctionType) and _is_kernel_name(f.__name__)
+        ]
         cls._links = {}
-        known = {f.__name__ for f in written} | {name for base in cls.__mro__ for name in vars(base).get("_own", {})}
+        known = {f.__name__ for f in written} | {
+            name for base in cls.__mro__ for name in vars(base).get("_own", {})
+        }
         # a part of the kernel may call functions of other parts: those calls are looked up when linked
         exists = (lambda name: True) if part else known.__contains__
         cls._own = {f.__name__: lower(f, cls.__name__, exists) for f in written}
@@ -69,7 +73,7 @@ class KernelSource:
             bases = bases[[b.__name__ for b in bases].index(callee.owner) + 1 :]
         for base in bases:
             if name in vars(base).get("_own", {}):
-                return vars(base)["_own"][name]  # type: ignore[no-any-return]
+                return vars(base)["_own"][name]
         raise InputError(f"no kernel function '{name}'{nearest(name, cls.functions())}", cls.__name__)
 
 

@@ -50,7 +50,7 @@ def step(m: Machine, source: type[KernelSource], stack: Stack) -> Stack:
     if kind == "do":
         if type(i.target) is Local:
             at = i.target.index
-            frame = frame[:at] + (value,) + frame[at + 1 :]
+            frame = (*frame[:at], value, *frame[at + 1 :])
         return settle(m, (function, i.next, frame, caller))
     if kind == "branch":
         return settle(m, (function, i.next if value else i.other, frame, caller))
@@ -83,7 +83,7 @@ def _resume_once(m: Machine, stack: Stack, value: Any) -> Stack:
     i = function.instructions[index]
     if type(i.target) is Local:
         at = i.target.index
-        frame = frame[:at] + (value,) + frame[at + 1 :]
+        frame = (*frame[:at], value, *frame[at + 1 :])
     elif type(i.target) is Field:
         holder = m.objects[frame[i.target.base.index]] if type(i.target.base) is Local else m.task
         m.set(holder, i.target.name, value)
