@@ -7,11 +7,13 @@ warm-up ``run; exit`` on the same CPU. No published figure gives cycles for this
 from __future__ import annotations
 
 from collections.abc import Iterable
+from html import escape
 from typing import Any
 
 from attrs import frozen
 
 from vmxsim.designs import DESIGNS, find_design
+from vmxsim.errors import InputError, nearest
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.simulation import run
 
@@ -91,7 +93,44 @@ def count(design: str | type[Kvm], host: str, long_mode: bool, path: str) -> Cos
     return CostRow(name, host, long_mode, path, operations, reloads, name not in RECORDED)
 
 
-def cost(designs: Iterable[str | type[Kvm]] | str | type[Kvm] = (), host: str = "64-bit") -> list[CostRow]:
+class CostTable(list[CostRow]):
+    """Rows of :func:`cost`, shown by a notebook as a table."""
+
+    def only(self, *paths: str, long_mode: bool | None = None) -> CostTable:
+        """The rows of these paths (all, if none is named), in or out of long mode or both.
+
+        Raises InputError for a path that does not exist.
+        """
+        for path in paths:
+            if path not in PATHS:
+                raise InputError(f"no path '{path}'{nearest(path, PATHS)}; the paths are {', '.join(PATHS)}")
+        return CostTable(
+            row for row in self
+            if (not paths or row.path in paths) and long_mode in (None, row.long_mode)
+        )  # fmt: skip
+
+    def _repr_html_(self) -> str:
+        heads = ("design", "host", "long mode", "path", "operations", "full host reloads", "which")
+        body = "".join(
+            f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in _cells(row))}</tr>" for row in self
+        )
+        head = "".join(f'<th scope="col">{name}</th>' for name in heads)
+        return f"<table><caption>Operations, not cycles</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _cells(row: CostRow) -> tuple[str, ...]:
+    which = ", ".join(f"{times} {name}" for name, times in sorted(row.operations.items(), key=register_first))
+    name = f"{row.design} (derived)" if row.derived else row.design
+    mode = "on" if row.long_mode else "off"
+    return name, row.host, mode, row.path, str(row.total), str(row.full_host_reloads), which or "nothing"
+
+
+def register_first(item: tuple[str, int]) -> tuple[bool, str]:
+    """Sort key of operations: those on the register itself come first."""
+    return "kernel_gs_base" not in item[0], item[0]
+
+
+def cost(designs: Iterable[str | type[Kvm]] | str | type[Kvm] = (), host: str = "64-bit") -> CostTable:
     """Count every path of the designs (all, if none is named), out of long mode and in it.
 
     ``host`` is ``64-bit`` or ``32-bit``. Raises InputError.
@@ -99,10 +138,10 @@ def cost(designs: Iterable[str | type[Kvm]] | str | type[Kvm] = (), host: str = 
     if isinstance(designs, (str, type)):
         designs = [designs]
     chosen = [find_design(d) for d in designs] or list(DESIGNS.values())
-    return [
+    return CostTable(
         count(design, host, long_mode, path)
         for path in PATHS
         for long_mode in (False, True)
         if _ONLY_IN.get(path, long_mode) == long_mode
         for design in chosen
-    ]
+    )

@@ -36,6 +36,12 @@ class RunTrace:
         self._start = start
         self._unmet: dict[int, str] = {}
 
+    def __repr__(self) -> str:
+        broken = dict.fromkeys(f"{v.invariant} at step {v.action}" for v in self.violations)
+        verdict = ", ".join(broken) if broken else "no invariant broken"
+        records = len(self.environment.records)
+        return f"<{self.title}: {self.subtitle}; {len(self.actions)} actions, {records} steps; {verdict}>"
+
     @property
     def title(self) -> str:
         """The scenario's title, else its actions."""

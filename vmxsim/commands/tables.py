@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vmxsim.commands.output import FINE, console, print_json
-from vmxsim.costs import PATHS, CostRow, cost
+from vmxsim.costs import PATHS, CostRow, cost, register_first
 from vmxsim.designs import DESIGNS
 
 
@@ -71,7 +71,7 @@ def _table(rows: list[CostRow], title: str) -> Table:
     table.add_column("operations", overflow="fold")
     for row in rows:
         told = ", ".join(
-            f"{times} {name}" for name, times in sorted(row.operations.items(), key=_register_first)
+            f"{times} {name}" for name, times in sorted(row.operations.items(), key=register_first)
         )
         table.add_row(
             row.design + (" *" if row.derived else ""),
@@ -80,7 +80,3 @@ def _table(rows: list[CostRow], title: str) -> Table:
             told or "nothing",
         )
     return table
-
-
-def _register_first(item: tuple[str, int]) -> tuple[bool, str]:
-    return "kernel_gs_base" not in item[0], item[0]
