@@ -115,7 +115,8 @@ class CostTable(list[CostRow]):
             f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in _cells(row))}</tr>" for row in self
         )
         head = "".join(f'<th scope="col">{name}</th>' for name in heads)
-        return f"<table><caption>Operations, not cycles</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        caption = "<caption>Operations, not cycles</caption>"
+        return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _cells(row: CostRow) -> tuple[str, ...]:

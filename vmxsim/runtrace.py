@@ -32,7 +32,7 @@ class RunTrace:
         self.design = design
         self.environment = environment
         self.results: list[dict[str, Any]] = []
-        self.notes: list[str] = []
+        self.remarks: list[str] = []
         self._start = start
         self._unmet: dict[int, str] = {}
 
@@ -57,6 +57,11 @@ class RunTrace:
             if d.release
             else f"{name}, {self.scenario.host} host"
         )
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """Things said about the whole run."""
+        return self.remarks
 
     @property
     def actions(self) -> Sequence[str]:

@@ -76,9 +76,9 @@ def run(
         trace.results.append(result(environment, action.vcpu))
         if action.expected is not None:
             trace.expect(index, action, environment.m.vcpus[action.vcpu].returned)
-    trace.notes += _equal_numbers(s, environment.m)
+    trace.remarks += _equal_numbers(s, environment.m)
     if chosen.id in _BEFORE_SMM and any(a.verb == "guest smi" for a in s.actions):
-        trace.notes.append(
+        trace.remarks.append(
             f"anachronism: KVM has emulated SMM since Linux 4.2 (not looked up); {chosen.id} is older"
         )
     return trace
