@@ -48,41 +48,141 @@ class Box:
 
     id: str
     kind: str
+    title: str
+    facts: tuple[tuple[str, str], ...]
+    cells: tuple[Cell, ...]
+
+
+@frozen
+class Scene:
+    """The whole machine between two steps. ``dangers``: what would go wrong if the guest
+    or user space ran now, as (invariant, sentence) pairs; empty when nothing would."""
+
+    boxes: tuple[Box, ...]
+    dangers: tuple[tuple[str, str], ...] = ()
+
+    def cells(self) -> dict[str, Cell]:
+        """All cells by place."""
+        return {cell.place: cell for box in self.boxes for cell in box.cells}
+
+
+@frozen
+class Frame:
+    """One level of a call stack: function and line (from 1 at its ``def``; 0: not known)."""
+
+    function: str
+    line: int
+
+
+@frozen
+class Change:
+    """A place that a step changed. ``before``/``after`` are Values for cells, plain
+    numbers, words or None for other fields."""
+
+    place: str
+    before: Any
+    after: Any
+
+
+@frozen
+class Access:
+    """One access of KERNEL_GS_BASE. ``kind``: ``rdmsr``, ``wrmsr``, ``load_gs_index``,
+    ``ctxsw``, ``guest_rdmsr``, ``guest_wrmsr``, ``guest_swapgs``. ``value`` is what was
+    read or what the register holds now; None where a recording does not tell."""
+
+    kind: str
+    cpu: int
+    value: int | None
+
+
+@frozen
+class Move:
+    """A value on its way, drawn as an arrow from place to place (cells' ids).
+
+    ``source`` or ``target`` is '' where the value comes from or goes to no cell (an
+    immediate operand, a processor's general registers); ``both`` is true for SWAPGS,
+    which exchanges the two places."""
+
+    kind: str
+    source: str
+    target: str
+    both: bool = False
+
+
+@frozen
+class Violation:
+    """An invariant broken at action ``action`` (from 0), with the reason in words.
+
+    ``invariant``: ``guest-value``, ``host-value``, ``no-leak``, ``no-host-fault``, or
+    ``expectation`` for an arrow that was not met."""
+
+    action: int
+    invariant: str
+    words: str
+    step: int = -1
+
+
+@frozen
+class Step:
+    """One step: one line of a kernel function, one guest instruction, one context
+    switch, or one event of a recording.
+
+    ``function``, ``line`` and ``source`` say which line ran; ``stack`` is the call stack
+    with that line innermost (last). ``next`` is where this thread goes on, if it is in
+    the kernel. ``mode`` is where the thread was: ``kernel``, ``guest`` or ``user``.
+    ``preemptible`` says whether the scheduler may act right after this step;
+    ``why_not`` says why it may not. ``cost`` counts operations by name.
+    """
+
+    index: int
+    action: int
+    thread: str
+    cpu: int
+    mode: str
+    function: str
+    line: int
+    source: str
+    stack: tuple[Frame, ...] = ()
+    next: Frame | None = None
+    changes: tuple[Change, ...] = ()
+    accesses: tuple[Access, ...] = ()
+    moves: tuple[Move, ...] = ()
+    preemptible: bool = False
+    why_not: str = ""
+    cost: Mapping[str, int] = field(factory=dict)
+    notes: tuple[str, ...] = ()
+    violations: tuple[Violation, ...] = ()
+
+
+class Trace(Protocol):
+    """What views may ask of a run or of a recording."""
 
     @property
     def title(self) -> str:
         """What this is, in a line."""
-        ...
 
     @property
     def subtitle(self) -> str:
         """The design and host width, or what a recording fits."""
-        ...
 
     @property
     def actions(self) -> Sequence[str]:
         """The scenario's actions as text; a recording groups its events in the same way."""
-        ...
 
     @property
     def steps(self) -> Sequence[Step]:
         """Every step, in order."""
-        ...
 
     @property
     def violations(self) -> Sequence[Violation]:
         """Every broken invariant, in order."""
-        ...
 
     @property
     def notes(self) -> Sequence[str]:
         """Things said about the whole: anachronisms, lost events, points not reached."""
-        ...
 
     def scene(self, index: int) -> Scene:
         """The machine after ``index`` steps: 0 is the start, ``len(steps)`` the end."""
-        ...
 
     def listing(self, function: str) -> Sequence[str]:
         """The function's source lines, line 1 first; empty where there is none."""
-        ...
