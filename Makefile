@@ -1,0 +1,67 @@
+# What a person types here: make lab, make test. Everything goes into .venv beside this file.
+SHELL := /bin/bash
+PYTHON ?= $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 python3.11,$(if $(shell $(p) -c \
+	'import sys; print(sys.version_info >= (3, 11) or "")' 2>/dev/null),$(p))) python3)
+VENV ?= .venv
+PY := $(VENV)/bin/python
+RUN_STAMP := $(VENV)/.installed
+TEST_STAMP := $(VENV)/.installed-test
+CODE := vmxsim tests benchmarks notebooks
+# Options for `vmxsim lab` (make lab ARGS="--no-browser --port 9999") and for pytest (make test ARGS="-k smi").
+ARGS ?=
+
+.PHONY: help lab test lint format images bench clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make lab     install into $(VENV) and open JupyterLab on the first notebook"
+	@echo "make test    install what the tests need and run them all"
+	@echo "make lint    ruff, format check, mypy"
+	@echo "make format  let ruff format, and strip the outputs of the notebooks"
+	@echo "make images  draw images/ anew"
+	@echo "make bench   print every measured figure"
+	@echo "make clean   remove $(VENV) and caches"
+
+lab: $(RUN_STAMP)
+	$(VENV)/bin/vmxsim lab $(ARGS)
+
+test: $(TEST_STAMP)
+	$(PY) -m pytest -n 2 --dist loadgroup $(ARGS)
+
+lint: $(TEST_STAMP)
+	$(PY) -m ruff check $(CODE)
+	$(PY) -m ruff format --check $(CODE)
+	$(PY) -m mypy
+
+format: $(TEST_STAMP)
+	$(PY) -m ruff check --fix $(CODE)
+	$(PY) -m ruff format $(CODE)
+	$(PY) -m nbstripout notebooks/*.ipynb
+
+images: $(RUN_STAMP)
+	$(PY) -m vmxsim.views.images
+
+bench: $(TEST_STAMP)
+	@for program in benchmarks/*.py; do case $$program in */_*) continue;; esac; \
+		echo "== $$program"; $(PY) $$program || exit 1; done
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache build dist .hypothesis
+	find vmxsim tests benchmarks notebooks -name __pycache__ -prune -exec rm -rf {} +
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "vmxsim needs Python 3.11 or later; '$(PYTHON)' is $$($(PYTHON) --version 2>&1 || true)."; \
+		echo "Say which one to use: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; } >&2
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "'$(PYTHON)' cannot make virtual environments. On Debian or Ubuntu: apt-get install python3-venv"; \
+		exit 1; } >&2
+	$(PYTHON) -m venv $(VENV)
+
+$(RUN_STAMP): pyproject.toml | $(PY)
+	$(PY) -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(TEST_STAMP): pyproject.toml | $(PY)
+	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $(RUN_STAMP) $@

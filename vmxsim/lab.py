@@ -1,0 +1,77 @@
+"""Opening JupyterLab on the first notebook.
+
+The server runs in this process and the notebooks' ``python3`` kernel is this Python's, so
+that ``import vmxsim`` in a cell finds what the command line runs.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+from vmxsim.errors import InputError
+
+FIRST = "00-start-here.ipynb"
+#: JupyterLab's own first choice of port.
+DEFAULT_PORT = 8888
+
+
+def find_notebooks() -> Path:
+    """The folder of the notebooks: the clone's that this package stands in, else the
+    current directory's ``notebooks``. Raises InputError where neither holds the first one.
+    """
+    beside = Path(__file__).resolve().parent.parent / "notebooks"
+    for folder in (beside, Path.cwd() / "notebooks"):
+        if (folder / FIRST).is_file():
+            return folder
+    raise InputError(
+        f"the notebooks are not in {beside}: they come with the project's clone, not with the installed"
+        " package. Clone the project and run 'make lab' there, or run 'vmxsim lab' in a directory that"
+        f" holds notebooks/{FIRST}"
+    )
+
+
+def is_free(port: int) -> bool:
+    """Whether a server on this machine can listen on the port."""
+    with socket.socket() as probe:
+        # as the server does: a port that only lingers after its server's end is free
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def server_arguments(folder: Path, no_browser: bool, port: int | None) -> list[str]:
+    """JupyterLab's arguments to serve ``folder``, opened on the first notebook. With
+    ``port`` exactly that port is used, without it the first free one from 8888 on."""
+    arguments = [f"--ServerApp.root_dir={folder}", f"--LabApp.default_url=/lab/tree/{FIRST}"]
+    arguments += [f"--ServerApp.port={port or DEFAULT_PORT}", f"--ServerApp.port_retries={0 if port else 50}"]
+    if no_browser:
+        arguments.append("--no-browser")
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        arguments.append("--allow-root")  # in a container there may be no other user
+    return arguments
+
+
+def open_lab(no_browser: bool = False, port: int | None = None) -> None:
+    """Serve the notebooks with JupyterLab until it is stopped, and open a browser on the
+    first one unless ``no_browser``.
+
+    Raises InputError where JupyterLab or the notebooks are missing or the port is taken;
+    JupyterLab's own failures end in SystemExit after it said why.
+    """
+    if find_spec("jupyterlab") is None:
+        raise InputError(f"JupyterLab is not installed: {sys.executable} -m pip install jupyterlab")
+    folder = find_notebooks()
+    if port and not is_free(port):
+        raise InputError(f"port {port} is taken; leave --port out to use the next free one", "--port")
+    # A kernel spec in the user's home may be called python3 too and start a Python without vmxsim.
+    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
+    from jupyterlab.labapp import LabApp
+
+    LabApp.launch_instance(server_arguments(folder, no_browser, port))
