@@ -1,0 +1,1 @@
+"""Recorded ftrace text: read it, follow the register through it, judge it, show it."""

@@ -1,0 +1,135 @@
+"""The verdict over a recording: is an invariant broken, by which event, and which designs fit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vmxsim.designs import find_design
+from vmxsim.errors import InputError, printable
+from vmxsim.ftrace.findings import Finding
+from vmxsim.ftrace.fits import DESIGNS
+from vmxsim.ftrace.follower import Follower
+from vmxsim.ftrace.reader import Reader
+
+
+def judge(reader: Reader, follower: Follower, design: object = None) -> dict[str, Any]:
+    """The object that ``replay --json`` prints.
+
+    ``verdict`` is about the invariants: ``violated`` only where the events prove it, ``ok`` where
+    they were followed and nothing is wrong, else ``inconclusive``. ``design`` (an id, a prefix, a
+    commit or a class) restricts ``fits`` and ``ruled_out`` to that one and says so in ``words``.
+    Raises InputError for an unknown design.
+    """
+    asked = _asked(design)
+    broken = follower.believed()
+    fits = follower.evidence.fits
+    if broken:
+        verdict, words = "violated", broken[0].words()
+    else:
+        verdict, words = _unbroken(reader, follower)
+    first = broken[0] if broken else None
+    remaining = list(fits.remaining) if follower.accesses else list(DESIGNS)
+    ruled_out = {name: fits.ruled_out[name] for name in DESIGNS if name in fits.ruled_out}
+    if asked:
+        words += _about(asked, follower)
+        remaining = [name for name in remaining if name == asked]
+        ruled_out = {name: line for name, line in ruled_out.items() if name == asked}
+    return {
+        "verdict": verdict,
+        "invariant": first.invariant if first else None,
+        "event": _event(first) if first else None,
+        "words": words,
+        "fits": remaining,
+        "ruled_out": ruled_out,
+        "notes": notes(reader, follower),
+    }
+
+
+def _asked(design: object) -> str:
+    if design is None:
+        return ""
+    found = find_design(design)  # type: ignore[arg-type]
+    if found.id not in DESIGNS:
+        raise InputError(
+            f"'{printable(found.__name__)}' is not one of the designs that a recording is compared with"
+        )
+    return found.id
+
+
+def _about(design: str, follower: Follower) -> str:
+    fits = follower.evidence.fits
+    if design in fits.ruled_out:
+        return f" It can't be {design}: line {fits.ruled_out[design]}: {fits.reasons[design]}."
+    return f" Nothing in it speaks against {design}." if follower.accesses else ""
+
+
+def _event(finding: Finding) -> dict[str, Any]:
+    event = finding.event
+    return {"line": event.line, "time": event.time, "cpu": event.cpu, "pid": event.pid, "name": event.name}
+
+
+def _unbroken(reader: Reader, follower: Follower) -> tuple[str, str]:
+    if not reader.matched and (reader.broken or reader.cut_line):
+        raise InputError(
+            "no line of it is ftrace text; expected lines like 'TASK-PID [CPU] FLAGS TIME: EVENT: ...'",
+            printable(reader.path),
+        )
+    if not follower.accesses:
+        return "inconclusive", (
+            "There is no access of MSR c0000102 in the trace: record msr:read_msr and msr:write_msr "
+            "(vmxsim replay --how-to-record)."
+        )
+    if not follower.entries:
+        return (
+            "inconclusive",
+            "There is no kvm_entry in the trace: record the kvm events (vmxsim replay --how-to-record).",
+        )
+    evidence = follower.evidence
+    if evidence.equal:
+        return "inconclusive", (
+            f"At line {evidence.equal} the guest may run with what the host left in the register, but the two numbers "
+            "are equal or not both known: a guest's value that equals a host's is no proof by itself."
+        )
+    open_ = [f for f in follower.findings if f.kind == "host value" and not f.refuted and f.value is not None]
+    if open_:
+        return "inconclusive", (
+            f"At line {open_[0].event.line} the guest may run with what the host left in the register, but too many "
+            "events are missing to prove it."
+        )
+    known = sum(role not in ("unknown", "host", "switch") for role in follower.roles.values())
+    if not known:
+        return (
+            "inconclusive",
+            "What the accesses of the register were for can't be told from the events around them.",
+        )
+    threads = len(follower.vcpu_threads())
+    return "ok", (
+        f"No invariant is broken in {follower.accesses} accesses of KERNEL_GS_BASE and {follower.entries} VM entries "
+        f"by {threads} vCPU thread{'s' if threads != 1 else ''}."
+    )
+
+
+def notes(reader: Reader, follower: Follower) -> list[str]:
+    """What to know about the trace: lines not read, events missing, what could not be concluded."""
+    said = reader.notes()
+    for thread in follower.vcpu_threads():
+        vcpu = thread.vcpu
+        if vcpu.anomalies:
+            said.append(
+                f"vCPU thread {vcpu.index} (pid {vcpu.pid}): {vcpu.anomalies} place(s), the first at line "
+                f"{vcpu.first_anomaly}, can't be if no event is missing; the values were forgotten there"
+            )
+    unknown = sum(role == "unknown" for role in follower.roles.values())
+    if unknown:
+        said.append(f"{unknown} access(es) whose purpose can't be told from the events around them")
+    if follower.accesses and not follower.evidence.switches:
+        said.append("there is no sched_switch: who has the register between two KVM_RUNs is not known")
+    if follower.accesses and not follower.evidence.fits.remaining:
+        said.append("no design fits the whole trace: events are missing, or this kernel follows another one")
+    if len(follower.evidence.fits.remaining) > 1 and set(follower.evidence.fits.remaining) <= set(
+        DESIGNS[8:]
+    ):
+        said.append(
+            "never-trap and the two designs after it access the register alike and can't be told apart"
+        )
+    return said

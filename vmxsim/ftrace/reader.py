@@ -1,0 +1,197 @@
+"""ftrace text to events: the ``trace`` file, ``trace-cmd report``, function_graph.
+
+A trace is read as far as it goes. A line that can't be read is counted and left out; the
+notes say how many and where the first one stands.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from attrs import define, field
+
+from vmxsim.errors import InputError, printable
+from vmxsim.ftrace.bodies import Bodies, Decoded
+from vmxsim.ftrace.events import Event
+
+#: Longer files are read up to here; the notes say so.
+MAX_BYTES = 1 << 29
+_CHUNK = 1 << 20
+_LONGEST_LINE = 1 << 14
+
+# TASK-PID (TGID)? [CPU] flags? TIME: name: text | name <-caller. A task's name may hold spaces and dashes.
+_LINE = re.compile(
+    r"\s*(.{1,40}?)-(\d+)\s+(?:\([\s\d-]+\)\s+)?\[(\d+)\]\s+(?:[^\s\d]\S{2,9}\s+)?(\d+\.\d+):\s+"
+    r"(?:([\w.:/-]+)(?:\+0x\w+/0x\w+)?:\s*(.*)|([\w.]+)(?:\s+\[\w+\])?\s+<-.*)"
+)
+# TIME |? CPU) TASK-PID |? flags |? duration | body
+_GRAPH = re.compile(r"\s*(?:(\d+\.\d+)\s+\|\s+)?(\d+)\)\s+(?:(\S.*?)-(\d+)\s+\|)?(?:[^|/{}();]*\|)+\s*(\S.*)")
+_GRAPH_SWITCH = re.compile(r"\s*(\d+)\)\s+\S.*?-\d+\s+=>\s+(\S.*?)-(\d+)\s*$")
+_GRAPH_CALL = re.compile(r"([\w.]+)(?: \[\w+\])?\s*\(.*?\)\s*(?:\[\w+\]\s*)?([{;])")
+_GRAPH_RETURN = re.compile(r"\}(?: /\* ([\w.]+))?")
+_LOST = re.compile(r"CPU:?\s*(\d+).*(?:LOST|DROPPED|lost)")
+_STARTED = re.compile(r"#* CPU (\d+) buffer started")
+_WRITTEN = re.compile(r"# entries-in-buffer/entries-written: (\d+)/(\d+)")
+
+
+@define
+class Reader:
+    """Reads one file. Iterate once over ``events()``; the counters then tell about the whole file."""
+
+    path: Path
+    lines: int = 0
+    matched: int = 0
+    broken: int = 0
+    first_broken: int = 0
+    lost: int = 0
+    overwritten: int = 0
+    cut_line: int = 0
+    cut_size: bool = False
+    layout: str = ""
+    _bodies: Bodies = field(factory=Bodies)
+    _graph_pids: dict[int, tuple[int, str]] = field(factory=dict)
+    _graph_stacks: dict[int, list[str]] = field(factory=dict)
+
+    def events(self) -> Iterator[Event]:
+        """Every event of interest, in the file's order. Raises InputError."""
+        match = _LINE.match
+        decode = self._bodies.decode
+        number = 0
+        for text in self._text():
+            number += 1
+            found = match(text)
+            if found is None:
+                yield from self._other(number, text)
+                continue
+            self.matched += 1
+            comm, pid, cpu, time, name, body, called = found.groups()
+            try:
+                got = decode(name, body) if name else self._bodies.call(called, False)
+                if name and got is None and ":" in name:  # perf's and trace-cmd's "system:event"
+                    got = decode(name.rpartition(":")[2], body)
+            except (ValueError, IndexError):
+                self._is_broken(number)
+                continue
+            if got is not None:
+                yield Event(number, float(time), int(cpu), int(pid), comm, name or called, got[0], got[1])
+        self.lines = number
+        if not self.layout:
+            self.layout = "trace"
+
+    def _text(self) -> Iterator[str]:
+        """The file's lines without their ends; never more than a bounded part of it in memory."""
+        try:
+            with self.path.open("rb") as file:
+                rest = b""
+                size = 0
+                while chunk := file.read(_CHUNK):
+                    size += len(chunk)
+                    if size == len(chunk) and b"\0" in chunk[:4096]:
+                        raise InputError(self._binary(chunk), printable(self.path))
+                    *whole, rest = (rest + chunk).split(b"\n")
+                    for line in whole:
+                        yield line.decode("utf-8", "replace").rstrip("\r")
+                    if len(rest) > _LONGEST_LINE:
+                        rest = rest[: _LONGEST_LINE // 2]  # no line of a trace: keep memory bounded
+                    if size >= MAX_BYTES:
+                        self.cut_size = True
+                        rest = b""
+                        break
+        except OSError as error:
+            raise InputError(f"can't be read: {error.strerror}", printable(self.path)) from error
+        # Without a line end the last line may be cut in the middle of a value: it is not used.
+        if rest.strip():
+            self.cut_line = 1
+
+    def _binary(self, start: bytes) -> str:
+        if start[3:10] == b"tracing":
+            return "trace-cmd's binary file, not text; run 'trace-cmd report -i FILE > TEXT' first"
+        return "a binary file; expected ftrace text: /sys/kernel/tracing/trace, saved with cat"
+
+    def _is_broken(self, number: int) -> None:
+        self.broken += 1
+        self.first_broken = self.first_broken or number
+
+    def _other(self, number: int, text: str) -> Iterator[Event]:
+        """A line of another layout, an annotation, or nothing that can be read."""
+        if not text or text.isspace():
+            return
+        if lost := _LOST.match(text):
+            self.lost += 1
+            yield Event(number, 0.0, int(lost[1]), -1, "", "lost", "lost", None)
+        elif started := _STARTED.match(text):
+            if self.overwritten:
+                yield Event(number, 0.0, int(started[1]), -1, "", "buffer started", "lost", None)
+        elif text.startswith("#"):
+            if written := _WRITTEN.match(text):
+                self.overwritten = max(0, int(written[2]) - int(written[1]))
+        elif graph := _GRAPH.match(text):
+            self.matched += 1
+            self.layout = "function_graph"
+            event = self._graph(number, graph)
+            if event is not None:
+                yield event
+        elif switch := _GRAPH_SWITCH.match(text):
+            self._graph_pids[int(switch[1])] = (int(switch[3]), switch[2].strip())
+        elif not text.startswith((" ------", "cpus=", "version =")):
+            self._is_broken(number)
+
+    def _graph(self, number: int, found: re.Match[str]) -> Event | None:
+        time, cpu_text, comm, pid_text, body = found.groups()
+        cpu = int(cpu_text)
+        if pid_text is not None:
+            pid, comm = int(pid_text), comm.strip()
+        else:
+            pid, comm = self._graph_pids.get(cpu, (-2 - cpu, "?"))
+        name = ""
+        got: Decoded | None
+        if body.startswith("/*"):
+            inner = body[2:].strip().removesuffix("*/").strip()
+            name, colon, text = inner.partition(": ")
+            try:
+                got = self._bodies.decode(name, text) if colon else None
+            except (ValueError, IndexError):
+                self._is_broken(number)
+                return None
+            if got is None and (not colon or " " in name):
+                name, got = "tracing_mark_write", ("marker", inner)
+        else:
+            name, got = self._graph_function(pid, body)
+        if got is None:
+            return None
+        return Event(number, float(time or 0), cpu, pid, comm, name, got[0], got[1])
+
+    def _graph_function(self, pid: int, body: str) -> tuple[str, Decoded | None]:
+        """``fn() {`` is a call, ``}`` its return, ``fn();`` both with nothing in between."""
+        stack = self._graph_stacks.setdefault(pid, [])
+        if call := _GRAPH_CALL.match(body):
+            got = self._bodies.call(call[1], False)
+            if call[2] == "{":
+                stack.append(call[1])
+            elif got is not None:
+                got = "leaf", got[1]
+            return call[1], got
+        if returned := _GRAPH_RETURN.match(body):
+            name = stack.pop() if stack else ""
+            name = returned[1] or name
+            return name, self._bodies.call(name, True) if name else None
+        return "", None
+
+    def notes(self) -> list[str]:
+        """What a reader of the verdict should know about the file."""
+        notes = []
+        if self.lost:
+            notes.append(f"{self.lost} place(s) where events were lost: what was known there was forgotten")
+        if self.overwritten:
+            notes.append(f"{self.overwritten} older event(s) were overwritten before the trace was saved")
+        if self.broken:
+            notes.append(
+                f"{self.broken} line(s) can't be read, the first is line {self.first_broken}: left out"
+            )
+        if self.cut_line:
+            notes.append("the last line has no end and may be cut off: left out")
+        if self.cut_size:
+            notes.append(f"only the first {MAX_BYTES >> 20} MiB were read")
+        return notes

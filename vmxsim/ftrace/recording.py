@@ -1,0 +1,143 @@
+"""A recorded trace as a Trace: the same views show it that show a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from attrs import evolve
+
+from vmxsim.errors import printable
+from vmxsim.ftrace import examples
+from vmxsim.ftrace.events import Event
+from vmxsim.ftrace.follower import Follower
+from vmxsim.ftrace.judge import judge, notes
+from vmxsim.ftrace.places import State, scene
+from vmxsim.ftrace.reader import Reader
+from vmxsim.ftrace.stage import Delta, Stage
+from vmxsim.trace import Scene, Step, Violation
+
+#: At most so many events become steps; the verdict is over all of them.
+MAX_STEPS = 4000
+
+
+class Recording:
+    """A trace file, read and followed. Steps and scenes are made when they are first asked for."""
+
+    def __init__(self, reader: Reader, follower: Follower) -> None:
+        self.reader = reader
+        self.follower = follower
+        self.path = reader.path
+        self.title = printable(reader.path.name)
+        self._stage: Stage | None = None
+        self._steps: list[Step] = []
+        self._deltas: list[Delta] = []
+        self._state: State = {}
+        self._at = 0
+        self._cpus: list[int] = []
+        self._threads: list[tuple[int, str, int]] = []
+
+    @property
+    def subtitle(self) -> str:
+        """What the file is and what it fits."""
+        fits = ", ".join(self.follower.evidence.fits.remaining) or "no design"
+        return f"recorded ftrace ({self.reader.layout}), {self.reader.lines} lines; fits {fits}"
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What to know about the trace and about what is shown of it."""
+        said = notes(self.reader, self.follower)
+        self._play()
+        if len(self._steps) >= MAX_STEPS or (self._stage is not None and self._stage.dropped):
+            said.append(f"{len(self._steps)} events are shown as steps; the verdict is over the whole trace")
+        return said
+
+    @property
+    def actions(self) -> Sequence[str]:
+        """The groups of events: KVM_RUN and other ioctls of each vCPU thread."""
+        return self._played().spans.labels
+
+    @property
+    def steps(self) -> Sequence[Step]:
+        """The events that tell something about the register, as steps."""
+        self._play()
+        return self._steps
+
+    @property
+    def violations(self) -> Sequence[Violation]:
+        """What is proved to be broken, with the step at which it shows."""
+        return tuple(violation for step in self.steps for violation in step.violations)
+
+    def accesses(self) -> list[Event]:
+        """The first accesses of the register (a very long trace has more)."""
+        return self.follower.seen
+
+    def scene(self, index: int) -> Scene:
+        """The machine after ``index`` steps."""
+        self._play()
+        while self._at < index:
+            self._state.update((place, after) for place, _, after in self._deltas[self._at])
+            self._at += 1
+        while self._at > index:
+            self._at -= 1
+            self._state.update((place, before) for place, before, _ in reversed(self._deltas[self._at]))
+        return scene(self._state, self._cpus, self._threads)
+
+    def listing(self, function: str) -> Sequence[str]:
+        """Nothing: a recording has no source."""
+        return ()
+
+    # ----------------------------------------------------------------------------------------------
+
+    def _played(self) -> Stage:
+        self._play()
+        assert self._stage is not None
+        return self._stage
+
+    def _play(self) -> None:
+        if self._stage is not None:
+            return
+        broken = self.follower.believed()
+        stage = self._stage = Stage(self.follower)
+        again = Reader(self.path)
+        self._state = stage.play(again.events(), MAX_STEPS, broken[0].event.line if broken else 0)
+        found: dict[int, list[tuple[str, str]]] = {}
+        for finding in broken:
+            found.setdefault(finding.event.line, []).append((finding.invariant, finding.words()))
+        lines = stage.lines
+        for number, (step, delta) in enumerate(stage.steps):
+            told = found.pop(lines[step.index], [])
+            self._steps.append(_renumbered(step, number, told))
+            self._deltas.append(delta)
+        self._cpus = sorted({step.cpu for step in self._steps}) or [0]
+        shown = {step.thread for step in self._steps}
+        self._threads = [
+            (index, printable(thread.vcpu.comm, 16), thread.vcpu.pid)
+            for index, thread in enumerate(self.follower.vcpu_threads())
+            if f"thread{index}" in shown
+        ]
+
+
+def _renumbered(step: Step, number: int, told: list[tuple[str, str]]) -> Step:
+    violations = tuple(Violation(step.action, invariant, words, number) for invariant, words in told)
+    return evolve(step, index=number, violations=violations)
+
+
+def read(path: str | Path) -> Recording:
+    """Read a trace file, or an example by its name (``vmxsim.ftrace.examples``), and follow it.
+
+    Raises InputError for what is not ftrace text; everything else is read as far as it goes.
+    """
+    file = Path(path)
+    if not file.exists() and file.parent == Path("."):
+        file = examples.path(str(path))
+    reader = Reader(file)
+    follower = Follower()
+    follower.follow(reader.events())
+    return Recording(reader, follower)
+
+
+def verdict(recording: Recording, design: object = None) -> dict[str, Any]:
+    """What the recording proves: see :func:`vmxsim.ftrace.judge.judge`."""
+    return judge(recording.reader, recording.follower, design)

@@ -1,0 +1,353 @@
+"""What a recording tells about one vCPU thread: state loaded, modes, values, and what is wrong.
+
+Everything may be unknown (None). The register belongs to the thread as long as its state is
+loaded, so this follows it from *enter* to *leave* (a residence) without looking at other tasks.
+"""
+
+from __future__ import annotations
+
+from attrs import define, field
+
+from vmxsim.ftrace.events import Event
+from vmxsim.ftrace.findings import Evidence, Finding
+
+#: What an access of the register was for; the views and the table use these words.
+ROLES = {
+    "enter-save": "enter saves the host's value (h = register)",
+    "enter-load": "enter loads the guest's value (register = g)",
+    "leave-save": "leave saves the guest's value (g = register)",
+    "leave-restore": "leave restores the host's value (register = h)",
+    "read": "accessor reads the guest's value from the register",
+    "write": "accessor writes the guest's value to the register",
+    "switch": "the context switch loads the next task's user GS base",
+    "host": "the task accesses its own user GS base (arch_prctl)",
+    "unknown": "what for is not known: events are missing around it",
+}
+
+
+@define
+class Residence:
+    """The time from one *enter* to the *leave* after it."""
+
+    #: enter wrote nothing: the register holds what the host left in it. None: not known.
+    silent: bool | None = None
+    #: The thread's user GS base, as enter saved it or leave restored it.
+    host: int | None = None
+    findings: list[Finding] = field(factory=list)
+    #: Reads while the register should still hold what was there at enter, to compare with ``host``.
+    reads: list[tuple[Event, int]] = field(factory=list)
+    #: The guest ran, and whether its accesses were passed through is not known.
+    unsure: bool = False
+    #: The guest's true value before it last ran with access passed through.
+    before: int | None = None
+
+
+@define
+class Vcpu:
+    """One vCPU thread (identity: pid)."""
+
+    pid: int
+    comm: str
+    index: int
+    evidence: Evidence
+    findings: list[Finding]
+    roles: dict[int, str]
+
+    loaded: bool | None = None
+    long_mode: bool | None = None
+    #: The mode that a function under way is about to set; ``changing`` while there is one.
+    next_mode: bool | None = None
+    changing: bool = False
+    intercepted: bool | None = None
+    lme: bool | None = None
+    saved: int | None = None
+    saved_next: int | None = None
+    host_saved: int | None = None
+    true: int | None = None
+    #: What the register holds while this thread has its state loaded, and whose it is.
+    register: int | None = None
+    owner: str = ""
+    residence: Residence = field(factory=Residence)
+    #: The guest may have left long mode by itself (CR0.PG), so an array may still list the register.
+    #: At the start of a trace it is taken not to have.
+    was_long_mode: bool = False
+    #: The true value before a WRMSR exit, until kvm_msr tells which register is written.
+    held: int | None = None
+    anomalies: int = 0
+    first_anomaly: int = 0
+    enter_reads: set[bool] = field(factory=set)
+    #: After a leave: the finding that a later event may confirm or refute, the user GS base then.
+    open_host: Finding | None = None
+    left_behind: Event | None = None
+    base: int | None = None
+    entries: int = 0
+    #: Lines at which state was loaded (True) or unloaded (False), for the views.
+    transitions: dict[int, bool] = field(factory=dict)
+
+    # ------------------------------------------------------------ what can't be, and what is not known
+
+    def anomaly(self, line: int) -> None:
+        """Something that can't be if no event is missing: forget the values."""
+        self.anomalies += 1
+        self.first_anomaly = self.first_anomaly or line
+        self.true = self.held = None
+        self.register, self.owner = None, ""
+        self.residence.silent = None
+        self.residence.reads.clear()
+
+    def forget(self) -> None:
+        """Events were lost here: nothing is known any more."""
+        self.loaded = self.long_mode = self.intercepted = self.lme = None
+        self.changing = False
+        self.saved = self.saved_next = self.true = self.held = self.register = self.host_saved = None
+        self.owner = ""
+        self.close_residence()
+        self.residence = Residence()
+        self.open_host = self.left_behind = self.base = None
+        self.was_long_mode = True
+
+    def settle_mode(self) -> None:
+        """A mode change under way is done now."""
+        if self.changing:
+            self.long_mode, self.changing = self.next_mode, False
+
+    def change_mode(self, mode: bool | None) -> None:
+        """A function is about to set the guest's mode (None: it is not known which)."""
+        self.next_mode, self.changing = mode, True
+
+    @property
+    def passed_through(self) -> bool | None:
+        """Whether the guest acts on the register itself when it runs now."""
+        if self.intercepted is not None:
+            return not self.intercepted
+        if self.long_mode is True:
+            return True
+        if self.long_mode is False and self.residence.silent is not None:
+            return not self.residence.silent  # only designs that trap outside LM load nothing there
+        return None
+
+    # ------------------------------------------------------------------------- enter, leave, accessors
+
+    def enter(self, accesses: list[Event], at: Event) -> None:
+        """State is loaded; ``at`` is enter itself, or the event that shows that it happened."""
+        self.settle_mode()
+        ops = words(accesses)
+        line = accesses[0].line if accesses else at.line
+        self.loaded = True
+        self.transitions[accesses[-1].line if accesses else at.line] = True
+        self.residence = Residence()
+        self.register, self.owner = None, "host"
+        if not self.evidence.fits.enter(ops, self.long_mode, self.was_long_mode, line):
+            self._take_numbers(accesses)
+            self.anomaly(line)
+            self.register = accesses[-1].data if accesses else None
+            return
+        self.enter_reads.add("r" in ops)
+        if len(self.enter_reads) == 2:
+            self.evidence.fits.enters_differ(line)
+        self.residence.silent = "w" not in ops
+        if self.residence.silent and self.long_mode is False:
+            self.evidence.silent_enters += 1
+        for event in accesses:
+            if event.kind == "rdmsr":
+                self.roles[event.line] = "enter-save"
+                self.learn_host(event.data)
+                self.register = event.data
+            else:
+                self.roles[event.line] = "enter-load"
+                self.register, self.owner = event.data, "guest"
+                if self.saved is None:
+                    self.saved = event.data
+
+    def leave(self, accesses: list[Event], at: Event, inside: bool = False) -> None:
+        """The host is restored. ``inside``: by a full host reload in the middle of KVM's work, where a
+        mode change under way may or may not be done."""
+        if not inside:
+            self.settle_mode()
+        mode = None if self.changing else self.long_mode
+        ops = words(accesses)
+        line = accesses[0].line if accesses else at.line
+        self.transitions[accesses[-1].line if accesses else at.line] = False
+        if not self.evidence.fits.leave(ops, mode, self.was_long_mode, line):
+            self._take_numbers(accesses)
+            self.anomaly(line)
+            self._left(None)
+            return
+        if ops == "w":
+            self.evidence.short_leaves += 1
+        for event in accesses:
+            if event.kind == "rdmsr":
+                self.roles[event.line] = "leave-save"
+                self._read_back(event)
+            else:
+                self.roles[event.line] = "leave-restore"
+                self._restore(event)
+        if not accesses and self.owner == "guest":
+            self.left_behind = at
+        self._left(accesses[-1].data if accesses else None)
+
+    def _left(self, restored: int | None) -> None:
+        self.close_residence()
+        self.loaded = False
+        if restored is not None:
+            self.base = restored
+        if not self.evidence.set_probe:
+            self.true = None  # KVM_SET_MSRS would not be seen
+        if self.left_behind is None:
+            self.register, self.owner = None, ""
+
+    def _restore(self, event: Event) -> None:
+        host = self.residence.host
+        if host is None and self.owner == "host" and self.residence.reads:
+            host = self.residence.reads[-1][1]  # the guest could not touch it: this was the host's
+            if self.residence.unsure or self.residence.findings:
+                host = None
+        if host is None:
+            self.residence.host = event.data
+        elif host != event.data:
+            self._found("wrong restore", "host-value", event, event.data, host)
+        self.host_saved = event.data
+
+    def read(self, event: Event, in_efer: bool) -> None:
+        """An accessor reads the guest's value from the register."""
+        self.roles[event.line] = "read"
+        self.evidence.fits.accessor(self.long_mode, in_efer, event.line)
+        self._read_back(event)
+
+    def write(self, event: Event) -> None:
+        """An accessor writes the guest's value to the register."""
+        self.roles[event.line] = "write"
+        self.evidence.fits.accessor(self.long_mode, False, event.line)
+        self.register, self.owner, self.true = event.data, "guest", event.data
+        self.saved_next = event.data
+
+    def unknown(self, accesses: list[Event]) -> None:
+        """Accesses whose purpose can't be told; the number in the register is known all the same."""
+        for event in accesses:
+            self.roles.setdefault(event.line, "unknown")
+        self._take_numbers(accesses)
+
+    def _take_numbers(self, accesses: list[Event]) -> None:
+        for event in accesses:
+            self.roles.setdefault(event.line, "unknown")
+            self.register, self.owner = event.data, ""
+
+    def _read_back(self, event: Event) -> None:
+        """The kernel takes what is in the register for the guest's value."""
+        value: int = event.data
+        residence = self.residence
+        if self.register is not None and self.register != value:
+            self.anomaly(event.line)
+        confirmed = False
+        for finding in residence.findings:
+            if finding.value is not None and finding.value == value:
+                finding.confirmed = confirmed = True
+        if self.owner != "guest":
+            residence.reads.append((event, value))
+            confirmed = confirmed or (self.owner == "host" and value == residence.host)
+        self.true = residence.before if confirmed else value
+        self.register = value
+        self.saved = value
+        self.saved_next = None
+
+    # ------------------------------------------------------------------------------- the guest runs
+
+    def run(self, event: Event) -> None:
+        """VM entry."""
+        self.settle_mode()
+        self.entries += 1
+        passed = self.passed_through
+        residence = self.residence
+        if passed is False:
+            return
+        if passed is None or not self.owner or (self.owner == "host" and residence.host is None):
+            residence.unsure = True  # what a later event says about this time decides
+        elif self.owner == "host" and residence.silent:
+            if not residence.findings:
+                self._found("host value", "guest-value", event, residence.host, self.true)
+        elif self.owner == "guest" and None not in (self.register, self.true) and self.register != self.true:
+            self._found("old value", "guest-value", event, self.register, self.true)
+        if self.true is not None:
+            residence.before = self.true
+
+    def ran(self) -> None:
+        """VM exit: what the guest did to the register itself is not recorded."""
+        if self.passed_through is not False:
+            self.register = None
+            self.true = None
+
+    def given(self, event: Event, value: int) -> None:
+        """KVM gives ``value`` out as the guest's."""
+        if self.true is not None and value != self.true:
+            self._found("wrong read", "guest-value", event, value, self.true)
+
+    def set(self, value: int) -> None:
+        """KVM stores a new value of the guest's register."""
+        self.true = value
+        self.saved_next = value
+
+    # ------------------------------------------------------------------ host value, ends, conclusions
+
+    def learn_host(self, value: int) -> None:
+        """The thread's user GS base, as this residence's enter saved it."""
+        self.host_saved = value
+        if self.residence.host is None:
+            self.residence.host = value
+            for finding in self.residence.findings:
+                if finding.kind == "host value" and finding.value is None:
+                    finding.value = value
+        if self.open_host is not None:
+            finding, self.open_host = self.open_host, None
+            if finding.value is not None and value == finding.value != finding.expected:
+                finding.confirmed = True
+            elif value == finding.expected:
+                finding.refuted = True
+        self.base = value
+
+    def returns_to_user(self, event: Event) -> None:
+        """The thread goes on in user space."""
+        if self.left_behind is not None:
+            self._found("not restored", "host-value", event, self.register, self.base)
+            self.left_behind = None
+            self.register, self.owner = None, ""
+
+    def close_residence(self) -> None:
+        """The residence ends: compare what was read with the host's value, which is known by now."""
+        residence = self.residence
+        for finding in residence.findings:
+            if finding.kind == "host value" and finding.value is None:
+                finding.value = residence.host
+        if residence.silent and residence.host is not None:
+            for event, value in residence.reads:
+                if value != residence.host:
+                    continue
+                for finding in residence.findings:
+                    finding.confirmed = True
+                if not residence.findings and residence.unsure:
+                    self._found("host value", "guest-value", event, value, residence.before).confirmed = True
+        for finding in residence.findings:
+            if finding.kind == "host value" and finding.value is not None and not finding.differs():
+                self._equal(finding.event.line)
+        if residence.silent is None and residence.unsure:
+            for event, value in residence.reads:
+                if value == residence.host:
+                    self._equal(event.line)
+
+    def _equal(self, line: int) -> None:
+        self.evidence.equal = self.evidence.equal or line
+
+    def _found(
+        self, kind: str, invariant: str, event: Event, value: int | None, expected: int | None
+    ) -> Finding:
+        finding = Finding(kind, invariant, event, self.index, value, expected, self.anomalies)
+        self.findings.append(finding)
+        if invariant == "host-value":
+            self.open_host = finding
+        else:
+            self.residence.findings.append(finding)
+        return finding
+
+
+def words(accesses: list[Event]) -> str:
+    """``rw`` for a read followed by a write."""
+    return "".join("r" if event.kind == "rdmsr" else "w" for event in accesses)
