@@ -1,0 +1,92 @@
+"""The browser's fixtures. Without a Chromium these tests are skipped, and the summary says so loudly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser.lab import Errors, Lab, chromium, find_chromium, open_notebook
+
+_MISSING = (
+    "no Chromium on PATH: the explorer was NOT tested (Debian: apt-get install chromium, or set CHROMIUM)"
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+            # one worker runs them all: they share a server and a browser
+            item.add_marker(pytest.mark.xdist_group("browser"))
+            if find_chromium() is None:
+                item.add_marker(pytest.mark.skip(reason=_MISSING))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    skipped = terminalreporter.stats.get("skipped", [])
+    if any(_MISSING in str(report.longrepr) for report in skipped):
+        terminalreporter.write_sep("!", _MISSING, red=True, bold=True)
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    server = Lab(tmp_path_factory.mktemp("lab"))
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    with chromium() as found:
+        yield found
+
+
+class Notebook:
+    """A page with a notebook that has run; complains at the end of errors in the console."""
+
+    def __init__(self, browser: Any, lab: Lab, name: str, cells: list[str], width: int = 1280) -> None:
+        self.page = browser.new_page(viewport={"width": width, "height": 1000}, reduced_motion="reduce")
+        self.page.set_default_timeout(60_000)
+        self.errors = Errors(self.page)
+        open_notebook(self.page, lab, lab.write(f"{name}.ipynb", cells))
+        self.player = self.page.locator(".vmxsim-player[data-step]").first
+        self.player.wait_for()
+        self.player.scroll_into_view_if_needed()
+
+    def step(self) -> int:
+        return int(self.player.get_attribute("data-step") or -1)
+
+    def at(self, step: int) -> None:
+        """Wait until this step is shown."""
+        self.page.wait_for_function(
+            "step => document.querySelector('.vmxsim-player').dataset.step === String(step)", arg=step
+        )
+
+    def until(self, expression: str) -> None:
+        """Wait until a JavaScript expression holds; ``p`` is the first player."""
+        self.page.wait_for_function(
+            f"() => {{ const p = document.querySelector('.vmxsim-player'); return {expression}; }}"
+        )
+
+    def texts(self, selector: str) -> list[str]:
+        found: list[str] = self.player.locator(selector).all_text_contents()
+        return found
+
+    def picture(self) -> str:
+        """All that the picture says now, and how."""
+        state: str = self.page.evaluate(
+            """() => JSON.stringify([...document.querySelectorAll('.vmxsim-player [data-place]')]
+                 .map((c) => [c.dataset.place, c.textContent, [...c.classList].sort().join(' ')]))"""
+        )
+        return state
+
+    def choose(self, label: str, option: str) -> None:
+        self.page.get_by_label(label, exact=True).first.select_option(label=option)
+
+    def close(self) -> None:
+        self.page.close()
+        assert not self.errors.found

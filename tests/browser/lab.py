@@ -1,0 +1,180 @@
+"""A real JupyterLab and a headless Chromium, for tests and benchmarks."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+
+#: Nothing of the browser may want the network or a GPU.
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+
+#: What the console says of JupyterLab itself, whatever the notebook holds.
+_NOT_OURS = ("favicon", "ResizeObserver loop", "Failed to load resource", "deprecated", "WebGL")
+
+
+def find_chromium() -> str | None:
+    """The Chromium of this machine: ``CHROMIUM``, else the first of the usual names on PATH."""
+    names = (os.environ.get("CHROMIUM"), "chromium", "chromium-browser", "google-chrome", "chrome")
+    return next((found for name in names if name and (found := shutil.which(name))), None)
+
+
+class Lab:
+    """A JupyterLab server over a temporary directory."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.notebooks = home / "notebooks"
+        self.notebooks.mkdir(parents=True)
+        self.token = secrets.token_hex(16)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._settings("notification", {"fetchNews": "false", "checkForUpdates": False})
+        self.theme("JupyterLab Light")
+        self._log = (home / "jupyter.log").open("wb")
+        places = {
+            name: str(home / name.lower())
+            for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
+        }
+        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+        self.process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"),
+                f"--ServerApp.port={self.port}",
+                "--ServerApp.port_retries=0",
+                f"--IdentityProvider.token={self.token}",
+                f"--ServerApp.root_dir={self.notebooks}",
+                f"--LabApp.user_settings_dir={home / 'settings'}",
+                f"--LabApp.workspaces_dir={home / 'workspaces'}",
+                "--LabApp.expose_app_in_browser=True",
+                "--LabApp.extension_manager=readonly",
+            ],
+            env={**os.environ, **places, "HOME": str(home), "PYTHONPATH": path},
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            cwd=home,
+        )
+        self._wait()
+
+    def _settings(self, plugin: str, values: dict[str, Any]) -> None:
+        folder = self.home / "settings" / "@jupyterlab" / "apputils-extension"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{plugin}.jupyterlab-settings").write_text(json.dumps(values))
+
+    def theme(self, name: str) -> None:
+        """The theme of every page opened from now on."""
+        self._settings("themes", {"theme": name})
+
+    def _wait(self, seconds: float = 60) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if self.process.poll() is not None:
+                break
+            try:
+                with urllib.request.urlopen(f"{self.url}/api?token={self.token}", timeout=2):
+                    return
+            except OSError:
+                time.sleep(0.2)
+        self.close()
+        raise RuntimeError(f"JupyterLab did not start:\n{(self.home / 'jupyter.log').read_text()[-3000:]}")
+
+    def close(self) -> None:
+        """Stop the server, its kernels with it."""
+        self.process.terminate()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self._log.close()
+
+    def write(self, name: str, cells: Sequence[str]) -> str:
+        """A notebook of code cells; returns its name."""
+        book = {
+            "nbformat": 4,
+            "nbformat_minor": 5,
+            "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+            "cells": [
+                {
+                    "cell_type": "code",
+                    "id": f"cell{i}",
+                    "metadata": {},
+                    "outputs": [],
+                    "execution_count": None,
+                    "source": text,
+                }
+                for i, text in enumerate(cells)
+            ],
+        }
+        (self.notebooks / name).write_text(json.dumps(book))
+        return name
+
+    def address(self, notebook: str) -> str:
+        """Where a notebook opens, in a workspace of its own."""
+        return f"{self.url}/lab/workspaces/{Path(notebook).stem}/tree/{notebook}?token={self.token}"
+
+
+class Errors:
+    """What a page's console complained of that is not JupyterLab's own."""
+
+    def __init__(self, page: Any) -> None:
+        self.found: list[str] = []
+        page.on("console", lambda message: message.type == "error" and self._add(message.text))
+        page.on("pageerror", lambda error: self._add(str(error)))
+
+    def _add(self, text: str) -> None:
+        if not any(word in text for word in _NOT_OURS):
+            self.found.append(text)
+
+
+def open_notebook(page: Any, lab: Lab, notebook: str, run: bool = True) -> None:
+    """Open a notebook, wait until its kernel is *connected* ('idle' is said too early), run all."""
+    page.goto(lab.address(notebook))
+    page.wait_for_function(
+        """() => {
+          const session = window.jupyterapp?.shell.currentWidget?.sessionContext?.session;
+          return session?.kernel?.connectionStatus === 'connected' && session.kernel.status === 'idle';
+        }""",
+        timeout=60_000,
+    )
+    if run:
+        page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')")
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """A headless browser. Raises RuntimeError where there is none."""
+    from playwright.sync_api import sync_playwright
+
+    path = find_chromium()
+    if path is None:
+        raise RuntimeError(
+            "no Chromium on PATH: install it (Debian: apt-get install chromium), or set CHROMIUM"
+        )
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
+        try:
+            yield browser
+        finally:
+            browser.close()

@@ -1,0 +1,163 @@
+"""The explorer's controls: ipywidgets for the choices, and what was chosen as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from html import escape
+from typing import Any
+
+import ipywidgets as w
+from attrs import frozen
+
+from vmxsim.designs import DESIGNS, find_design
+from vmxsim.kernel.kvm import Kvm
+from vmxsim.scenario import HOSTS
+from vmxsim.widgets.operations import OPERATIONS
+
+#: Choices of the operation list that are no operation.
+OWN = "own"
+SHORTEST = "shortest"
+
+_NATURAL = {"description_width": "initial"}
+_FITS = {"width": "auto", "max_width": "100%"}
+
+
+@frozen
+class Choice:
+    """What the controls say. ``operation`` is an operation's id, OWN or SHORTEST."""
+
+    designs: tuple[str | type[Kvm], ...]
+    operation: str
+    long_mode: bool
+    loaded: bool
+    host: str
+    text: str
+
+
+class Controls(w.VBox):
+    """All choices in rows that wrap; calls ``changed`` after each one."""
+
+    def __init__(self, designs: Sequence[str | type[Kvm]], changed: Callable[[], None]) -> None:
+        labels = ("Design",) if len(designs) == 1 else ("Left", "Right")
+        self.designs = [
+            self._dropdown(label, _designs(d), d) for label, d in zip(labels, designs, strict=True)
+        ]
+        operations = [(operation.title, operation.id) for operation in OPERATIONS.values()]
+        if len(designs) > 1:
+            operations.append(("Shortest schedule on which they differ", SHORTEST))
+        operations.append(("Scenario: your own, or a file", OWN))
+        self.operation = self._dropdown("Operation", operations, "read")
+        self.long_mode = w.Checkbox(description="Long mode", indent=False, value=True, layout=_FITS)
+        self.loaded = w.Checkbox(description="Guest state loaded", indent=False, value=True, layout=_FITS)
+        self.host = self._dropdown("Host", list(HOSTS), HOSTS[0])
+        self.preemption = self._dropdown("Preemption", [("off", False), ("a tick arrives", True)], False)
+        self.step = w.BoundedIntText(
+            description="after step", min=1, max=1, style=_NATURAL, layout={"width": "150px"}
+        )
+        self.cpu = self._dropdown("then on", [("CPU 0", 0), ("CPU 1", 1)], 1)
+        self.text = w.Textarea(
+            description="",
+            rows=9,
+            continuous_update=False,
+            placeholder="steps:\n  - run\n  - guest wrmsr 0xA000",
+            layout={"width": "100%"},
+        )
+        self.text.add_class("vmxsim-scenario")
+        self.file = w.Text(
+            description="File",
+            placeholder="scenario.yaml",
+            continuous_update=False,
+            style=_NATURAL,
+            layout={"width": "360px", "max_width": "100%"},
+        )
+        self.open_file = w.Button(description="Open file", layout=_FITS)
+        self.go = w.Button(description="Run", layout=_FITS)
+        self.about = w.HTML()
+        self.message = w.HTML()
+        self.own = w.VBox([_row(self.file, self.open_file, self.go), self.text])
+        super().__init__(
+            [
+                _row(*self.designs, self.operation),
+                _row(self.long_mode, self.loaded, self.host, self.preemption, self.step, self.cpu),
+                self.about,
+                self.own,
+                self.message,
+            ]
+        )
+        #: True while values are set by :meth:`set`: nothing is run for them.
+        self.quiet = False
+        self._changed = changed
+        for control in (*self.designs, self.operation, self.long_mode, self.loaded, self.host, self.text):
+            control.observe(self._on_change, "value")
+        self._fit()
+
+    @staticmethod
+    def _dropdown(label: str, options: Sequence[Any], value: Any) -> w.Dropdown:
+        return w.Dropdown(description=label, options=options, value=value, style=_NATURAL, layout=_FITS)
+
+    @property
+    def choice(self) -> Choice:
+        """What is chosen now."""
+        return Choice(
+            tuple(d.value for d in self.designs),
+            self.operation.value,
+            self.long_mode.value,
+            self.loaded.value,
+            self.host.value,
+            self.text.value,
+        )
+
+    def set(self, **values: Any) -> None:
+        """Set controls by name without a run for each of them."""
+        self.quiet = True
+        try:
+            for name, value in values.items():
+                getattr(self, name).value = value
+        finally:
+            self.quiet = False
+        self._fit()
+
+    def _on_change(self, _change: Any) -> None:
+        if not self.quiet:
+            self._fit()
+            self._changed()
+
+    def _fit(self) -> None:
+        """Show what the chosen operation needs and nothing else."""
+        chosen = self.operation.value
+        for toggle in (self.long_mode, self.loaded):
+            toggle.disabled = chosen not in OPERATIONS
+        self.host.disabled = chosen == OWN
+        self.own.layout.display = None if chosen == OWN else "none"
+        for control in (self.step, self.cpu):
+            control.layout.display = None if self.preemption.value else "none"
+        about = {
+            OWN: "The scenario says how the guest starts and which host it has; the design is chosen above.",
+            SHORTEST: "Found by search over whole actions: guest, user space or a host task reads what differs.",
+        }
+        titles = [find_design(d.value).title for d in self.designs]
+        text = f"{' against '.join(titles)}. {about.get(chosen) or OPERATIONS[chosen].about}"
+        self.about.value = (
+            f'<div style="line-height:1.4;color:var(--jp-ui-font-color2,inherit)">{escape(text)}</div>'
+        )
+
+
+def _row(*children: w.Widget) -> w.Box:
+    return w.Box(
+        children,
+        layout={
+            "overflow": "visible",
+            "display": "flex",
+            "flex_flow": "row wrap",
+            "align_items": "center",
+            "grid_gap": "2px 16px",
+        },
+    )
+
+
+def _designs(chosen: str | type[Kvm]) -> list[tuple[str, str | type[Kvm]]]:
+    """All designs, oldest first, and the reader's own class if that is what is explored."""
+    listed: list[tuple[str, str | type[Kvm]]] = [(f"{i} · {d.release}", i) for i, d in DESIGNS.items()]
+    if isinstance(chosen, type):
+        listed.append((f"{chosen.__name__} (yours)", chosen))
+    return listed

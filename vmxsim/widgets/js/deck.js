@@ -1,0 +1,205 @@
+// The deck: buttons, slider, keys, play, "preempt here". It moves one position through the slots
+// and shows it in every pane. A slot is one step of a single film; in a comparison it is a pair of
+// steps, one a film, so that both films go through the same schedule together.
+
+const SPEEDS = [["slow", 2400], ["normal", 1200], ["fast", 500]];
+
+class Deck {
+  constructor(model, el) {
+    this.model = model;
+    this.el = el;
+    this.announced = make("p", { class: "vp-hidden", "aria-live": "polite" });
+    this.buildTransport();
+    this.buildPreempt();
+    this.divergence = make("div", { class: "vp-divergence" });
+    this.stage = make("div", { class: "vp-panes" });
+    this.root = make("div", {
+      class: "vmxsim-player", tabindex: "0", role: "group", "data-lm-suppress-shortcuts": "true",
+      "aria-label": "Run of the simulator. Left and right arrow keys step, Home and End jump, space plays,"
+        + " Page Up and Page Down go from action to action, P preempts.",
+      keydown: (event) => this.onKey(event),
+    }, this.transport, this.preempt, this.divergence, this.stage, this.announced);
+    el.replaceChildren(this.root);
+  }
+
+  buildTransport() {
+    const go = (where) => () => { this.stop(); this.jump(where); };
+    this.playButton = iconButton("play", "Play (space)", () => this.togglePlay());
+    this.slider = make("input", {
+      type: "range", min: "0", "aria-label": "Step",
+      input: () => { this.stop(); this.goTo(Number(this.slider.value)); },
+    });
+    this.counter = make("output", { class: "vp-counter", "aria-hidden": "true" });
+    this.speed = make("select", { "aria-label": "Speed", change: () => { if (this.timer) { this.stop(); this.play(); } } },
+      ...SPEEDS.map(([name]) => make("option", { value: name, selected: name === "normal" }, name)));
+    this.coarse = make("input", { type: "checkbox", change: () => {
+      this.model.set("skip_quiet", this.coarse.checked);
+      this.model.save_changes();
+    } });
+    this.transport = make("div", { class: "vp-transport", role: "toolbar", "aria-label": "Playback" },
+      iconButton("start", "To the start (Home)", go("first")),
+      iconButton("back", "One step back (left arrow)", go("back")),
+      this.playButton,
+      iconButton("forward", "One step forward (right arrow)", go("forward")),
+      iconButton("end", "To the end (End)", go("last")),
+      this.slider, this.counter,
+      this.speed,
+      make("label", { class: "vp-label", title: "Stepping and playing pass over steps that change nothing and do not touch the register" },
+        this.coarse, " skip quiet steps"));
+  }
+
+  buildPreempt() {
+    this.tick = make("button", { type: "button", class: "vp-tick", click: () => this.sendTick() }, "Preempt here");
+    this.cpu = make("select", { "aria-label": "CPU that the thread runs on next" });
+    this.why = make("p", { class: "vp-why" });
+    this.preempt = make("div", { class: "vp-preempt" }, this.tick,
+      make("label", { class: "vp-label" }, "next on ", this.cpu), this.why);
+  }
+
+  /** Take the films of the model: draw everything anew, stay at the model's position. */
+  load() {
+    this.stop();
+    const films = this.model.get("films");
+    const pairs = this.model.get("pairs");
+    this.pairs = pairs.length ? pairs : (films[0]?.frames ?? []).map((_, i) => [i]);
+    const last = this.pairs.length - 1;
+    const split = this.model.get("divergence");
+    this.panes = films.map((film, which) => {
+      const slots = new Array(film.frames.length + 1).fill(this.pairs.length);
+      for (let slot = last; slot >= 0; slot--) slots[this.pairs[slot][which]] = slot;
+      const marks = split.words ? [{ frame: this.pairs[split.slot][which], cpu: -1, kind: "divergence", label: split.words }] : [];
+      return new Pane(film, this.pairs.length, (frame) => slots[Math.min(frame, film.frames.length)],
+        (slot) => { this.stop(); this.goTo(slot); }, marks);
+    });
+    this.slider.max = String(Math.max(0, last));
+    this.stage.replaceChildren(...this.panes.map((pane) => pane.root));
+    this.stage.classList.toggle("two", films.length > 1);
+    this.showDivergence(split);
+    const cpus = films[0]?.timeline.cpus ?? [];
+    const chosen = this.cpu.value || "1";
+    this.cpu.replaceChildren(...cpus.map(({ cpu }) => make("option", { value: cpu, selected: String(cpu) === chosen }, `CPU ${cpu}`)));
+    this.preempt.hidden = !this.model.get("can_preempt");
+    this.options();
+    this.show(false);
+  }
+
+  showDivergence(split) {
+    this.divergence.hidden = !split.text;
+    if (!split.text) return;
+    this.different = make("p", { class: "vp-dim" });
+    const head = make("p", {}, make("strong", {}, "≠ "), split.text);
+    const go = make("button", { type: "button", click: () => { this.stop(); this.goTo(split.slot); } }, "Go to it");
+    this.divergence.replaceChildren(...(split.words ? [head, go, this.different] : [head, this.different]));
+  }
+
+  options() { this.coarse.checked = this.model.get("skip_quiet"); }
+
+  get position() { return Math.max(0, Math.min(this.model.get("position"), this.pairs.length - 1)); }
+
+  goTo(slot) {
+    const to = Math.max(0, Math.min(slot, this.pairs.length - 1));
+    if (to === this.model.get("position")) return;
+    this.model.set("position", to);
+    clearTimeout(this.saving);
+    this.saving = setTimeout(() => this.model.save_changes(), 150);
+  }
+
+  frame(slot, which = 0) { return this.panes[which].film.frames[this.pairs[slot][which]]; }
+
+  /** Does nothing that matters happen on the way into this slot, in any pane? */
+  quiet(slot) {
+    return this.panes.every((_, which) => {
+      const waits = slot > 0 && this.pairs[slot - 1][which] === this.pairs[slot][which];
+      return waits || this.frame(slot, which).quiet;
+    });
+  }
+
+  /** The slot that `where` leads to, or the present one at either end. */
+  target(where) {
+    const at = this.position;
+    const last = this.pairs.length - 1;
+    if (where === "first") return 0;
+    if (where === "last") return last;
+    const way = where === "forward" || where === "next action" ? 1 : -1;
+    const wanted = where.endsWith("action")
+      ? (slot) => slot === 0 || this.frame(slot).action !== this.frame(slot - 1).action
+      : (slot) => !this.coarse.checked || !this.quiet(slot);
+    let slot = at + way;
+    while (slot > 0 && slot < last && !wanted(slot)) slot += way;
+    return Math.max(0, Math.min(slot, last));
+  }
+
+  jump(where) { this.goTo(this.target(where)); }
+
+  togglePlay() { if (this.timer) this.stop(); else this.play(); }
+
+  play() {
+    if (this.position === this.pairs.length - 1) this.jump("first");
+    setIcon(this.playButton, "pause", "Pause (space)");
+    const [, pause] = SPEEDS.find(([name]) => name === this.speed.value);
+    this.timer = setInterval(() => {
+      this.jump("forward");
+      if (this.position === this.pairs.length - 1) this.stop();
+    }, pause);
+  }
+
+  stop() {
+    clearInterval(this.timer);
+    this.timer = null;
+    setIcon(this.playButton, "play", "Play (space)");
+  }
+
+  sendTick() {
+    this.stop();
+    this.model.send({ kind: "tick", step: this.pairs[this.position][0], cpu: Number(this.cpu.value) });
+  }
+
+  onKey(event) {
+    const tag = event.target.tagName;
+    if (event.ctrlKey || event.metaKey || event.altKey || tag === "SELECT") return;
+    if (event.key === " " && (tag === "BUTTON" || event.target.type === "checkbox")) return;
+    const keys = {
+      ArrowRight: "forward", ArrowLeft: "back", Home: "first", End: "last",
+      PageDown: "next action", PageUp: "previous action",
+    };
+    if (event.key in keys) { this.stop(); this.jump(keys[event.key]); }
+    else if (event.key === " ") this.togglePlay();
+    else if (event.key.toLowerCase() === "p" && !this.preempt.hidden) this.sendTick();
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  /** Places whose value the two films do not agree on at this slot. */
+  differing(slot) {
+    if (this.panes.length < 2) return new Set();
+    const [a, b] = this.panes.map((_, which) => this.frame(slot, which).cells);
+    return new Set(Object.keys(a).filter((place) => place in b && a[place][0] !== b[place][0]));
+  }
+
+  show(animate = motionAllowed()) {
+    if (!this.panes.length) return;
+    const slot = this.position;
+    const differing = this.differing(slot);
+    this.panes.forEach((pane, which) => pane.show(this.pairs[slot][which], slot, differing, animate));
+    const last = this.pairs.length - 1;
+    const frame = this.frame(slot);
+    this.slider.value = String(slot);
+    this.slider.setAttribute("aria-valuetext", `step ${slot} of ${last}`);
+    setText(this.counter, `step ${slot} of ${last}`);
+    this.root.dataset.step = String(slot);
+    if (this.panes.length > 1) {
+      const names = [...differing].map((place) => this.panes[0].picture.labels.get(place));
+      setText(this.different, names.length ? `Unlike now: ${names.join(", ")}.` : "Both hold the same values now.");
+    }
+    if (!this.preempt.hidden) {
+      setText(this.tick, frame.preemptible ? "Preempt here" : "Send a tick here");
+      setText(this.why, frame.preemptible
+        ? "Preemption is enabled after this step: the scheduler may act."
+        : `Not here: ${frame.why_not || "preemption is disabled: a tick stays pending"}.`);
+    }
+    clearTimeout(this.announcing);
+    this.announcing = setTimeout(() =>
+      setText(this.announced, `Step ${slot} of ${last}. ${this.panes.map((pane) => pane.step.textContent).join(" ")}`), 250);
+  }
+}

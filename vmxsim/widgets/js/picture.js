@@ -1,0 +1,49 @@
+// The picture: one SVG laid out once; a frame only changes texts and classes.
+
+class Picture {
+  constructor(film) {
+    this.root = make("div", { class: "vp-picture" });
+    this.root.innerHTML = film.svg;
+    const byData = (name) =>
+      new Map([...this.root.querySelectorAll(`[data-${name}]`)].map((e) => [e.dataset[name], e]));
+    this.cells = byData("place");
+    this.facts = byData("fact");
+    this.moves = byData("move");
+    this.boxes = byData("box");
+    this.words = new Map(film.legend.map(([kind, key, word]) => [`${kind}:${key}`, word]));
+    this.shown = new Map();
+    this.labels = new Map(
+      [...this.cells].map(([place, cell]) => [place, cell.querySelector(".cell-label")?.textContent ?? place]));
+  }
+
+  /** Show `frame`; `differing` are places to mark as unlike the other design's. */
+  show(frame, differing, animate) {
+    const changed = new Set(frame.changed);
+    for (const [place, cell] of this.cells) {
+      const [value, owner, status] = frame.cells[place];
+      const state = `${value} ${owner} ${status}`;
+      if (this.shown.get(place) !== state) {
+        this.shown.set(place, state);
+        const part = (name) => cell.querySelector(`.cell-${name}`);
+        setText(part("value"), value);
+        setText(part("owner"), this.words.get(`owner:${owner}`) ?? "nothing stored");
+        setText(part("status"), this.words.get(`status:${status}`) ?? status);
+        for (const name of [...cell.classList]) if (/^(owner|status)-/.test(name)) cell.classList.remove(name);
+        cell.classList.add(ownerClass(owner), `status-${status}`);
+      }
+      cell.classList.toggle("changed", changed.has(place));
+      cell.classList.toggle("differs", differing.has(place));
+      if (animate && changed.has(place)) cell.animate([{ opacity: 0.25 }, { opacity: 1 }], 160);
+    }
+    for (const [name, fact] of this.facts) if (name in frame.facts) setText(fact, frame.facts[name]);
+    const moving = new Map(frame.moves);
+    for (const [key, move] of this.moves) {
+      move.classList.toggle("on", moving.has(key));
+      if (!moving.has(key)) continue;
+      const text = move.querySelector(".move-text");
+      if (text) setText(text, moving.get(key));
+      if (animate) move.animate([{ opacity: 0 }, { opacity: 1 }], 180);
+    }
+    for (const [id, box] of this.boxes) box.classList.toggle("here", id === `cpu${frame.cpu}` || id === frame.thread);
+  }
+}

@@ -1,0 +1,57 @@
+// The timeline: the actions, then a lane per CPU that says who holds the register there, and marks
+// where a tick, a migration or a violation happened. One slot a step; a click goes to that step.
+
+const MARKS = { preempt: "▼", pending: "⧗", migrate: "⇄", violation: "✖", divergence: "≠" };
+
+class Timeline {
+  /** `slotOf(frame)` places a frame of this film among `slots`; `goTo(slot)` follows a click. */
+  constructor(film, slots, slotOf, goTo, extraMarks) {
+    this.slots = slots;
+    const percent = (slot) => `${(100 * slot) / slots}%`;
+    const place = (element, from, to) => {
+      element.style.left = percent(slotOf(from));
+      element.style.width = percent(slotOf(to + 1) - slotOf(from));
+      return element;
+    };
+    const span = (kind, { from, to, label }, ...more) =>
+      place(make("span", { class: `vp-span ${kind}`, title: label }, ...more, label), from, to);
+    this.heads = [];
+    const lane = (name, spans, marks) => {
+      const head = make("span", { class: "vp-head" });
+      this.heads.push(head);
+      const symbols = marks.map((mark) => {
+        const symbol = make("span", { class: `vp-sign ${mark.kind}`, title: mark.label }, MARKS[mark.kind] ?? "•");
+        symbol.style.left = percent(slotOf(mark.frame) + 0.5);
+        return symbol;
+      });
+      const track = make("div", { class: "vp-track" }, ...spans, ...symbols, head);
+      return [make("div", { class: "vp-lane-name" }, name), track];
+    };
+    const { actions, cpus, marks } = film.timeline;
+    const all = [...marks, ...extraMarks];
+    const signs = (cpu) => all.filter((mark) => mark.cpu === cpu);
+    const rows = [
+      ...lane("Action", actions.map((action) => span("action", action)), signs(-1)),
+      ...cpus.flatMap(({ cpu, spans }) =>
+        lane(`CPU ${cpu}`, spans.map((s) => span(`${ownerClass(s.owner)} mode-${s.mode}`, s)), signs(cpu))),
+    ];
+    this.root = make("div", {
+      class: "vp-timeline", role: "img", "aria-label": this.description(film),
+      click: (event) => {
+        const track = event.target.closest(".vp-track");
+        if (!track) return;
+        const box = track.getBoundingClientRect();
+        goTo(Math.min(slots - 1, Math.floor(((event.clientX - box.left) / box.width) * slots)));
+      },
+    }, ...rows);
+  }
+
+  description(film) {
+    const marks = film.timeline.marks.map((mark) => `step ${mark.frame}: ${mark.label}`);
+    return `Timeline of ${film.timeline.cpus.length} CPUs. ${marks.join("; ") || "No preemption."}`;
+  }
+
+  show(slot) {
+    for (const head of this.heads) head.style.left = `${(100 * (slot + 0.5)) / this.slots}%`;
+  }
+}

@@ -1,0 +1,84 @@
+"""The player: plays one film, or two side by side, in a notebook.
+
+The front end is one ES module, kept in parts under ``js/`` (an anywidget's module can
+import nothing beside it, so they are joined, in order) and one style sheet. Frames are
+computed once per run and switched in the browser: stepping needs no kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+import anywidget
+import traitlets
+
+from vmxsim.views.style import HUES, owner_class, theme_css
+
+_HERE = files("vmxsim.widgets")
+_PARTS = ("dom", "picture", "source", "timeline", "pane", "deck", "player")
+
+
+def _lane_css() -> str:
+    """The timeline's spans in their owners' colours."""
+    rules = []
+    for owner in HUES:
+        name = owner_class(owner)
+        key = name.removeprefix("owner-")
+        rules.append(
+            f".vmxsim-player .vp-span.{name}"
+            f"{{background:var(--vx-{key}-tint);border-left-color:var(--vx-{key}-line)}}\n"
+        )
+    return "".join(rules)
+
+
+class Player(anywidget.AnyWidget):
+    """Plays films made by ``vmxsim.views.film.film``.
+
+    ``position`` is the slot shown: with one film a slot is a frame (0 is the start); with
+    two, ``pairs[slot]`` are the frames, one a film. It follows the reader and may be set.
+    """
+
+    _esm = "\n".join(_HERE.joinpath("js", f"{part}.js").read_text("utf-8") for part in _PARTS)
+    _css = theme_css(".vmxsim-player") + _HERE.joinpath("player.css").read_text("utf-8") + _lane_css()
+
+    films = traitlets.List(traitlets.Dict()).tag(sync=True)
+    pairs: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    divergence = traitlets.Dict().tag(sync=True)
+    position = traitlets.Int(0).tag(sync=True)
+    skip_quiet = traitlets.Bool(False).tag(sync=True)
+    can_preempt = traitlets.Bool(False).tag(sync=True)
+
+    def show(self, film: Mapping[str, Any], position: int = 0) -> None:
+        """Play one film, from ``position``. The browser gets both in one message."""
+        with self.hold_sync():
+            self.films, self.pairs, self.divergence = [dict(film)], [], {}
+            self.position = position
+
+    def show_two(
+        self,
+        films: Sequence[Mapping[str, Any]],
+        pairs: Sequence[tuple[int, int]],
+        divergence: Mapping[str, Any],
+        position: int = 0,
+    ) -> None:
+        """Play two films on one schedule.
+
+        ``divergence`` has ``text``, shown above the films, and, where they part, ``slot``
+        and ``words`` for the mark on the timelines.
+        """
+        with self.hold_sync():
+            self.films, self.pairs = [dict(film) for film in films], [list(pair) for pair in pairs]
+            self.divergence, self.position = dict(divergence), position
+
+    def on_tick(self, handler: Callable[[int, int], None]) -> None:
+        """Offer "preempt here"; ``handler(step, cpu)`` hears of it: a tick after frame
+        ``step``, the thread to run on CPU ``cpu`` next."""
+
+        def heard(_widget: Player, content: Any, _buffers: Any) -> None:
+            if isinstance(content, dict) and content.get("kind") == "tick":
+                handler(int(content["step"]), int(content["cpu"]))
+
+        self.can_preempt = True
+        self.on_msg(heard)
