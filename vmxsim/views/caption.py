@@ -1,0 +1,30 @@
+"""The words under a still: the run, the line that ran, what holds now, what would go wrong."""
+
+from __future__ import annotations
+
+from textwrap import wrap
+
+from vmxsim.trace import Trace
+from vmxsim.views.plan import text_width
+from vmxsim.views.svg import text
+from vmxsim.views.words import Teller
+
+_SIZE, _LEADING = 16, 25
+
+
+def caption(trace: Trace, told: Teller, index: int, width: float, top: float) -> tuple[str, float]:
+    """SVG text lines for scene ``index`` below ``top``, and how many pixels they take."""
+    step = trace.steps[index - 1] if index else None
+    paragraphs = [("caption-title", f"{trace.title} ({trace.subtitle}), step {index} of {len(trace.steps)}")]
+    paragraphs.append(("caption-words", told.step_words(index)))
+    if step is not None:
+        paragraphs += [("caption-danger", f"✖ {v.invariant}: {v.words}") for v in step.violations]
+    shown = {v.invariant for v in step.violations} if step else set()
+    paragraphs += [("caption-danger", words) for name, words in told.scene(index).dangers if name not in shown]
+    columns = max(30, int((width - 40) / text_width("m", _SIZE) * 1.12))
+    lines = [(name, line) for name, words in paragraphs for line in wrap(words, columns)]
+    drawn = "".join(
+        f'<text class="{name}" x="20" y="{top + _LEADING * (number + 1) - 4:g}">{text(line)}</text>'
+        for number, (name, line) in enumerate(lines)
+    )
+    return drawn, _LEADING * len(lines) + 14

@@ -1,0 +1,60 @@
+"""A plan as DOT: a node per box, a port per cell, an edge per wire.
+
+The nodes hold no text: every row has its size already (:mod:`vmxsim.views.plan`), so the
+layout depends on no font and is the same on every machine.
+"""
+
+from __future__ import annotations
+
+import graphviz
+
+from vmxsim.views.plan import CELL, COLUMNS, GAP, BoxPlan, Plan
+
+#: Pixels between two boxes of a column.
+_BETWEEN = 26
+_POINTS = 72
+
+
+def digraph(plan: Plan) -> graphviz.Digraph:
+    """The DOT of a picture's layout. Ids: a node has its box's, a port its cell's, an edge ``left=right``."""
+    graph = graphviz.Digraph("vmxsim")
+    graph.attr(rankdir="LR", splines="true", nodesep=str(_BETWEEN / _POINTS), ranksep=str(plan.gap / _POINTS), margin="0")
+    graph.attr("node", shape="plain", margin="0")
+    graph.attr("edge", dir="none")
+    nodes = {box.id: f"b{number}" for number, box in enumerate(plan.boxes)}
+    columns = [[box for box in plan.boxes if box.kind == kind] for kind in COLUMNS]
+    columns = [column for column in columns if column]
+    for column in columns:
+        with graph.subgraph() as same:
+            same.attr(rank="same")
+            for box in column:
+                same.node(nodes[box.id], label=_table(box), id=box.id)
+            for above, below in zip(column, column[1:], strict=False):
+                same.edge(nodes[above.id], nodes[below.id], style="invis")
+    for left, right in zip(columns, columns[1:], strict=False):
+        graph.edge(nodes[left[0].id], nodes[right[0].id], style="invis")
+    for pair in plan.wires:
+        ends = []
+        for place, side in zip(pair, "ew", strict=True):
+            home = plan.home(place)
+            if home is not None:
+                ends.append(f"{nodes[home[0].id]}:p{home[1]}:{side}")
+        graph.edge(*ends, id="=".join(pair))
+    return graph
+
+
+def _table(box: BoxPlan) -> str:
+    """An HTML-like label: empty rows of the right sizes, the cells' rows with ports."""
+
+    def row(height: float, port: str = "") -> str:
+        name = f' port="{port}"' if port else ""
+        size = f'fixedsize="true" width="{box.width:g}" height="{height:g}"'
+        return f"<tr><td{name} {size}></td></tr>"
+
+    rows = [row(box.cell_top(0))]
+    for index in range(len(box.cells)):
+        rows.append(row(CELL, f"p{index}"))
+        rows.append(row(GAP if index + 1 < len(box.cells) else box.height - box.cell_top(index) - CELL + box.stub))
+    if not box.cells:
+        rows = [row(box.height + box.stub)]
+    return f'<<table border="0" cellborder="0" cellspacing="0" cellpadding="0">{"".join(rows)}</table>>'

@@ -1,0 +1,180 @@
+"""What a run's picture must have room for: boxes, their rows, and every way a value takes.
+
+All scenes of the run are looked at once, so that one layout serves every step: a row is as
+wide as the longest text it will ever hold, and labels could be 1.4 times longer (another
+language, another font) and still not touch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from attrs import frozen
+
+from vmxsim.trace import Box, Move, Scene, Trace
+from vmxsim.views.style import STATUS_MARKS, holder_words, status_words
+
+#: Sizes in pixels (one layout point each).
+PAD, HEADER, FACT, CELL, GAP, STUB = 12, 36, 20, 74, 8, 46
+#: Width of a character, as a share of the font's size; monospace fonts have 0.55 to 0.61.
+_ADVANCE = 0.6
+#: How much longer labels may get.
+_SPARE = 1.4
+_CELL_INSIDE = 30
+_VALUE_CHARACTERS = 18
+_MIN_GAP = 96.0
+
+#: From left to right: who owns values on the outside, the register in the middle.
+COLUMNS = ("task", "cpu", "vcpu")
+COLUMN_TITLES = {"task": "TASKS", "cpu": "CPUS", "vcpu": "VCPUS"}
+
+#: How an arrow names what moves a value. Kinds that are not here are shown as they are.
+MOVE_WORDS = {
+    "guest_rdmsr": "guest rdmsr",
+    "guest_wrmsr": "guest wrmsr",
+    "guest_swapgs": "swapgs",
+    "store": "=",
+}
+
+
+@frozen
+class BoxPlan:
+    """A box and the rows in it. ``width`` and ``height`` in pixels; ``stub`` is the room below it
+    for an arrow that comes from no cell."""
+
+    id: str
+    kind: str
+    title: str
+    facts: tuple[str, ...]
+    cells: tuple[tuple[str, str], ...]
+    width: float
+    stub: float
+
+    @property
+    def height(self) -> float:
+        """Height of the frame, without the room below it."""
+        rows = len(self.facts) * FACT + len(self.cells) * (CELL + GAP)
+        return HEADER + rows + (GAP if self.facts else 0) + PAD - (GAP if self.cells else 0)
+
+    def fact_top(self, index: int) -> float:
+        """Where a fact's row starts below the box's upper edge."""
+        return HEADER + index * FACT
+
+    def cell_top(self, index: int) -> float:
+        """Where a cell starts below the box's upper edge."""
+        return HEADER + len(self.facts) * FACT + (GAP if self.facts else 0) + index * (CELL + GAP)
+
+
+@frozen
+class Plan:
+    """The boxes, the moves of all steps (each once), the wires between columns that carry them as (left,
+    right) places, and the space between two columns."""
+
+    boxes: tuple[BoxPlan, ...]
+    moves: tuple[Move, ...]
+    wires: tuple[tuple[str, str], ...]
+    gap: float
+    label_widths: dict[str, float]
+
+    def home(self, place: str) -> tuple[BoxPlan, int] | None:
+        """The box that holds a cell, and which of its cells it is."""
+        for box in self.boxes:
+            for index, (candidate, _) in enumerate(box.cells):
+                if candidate == place:
+                    return box, index
+        return None
+
+
+def move_key(move: Move) -> str:
+    """A move's key in films and in ``data-move``: ``cpu0.kernel_gs_base>vcpu0.g``; ``<>`` for an exchange."""
+    return f"{move.source}{'<>' if move.both else '>'}{move.target}"
+
+
+def move_label(move: Move) -> str:
+    """What stands at the arrow: ``rdmsr``."""
+    return MOVE_WORDS.get(move.kind, move.kind)
+
+
+def text_width(text: str, size: float, spare: float = 1.0) -> float:
+    """An upper estimate of a text's width in pixels."""
+    return len(text) * size * _ADVANCE * spare
+
+
+def _cell_width(label: str, owners: Iterable[str]) -> float:
+    owner = max((text_width(holder_words(o), 13, _SPARE) for o in owners), default=0.0)
+    status = max(text_width(status_words(s), 13, _SPARE) for s in STATUS_MARKS)
+    widest = max(text_width(label, 12, _SPARE), _VALUE_CHARACTERS * 20 * 0.61, owner * 0.9 + status * 0.9)
+    return widest + _CELL_INSIDE
+
+
+def plan(trace: Trace, scenes: Sequence[Scene]) -> Plan:
+    """Plan the picture of ``trace``; ``scenes`` are all of its scenes, in order."""
+    moves = {move_key(m): m for step in trace.steps for m in step.moves if m.source or m.target}
+    texts: dict[tuple[str, str], int] = {}
+    owners: dict[str, set[str]] = {}
+    for scene in scenes:
+        for box in scene.boxes:
+            for name, value in box.facts:
+                texts[box.id, name] = max(texts.get((box.id, name), 0), len(value))
+            for cell in box.cells:
+                owners.setdefault(box.kind, set()).add(cell.value.owner if cell.value else "")
+    first = scenes[0].boxes
+    places = {cell.place: box for box in first for cell in box.cells}
+    stubbed = {place for m in moves.values() for place in (m.source, m.target) if not (m.source and m.target)}
+    widths = {kind: _column_width(kind, first, texts, owners) for kind in COLUMNS}
+    boxes = tuple(
+        BoxPlan(
+            id=box.id,
+            kind=box.kind,
+            title=box.title,
+            facts=tuple(name for name, _ in box.facts),
+            cells=tuple((cell.place, cell.label) for cell in box.cells),
+            width=widths.get(box.kind, 0.0),
+            stub=STUB if box.kind == "cpu" and any(cell.place in stubbed for cell in box.cells) else 0.0,
+        )
+        for box in first
+    )
+    known = {key: m for key, m in moves.items() if all(p in places or not p for p in (m.source, m.target))}
+    labels = _label_widths(trace, known)
+    return Plan(
+        boxes=boxes,
+        moves=tuple(known.values()),
+        wires=_wires(known.values(), places),
+        gap=max([_MIN_GAP, *(width + 30 for key, width in labels.items() if not key.startswith(">"))]),
+        label_widths=labels,
+    )
+
+
+def _column_width(kind: str, boxes: Sequence[Box], texts: dict[tuple[str, str], int], owners: dict[str, set[str]]) -> float:
+    widest = 0.0
+    for box in boxes:
+        if box.kind != kind:
+            continue
+        rows = [text_width(box.title, 15, _SPARE)]
+        rows += [text_width(n, 13, _SPARE) + texts[box.id, n] * 13 * _ADVANCE + 14 for n, _ in box.facts]
+        rows += [_cell_width(cell.label, owners[kind]) for cell in box.cells]
+        widest = max(widest, *rows)
+    return round(widest + 2 * PAD)
+
+
+def _label_widths(trace: Trace, moves: dict[str, Move]) -> dict[str, float]:
+    """The width of the label at each move: an arrow is labelled by what uses it in a step."""
+    widths = dict.fromkeys(moves, 0.0)
+    for step in trace.steps:
+        for m in step.moves:
+            key = move_key(m)
+            if key in widths:
+                widths[key] = max(widths[key], text_width(move_label(m), 14, _SPARE) + 14)
+    return widths
+
+
+def _wires(moves: Iterable[Move], places: dict[str, Box]) -> tuple[tuple[str, str], ...]:
+    """Pairs of places in different columns that a value goes between, left one first."""
+    found: dict[tuple[str, str], None] = {}
+    for m in moves:
+        if not (m.source and m.target):
+            continue
+        pair = sorted((m.source, m.target), key=lambda place: COLUMNS.index(places[place].kind))
+        if places[pair[0]].kind != places[pair[1]].kind:
+            found[pair[0], pair[1]] = None
+    return tuple(found)

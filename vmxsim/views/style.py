@@ -1,0 +1,231 @@
+"""The visual language, said once: what an owner's colour is, how a status looks, which theme applies.
+
+Colours are the Okabe-Ito palette (https://jfly.uni-koeln.de/color/), which people with the
+common colour-vision deficiencies can tell apart. A hue alone often misses the contrast that
+drawn lines need, so every hue comes as three colours a theme: the *hue* itself (a bar), a
+*line* (the hue, darkened or lightened until it stands out 3:1) and a *tint* (a cell's
+ground, on which text stands out 4.5:1). Nothing is said by colour only: each owner has a
+word, each status a word, a mark and a line style of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from attrs import frozen
+
+from vmxsim.model.value import owner_words
+
+#: Okabe-Ito hue of each owner. Further guests and threads take turns (see :func:`hue`).
+HUES = {
+    "vcpu0": "#0072B2",
+    "vcpu1": "#56B4E9",
+    "thread0": "#E69F00",
+    "thread1": "#D55E00",
+    "plain": "#009E73",
+    "descriptor": "#CC79A7",
+    "unknown": "#8A8A8A",
+}
+
+#: Mark and word of each status. The line style belongs to it, too: see :func:`css`.
+STATUS_MARKS = {
+    "live": "★",
+    "copy": "=",
+    "stale": "≠",
+    "foreign": "✕",
+    "unused": "–",
+    "unknown": "?",
+}
+
+#: What each status means, for legends.
+STATUS_MEANINGS = {
+    "live": "the value that counts now",
+    "copy": "equal to the live one",
+    "stale": "its owner's, but no longer the true value",
+    "foreign": "another owner's value stands here",
+    "unused": "nothing reads it now",
+    "unknown": "the recording does not tell",
+}
+
+#: What stands where no number does.
+NOTHING_STORED = "—"
+NOT_KNOWN = "?"
+
+
+@frozen
+class Theme:
+    """Colours that do not depend on an owner, as ``#rrggbb``."""
+
+    name: str
+    canvas: str
+    panel: str
+    ink: str
+    muted: str
+    wire: str
+    move: str
+    danger: str
+    tint: float
+
+
+LIGHT = Theme("light", "#ffffff", "#f4f5f7", "#16181d", "#565d68", "#a9b0ba", "#16181d", "#a3230a", 0.13)
+DARK = Theme("dark", "#14161a", "#1f2329", "#f3f4f6", "#aab2bd", "#59616d", "#f3f4f6", "#ff9d80", 0.20)
+THEMES = (LIGHT, DARK)
+
+
+def _channels(colour: str) -> tuple[int, int, int]:
+    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
+
+
+def mix(colour: str, other: str, share: float) -> str:
+    """``colour`` with ``share`` (0 to 1) of ``other`` in it."""
+    pairs = zip(_channels(colour), _channels(other), strict=True)
+    return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in pairs)
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance as WCAG 2 defines it, 0 (black) to 1 (white)."""
+    parts = [c / 255 for c in _channels(colour)]
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, two: str) -> float:
+    """Contrast ratio of two colours as WCAG 2 defines it, 1 to 21."""
+    low, high = sorted((luminance(one), luminance(two)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def hue(owner: str) -> str:
+    """The owner's Okabe-Ito hue; ``vcpu2`` has that of ``vcpu0``, and so on."""
+    for family in ("vcpu", "thread"):
+        number = owner.removeprefix(family)
+        if number != owner and number.isdecimal():
+            return HUES[f"{family}{int(number) % 2}"]
+    return HUES.get(owner, HUES["unknown"])
+
+
+def tint(owner: str, theme: Theme) -> str:
+    """The ground of a cell that holds the owner's value."""
+    return mix(theme.panel, hue(owner), theme.tint)
+
+
+def line(owner: str, theme: Theme) -> str:
+    """The owner's hue, moved towards the theme's ink until it stands out 3:1 on canvas, panel and tint."""
+    grounds = (theme.canvas, theme.panel, tint(owner, theme))
+    for percent in range(0, 101, 2):
+        colour = mix(hue(owner), theme.ink, percent / 100)
+        if all(contrast(colour, ground) >= 3.1 for ground in grounds):
+            return colour
+    raise ValueError(f"no readable line colour for owner {owner!r} in the {theme.name} theme")
+
+
+def status_words(status: str) -> str:
+    """Mark and word: ``★ live``."""
+    return f"{STATUS_MARKS.get(status, '?')} {status}"
+
+
+def holder_words(owner: str) -> str:
+    """Whose value a cell holds, as it stands in the cell; '' is the owner of nothing."""
+    return owner_words(owner) if owner else "nothing stored"
+
+
+def owner_class(owner: str) -> str:
+    """The CSS class of an owner: letters, digits and ``-`` only, whatever a recording calls it."""
+    return "owner-" + "".join(c if c.isascii() and c.isalnum() else "-" for c in owner or "none")
+
+
+def _variables(theme: Theme, owners: Iterable[str]) -> str:
+    names = ("canvas", "panel", "ink", "muted", "wire", "move", "danger")
+    parts = [f"--vx-{name}:{getattr(theme, name)}" for name in names]
+    for owner in owners:
+        key = owner_class(owner).removeprefix("owner-")
+        parts += [
+            f"--vx-{key}:{hue(owner)}",
+            f"--vx-{key}-line:{line(owner, theme)}",
+            f"--vx-{key}-tint:{tint(owner, theme)}",
+        ]
+    return ";".join(parts)
+
+
+def theme_css(scope: str = ".vmxsim-picture", owners: Iterable[str] = HUES) -> str:
+    """The colours as CSS variables on the elements that ``scope`` selects.
+
+    ``--vx-canvas``, ``-panel``, ``-ink``, ``-muted``, ``-wire``, ``-move``, ``-danger``, and for every
+    owner ``--vx-OWNER``, ``--vx-OWNER-line`` and ``--vx-OWNER-tint``. JupyterLab's theme decides
+    (``data-jp-theme-light``), else a ``data-theme`` attribute around it, else what the browser prefers.
+    """
+    owners = list(owners)
+    light, dark = (_variables(theme, owners) for theme in THEMES)
+    return (
+        f"{scope}{{{light}}}\n"
+        f"@media (prefers-color-scheme:dark){{{scope}{{{dark}}}}}\n"
+        f'[data-jp-theme-light="true"] {scope},[data-theme="light"] {scope},{scope}[data-theme="light"]{{{light}}}\n'
+        f'[data-jp-theme-light="false"] {scope},[data-theme="dark"] {scope},{scope}[data-theme="dark"]{{{dark}}}\n'
+    )
+
+
+MONO = 'ui-monospace,Menlo,Consolas,"DejaVu Sans Mono",monospace'
+SANS = 'system-ui,-apple-system,"Segoe UI","DejaVu Sans",sans-serif'
+
+_PICTURE = """
+P{background:var(--vx-canvas);color:var(--vx-ink);font-family:SANS}
+P text{fill:var(--vx-ink);font-family:SANS}
+P .canvas{fill:var(--vx-canvas)}
+P .column{fill:var(--vx-muted);font-size:13px;font-weight:600;letter-spacing:.06em}
+P .box-frame{fill:var(--vx-panel);stroke:var(--vx-muted);stroke-width:1.25}
+P .box.here .box-frame{stroke:var(--vx-ink);stroke-width:3}
+P .box-title{font-size:15px;font-weight:700}
+P .fact-name{font-size:13px;fill:var(--vx-muted)}
+P .fact-value{font-size:13px;text-anchor:end}
+P .cell-ground{fill:var(--vx-panel)}
+P .cell-frame{fill:none;stroke:var(--vx-muted);stroke-width:1.5}
+P .cell-bar{fill:var(--vx-muted);stroke:var(--vx-muted)}
+P .cell-hatch,P .cell-ring{visibility:hidden}
+P .cell-ring{fill:none;stroke:var(--vx-move);stroke-width:2}
+P .cell.changed .cell-ring{visibility:visible}
+P .hatch-line{stroke:var(--vx-muted);stroke-width:2}
+P .cell text{paint-order:stroke;stroke:var(--vx-panel);stroke-width:0}
+P .cell-label{font-size:12px;font-family:MONO}
+P .cell-value{font-size:20px;font-weight:700;font-family:MONO}
+P .cell-owner{font-size:13px}
+P .cell-status{font-size:13px;font-weight:600;text-anchor:end}
+P .status-live .cell-frame{stroke-width:4.5}
+P .status-live .cell-status{font-weight:800}
+P .status-copy .cell-frame{stroke-width:1.5}
+P .status-stale .cell-frame{stroke-width:2.5;stroke-dasharray:9 6}
+P .status-foreign .cell-frame{stroke-width:3}
+P .status-foreign .cell-hatch{visibility:visible}
+P .status-foreign text{stroke-width:5}
+P .status-unused .cell-frame{stroke-width:1}
+P .status-unused .cell-value{font-weight:400}
+P .status-unused text{fill:var(--vx-muted)}
+P .status-unknown .cell-frame{stroke-width:2;stroke-dasharray:2 5;stroke-linecap:round}
+P .wire{fill:none;stroke:var(--vx-wire);stroke-width:1.5;opacity:.55}
+P .move{visibility:hidden}
+P .move.on{visibility:visible}
+P .move-line{fill:none;stroke:var(--vx-canvas);stroke-width:9}
+P .move-line+.move-line{stroke:var(--vx-move);stroke-width:4}
+P .move-head{fill:var(--vx-move)}
+P .move-pill{fill:var(--vx-move);stroke:var(--vx-canvas);stroke-width:2}
+P .caption-title{font-size:14px;fill:var(--vx-muted)}
+P .caption-words{font-size:16px}
+P .caption-danger{font-size:16px;font-weight:600;fill:var(--vx-danger)}
+P .move-text{fill:var(--vx-canvas);font-size:14px;font-weight:700;font-family:MONO;text-anchor:middle}
+"""
+
+
+def css(scope: str = ".vmxsim-picture", owners: Iterable[str] = HUES) -> str:
+    """Everything a picture needs: :func:`theme_css` and how each status, wire and move is drawn."""
+    owners = list(owners)
+    rules = _PICTURE.replace("SANS", SANS).replace("MONO", MONO).replace("\nP ", f"\n{scope} ")
+    rules = rules.replace("\nP{", f"\n{scope}{{").replace(",P ", f",{scope} ")
+    for owner in owners:
+        name = owner_class(owner)
+        key = name.removeprefix("owner-")
+        rules += (
+            f"{scope} .{name} .cell-ground{{fill:var(--vx-{key}-tint)}}\n"
+            f"{scope} .{name} .cell-frame{{stroke:var(--vx-{key}-line)}}\n"
+            f"{scope} .{name} .cell-bar{{fill:var(--vx-{key});stroke:var(--vx-{key}-line)}}\n"
+            f"{scope} .{name} text{{stroke:var(--vx-{key}-tint)}}\n"
+        )
+    return theme_css(scope, owners) + rules

@@ -1,0 +1,72 @@
+"""A scene as a table: for the terminal, and as HTML where no picture can be drawn."""
+
+from __future__ import annotations
+
+from rich.table import Table
+from rich.text import Text
+
+from vmxsim.errors import printable
+from vmxsim.trace import Box, Cell, Scene
+from vmxsim.views.state import cell_state
+from vmxsim.views.style import css, hue, holder_words, owner_class, status_words
+from vmxsim.views.svg import text
+
+_WEIGHT = {"live": "bold", "stale": "underline", "foreign": "reverse", "unused": "dim"}
+
+
+def rich_table(scene: Scene) -> Table:
+    """The scene for a terminal: a row per cell, and a box's facts in its first row."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("where", "place", "value", "whose", "worth", "facts"):
+        table.add_column(name, overflow="fold")
+    for box in scene.boxes:
+        facts = ", ".join(f"{name} {value}" for name, value in box.facts)
+        for number, cell in enumerate(box.cells):
+            value, owner, status = cell_state(cell)
+            table.add_row(
+                Text(printable(box.title) if not number else ""),
+                Text(printable(cell.label)),
+                Text(value, style=f"{_WEIGHT.get(status, '')} {hue(owner) if owner else ''}".strip()),
+                Text(holder_words(owner)),
+                Text(status_words(status)),
+                Text(printable(facts, 300) if not number else "", style="dim"),
+            )
+    return table
+
+
+def html_table(scene: Scene, uid: str, message: str = "") -> str:
+    """The scene as an HTML table with the marks of a picture (``data-place``, ``data-fact``), so that a
+    player can show any frame in it. ``message`` says why it is not a picture."""
+    rows = "".join(_rows(box) for box in scene.boxes)
+    owners = dict.fromkeys(cell_state(cell)[1] or "unknown" for cell in scene.cells().values())
+    said = f'<p role="note">{text(message)}</p>' if message else ""
+    style = (
+        f"{css(owners=owners)}.vmxsim-table td,.vmxsim-table th{{padding:3px 10px;text-align:left;color:var(--vx-ink)}}"
+        ".vmxsim-table .cell-value{font:700 15px monospace}.vmxsim-table .changed{outline:2px solid var(--vx-ink)}"
+    )
+    return (
+        f'<div class="vmxsim-picture vmxsim-table" id="{text(uid)}"><style>{style}</style>{said}<table>'
+        "<thead><tr><th>Where</th><th>Place</th><th>Value</th><th>Whose</th><th>Worth</th></tr></thead>"
+        f"<tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _rows(box: Box) -> str:
+    facts = "".join(
+        f'<tr><td></td><td>{text(name)}</td><td colspan="3" data-fact="{text(f"{box.id}.{name}")}">{text(value)}</td></tr>'
+        for name, value in box.facts
+    )
+    head = f'<tr data-box="{text(box.id)}"><th scope="row" colspan="5">{text(box.title)}</th></tr>'
+    return head + facts + "".join(_row(cell) for cell in box.cells)
+
+
+def _row(cell: Cell) -> str:
+    value, owner, status = cell_state(cell)
+    columns = (
+        ("label", cell.label),
+        ("value", value),
+        ("owner", holder_words(owner)),
+        ("status", status_words(status)),
+    )
+    inside = "".join(f'<td class="cell-{name}">{text(words)}</td>' for name, words in columns)
+    return f'<tr class="cell {owner_class(owner)} status-{text(status)}" data-place="{text(cell.place)}"><td></td>{inside}</tr>'
