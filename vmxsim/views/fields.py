@@ -21,7 +21,7 @@ _NAMES = {
     "efer": "EFER of {}",
     "cr0": "CR0 of {}",
     "cr4": "CR4 of {}",
-    "returned": "what {} returns",
+    "returned": "what the access returns, {}",
     "exit_reason": "exit reason of {}",
     "true_guest_value": "true value of the guest of {}",
     "true_gs_base": "true GS base of the guest of {}",
@@ -74,8 +74,16 @@ def field_words(change: Change, boxes: Mapping[str, str]) -> str:
             return f"the preempt notifier of {box} is {'registered' if after else 'unregistered'}"
         case "mode":
             return f"{box} is now {shown(change.place, after)}"
+        case "msr_data":
+            return ""
         case "returned" | "exit_reason" if not after:
             return ""
+        case "true_guest_value" | "true_gs_base" if isinstance(after, Value):
+            what = "value" if name == "true_guest_value" else "GS base"
+            return f"the true {what} of guest {box_id.removeprefix('vcpu')} is now {after}"
+        case "exit_reason":
+            return f"the exit reason is {printable(after)}"
         case "returned":
             return f"the access returns {shown(change.place, after)}"
-    return f"{subject(change.place, boxes)} is now {shown(change.place, after)}, before {shown(change.place, change.before)}"
+    told = f"{subject(change.place, boxes)} is now {shown(change.place, after)}"
+    return told if change.before in (None, "") else f"{told} (before: {shown(change.place, change.before)})"

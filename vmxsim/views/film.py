@@ -66,7 +66,9 @@ def still(trace: Trace, index: int, uid: str = "") -> str:
     Raises GraphvizMissing (an InputError that says what to install) and IndexError.
     """
     if not 0 <= index <= len(trace.steps):
-        raise IndexError(f"no scene {index}: this run has scenes 0 (its start) to {len(trace.steps)} (its end)")
+        raise IndexError(
+            f"no scene {index}: this run has scenes 0 (its start) to {len(trace.steps)} (its end)"
+        )
     scenes = [trace.scene(number) for number in (range(index - 1, index + 1) if index else range(1))]
     told = words.Teller(trace, scenes, offset=max(0, index - 1))
     step = trace.steps[index - 1] if index else None
@@ -74,7 +76,12 @@ def still(trace: Trace, index: int, uid: str = "") -> str:
     drawing = drawing_of(trace)
     under, height = caption(trace, told, index, drawing.width, drawing.height)
     return drawing.svg(
-        look(scenes[-1], step, changed), uid or f"vx{token_hex(4)}", trace.title, told.description(index), under, height
+        look(scenes[-1], step, changed),
+        uid or f"vx{token_hex(4)}",
+        trace.title,
+        told.description(index),
+        under,
+        height,
     )
 
 
@@ -115,7 +122,9 @@ def look(scene: Scene, step: Step | None, changed: frozenset[str]) -> Look:
 def _changed(before: Scene, after: Scene) -> list[str]:
     """Places whose value or whose worth is another one now."""
     old = before.cells()
-    return [p for p, cell in after.cells().items() if p in old and cell_state(old[p])[:2] != cell_state(cell)[:2]]
+    return [
+        p for p, cell in after.cells().items() if p in old and cell_state(old[p])[:2] != cell_state(cell)[:2]
+    ]
 
 
 def _frame(trace: Trace, told: words.Teller, scenes: list[Scene], index: int) -> dict[str, Any]:
@@ -153,7 +162,9 @@ def _frame(trace: Trace, told: words.Teller, scenes: list[Scene], index: int) ->
         "notes": list(step.notes),
         "preemptible": step.preemptible,
         "why_not": step.why_not,
-        "quiet": not (step.changes or changed or step.accesses or step.moves or step.violations or step.notes),
+        "quiet": not (
+            step.changes or changed or step.accesses or step.moves or step.violations or step.notes
+        ),
     }
 
 

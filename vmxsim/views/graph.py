@@ -18,7 +18,13 @@ _POINTS = 72
 def digraph(plan: Plan) -> graphviz.Digraph:
     """The DOT of a picture's layout. Ids: a node has its box's, a port its cell's, an edge ``left=right``."""
     graph = graphviz.Digraph("vmxsim")
-    graph.attr(rankdir="LR", splines="true", nodesep=str(_BETWEEN / _POINTS), ranksep=str(plan.gap / _POINTS), margin="0")
+    graph.attr(
+        rankdir="LR",
+        splines="true",
+        nodesep=str(_BETWEEN / _POINTS),
+        ranksep=str(plan.gap / _POINTS),
+        margin="0",
+    )
     graph.attr("node", shape="plain", margin="0")
     graph.attr("edge", dir="none")
     nodes = {box.id: f"b{number}" for number, box in enumerate(plan.boxes)}
@@ -54,7 +60,9 @@ def _table(box: BoxPlan) -> str:
     rows = [row(box.cell_top(0))]
     for index in range(len(box.cells)):
         rows.append(row(CELL, f"p{index}"))
-        rows.append(row(GAP if index + 1 < len(box.cells) else box.height - box.cell_top(index) - CELL + box.stub))
+        rows.append(
+            row(GAP if index + 1 < len(box.cells) else box.height - box.cell_top(index) - CELL + box.stub)
+        )
     if not box.cells:
         rows = [row(box.height + box.stub)]
     return f'<<table border="0" cellborder="0" cellspacing="0" cellpadding="0">{"".join(rows)}</table>>'

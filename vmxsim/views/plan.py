@@ -26,7 +26,7 @@ _MIN_GAP = 96.0
 
 #: From left to right: who owns values on the outside, the register in the middle.
 COLUMNS = ("task", "cpu", "vcpu")
-COLUMN_TITLES = {"task": "TASKS", "cpu": "CPUS", "vcpu": "VCPUS"}
+COLUMN_TITLES = {"task": "Tasks", "cpu": "CPUs", "vcpu": "vCPUs"}
 
 #: How an arrow names what moves a value. Kinds that are not here are shown as they are.
 MOVE_WORDS = {
@@ -140,12 +140,14 @@ def plan(trace: Trace, scenes: Sequence[Scene]) -> Plan:
         boxes=boxes,
         moves=tuple(known.values()),
         wires=_wires(known.values(), places),
-        gap=max([_MIN_GAP, *(width + 30 for key, width in labels.items() if not key.startswith(">"))]),
+        gap=max([_MIN_GAP, *(labels[key] + 30 for key, m in known.items() if m.source and m.target)]),
         label_widths=labels,
     )
 
 
-def _column_width(kind: str, boxes: Sequence[Box], texts: dict[tuple[str, str], int], owners: dict[str, set[str]]) -> float:
+def _column_width(
+    kind: str, boxes: Sequence[Box], texts: dict[tuple[str, str], int], owners: dict[str, set[str]]
+) -> float:
     widest = 0.0
     for box in boxes:
         if box.kind != kind:

@@ -47,7 +47,11 @@ def layout(graph: graphviz.Digraph) -> Layout:
             x, y = (float(n) for n in node["pos"].split(","))
             w, h = float(node["width"]) * 72, float(node["height"]) * 72
             corners[node["id"]] = (x - w / 2, height - y - h / 2)
-    curves = {edge["id"]: _curve(edge["pos"], height) for edge in found.get("edges", ()) if "id" in edge and "pos" in edge}
+    curves = {
+        edge["id"]: _curve(edge["pos"], height)
+        for edge in found.get("edges", ())
+        if "id" in edge and "pos" in edge
+    }
     return Layout(width, height, corners, curves)
 
 
@@ -85,4 +89,6 @@ def _in_process(source: str) -> str:
 
 def _said(error: Any) -> str:
     said = error.stderr
-    return (said.decode(errors="replace") if isinstance(said, bytes) else str(said or "")).strip() or "no reason given"
+    return (
+        said.decode(errors="replace") if isinstance(said, bytes) else str(said or "")
+    ).strip() or "no reason given"

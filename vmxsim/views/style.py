@@ -171,7 +171,7 @@ _PICTURE = """
 P{background:var(--vx-canvas);color:var(--vx-ink);font-family:SANS}
 P text{fill:var(--vx-ink);font-family:SANS}
 P .canvas{fill:var(--vx-canvas)}
-P .column{fill:var(--vx-muted);font-size:13px;font-weight:600;letter-spacing:.06em}
+P .column{fill:var(--vx-muted);font-size:13px;font-weight:600;}
 P .box-frame{fill:var(--vx-panel);stroke:var(--vx-muted);stroke-width:1.25}
 P .box.here .box-frame{stroke:var(--vx-ink);stroke-width:3}
 P .box-title{font-size:15px;font-weight:700}

@@ -78,7 +78,9 @@ class Drawing:
         x, y = self.layout.corners[box.id]
         return round(self.left + x, 1), round(_TOP + y, 1)
 
-    def svg(self, look: Look, uid: str, title: str, description: str, extra: str = "", below: float = 0) -> str:
+    def svg(
+        self, look: Look, uid: str, title: str, description: str, extra: str = "", below: float = 0
+    ) -> str:
         """The whole picture as one ``<svg>``; ``extra`` is markup for ``below`` pixels under it."""
         height = self.height + below
         parts = [
@@ -212,5 +214,3 @@ class Drawing:
         start, end = self._edge(move.source, "right"), self._edge(move.target, "right")
         out = max(start[0], end[0]) + 60
         return arrow((start, (out, start[1]), (out, end[1]), end), both=move.both)
-
-

@@ -46,7 +46,9 @@ def _lane(cpu: Box, trace: Trace, scenes: Sequence[Scene]) -> list[dict[str, Any
         if spans and all(spans[-1][name] == value for name, value in state.items()):
             spans[-1]["to"] = frame
         else:
-            spans.append({"from": frame, "to": frame, **state, "thread": thread, "label": holder_words(owner)})
+            spans.append(
+                {"from": frame, "to": frame, **state, "thread": thread, "label": holder_words(owner)}
+            )
     return spans
 
 
@@ -81,7 +83,10 @@ def _marks(frame: int, step: Step) -> Iterator[dict[str, Any]]:
             yield mark(int(box[3:]), "pending", "a tick is pending: TIF_NEED_RESCHED is set")
         elif name == "cpu" and box.startswith("thread"):
             yield mark(int(change.after), "migrate", f"{owner_words(box)} continues on CPU {change.after}")
-    if not any(change.place.endswith(".current") for change in step.changes) and step.function == "sched_switch":
+    if (
+        not any(change.place.endswith(".current") for change in step.changes)
+        and step.function == "sched_switch"
+    ):
         yield mark(step.cpu, "preempt", "context switch")
     for violation in step.violations:
         yield mark(step.cpu, "violation", f"{violation.invariant}: {violation.words}")

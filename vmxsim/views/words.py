@@ -31,8 +31,15 @@ def _teller(trace: Trace, index: int) -> Teller:
 
 
 def value_words(value: Value | None) -> str:
-    """``guest 0's value 0xa000``."""
-    return "an unknown value" if value is None else f"{owner_words(value.owner)}'s value {value}"
+    """``guest 0's value 0xa000``, ``plain task's user GS base 0x7f0000002000``."""
+    if value is None:
+        return "an unknown value"
+    if value.owner == "unknown":
+        return f"{value} (whose is not known)"
+    if value.owner == "descriptor":
+        return f"the descriptor's base {value}"
+    task = value.owner == "plain" or value.owner.startswith("thread")
+    return f"{owner_words(value.owner)}'s {'user GS base' if task else 'value'} {value}"
 
 
 def thread_words(thread: str) -> str:
@@ -59,7 +66,7 @@ class Teller:
             return f"The start: {self._start(self.scene(0))}"
         step = self.trace.steps[index - 1]
         before, after = self.scene(index - 1), self.scene(index)
-        sentences = [f"{self._who(step)}{self._what(step, before, after)}."]
+        sentences = [_sentence(f"{self._who(step)}{self._what(step, before, after)}")]
         told = {place for move in step.moves for place in (move.source, move.target)}
         rest = [words for place, words in self._changed(step, before, after) if place not in told]
         if rest:
@@ -86,7 +93,9 @@ class Teller:
         parts.append(self.now(index))
         parts += [words for _, words in self.scene(index).dangers]
         if index and done:
-            parts += [f"Broken: {v.invariant}. {_sentence(v.words)}" for v in self.trace.steps[index - 1].violations]
+            parts += [
+                f"Broken: {v.invariant}. {_sentence(v.words)}" for v in self.trace.steps[index - 1].violations
+            ]
         return printable(" ".join(parts), 4000)
 
     def changes(self, index: int) -> list[list[str]]:
@@ -110,7 +119,9 @@ class Teller:
     # -- the parts of a sentence
 
     def _start(self, scene: Scene) -> str:
-        running = [f"{box.title} runs {value}" for box in scene.boxes for name, value in box.facts if name == "runs"]
+        running = [
+            f"{box.title} runs {value}" for box in scene.boxes for name, value in box.facts if name == "runs"
+        ]
         return (", ".join(running) or f"{len(scene.boxes)} boxes, nothing has run") + "."
 
     def _who(self, step: Step) -> str:
@@ -118,12 +129,13 @@ class Teller:
         if step.mode == "guest" and step.thread.startswith("thread"):
             return f"Guest {step.thread[6:]}, {where}"
         mode = _MODES.get(step.mode)
-        who = thread_words(step.thread)
-        return f"{who[:1].upper() + who[1:]}, {f'{mode} {where}' if mode else where}"
+        return f"{thread_words(step.thread)}, {f'{mode} {where}' if mode else where}"
 
     def _what(self, step: Step, before: Scene, after: Scene) -> str:
         moved = [self._moved(move, before, after) for move in step.moves]
         source = printable(step.source, 160)
+        if moved and step.mode == "guest" and not step.line:
+            return ": " + ", and ".join(moved)
         if step.mode in ("guest", "user") and not step.line:
             said = f": {source}" if source else f": {printable(step.function)}"
         elif step.line:
@@ -131,7 +143,13 @@ class Teller:
             said += "" if moved else f": {source}"
         else:
             said = f", {printable(step.function)}" + (f": {source}" if source and not moved else "")
-        return said + (": " + ", and ".join(moved) if moved and step.line else "; " + ", and ".join(moved) if moved else "")
+        return said + (
+            ": " + ", and ".join(moved)
+            if moved and step.line
+            else "; " + ", and ".join(moved)
+            if moved
+            else ""
+        )
 
     def _moved(self, move: Move, before: Scene, after: Scene) -> str:
         old, new = before.cells(), after.cells()
@@ -140,13 +158,18 @@ class Teller:
         value = value_words(kept.value if kept else None)
         if move.target and move.target in old and not move.both:
             was = old[move.target].value
-            same = was is not None and kept is not None and kept.value is not None and was.number == kept.value.number
+            same = (
+                was is not None
+                and kept is not None
+                and kept.value is not None
+                and was.number == kept.value.number
+            )
             value += " (which it held already)" if same else ""
         if move.both:
             other = new.get(move.source)
             return (
                 f"SWAPGS exchanges {source} and {target}: {source} now holds "
-                f"{value_words(other.value if other else None)}, {target} {value}"
+                f"{value_words(other.value if other else None)}, {target} holds {value}"
             )
         match move.kind:
             case "rdmsr":
@@ -154,9 +177,9 @@ class Teller:
             case "wrmsr":
                 return f"WRMSR writes {value}" + (f" from {source}" if source else "") + f" into {target}"
             case "guest_rdmsr":
-                return f"the guest's RDMSR reads {value} from {source}"
+                return f"RDMSR in the guest reads {value} from {source}"
             case "guest_wrmsr":
-                return f"the guest's WRMSR puts {value} into {target}"
+                return f"WRMSR in the guest puts {value} into {target}"
             case "load_gs_index":
                 return f"load_gs_index() leaves {value} in {target}"
             case "ctxsw":
@@ -181,9 +204,15 @@ class Teller:
             for cell in box.cells:
                 was = old.get(cell.place)
                 if was is not None and was.value != cell.value:
-                    yield cell.place, f"{place_words(box, cell)} now holds {value_words(cell.value)}, before {_held(was)}"
+                    yield (
+                        cell.place,
+                        f"{place_words(box, cell)} now holds {value_words(cell.value)} (before: {_held(was)})",
+                    )
                 elif was is not None and was.status != cell.status and cell.status in ("stale", "foreign"):
-                    yield cell.place + "!", f"{place_words(box, cell)} ({value_words(cell.value)}) is now {cell.status}"
+                    yield (
+                        cell.place + "!",
+                        f"{place_words(box, cell)} ({value_words(cell.value)}) is now {cell.status}",
+                    )
         cells, names = after.cells(), self._names(after)
         for change in step.changes:
             if change.place not in cells:
@@ -218,5 +247,8 @@ def _held(cell: Cell | None) -> str:
 
 
 def _sentence(text: str) -> str:
-    text = text[:1].upper() + text[1:]
+    """A clause as a sentence; identifiers and ``vCPU`` keep their first letter as it is."""
+    word = text.split(" ", 1)[0]
+    if word.isalpha() and word != "vCPU":
+        text = text[:1].upper() + text[1:]
     return text if text.endswith((".", "!", "?")) else text + "."

@@ -1,0 +1,121 @@
+"""The pictures that README and notebooks show: ``make images``, or ``python -m vmxsim.views.images [DIR]``.
+
+Each comes from a run. Whether a file still says what its run says is told by
+:func:`structure`: marks, classes and texts, never positions or bytes, which depend on the
+Graphviz version.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+import vmxsim
+from vmxsim.errors import InputError
+from vmxsim.trace import Trace
+from vmxsim.views.film import still
+
+#: What every design does up to "guest state is loaded in long mode".
+_LOADED = ("run", "guest wrmsr 0xa000")
+#: Where the seed patch fails and its parent does not.
+_ENTERS = ("run", "guest long-mode on", "guest rdmsr")
+
+
+def pictures() -> dict[str, Callable[[], str]]:
+    """What draws each file of ``images/``, by the file's name."""
+    drawn: dict[str, Callable[[], str]] = {
+        "readme.svg": _accessor,
+        "seed-before.svg": lambda: _end("seed-before", "host-from-thread", _ENTERS, "Before the patch"),
+        "seed-after.svg": lambda: _end("seed-after", "dedicated-accessors", _ENTERS, "After the patch"),
+    }
+    for design in vmxsim.DESIGNS:
+        drawn[f"loaded-{design}.svg"] = _loaded(design)
+    return drawn
+
+
+def _loaded(design: str) -> Callable[[], str]:
+    title = "Guest state loaded in long mode"
+    return lambda: _end(f"loaded-{design}", design, _LOADED, title, long_mode=True)
+
+
+def _end(uid: str, design: str, actions: tuple[str, ...], title: str, long_mode: bool = False) -> str:
+    """The last step of a run."""
+    trace = vmxsim.run(list(actions), design=design, long_mode=long_mode, title=title)
+    return still(trace, len(trace.steps), uid)
+
+
+def _accessor() -> str:
+    """The seed patch at work: KVM reads the guest's register while it is loaded."""
+    actions = [*_LOADED, "emulate rdmsr"]
+    trace = vmxsim.run(
+        actions, design="dedicated-accessors", long_mode=True, title="KVM reads the guest's MSR"
+    )
+    return still(trace, _first_read(trace), "readme")
+
+
+def _first_read(trace: Trace) -> int:
+    last = len(trace.actions) - 1
+    return next(
+        s.index + 1 for s in trace.steps if s.action == last and any(m.kind == "rdmsr" for m in s.moves)
+    )
+
+
+def structure(svg: str) -> list[tuple[str, ...]]:
+    """What an SVG says: for each element in order, its tag, id, classes, ``data-`` marks and text."""
+    return list(_elements(ElementTree.fromstring(svg)))
+
+
+def _elements(root: ElementTree.Element) -> Iterator[tuple[str, ...]]:
+    for element in root.iter():
+        tag = element.tag.rpartition("}")[2]
+        if tag == "style":
+            continue
+        marks = (
+            f"{k}={v}"
+            for k, v in sorted(element.attrib.items())
+            if k in ("id", "class") or k.startswith("data-")
+        )
+        yield (tag, *marks, (element.text or "").strip())
+
+
+def out_of_date(folder: Path) -> list[str]:
+    """The files of ``folder`` that no longer say what their runs say, are missing, or come from no run."""
+    expected = pictures()
+    stale = [path.name for path in folder.glob("*.svg") if path.name not in expected]
+    for name, draw in expected.items():
+        path = folder / name
+        if not path.is_file() or structure(path.read_text(encoding="utf-8")) != structure(draw()):
+            stale.append(name)
+    return sorted(stale)
+
+
+def main(arguments: list[str]) -> int:
+    """Draw every file whose structure changed. Exit status 2 where nothing can draw or write."""
+    folder = Path(arguments[0] if arguments else "images")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        changed = out_of_date(folder)
+        drawn = pictures()
+        for name in changed:
+            if name in drawn:
+                (folder / name).write_text(drawn[name](), encoding="utf-8")
+            else:
+                (folder / name).unlink()
+    except OSError as error:
+        print(f"vmxsim: {folder}: cannot be written: {error.strerror or error}", file=sys.stderr)
+        return 2
+    except InputError as error:
+        print(f"vmxsim: {error}", file=sys.stderr)
+        return 2
+    print(
+        f"{folder}: {len(changed)} of {len(drawn)} pictures drawn anew"
+        if changed
+        else f"{folder}: all up to date"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
