@@ -112,7 +112,7 @@ class Stage:
         g = self.judge(vcpu.g, vcpu.true_guest_value, vcpu.id)
         if g == "live" and guest_in_register:
             g = "copy"
-        if not vcpu.loaded or vcpu.h.owner == "unknown":
+        if not self.h_in_use(vcpu, thread):
             h = "unused"
         else:
             h = self.judge(vcpu.h, thread.gs_base, thread.id)
@@ -140,6 +140,13 @@ class Stage:
             facts.insert(2, ("list holds it", "yes" if vcpu.lists_kernel_gs_base else "no"))
         return Box(vcpu.id, "vcpu", f"struct vcpu_vmx, vCPU {vcpu.id[4:]}", tuple(facts), cells)
 
+    def h_in_use(self, vcpu: Vcpu, thread: Task) -> bool:
+        """Whether the saved host value means anything: while guest state is loaded, and until
+        leave, which in most designs clears L first, has written the register."""
+        register = self.m.cpus[thread.cpu].kernel_gs_base
+        leaving = self.m.is_current(thread) and register.number != thread.gs_base.number
+        return vcpu.h.owner != "unknown" and (vcpu.loaded or (leaving and thread.mode == "kernel"))
+
     def task_box(self, task: Task, judged: dict[int, tuple[str, str]]) -> Box:
         if task is self.m.plain:
             held = any(
@@ -152,7 +159,7 @@ class Stage:
             status, whose = self.register_of(task, judged)
             vcpu = self.m.vcpus[task.vcpu or 0]
             held = (status == "live" and whose == task.id) or (
-                vcpu.loaded and vcpu.h.number == task.gs_base.number and current
+                self.h_in_use(vcpu, task) and vcpu.h.number == task.gs_base.number and current
             )
             facts = (("mode", _MODES[task.mode] if current else "waits"), ("CPU", str(task.cpu)))
         cell = Cell(f"{task.id}.gs_base", "thread.gsbase", task.gs_base, "copy" if held else "live")
