@@ -42,12 +42,9 @@ def main() -> None:
     for index in range(steps + 1):
         still(trace, index)
     stills = perf_counter() - start
-    print(
-        f"film of {steps} steps, layout included: median {median(films) * 1000:.1f} ms, first {first * 1000:.0f} ms"
-    )
-    print(
-        f"per frame: {median(films) * 1000 / (steps + 1):.2f} ms; as {steps + 1} stills: {stills * 1000:.0f} ms"
-    )
+    typical = median(films) * 1000
+    print(f"film of {steps} steps, layout included: median {typical:.1f} ms, first {first * 1000:.0f} ms")
+    print(f"per frame: {typical / (steps + 1):.2f} ms; as {steps + 1} stills: {stills * 1000:.0f} ms")
 
 
 if __name__ == "__main__":

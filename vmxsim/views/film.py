@@ -7,6 +7,7 @@ Frame ``i`` is the scene after step ``i`` (from 1; frame 0 is the start).
 from __future__ import annotations
 
 from collections import OrderedDict
+from contextlib import suppress
 from secrets import token_hex
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -101,10 +102,8 @@ def _draw(trace: Trace, scenes: list[Scene]) -> Drawing:
             if cell.value is not None:
                 owners[cell.value.owner] = None
     drawing = Drawing(planned, layout(digraph(planned)), tuple(owners))
-    try:
+    with suppress(TypeError):  # a trace that cannot be referred to weakly is laid out again
         _DRAWINGS[trace] = drawing
-    except TypeError:  # a trace that cannot be referred to weakly is laid out again
-        pass
     return drawing
 
 

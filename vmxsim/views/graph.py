@@ -6,6 +6,8 @@ layout depends on no font and is the same on every machine.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import graphviz
 
 from vmxsim.views.plan import CELL, COLUMNS, GAP, BoxPlan, Plan
@@ -35,9 +37,9 @@ def digraph(plan: Plan) -> graphviz.Digraph:
             same.attr(rank="same")
             for box in column:
                 same.node(nodes[box.id], label=_table(box), id=box.id)
-            for above, below in zip(column, column[1:], strict=False):
+            for above, below in pairwise(column):
                 same.edge(nodes[above.id], nodes[below.id], style="invis")
-    for left, right in zip(columns, columns[1:], strict=False):
+    for left, right in pairwise(columns):
         graph.edge(nodes[left[0].id], nodes[right[0].id], style="invis")
     for pair in plan.wires:
         ends = []

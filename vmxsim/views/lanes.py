@@ -31,7 +31,10 @@ S .mark-violation{{fill:var(--vx-danger)}}
 
 
 def timeline_svg(trace: Trace, index: int | None = None) -> str:
-    """The timeline as an SVG of its own; ``index`` marks a step. A bold frame: the guest runs; dashed: user space."""
+    """The timeline as an SVG of its own; ``index`` marks a step.
+
+    A bold frame: the guest runs; a dashed one: the task is in user space.
+    """
     scenes = [trace.scene(number) for number in range(len(trace.steps) + 1)]
     data = timeline(trace, scenes)
     last = max(1, len(scenes))
@@ -42,14 +45,13 @@ def timeline_svg(trace: Trace, index: int | None = None) -> str:
     def at(frame: float) -> float:
         return _LEFT + (_WIDTH - _LEFT - 12) * frame / last
 
-    parts = [_lane_rects("Action", data["actions"], 0, at)]
-    parts += [
-        _lane_rects(f"CPU {lane['cpu']}", lane["spans"], row, at) for row, lane in enumerate(data["cpus"], 1)
-    ]
+    parts = [_lane("Action", data["actions"], 0, at)]
+    parts += [_lane(f"CPU {lane['cpu']}", lane["spans"], row, at) for row, lane in enumerate(data["cpus"], 1)]
     rows = {lane["cpu"]: row for row, lane in enumerate(data["cpus"], 1)}
     parts += [
         f'<text class="mark mark-{mark["kind"]}" x="{at(mark["frame"] + 0.5):.1f}" '
-        f'y="{_TOP + _LANE * rows.get(mark["cpu"], 0) + 4}">{MARKS[mark["kind"]]}<title>{text(mark["label"])}</title></text>'
+        f'y="{_TOP + _LANE * rows.get(mark["cpu"], 0) + 4}">{MARKS[mark["kind"]]}'
+        f"<title>{text(mark['label'])}</title></text>"
         for mark in data["marks"]
     ]
     if index is not None:
@@ -62,8 +64,10 @@ def timeline_svg(trace: Trace, index: int | None = None) -> str:
     style = theme_css(".vmxsim-timeline", owners) + (_CSS + rules).replace("\nS ", "\n.vmxsim-timeline ")
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="vmxsim-timeline" role="img" id="{uid}" '
-        f'viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}" style="max-width:100%;height:auto" '
-        f'aria-labelledby="{uid}-title {uid}-desc"><title id="{uid}-title">Timeline: {text(trace.title)}</title>'
+        f'viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}" '
+        'style="max-width:100%;height:auto" '
+        f'aria-labelledby="{uid}-title {uid}-desc">'
+        f'<title id="{uid}-title">Timeline: {text(trace.title)}</title>'
         f'<desc id="{uid}-desc">{text(timeline_words(data))}</desc><style>{style}</style>'
         f'<rect class="canvas" width="{_WIDTH}" height="{height}"/>{"".join(parts)}</svg>'
     )
@@ -73,24 +77,28 @@ def _key(owner: str) -> str:
     return owner_class(owner).removeprefix("owner-")
 
 
-def _lane_rects(name: str, spans: Sequence[dict[str, Any]], row: int, at: Callable[[float], float]) -> str:
+def _lane(name: str, spans: Sequence[dict[str, Any]], row: int, at: Callable[[float], float]) -> str:
     y = _TOP + _LANE * row
     parts = [f'<text x="8" y="{y + 17}">{text(name)}</text>']
     for span in spans:
         x, width = at(span["from"]), max(2.0, at(span["to"] + 1) - at(span["from"]) - 2)
+        of_action = "action" in span
         kind = (
-            "action"
-            if "action" in span
-            else f"span {owner_class(span['owner'] or 'unknown')} mode-{span['mode']}"
+            "action" if of_action else f"span {owner_class(span['owner'] or 'unknown')} mode-{span['mode']}"
         )
         parts.append(f'<rect class="{kind}" x="{x:.1f}" y="{y}" width="{width:.1f}" height="24" rx="4"/>')
-        fits = int((width - 8) / 7.8)
-        if fits >= 3:
-            label = span["label"] if len(span["label"]) <= fits else span["label"][: fits - 1] + "…"
-            parts.append(
-                f'<text class="{"action-text" if "action" in span else ""}" x="{x + 6:.1f}" y="{y + 17}">{text(label)}</text>'
-            )
+        label = _fitting(span["label"], int((width - 8) / 7.8))
+        if label:
+            name_class = ' class="action-text"' if of_action else ""
+            parts.append(f'<text{name_class} x="{x + 6:.1f}" y="{y + 17}">{text(label)}</text>')
     return "".join(parts)
+
+
+def _fitting(label: str, characters: int) -> str:
+    """As much of a label as has room; nothing where even its start would not be readable."""
+    if len(label) <= characters:
+        return label
+    return label[: characters - 1] + "…" if characters >= 3 else ""
 
 
 def timeline_words(data: dict[str, Any]) -> str:

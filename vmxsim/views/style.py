@@ -159,8 +159,10 @@ def theme_css(scope: str = ".vmxsim-picture", owners: Iterable[str] = HUES) -> s
     return (
         f"{scope}{{{light}}}\n"
         f"@media (prefers-color-scheme:dark){{{scope}{{{dark}}}}}\n"
-        f'[data-jp-theme-light="true"] {scope},[data-theme="light"] {scope},{scope}[data-theme="light"]{{{light}}}\n'
-        f'[data-jp-theme-light="false"] {scope},[data-theme="dark"] {scope},{scope}[data-theme="dark"]{{{dark}}}\n'
+        f'[data-jp-theme-light="true"] {scope},[data-theme="light"] {scope},'
+        f'{scope}[data-theme="light"]{{{light}}}\n'
+        f'[data-jp-theme-light="false"] {scope},[data-theme="dark"] {scope},'
+        f'{scope}[data-theme="dark"]{{{dark}}}\n'
     )
 
 

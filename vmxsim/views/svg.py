@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from html import escape
-from typing import Any
 
 from attrs import frozen
 
 from vmxsim.errors import printable
 from vmxsim.trace import Move
-from vmxsim.views.arrows import Arrow, arrow
+from vmxsim.views.arrows import Arrow, Point, arrow
 from vmxsim.views.plan import CELL, COLUMN_TITLES, COLUMNS, FACT, PAD, BoxPlan, Plan, move_key
 from vmxsim.views.render import Layout
 from vmxsim.views.style import css, holder_words, owner_class, status_words
@@ -122,7 +121,8 @@ class Drawing:
         x, y = self.corner(box)
         here = " here" if box.id in look.here else ""
         rows = [
-            f'<g class="box box-{box.kind}{here}" data-box="{text(box.id)}" transform="translate({x:g} {y:g})">',
+            f'<g class="box box-{box.kind}{here}" data-box="{text(box.id)}" '
+            f'transform="translate({x:g} {y:g})">',
             f'<rect class="box-frame" width="{box.width:g}" height="{box.height:g}" rx="9"/>',
             f'<text class="box-title" x="{PAD}" y="25">{text(box.title)}</text>',
         ]
@@ -131,7 +131,8 @@ class Drawing:
             value = look.facts.get(key, "")
             rows.append(
                 f'<text class="fact-name" x="{PAD}" y="{y:g}">{text(name)}</text>'
-                f'<text class="fact-value" x="{box.width - PAD:g}" y="{y:g}" data-fact="{text(key)}">{text(value)}</text>'
+                f'<text class="fact-value" x="{box.width - PAD:g}" y="{y:g}" '
+                f'data-fact="{text(key)}">{text(value)}</text>'
             )
         rows += [self._cell(box, index, look, uid) for index in range(len(box.cells))]
         return "\n".join([*rows, "</g>"])
@@ -166,7 +167,8 @@ class Drawing:
             f'<g class="move{" on" if key in look.moves else ""}" data-move="{text(key)}">'
             f'<path class="move-line" d="{drawn.line}"/><path class="move-line" d="{drawn.line}"/>'
             f'<path class="move-head" d="{drawn.heads}"/>'
-            f'<rect class="move-pill" x="{x - pill / 2:.1f}" y="{y - 13:.1f}" width="{pill:.1f}" height="26" rx="13"/>'
+            f'<rect class="move-pill" x="{x - pill / 2:.1f}" y="{y - 13:.1f}" width="{pill:.1f}" '
+            'height="26" rx="13"/>'
             f'<text class="move-text" x="{x:.1f}" y="{y + 5:.1f}">{text(label)}</text></g>'
         )
 
@@ -200,7 +202,7 @@ class Drawing:
         kind = home[0].kind if home else "cpu"
         if kind == "cpu":
             x, y = self._edge(place, "below")
-            points = ((x, y + 48), (x, y + 34), (x, y + 20), (x, y + 3))
+            points: tuple[Point, ...] = ((x, y + 48), (x, y + 34), (x, y + 20), (x, y + 3))
             middle = (x + pill / 2 + 14, y + 36)
         else:
             x, y = self._edge(place, "right" if kind == "vcpu" else "left")

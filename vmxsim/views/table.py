@@ -8,7 +8,7 @@ from rich.text import Text
 from vmxsim.errors import printable
 from vmxsim.trace import Box, Cell, Scene
 from vmxsim.views.state import cell_state
-from vmxsim.views.style import css, hue, holder_words, owner_class, status_words
+from vmxsim.views.style import css, holder_words, hue, owner_class, status_words
 from vmxsim.views.svg import text
 
 _WEIGHT = {"live": "bold", "stale": "underline", "foreign": "reverse", "unused": "dim"}
@@ -41,8 +41,10 @@ def html_table(scene: Scene, uid: str, message: str = "") -> str:
     owners = dict.fromkeys(cell_state(cell)[1] or "unknown" for cell in scene.cells().values())
     said = f'<p role="note">{text(message)}</p>' if message else ""
     style = (
-        f"{css(owners=owners)}.vmxsim-table td,.vmxsim-table th{{padding:3px 10px;text-align:left;color:var(--vx-ink)}}"
-        ".vmxsim-table .cell-value{font:700 15px monospace}.vmxsim-table .changed{outline:2px solid var(--vx-ink)}"
+        f"{css(owners=owners)}"
+        ".vmxsim-table td,.vmxsim-table th{padding:3px 10px;text-align:left;color:var(--vx-ink)}"
+        ".vmxsim-table .cell-value{font:700 15px monospace}"
+        ".vmxsim-table .changed{outline:2px solid var(--vx-ink)}"
     )
     return (
         f'<div class="vmxsim-picture vmxsim-table" id="{text(uid)}"><style>{style}</style>{said}<table>'
@@ -53,7 +55,8 @@ def html_table(scene: Scene, uid: str, message: str = "") -> str:
 
 def _rows(box: Box) -> str:
     facts = "".join(
-        f'<tr><td></td><td>{text(name)}</td><td colspan="3" data-fact="{text(f"{box.id}.{name}")}">{text(value)}</td></tr>'
+        f"<tr><td></td><td>{text(name)}</td>"
+        f'<td colspan="3" data-fact="{text(f"{box.id}.{name}")}">{text(value)}</td></tr>'
         for name, value in box.facts
     )
     head = f'<tr data-box="{text(box.id)}"><th scope="row" colspan="5">{text(box.title)}</th></tr>'
@@ -69,4 +72,5 @@ def _row(cell: Cell) -> str:
         ("status", status_words(status)),
     )
     inside = "".join(f'<td class="cell-{name}">{text(words)}</td>' for name, words in columns)
-    return f'<tr class="cell {owner_class(owner)} status-{text(status)}" data-place="{text(cell.place)}"><td></td>{inside}</tr>'
+    kind = f"cell {owner_class(owner)} status-{text(status)}"
+    return f'<tr class="{kind}" data-place="{text(cell.place)}"><td></td>{inside}</tr>'

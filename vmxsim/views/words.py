@@ -8,15 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from vmxsim.errors import printable
-from vmxsim.model.value import Value, owner_words
-from vmxsim.trace import Box, Cell, Move, Scene, Step, Trace
+from vmxsim.trace import Scene, Step, Trace
 from vmxsim.views.fields import field_words, shown, subject
+from vmxsim.views.moved import moved_words
+from vmxsim.views.naming import box_words, held_words, place_words, sentence, thread_words, value_words
 
+_WRONG = ("stale", "foreign")
 _MODES = {"kernel": "in the kernel", "guest": "in the guest", "user": "in user space"}
 
 
 def step_words(trace: Trace, index: int) -> str:
-    """A sentence or two about step ``index`` (from 1; 0 is the start): who did what, every place that changed."""
+    """Step ``index`` (from 1; 0 is the start) in a sentence or two: who did what, all that changed."""
     return _teller(trace, index).step_words(index)
 
 
@@ -28,24 +30,6 @@ def now_words(trace: Trace, index: int) -> str:
 def _teller(trace: Trace, index: int) -> Teller:
     first = max(0, index - 1)
     return Teller(trace, [trace.scene(number) for number in range(first, index + 1)], offset=first)
-
-
-def value_words(value: Value | None) -> str:
-    """``guest 0's value 0xa000``, ``plain task's user GS base 0x7f0000002000``."""
-    if value is None:
-        return "an unknown value"
-    if value.owner == "unknown":
-        return f"{value} (whose is not known)"
-    if value.owner == "descriptor":
-        return f"the descriptor's base {value}"
-    task = value.owner == "plain" or value.owner.startswith("thread")
-    return f"{owner_words(value.owner)}'s {'user GS base' if task else 'value'} {value}"
-
-
-def thread_words(thread: str) -> str:
-    """``vCPU thread 0``; a task that only a recording knows keeps its name."""
-    words = owner_words(thread)
-    return printable(thread) if words == "unknown owner" else words
 
 
 class Teller:
@@ -66,11 +50,10 @@ class Teller:
             return f"The start: {self._start(self.scene(0))}"
         step = self.trace.steps[index - 1]
         before, after = self.scene(index - 1), self.scene(index)
-        sentences = [_sentence(f"{self._who(step)}{self._what(step, before, after)}")]
-        told = {place for move in step.moves for place in (move.source, move.target)}
-        rest = [words for place, words in self._changed(step, before, after) if place not in told]
+        sentences = [sentence(f"{self._who(step)}{self._what(step, before, after)}")]
+        rest = "; ".join(self._changed(step, before, after))
         if rest:
-            sentences.append(_sentence("; ".join(rest)))
+            sentences.append(sentence(rest))
         return " ".join(sentences)
 
     def now(self, index: int) -> str:
@@ -94,7 +77,7 @@ class Teller:
         parts += [words for _, words in self.scene(index).dangers]
         if index and done:
             parts += [
-                f"Broken: {v.invariant}. {_sentence(v.words)}" for v in self.trace.steps[index - 1].violations
+                f"Broken: {v.invariant}. {sentence(v.words)}" for v in self.trace.steps[index - 1].violations
             ]
         return printable(" ".join(parts), 4000)
 
@@ -103,10 +86,10 @@ class Teller:
         step = self.trace.steps[index - 1]
         before, after = self.scene(index - 1).cells(), self.scene(index).cells()
         rows = [
-            [place_words(box, cell), _held(before.get(cell.place)), _held(cell)]
+            [place_words(box, cell), held_words(before.get(cell.place)), held_words(cell)]
             for box in self.scene(index).boxes
             for cell in box.cells
-            if _held(before.get(cell.place)) != _held(cell)
+            if held_words(before.get(cell.place)) != held_words(cell)
         ]
         names = self._names(self.scene(index))
         rows += [
@@ -132,123 +115,38 @@ class Teller:
         return f"{thread_words(step.thread)}, {f'{mode} {where}' if mode else where}"
 
     def _what(self, step: Step, before: Scene, after: Scene) -> str:
-        moved = [self._moved(move, before, after) for move in step.moves]
-        source = printable(step.source, 160)
-        if moved and step.mode == "guest" and not step.line:
-            return ": " + ", and ".join(moved)
-        if step.mode in ("guest", "user") and not step.line:
-            said = f": {source}" if source else f": {printable(step.function)}"
-        elif step.line:
-            said = f", runs line {step.line} of {printable(step.function)}"
-            said += "" if moved else f": {source}"
-        else:
-            said = f", {printable(step.function)}" + (f": {source}" if source and not moved else "")
-        return said + (
-            ": " + ", and ".join(moved)
-            if moved and step.line
-            else "; " + ", and ".join(moved)
-            if moved
-            else ""
-        )
+        """What ran, and the moves it made."""
+        moved = ", and ".join(moved_words(move, before, after) for move in step.moves)
+        source, function = printable(step.source, 160), printable(step.function)
+        if step.line:
+            return f", runs line {step.line} of {function}: {moved or source}"
+        if step.mode == "guest":
+            return f": {moved or source or function}"
+        if step.mode == "user":
+            return f": {source or function}" + (f"; {moved}" if moved else "")
+        said = f", {function}" + (f": {source}" if source and not moved else "")
+        return said + (f": {moved}" if moved else "")
 
-    def _moved(self, move: Move, before: Scene, after: Scene) -> str:
-        old, new = before.cells(), after.cells()
-        source, target = (self._place(place, after) for place in (move.source, move.target))
-        kept = new.get(move.target) or old.get(move.source)
-        value = value_words(kept.value if kept else None)
-        if move.target and move.target in old and not move.both:
-            was = old[move.target].value
-            same = (
-                was is not None
-                and kept is not None
-                and kept.value is not None
-                and was.number == kept.value.number
-            )
-            value += " (which it held already)" if same else ""
-        if move.both:
-            other = new.get(move.source)
-            return (
-                f"SWAPGS exchanges {source} and {target}: {source} now holds "
-                f"{value_words(other.value if other else None)}, {target} holds {value}"
-            )
-        match move.kind:
-            case "rdmsr":
-                return f"RDMSR reads {value} from {source}" + (f" into {target}" if target else "")
-            case "wrmsr":
-                return f"WRMSR writes {value}" + (f" from {source}" if source else "") + f" into {target}"
-            case "guest_rdmsr":
-                return f"RDMSR in the guest reads {value} from {source}"
-            case "guest_wrmsr":
-                return f"WRMSR in the guest puts {value} into {target}"
-            case "load_gs_index":
-                return f"load_gs_index() leaves {value} in {target}"
-            case "ctxsw":
-                return f"the context switch puts {value} into {target}"
-            case "store":
-                return f"stores {value}" + (f" from {source}" if source else "") + f" in {target}"
-        return f"{printable(move.kind)} moves {value}" + "".join(
-            f" {word} {place}" for word, place in (("from", source), ("to", target)) if place
-        )
-
-    def _place(self, place: str, scene: Scene) -> str:
-        for box in scene.boxes:
-            for cell in box.cells:
-                if cell.place == place:
-                    return place_words(box, cell)
-        return printable(place)
-
-    def _changed(self, step: Step, before: Scene, after: Scene) -> Iterable[tuple[str, str]]:
-        """(place, words) of everything that is another one now."""
+    def _changed(self, step: Step, before: Scene, after: Scene) -> Iterable[str]:
+        """Everything that is another one now and that the moves have not told."""
         old = before.cells()
+        told = {place for move in step.moves for place in (move.source, move.target)}
         for box in after.boxes:
             for cell in box.cells:
                 was = old.get(cell.place)
-                if was is not None and was.value != cell.value:
-                    yield (
-                        cell.place,
-                        f"{place_words(box, cell)} now holds {value_words(cell.value)} (before: {_held(was)})",
-                    )
-                elif was is not None and was.status != cell.status and cell.status in ("stale", "foreign"):
-                    yield (
-                        cell.place + "!",
-                        f"{place_words(box, cell)} ({value_words(cell.value)}) is now {cell.status}",
-                    )
+                if was is None:
+                    continue
+                if was.value != cell.value and cell.place not in told:
+                    now = f"now holds {value_words(cell.value)} (before: {held_words(was)})"
+                    yield f"{place_words(box, cell)} {now}"
+                elif was.value == cell.value and was.status != cell.status and cell.status in _WRONG:
+                    yield f"{place_words(box, cell)} ({value_words(cell.value)}) is now {cell.status}"
         cells, names = after.cells(), self._names(after)
         for change in step.changes:
-            if change.place not in cells:
-                words = field_words(change, names)
-                if words:
-                    yield change.place, words
+            words = "" if change.place in cells else field_words(change, names)
+            if words:
+                yield words
 
     @staticmethod
     def _names(scene: Scene) -> dict[str, str]:
-        return {box.id: _short(box) for box in scene.boxes}
-
-
-def place_words(box: Box, cell: Cell) -> str:
-    """``KERNEL_GS_BASE of CPU 0``."""
-    return printable(f"{cell.label} of {_short(box)}", 120)
-
-
-def _short(box: Box) -> str:
-    """A box's name in a sentence: ``CPU 0``, ``vCPU 0``, ``vCPU thread 0``."""
-    if box.kind == "vcpu":
-        return f"vCPU {box.id.removeprefix('vcpu')}"
-    words = owner_words(box.id)
-    if box.kind == "task" and words != "unknown owner":
-        return words
-    return box.title
-
-
-def _held(cell: Cell | None) -> str:
-    if cell is None or cell.value is None:
-        return "not known" if cell is not None and cell.status == "unknown" else "nothing"
-    return f"{cell.value} ({owner_words(cell.value.owner)})"
-
-
-def _sentence(text: str) -> str:
-    """A clause as a sentence; identifiers and ``vCPU`` keep their first letter as it is."""
-    word = text.split(" ", 1)[0]
-    if word.isalpha() and word != "vCPU":
-        text = text[:1].upper() + text[1:]
-    return text if text.endswith((".", "!", "?")) else text + "."
+        return {box.id: box_words(box) for box in scene.boxes}
