@@ -72,6 +72,14 @@ class Notebook:
             f"() => {{ const p = document.querySelector('.vmxsim-player'); return {expression}; }}"
         )
 
+    def settle(self) -> None:
+        """Wait until the kernel has answered everything that was asked so far."""
+        self.page.wait_for_timeout(150)
+        self.page.wait_for_function(
+            "() => jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'"
+        )
+        self.page.wait_for_timeout(100)
+
     def texts(self, selector: str) -> list[str]:
         found: list[str] = self.player.locator(selector).all_text_contents()
         return found

@@ -28,6 +28,7 @@ def fresh(book: Notebook) -> None:
     page.get_by_label("Guest state loaded").check()
     book.choose("Host", "64-bit")
     book.until("p.textContent.includes('64-bit host') && p.textContent.includes('emulate rdmsr')")
+    book.settle()
     book.player.focus()
     book.player.press("Home")
     book.at(0)
@@ -143,7 +144,8 @@ def test_quiet_steps_can_be_skipped(book: Notebook) -> None:
 def test_toggles_run_again(book: Notebook, label: str, shown: str) -> None:
     before = [*book.texts(".vp-counter"), book.picture()]
     book.page.get_by_label(label).uncheck()
-    book.until("p.dataset.step !== '0'")
+    book.settle()
+    assert book.step() > 0
     assert shown in book.player.inner_text()
     book.player.press("Home")
     assert [*book.texts(".vp-counter"), book.picture()] != before
@@ -176,6 +178,7 @@ def test_preempt_here(book: Notebook) -> None:
     book.player.get_by_label("CPU that the thread runs on next").select_option("1")
     book.player.locator(".vp-tick").click()
     book.until("p.querySelector('.vp-sign.preempt, .vp-sign.migrate')")
+    book.settle()
     assert book.step() == step
     assert last_step(book) > end
     assert book.page.get_by_label("Preemption", exact=True).first.locator(

@@ -133,7 +133,7 @@ class Controls(w.VBox):
             control.layout.display = None if self.preemption.value else "none"
         about = {
             OWN: "The scenario says how the guest starts and which host it has; the design is chosen above.",
-            SHORTEST: "Found by search over whole actions: guest, user space or a host task reads what differs.",
+            SHORTEST: "Found by search over whole actions: what guest or host can read differs.",
         }
         titles = [find_design(d.value).title for d in self.designs]
         text = f"{' against '.join(titles)}. {about.get(chosen) or OPERATIONS[chosen].about}"

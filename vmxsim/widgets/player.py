@@ -36,8 +36,10 @@ def _lane_css() -> str:
 class Player(anywidget.AnyWidget):
     """Plays films made by ``vmxsim.views.film.film``.
 
-    ``position`` is the slot shown: with one film a slot is a frame (0 is the start); with
-    two, ``pairs[slot]`` are the frames, one a film. It follows the reader and may be set.
+    A slot is a frame of one film (0 is the start); with two, ``pairs[slot]`` are the
+    frames, one a film. ``start`` is written here only and ``shown`` by the browser only,
+    with the number of the run it speaks of: so a position on its way when a new run is
+    made cannot be taken for one in that run.
     """
 
     _esm = "\n".join(_HERE.joinpath("js", f"{part}.js").read_text("utf-8") for part in _PARTS)
@@ -46,15 +48,23 @@ class Player(anywidget.AnyWidget):
     films = traitlets.List(traitlets.Dict()).tag(sync=True)
     pairs: traitlets.List[Any] = traitlets.List().tag(sync=True)
     divergence = traitlets.Dict().tag(sync=True)
-    position = traitlets.Int(0).tag(sync=True)
+    start = traitlets.Int(0).tag(sync=True)
+    run = traitlets.Int(0).tag(sync=True)
+    shown = traitlets.Tuple((0, 0)).tag(sync=True)
     skip_quiet = traitlets.Bool(False).tag(sync=True)
     can_preempt = traitlets.Bool(False).tag(sync=True)
+
+    @property
+    def position(self) -> int:
+        """The slot that the reader sees."""
+        run, slot = self.shown
+        return int(slot) if run == self.run else self.start
 
     def show(self, film: Mapping[str, Any], position: int = 0) -> None:
         """Play one film, from ``position``. The browser gets both in one message."""
         with self.hold_sync():
             self.films, self.pairs, self.divergence = [dict(film)], [], {}
-            self.position = position
+            self.start, self.run = position, self.run + 1
 
     def show_two(
         self,
@@ -70,7 +80,7 @@ class Player(anywidget.AnyWidget):
         """
         with self.hold_sync():
             self.films, self.pairs = [dict(film) for film in films], [list(pair) for pair in pairs]
-            self.divergence, self.position = dict(divergence), position
+            self.divergence, self.start, self.run = dict(divergence), position, self.run + 1
 
     def on_tick(self, handler: Callable[[int, int], None]) -> None:
         """Offer "preempt here"; ``handler(step, cpu)`` hears of it: a tick after frame

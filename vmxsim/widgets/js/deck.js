@@ -56,13 +56,15 @@ class Deck {
       make("label", { class: "vp-label" }, "next on ", this.cpu), this.why);
   }
 
-  /** Take the films of the model: draw everything anew, stay at the model's position. */
+  /** Take the films of the model: draw everything anew, go to where the run starts. */
   load() {
     this.stop();
     const films = this.model.get("films");
     const pairs = this.model.get("pairs");
     this.pairs = pairs.length ? pairs : (films[0]?.frames ?? []).map((_, i) => [i]);
     const last = this.pairs.length - 1;
+    const [run, slot] = this.model.get("shown");
+    this.position = Math.max(0, Math.min(run === this.model.get("run") ? slot : this.model.get("start"), last));
     const split = this.model.get("divergence");
     this.panes = films.map((film, which) => {
       const slots = new Array(film.frames.length + 1).fill(this.pairs.length);
@@ -71,6 +73,8 @@ class Deck {
       return new Pane(film, this.pairs.length, (frame) => slots[Math.min(frame, film.frames.length)],
         (slot) => { this.stop(); this.goTo(slot); }, marks);
     });
+    const ratio = Math.max(...this.panes.map((pane) => pane.picture.ratio));
+    for (const pane of this.panes) pane.picture.shape(ratio);
     this.slider.max = String(Math.max(0, last));
     this.stage.replaceChildren(...this.panes.map((pane) => pane.root));
     this.stage.classList.toggle("two", films.length > 1);
@@ -94,14 +98,16 @@ class Deck {
 
   options() { this.coarse.checked = this.model.get("skip_quiet"); }
 
-  get position() { return Math.max(0, Math.min(this.model.get("position"), this.pairs.length - 1)); }
-
   goTo(slot) {
     const to = Math.max(0, Math.min(slot, this.pairs.length - 1));
-    if (to === this.model.get("position")) return;
-    this.model.set("position", to);
+    if (to === this.position) return;
+    this.position = to;
+    this.show();
     clearTimeout(this.saving);
-    this.saving = setTimeout(() => this.model.save_changes(), 150);
+    this.saving = setTimeout(() => {
+      this.model.set("shown", [this.model.get("run"), this.position]);
+      this.model.save_changes();
+    }, 150);
   }
 
   frame(slot, which = 0) { return this.panes[which].film.frames[this.pairs[slot][which]]; }

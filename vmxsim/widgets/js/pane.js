@@ -9,18 +9,18 @@ class Pane {
     this.step = make("p");
     this.notes = make("div", { class: "vp-notes" });
     this.now = make("p");
-    this.dangers = make("ul", { class: "vp-dangers" });
+    this.wrong = make("div");
     this.changes = make("tbody");
-    const part = (title, ...children) =>
-      make("section", { class: "vp-part", tabindex: "0", "aria-label": title }, make("h4", {}, title), ...children);
+    const part = (area, title, ...children) =>
+      make("section", { class: `vp-part ${area}`, tabindex: "0", "aria-label": title }, make("h4", {}, title), ...children);
     this.root = make("section", { class: "vp-pane", "aria-label": `${film.title} ${film.subtitle}` },
       make("header", { class: "vp-title" }, make("h3", {}, film.title), make("p", {}, film.subtitle)),
       this.timeline.root,
-      make("div", { class: "vp-stage" }, this.picture.root, this.source.root),
-      make("div", { class: "vp-telling" },
-        part("This step", this.step, this.notes),
-        part("What is live, what is stale", this.now, this.dangers),
-        part("What changed", make("table", {}, this.changes))));
+      make("div", { class: "vp-stage" }, this.picture.root, this.source.root,
+        part("step", "This step", this.step, this.notes),
+        part("changed", "What changed", make("table", {}, this.changes)),
+        part("now", "Live and stale", this.now),
+        part("wrong", "What is wrong, or would be", this.wrong)));
   }
 
   show(index, slot, differing, animate) {
@@ -30,12 +30,11 @@ class Pane {
     this.timeline.show(slot);
     setText(this.step, frame.words);
     setText(this.now, frame.now);
+    this.notes.replaceChildren(...frame.notes.map((note) => make("p", { class: "vp-dim" }, note)));
     const sentences = (pairs, kind, mark) => pairs.map(([invariant, words]) =>
-      make("p", { class: kind }, make("strong", {}, `${mark} ${invariant} `), words));
-    this.notes.replaceChildren(...sentences(frame.violations, "vp-violation", "✖"),
-      ...frame.notes.map((note) => make("p", { class: "vp-dim" }, note)));
-    this.dangers.replaceChildren(...frame.dangers.map(([invariant, words]) =>
-      make("li", {}, make("strong", {}, `${invariant}: `), words)));
+      make("p", { class: kind }, make("strong", {}, `${mark}${invariant} `), words));
+    const wrong = [...sentences(frame.violations, "vp-violation", "✖ broken: "), ...sentences(frame.dangers, "vp-danger", "")];
+    this.wrong.replaceChildren(...(wrong.length ? wrong : [make("p", { class: "vp-dim" }, "nothing")]));
     const rows = frame.changes.map(([label, before, after]) => make("tr", {},
       make("th", { scope: "row" }, label), make("td", {}, before), make("td", { "aria-hidden": "true" }, "→"),
       make("td", {}, after)));

@@ -4,6 +4,8 @@ class Picture {
   constructor(film) {
     this.root = make("div", { class: "vp-picture" });
     this.root.innerHTML = film.svg;
+    const box = this.root.querySelector("svg")?.viewBox.baseVal;
+    this.ratio = box ? box.height / box.width : 0;
     const byData = (name) =>
       new Map([...this.root.querySelectorAll(`[data-${name}]`)].map((e) => [e.dataset[name], e]));
     this.cells = byData("place");
@@ -15,6 +17,9 @@ class Picture {
     this.labels = new Map(
       [...this.cells].map(([place, cell]) => [place, cell.querySelector(".cell-label")?.textContent ?? place]));
   }
+
+  /** Take the room that a picture of this height to width needs. */
+  shape(ratio) { if (this.ratio) this.root.style.aspectRatio = `1 / ${ratio}`; }
 
   /** Show `frame`; `differing` are places to mark as unlike the other design's. */
   show(frame, differing, animate) {

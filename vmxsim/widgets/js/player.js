@@ -1,18 +1,16 @@
-// What the notebook calls. The model's traits: films, pairs, divergence, position, skip_quiet, can_preempt.
+// What the notebook calls. The model's traits: films, pairs, divergence, start, run
+// (a number that changes with every new run), shown ([run, slot]), skip_quiet, can_preempt.
 
 function render({ model, el }) {
   const deck = new Deck(model, el);
   const load = () => deck.load();
-  const show = () => deck.show();
   const options = () => deck.options();
-  model.on("change:films", load);
-  model.on("change:position", show);
+  model.on("change:run", load);
   model.on("change:skip_quiet", options);
   deck.load();
   return () => {
     deck.stop();
-    model.off("change:films", load);
-    model.off("change:position", show);
+    model.off("change:run", load);
     model.off("change:skip_quiet", options);
   };
 }

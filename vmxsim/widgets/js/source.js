@@ -102,11 +102,12 @@ class Source {
   }
 
   row(number, text, reached, frame = "") {
+    const hang = text.search(/\S|$/) + 4; // a line that wraps goes on under itself, indented
     const row = make("div", {
       class: "vp-line", role: "option", "data-line": reached && number, "data-frame": frame,
       "aria-selected": "false", title: reached && "Go to the next step that runs this line",
     }, make("span", { class: "vp-mark", "aria-hidden": "true" }), make("span", { class: "vp-number" }, String(number)),
-      make("code", {}, ...highlighted(text)));
+      make("code", { style: `padding-left:${hang}ch;text-indent:-${hang}ch` }, ...highlighted(text)));
     this.lines.set(number, row);
     return row;
   }

@@ -13,8 +13,9 @@ class Timeline {
       element.style.width = percent(slotOf(to + 1) - slotOf(from));
       return element;
     };
-    const span = (kind, { from, to, label }, ...more) =>
-      place(make("span", { class: `vp-span ${kind}`, title: label }, ...more, label), from, to);
+    const roomy = (from, to) => slotOf(to + 1) - slotOf(from) > slots / 30;
+    const span = (kind, { from, to, label }) =>
+      place(make("span", { class: `vp-span ${kind}`, title: label }, roomy(from, to) ? label : ""), from, to);
     this.heads = [];
     const lane = (name, spans, marks) => {
       const head = make("span", { class: "vp-head" });
