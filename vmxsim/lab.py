@@ -51,6 +51,8 @@ def server_arguments(folder: Path, no_browser: bool, port: int | None) -> list[s
     ``port`` exactly that port is used, without it the first free one from 8888 on."""
     arguments = [f"--ServerApp.root_dir={folder}", f"--LabApp.default_url=/lab/tree/{FIRST}"]
     arguments += [f"--ServerApp.port={port or DEFAULT_PORT}", f"--ServerApp.port_retries={0 if port else 50}"]
+    # No question about news pops up over the first notebook, and nothing is fetched from outside.
+    arguments += ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
     if no_browser:
         arguments.append("--no-browser")
     if hasattr(os, "geteuid") and os.geteuid() == 0:
