@@ -24,9 +24,7 @@ def commands():
             yield command.split()[1:], int(promised[1]) if promised else 0
 
 
-@pytest.mark.parametrize(
-    ("arguments", "status"), commands(), ids=lambda x: " ".join(x) if isinstance(x, list) else ""
-)
+@pytest.mark.parametrize(("arguments", "status"), list(commands()))
 def test_commands(arguments, status, tmp_path):
     (scenario,) = blocks("yaml")
     (tmp_path / "smi.yaml").write_text(scenario)
