@@ -20,9 +20,7 @@ def caption(trace: Trace, told: Teller, index: int, width: float, top: float) ->
     if step is not None:
         paragraphs += [("caption-danger", f"✖ {v.invariant}: {v.words}") for v in step.violations]
     shown = {v.invariant for v in step.violations} if step else set()
-    paragraphs += [
-        ("caption-danger", words) for name, words in told.scene(index).dangers if name not in shown
-    ]
+    paragraphs += [("caption-if", words) for name, words in told.scene(index).dangers if name not in shown]
     columns = max(30, int((width - 40) / text_width("m", _SIZE) * 1.0))
     lines = [(name, line) for name, words in paragraphs for line in wrap(words, columns)]
     drawn = "".join(

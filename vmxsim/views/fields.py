@@ -26,8 +26,11 @@ _NAMES = {
     "true_guest_value": "true value of the guest of {}",
     "true_gs_base": "true GS base of the guest of {}",
     "smm": "SMM of {}",
+    "long_mode": "EFER.LMA of {}",
+    "true": "true value of the guest of {}",
+    "passed": "guest access passed through, {}",
 }
-_MODES = {"kernel": "in the kernel", "guest": "in the guest", "user": "in user space"}
+_MODES = {"kernel": "in the kernel", "guest": "in the guest", "user": "in user space", "waits": "waiting"}
 _HEXADECIMAL = ("efer", "cr0", "cr3", "cr4")
 
 
@@ -81,6 +84,18 @@ def field_words(change: Change, boxes: Mapping[str, str]) -> str:
         case "true_guest_value" | "true_gs_base" if isinstance(after, Value):
             what = "value" if name == "true_guest_value" else "GS base"
             return f"the true {what} of guest {box_id.removeprefix('vcpu')} is now {after}"
+        case "runs":
+            return f"{box} now runs {printable(after)}"
+        case "thread":
+            runs = f"vCPU thread {after}" if after is not None else "no vCPU thread"
+            return f"{box} now runs {runs}"
+        case "true":
+            known = (
+                f"is now {after:#x}" if isinstance(after, int) else "is no longer known: it can store unseen"
+            )
+            return f"the true value of guest {box_id.removeprefix('vcpu')} {known}"
+        case "passed" if after is not None:
+            return f"the guest's accesses are now {'passed through' if after else 'intercepted'}"
         case "exit_reason":
             return f"the exit reason is {printable(after)}"
         case "returned":

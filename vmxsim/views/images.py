@@ -92,28 +92,23 @@ def out_of_date(folder: Path) -> list[str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Draw every file whose structure changed. Exit status 2 where nothing can draw or write."""
+    """Draw every file and take away what comes from no run. Exit status 2 where nothing can draw or write."""
     folder = Path(arguments[0] if arguments else "images")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        changed = out_of_date(folder)
         drawn = pictures()
-        for name in changed:
-            if name in drawn:
-                (folder / name).write_text(drawn[name](), encoding="utf-8")
-            else:
-                (folder / name).unlink()
+        for path in folder.glob("*.svg"):
+            if path.name not in drawn:
+                path.unlink()
+        for name, draw in drawn.items():
+            (folder / name).write_text(draw(), encoding="utf-8")
     except OSError as error:
         print(f"vmxsim: {folder}: cannot be written: {error.strerror or error}", file=sys.stderr)
         return 2
     except InputError as error:
         print(f"vmxsim: {error}", file=sys.stderr)
         return 2
-    print(
-        f"{folder}: {len(changed)} of {len(drawn)} pictures drawn anew"
-        if changed
-        else f"{folder}: all up to date"
-    )
+    print(f"{folder}: {len(drawn)} pictures")
     return 0
 
 

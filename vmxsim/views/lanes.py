@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from html import escape
 from secrets import token_hex
 from typing import Any
 
@@ -68,7 +69,7 @@ def timeline_svg(trace: Trace, index: int | None = None) -> str:
         'style="max-width:100%;height:auto" '
         f'aria-labelledby="{uid}-title {uid}-desc">'
         f'<title id="{uid}-title">Timeline: {text(trace.title)}</title>'
-        f'<desc id="{uid}-desc">{text(timeline_words(data))}</desc><style>{style}</style>'
+        f'<desc id="{uid}-desc">{escape(timeline_words(data))}</desc><style>{style}</style>'
         f'<rect class="canvas" width="{_WIDTH}" height="{height}"/>{"".join(parts)}</svg>'
     )
 

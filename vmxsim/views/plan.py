@@ -8,6 +8,7 @@ language, another font) and still not touch.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import ceil
 
 from attrs import frozen
 
@@ -140,7 +141,7 @@ def plan(trace: Trace, scenes: Sequence[Scene]) -> Plan:
         boxes=boxes,
         moves=tuple(known.values()),
         wires=_wires(known.values(), places),
-        gap=max([_MIN_GAP, *(labels[key] + 30 for key, m in known.items() if m.source and m.target)]),
+        gap=max([_MIN_GAP, *(labels[key] + 58 for key, m in known.items() if m.source and m.target)]),
         label_widths=labels,
     )
 
@@ -156,7 +157,7 @@ def _column_width(
         rows += [text_width(n, 13, _SPARE) + texts[box.id, n] * 13 * _ADVANCE + 14 for n, _ in box.facts]
         rows += [_cell_width(cell.label, owners[kind]) for cell in box.cells]
         widest = max(widest, *rows)
-    return round(widest + 2 * PAD)
+    return ceil(widest + 2 * PAD)
 
 
 def _label_widths(trace: Trace, moves: dict[str, Move]) -> dict[str, float]:

@@ -211,6 +211,7 @@ P .move-head{fill:var(--vx-move)}
 P .move-pill{fill:var(--vx-move);stroke:var(--vx-canvas);stroke-width:2}
 P .caption-title{font-size:14px;fill:var(--vx-muted)}
 P .caption-words{font-size:16px}
+P .caption-if{font-size:16px;fill:var(--vx-muted)}
 P .caption-danger{font-size:16px;font-weight:600;fill:var(--vx-danger)}
 P .move-text{fill:var(--vx-canvas);font-size:14px;font-weight:700;font-family:MONO;text-anchor:middle}
 """

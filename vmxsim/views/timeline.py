@@ -81,11 +81,12 @@ def _marks(frame: int, step: Step) -> Iterator[dict[str, Any]]:
             yield mark(int(box[3:]), "preempt", f"{owner_words(str(change.before))} is switched out")
         elif name == "need_resched" and change.after:
             yield mark(int(box[3:]), "pending", "a tick is pending: TIF_NEED_RESCHED is set")
-        elif name == "cpu" and box.startswith("thread"):
+        elif name == "cpu" and box.startswith("thread") and change.before is not None:
             yield mark(int(change.after), "migrate", f"{owner_words(box)} continues on CPU {change.after}")
     if (
         not any(change.place.endswith(".current") for change in step.changes)
         and step.function == "sched_switch"
+        and step.thread.startswith("thread")
     ):
         yield mark(step.cpu, "preempt", "context switch")
     for violation in step.violations:

@@ -124,8 +124,9 @@ class Teller:
             return f": {moved or source or function}"
         if step.mode == "user":
             return f": {source or function}" + (f"; {moved}" if moved else "")
-        said = f", {function}" + (f": {source}" if source and not moved else "")
-        return said + (f": {moved}" if moved else "")
+        if not moved and function in source:  # an event of a recording names itself
+            return f": {source}"
+        return f", {function}: {moved or source}"
 
     def _changed(self, step: Step, before: Scene, after: Scene) -> Iterable[str]:
         """Everything that is another one now and that the moves have not told."""

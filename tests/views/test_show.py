@@ -1,0 +1,59 @@
+"""A picture as a cell's result, and a scene as a table."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+import vmxsim
+from tests.views.traces import Hostile, seed
+from vmxsim.views import show
+from vmxsim.views.render import GraphvizMissing
+from vmxsim.views.table import html_table, rich_table
+
+
+def test_a_notebook_gets_svg_and_words():
+    bundle = vmxsim.picture(seed(), 12)._repr_mimebundle_()
+    assert bundle["text/html"].startswith("<svg")
+    assert bundle["text/plain"].startswith("vCPU thread 0, in the kernel on CPU 0")
+
+
+def test_steps_count_from_either_end():
+    trace = seed()
+    assert vmxsim.picture(trace).index == len(trace.steps)
+    assert vmxsim.picture(trace, -2).index == len(trace.steps) - 1
+    with pytest.raises(IndexError, match=r"has steps 0 .* to \d+"):
+        vmxsim.picture(trace, len(trace.steps) + 1)
+
+
+def test_without_graphviz_a_notebook_gets_a_table(monkeypatch):
+    def missing(trace, index):
+        raise GraphvizMissing("install it")
+
+    monkeypatch.setattr(show, "still", missing)
+    html = vmxsim.picture(seed(), 3)._repr_mimebundle_()["text/html"]
+    assert "install it" in html
+    assert "<table>" in html
+
+
+def test_a_picture_can_be_saved(tmp_path):
+    vmxsim.picture(seed(), 3).save(tmp_path / "a.svg")
+    assert (tmp_path / "a.svg").read_text(encoding="utf-8").startswith("<svg")
+
+
+def test_the_terminal_s_table_has_every_cell():
+    out = io.StringIO()
+    scene = seed().scene(20)
+    Console(file=out, width=200).print(rich_table(scene))
+    for cell in scene.cells().values():
+        assert cell.label in out.getvalue()
+    assert "★ live" in out.getvalue()
+
+
+def test_hostile_text_stays_text_in_tables():
+    html = html_table(Hostile().scene(0), "x", "<b>")
+    assert "<script" not in html
+    assert "<b>" not in html
+    out = io.StringIO()
+    Console(file=out, width=200).print(rich_table(Hostile().scene(0)))
+    assert "\x1b" not in out.getvalue()

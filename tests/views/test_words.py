@@ -1,0 +1,97 @@
+"""Steps in words."""
+
+import pytest
+
+import vmxsim
+from tests.views.traces import Hostile, crowded, seed
+from vmxsim.designs import DESIGNS
+from vmxsim.views.film import film
+from vmxsim.views.words import now_words, step_words
+
+
+def told(trace, **wanted):
+    """The words of the first step that has the wanted attributes."""
+    for step in trace.steps:
+        kinds = {move.kind for move in step.moves}
+        if all(getattr(step, k) == v for k, v in wanted.items() if k != "move") and (
+            wanted.get("move") in kinds or "move" not in wanted
+        ):
+            return step_words(trace, step.index + 1)
+    raise AssertionError(f"no step with {wanted}")
+
+
+def test_a_read_by_the_kernel_says_who_did_what():
+    trace = vmxsim.run(
+        ["run", "guest wrmsr 0xa000", "emulate rdmsr"], design="dedicated-accessors", long_mode=True
+    )
+    assert told(trace, function="vmx_read_guest_kernel_gs_base", move="rdmsr") == (
+        "vCPU thread 0, in the kernel on CPU 0, runs line 5 of vmx_read_guest_kernel_gs_base: RDMSR reads "
+        "guest 0's value 0xa000 from KERNEL_GS_BASE of CPU 0 into msr_guest_kernel_gs_base of vCPU 0."
+    )
+
+
+def test_a_foreign_value_is_called_so_where_it_is_read():
+    words = told(seed(), move="guest_rdmsr")
+    assert words.startswith(
+        "Guest 0, on CPU 0: RDMSR in the guest reads vCPU thread 0's user GS base 0x7f0000001000"
+    )
+    assert "where it is foreign" in words
+
+
+def test_swapgs_says_what_both_places_hold():
+    trace = vmxsim.run(["run", "guest swapgs"], design="never-trap", long_mode=True)
+    words = told(trace, move="guest_swapgs")
+    assert "KERNEL_GS_BASE of CPU 0 now holds guest 0's value 0xffff800000001000" in words
+    assert "guest GS base of vCPU 0 holds guest 0's value 0x0" in words
+    assert "msr_guest_kernel_gs_base of vCPU 0 (guest 0's value 0x0) is now stale" in words
+
+
+def test_a_context_switch_names_both_tasks():
+    trace = vmxsim.run(["run", "preempt cpu1"], design="never-trap")
+    words = told(trace, function="preempt_schedule_irq", move="ctxsw")
+    assert (
+        "the context switch puts plain task's user GS base 0x7f0000002000 into KERNEL_GS_BASE of CPU 0"
+        in words
+    )
+    assert "CPU 0 now runs plain task" in words
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+def test_every_change_of_a_cell_is_told(design):
+    actions = [
+        "run",
+        "guest long-mode on",
+        "guest wrmsr 0xa000",
+        "guest swapgs",
+        "preempt cpu1",
+        "exit",
+        "set-msr 1",
+    ]
+    trace = vmxsim.run(actions, design=design)
+    for index, frame in enumerate(film(trace)["frames"][1:], 1):
+        for place in frame["changed"]:
+            value = trace.scene(index).cells()[place].value
+            assert str(value) in frame["words"], f"step {index}: {frame['words']}"
+        assert frame["words"].endswith(".")
+        assert frame["words"][0] in "vGP_abcdefghijklmnopqrstuwxyz"
+
+
+def test_what_would_go_wrong_is_said():
+    trace = seed()
+    after = next(s.index + 1 for s in trace.steps if s.violations)
+    words = now_words(trace, after)
+    assert "Live:" in words
+    assert "Foreign: KERNEL_GS_BASE of CPU 0 (vCPU thread 0's user GS base 0x7f0000001000)" in words
+    assert "If guest 0 read its KERNEL_GS_BASE now" in words
+
+
+def test_the_start_and_the_end_can_be_told():
+    trace = crowded()
+    assert step_words(trace, 0).startswith("The start: CPU 0 runs vCPU thread 0")
+    assert step_words(trace, len(trace.steps))
+
+
+def test_control_characters_do_not_reach_a_terminal():
+    words = step_words(Hostile(), 1) + now_words(Hostile(), 1)
+    assert "\x1b" not in words
+    assert "\x07" not in words
