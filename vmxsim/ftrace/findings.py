@@ -23,6 +23,9 @@ class Evidence:
     userspace: bool = False
     set_probe: bool = False
     enter_probe: bool = False
+    mode_probe: bool = False
+    #: The file says how many events it has, and it has them all.
+    complete: bool = False
     #: A leave and an enter between a VM exit and the next entry: line of the first.
     between_exits: int = 0
     #: Two owners' numbers were equal where it mattered: line of the first such event.
@@ -47,7 +50,8 @@ class Finding:
 
     ``kind``: ``host value`` (the guest runs with what the host left in the register), ``old value``
     (it runs with an older value of its own), ``wrong read`` (KVM gives out a wrong value), ``not
-    restored``, ``wrong restore``. ``value`` stands where ``expected`` should; None is not known.
+    restored`` (the thread returns to user space with another value than its own). ``value`` stands
+    where ``expected`` should; None is not known.
     """
 
     kind: str
@@ -73,16 +77,15 @@ class Finding:
             at_entry = self.event.kind == "entry"
             if self.confirmed:
                 return "dedicated-accessors" in remaining or (at_entry and not remaining)
-            return (
-                remaining == {"dedicated-accessors"}
-                and not self.anomalies
-                and evidence.traps_outside_long_mode()
-            )
-        if self.kind == "wrong restore" and not is_user(self.expected or 0):
-            return False
+            if self.anomalies:
+                return False
+            if evidence.complete:
+                return "dedicated-accessors" in remaining
+            return remaining == {"dedicated-accessors"} and evidence.traps_outside_long_mode()
         if self.kind == "not restored":
             wanted = bool(remaining & set(LAZY)) and remaining <= {*ARRAYS, *LAZY}
-            return wanted and (self.confirmed or not self.anomalies)
+            user = self.expected is None or is_user(self.expected)
+            return wanted and user and (self.confirmed or not self.anomalies)
         if self.kind == "old value" and not remaining & {*LAZY, "dedicated-accessors"}:
             return not remaining and not self.anomalies and self.confirmed
         if self.confirmed:
@@ -116,11 +119,9 @@ class Finding:
             )
         if self.kind == "wrong read":
             return f"KVM gives out {value} as the value of {vcpu}{right}."
-        if self.kind == "wrong restore":
-            return f"The register is restored to {value}, which is not the user GS base of {thread}{right}."
         return (
-            f"{thread} returns to user space with what {vcpu} left in the register ({value}): "
-            f"leave restored nothing{right}. The host task can read a guest's value (no-leak too)."
+            f"{thread} returns to user space while the register holds {value}, "
+            f"which is not its user GS base{right}: leave did not restore it."
         )
 
 

@@ -59,6 +59,8 @@ class Fits:
 
     ruled_out: dict[str, int] = field(factory=dict)
     reasons: dict[str, str] = field(factory=dict)
+    #: Whether the guest's accesses exit when it is not in long mode, if all remaining designs agree.
+    traps_outside_long_mode: bool | None = None
 
     def rule_out(self, designs: Iterable[str], line: int, why: str) -> None:
         """Rule out designs; the first reason stays."""
@@ -66,6 +68,10 @@ class Fits:
             if design not in self.ruled_out:
                 self.ruled_out[design] = line
                 self.reasons[design] = why
+                remaining = set(self.remaining)
+                trapping = bool(remaining - set(NEVER_TRAP))
+                agreed = remaining and not (trapping and remaining & set(NEVER_TRAP))
+                self.traps_outside_long_mode = trapping if agreed else None
 
     @property
     def remaining(self) -> tuple[str, ...]:
@@ -125,7 +131,7 @@ class Fits:
                 return False
             restoring = HOST_ALWAYS + FROM_THREAD + DEDICATED + NEVER_TRAP
             self.rule_out(restoring, line, "leave does not restore the register")
-        else:
+        elif ops != "wrw":  # load-gs-index in long mode, with a 32-bit host task
             return False
         return True
 

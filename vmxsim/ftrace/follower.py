@@ -68,6 +68,8 @@ class Follower:
                 evidence.enter_probe = True
             elif role == "set" and "index" in fields:
                 evidence.set_probe = True
+            if "cefer" in fields or "efer" in fields:
+                evidence.mode_probe = True
         thread.feed(event)
 
     def finish(self) -> None:

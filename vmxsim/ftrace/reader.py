@@ -47,6 +47,7 @@ class Reader:
     first_broken: int = 0
     lost: int = 0
     overwritten: int = 0
+    promised: int = -1
     cut_line: int = 0
     cut_size: bool = False
     layout: str = ""
@@ -126,7 +127,8 @@ class Reader:
                 yield Event(number, 0.0, int(started[1]), -1, "", "buffer started", "lost", None)
         elif text.startswith("#"):
             if written := _WRITTEN.match(text):
-                self.overwritten = max(0, int(written[2]) - int(written[1]))
+                self.promised = int(written[1])
+                self.overwritten = max(0, int(written[2]) - self.promised)
         elif graph := _GRAPH.match(text):
             self.matched += 1
             self.layout = "function_graph"
@@ -178,6 +180,12 @@ class Reader:
             name = returned[1] or name
             return name, self._bodies.call(name, True) if name else None
         return "", None
+
+    @property
+    def complete(self) -> bool:
+        """The file says how many events were written, and every one of them was read."""
+        missing = self.lost or self.overwritten or self.broken or self.cut_line or self.cut_size
+        return self.promised == self.matched and not missing
 
     def notes(self) -> list[str]:
         """What a reader of the verdict should know about the file."""

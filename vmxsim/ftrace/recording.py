@@ -135,6 +135,7 @@ def read(path: str | Path) -> Recording:
     reader = Reader(file)
     follower = Follower()
     follower.follow(reader.events())
+    follower.evidence.complete = reader.complete
     return Recording(reader, follower)
 
 

@@ -98,6 +98,7 @@ class Thread:
         if self.vcpu.loaded is True:
             self.vcpu.leave([], event)
         self.vcpu.loaded = False
+        self.vcpu.left_behind = None  # what the switch saved and loads now depends on the host
 
     def lost(self) -> None:
         """Events were lost."""
@@ -187,7 +188,7 @@ class Thread:
         vcpu = self.vcpu
         ops = words(group)
         if vcpu.loaded is True and not (ops == "w" and group[0].data != vcpu.residence.host):
-            switch = 1 if ops in ("ww", "rww") else 0
+            switch = 1 if ops in ("ww", "rww", "wrww") else 0
             vcpu.leave(group[: len(group) - switch], self.out)
             self._switch_writes(group[len(group) - switch :])
         elif vcpu.loaded is None and ops in ("rw", "rww"):
@@ -209,6 +210,7 @@ class Thread:
         if group and event.kind in ("entry", "exit"):
             vcpu.unknown(group)
             vcpu.loaded = None
+            vcpu.maybe_set_sregs()
         elif event.kind == "probe" and event.data[0] in ("put", "leave"):
             return
         else:
@@ -236,7 +238,7 @@ class Thread:
             self._reload(group)
 
     def _in_efer(self) -> bool:
-        return any(role in ("efer", "efer_work") for role, _, _ in self.calls)
+        return any(role in ("efer", "efer_work", "set_cr0") for role, _, _ in self.calls)
 
     def _between(self, group: list[Event], event: Event) -> None:
         """Without probes around: by the next event."""
@@ -259,7 +261,7 @@ class Thread:
             loaded = event.data[1].get("loaded") if kind == "probe" else None
             known = vcpu.loaded is True
             if loaded != 1 and (
-                ops == "rw" or (known and ops == "w" and (kind == "userspace" or loaded == 0))
+                ops in ("rw", "wrw") or (known and ops == "w" and (kind == "userspace" or loaded == 0))
             ):
                 vcpu.leave(group, event)
             elif loaded != 1 and known and ops == "w" and group[0].data == vcpu.residence.host:
@@ -283,6 +285,8 @@ class Thread:
             vcpu.write(group[0])
         elif ops == "w" and group[0].data == vcpu.residence.host:
             self._leave_and_enter(group, 1, event)
+        elif ops == "wrw" and group[0].data == group[2].data != group[1].data:
+            self._leave_and_enter(group, 3, event)
         elif ops in _LEAVE_AND_ENTER:
             self._leave_and_enter(group, _LEAVE_AND_ENTER[ops][0], event)
         else:
@@ -381,6 +385,8 @@ class Thread:
         elif role == "load":
             if self.out is None and event.name != "kvm_sched_in":
                 vcpu.settle_mode()
+            if event.name == "vcpu_load":
+                vcpu.returns_to_user(event)  # it was there since the last ioctl
         elif role.startswith("intercept"):
             if fields.get("msr") == KERNEL_GS_BASE:
                 vcpu.intercepted = role == "intercept_on"
@@ -418,7 +424,7 @@ class Thread:
                     self._accessed(called)
                     self.writing = None
                 break
-        if role in ("efer", "efer_work") and not self._in_efer():
+        if role in ("efer", "efer_work", "set_cr0") and not self._in_efer():
             vcpu.settle_mode()
 
     def _accessed(self, called: tuple[str, Fields, Event]) -> None:

@@ -33,6 +33,8 @@ class Residence:
     silent: bool | None = None
     #: The thread's user GS base, as enter saved it or leave restored it.
     host: int | None = None
+    #: The same, where enter read it from the register.
+    read_host: int | None = None
     findings: list[Finding] = field(factory=list)
     #: Reads while the register should still hold what was there at enter, to compare with ``host``.
     reads: list[tuple[Event, int]] = field(factory=list)
@@ -78,7 +80,8 @@ class Vcpu:
     enter_reads: set[bool] = field(factory=set)
     #: After a leave: the finding that a later event may confirm or refute, the user GS base then.
     open_host: Finding | None = None
-    left_behind: Event | None = None
+    #: What the last leave left in the register instead of the host's value: (value, right value).
+    left_behind: tuple[int | None, int | None] | None = None
     base: int | None = None
     entries: int = 0
     #: Lines at which state was loaded (True) or unloaded (False), for the views.
@@ -122,8 +125,11 @@ class Vcpu:
             return not self.intercepted
         if self.long_mode is True:
             return True
-        if self.long_mode is False and self.residence.silent is not None:
-            return not self.residence.silent  # only designs that trap outside LM load nothing there
+        if self.long_mode is False:
+            if self.residence.silent:
+                return False  # only designs that trap outside long mode load nothing there
+            traps = self.evidence.fits.traps_outside_long_mode
+            return None if traps is None else not traps
         return None
 
     # ------------------------------------------------------------------------- enter, leave, accessors
@@ -134,6 +140,7 @@ class Vcpu:
         ops = words(accesses)
         line = accesses[0].line if accesses else at.line
         self.loaded = True
+        left, self.left_behind = self.left_behind, None
         self.transitions[accesses[-1].line if accesses else at.line] = True
         self.residence = Residence()
         self.register, self.owner = None, "host"
@@ -146,13 +153,16 @@ class Vcpu:
         if len(self.enter_reads) == 2:
             self.evidence.fits.enters_differ(line)
         self.residence.silent = "w" not in ops
+        if left is not None and self.residence.silent:
+            self.register, self.owner = left[0], "guest"  # still what the last leave left there
+            self.residence.silent = None
         if self.residence.silent and self.long_mode is False:
             self.evidence.silent_enters += 1
         for event in accesses:
             if event.kind == "rdmsr":
                 self.roles[event.line] = "enter-save"
                 self.learn_host(event.data)
-                self.register = event.data
+                self.residence.read_host = self.register = event.data
             else:
                 self.roles[event.line] = "enter-load"
                 self.register, self.owner = event.data, "guest"
@@ -171,7 +181,7 @@ class Vcpu:
         if not self.evidence.fits.leave(ops, mode, self.was_long_mode, line):
             self._take_numbers(accesses)
             self.anomaly(line)
-            self._left(None)
+            self._left(None, inside)
             return
         if ops == "w":
             self.evidence.short_leaves += 1
@@ -183,29 +193,34 @@ class Vcpu:
                 self.roles[event.line] = "leave-restore"
                 self._restore(event)
         if not accesses and self.owner == "guest":
-            self.left_behind = at
-        self._left(accesses[-1].data if accesses else None)
+            self.left_behind = (self.register, self.base)
+        self._left(accesses[-1].data if accesses else None, inside)
 
-    def _left(self, restored: int | None) -> None:
+    def _left(self, restored: int | None, inside: bool) -> None:
         self.close_residence()
         self.loaded = False
         if restored is not None:
             self.base = restored
         if not self.evidence.set_probe:
             self.true = None  # KVM_SET_MSRS would not be seen
-        if self.left_behind is None:
-            self.register, self.owner = None, ""
+        self.register, self.owner = None, ""
+        if not inside and not self.evidence.userspace:
+            self.maybe_set_sregs()
+
+    def maybe_set_sregs(self) -> None:
+        """User space may set the guest's mode now (KVM_SET_SREGS); without a probe it would not be seen."""
+        if not self.evidence.mode_probe:
+            self.long_mode, self.changing = None, False
 
     def _restore(self, event: Event) -> None:
-        host = self.residence.host
-        if host is None and self.owner == "host" and self.residence.reads:
-            host = self.residence.reads[-1][1]  # the guest could not touch it: this was the host's
-            if self.residence.unsure or self.residence.findings:
-                host = None
-        if host is None:
-            self.residence.host = event.data
-        elif host != event.data:
-            self._found("wrong restore", "host-value", event, event.data, host)
+        """The host's value is written back. It is wrong if it differs from what the register itself was
+        seen to hold for the host; what a probe shows as saved may be an older value that is not used."""
+        residence = self.residence
+        host = residence.read_host
+        if host is not None and host != event.data:
+            self.left_behind = (event.data, host)
+        elif host is None:
+            residence.host = event.data
         self.host_saved = event.data
 
     def read(self, event: Event, in_efer: bool) -> None:
@@ -238,6 +253,10 @@ class Vcpu:
         residence = self.residence
         if self.register is not None and self.register != value:
             self.anomaly(event.line)
+        if self.owner == "host" and residence.silent and not residence.unsure and not residence.findings:
+            residence.read_host = self.register = value  # the guest could not touch it: the host's value
+            self.saved, self.saved_next = value, None
+            return
         confirmed = False
         for finding in residence.findings:
             if finding.value is not None and finding.value == value:
@@ -306,10 +325,10 @@ class Vcpu:
 
     def returns_to_user(self, event: Event) -> None:
         """The thread goes on in user space."""
+        self.maybe_set_sregs()
         if self.left_behind is not None:
-            self._found("not restored", "host-value", event, self.register, self.base)
+            self._found("not restored", "host-value", event, *self.left_behind)
             self.left_behind = None
-            self.register, self.owner = None, ""
 
     def close_residence(self) -> None:
         """The residence ends: compare what was read with the host's value, which is known by now."""
