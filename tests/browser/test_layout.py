@@ -106,3 +106,17 @@ def test_two_designs_side_by_side(browser: Any, lab: Any) -> None:
     assert boxes[0]["y"] == boxes[1]["y"]
     assert boxes[0]["x"] + boxes[0]["width"] <= boxes[1]["x"]
     book.close()
+
+
+def test_a_recording_plays(browser: Any, lab: Any) -> None:
+    book = Notebook(browser, lab, "replay", ["import vmxsim\nvmxsim.replay('s1.dedicated-accessors')"])
+    assert "an invariant is broken" in book.page.locator(".vmxsim-verdict").inner_text()
+    assert "broken: guest-value" in book.texts(".vp-part.wrong")[0]
+    assert book.player.locator(".vp-line.ran").is_visible()
+    assert not book.player.locator(".vp-tick").is_visible()
+    before = book.picture()
+    book.player.focus()
+    for _ in range(10):
+        book.player.press("ArrowLeft")
+    assert book.picture() != before
+    book.close()

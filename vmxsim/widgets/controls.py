@@ -12,6 +12,7 @@ from attrs import frozen
 from vmxsim.designs import DESIGNS, find_design
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.scenario import HOSTS
+from vmxsim.widgets.message import Message
 from vmxsim.widgets.operations import OPERATIONS
 
 #: Choices of the operation list that are no operation.
@@ -19,7 +20,7 @@ OWN = "own"
 SHORTEST = "shortest"
 
 _NATURAL = {"description_width": "initial"}
-_FITS = {"width": "auto", "max_width": "100%"}
+_FITS = {"width": "auto", "max_width": "calc(100% - 4px)"}
 
 
 @frozen
@@ -52,9 +53,9 @@ class Controls(w.VBox):
         self.host = self._dropdown("Host", list(HOSTS), HOSTS[0])
         self.preemption = self._dropdown("Preemption", [("off", False), ("a tick arrives", True)], False)
         self.step = w.BoundedIntText(
-            description="after step", min=1, max=1, style=_NATURAL, layout={"width": "150px"}
+            description="after step", min=1, max=1, style=_NATURAL, layout={"width": "130px"}
         )
-        self.cpu = self._dropdown("then on", [("CPU 0", 0), ("CPU 1", 1)], 1)
+        self.cpu = self._dropdown("on", [("CPU 0", 0), ("CPU 1", 1)], 1)
         self.text = w.Textarea(
             description="",
             rows=9,
@@ -68,12 +69,12 @@ class Controls(w.VBox):
             placeholder="scenario.yaml",
             continuous_update=False,
             style=_NATURAL,
-            layout={"width": "360px", "max_width": "100%"},
+            layout={"width": "360px", "max_width": "calc(100% - 4px)"},
         )
         self.open_file = w.Button(description="Open file", layout=_FITS)
         self.go = w.Button(description="Run", layout=_FITS)
         self.about = w.HTML()
-        self.message = w.HTML()
+        self.message = Message()
         self.own = w.VBox([_row(self.file, self.open_file, self.go), self.text])
         super().__init__(
             [
@@ -150,7 +151,7 @@ def _row(*children: w.Widget) -> w.Box:
             "display": "flex",
             "flex_flow": "row wrap",
             "align_items": "center",
-            "grid_gap": "2px 16px",
+            "grid_gap": "2px 12px",
         },
     )
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +20,6 @@ from vmxsim.widgets.controls import OWN, SHORTEST, Choice, Controls
 from vmxsim.widgets.operations import OPERATIONS, actions_of
 from vmxsim.widgets.player import Player
 from vmxsim.widgets.schedule import Pairs, operation_start, run_together
-
-_log = logging.getLogger(__name__)
 
 
 def explore(
@@ -81,8 +77,8 @@ class Explorer(w.VBox):
         c.preemption.observe(self._on_preemption, "value")
         c.step.observe(self._on_tick_control, "value")
         c.cpu.observe(self._on_tick_control, "value")
-        c.open_file.on_click(lambda _: self._guarded(self._open))
-        c.file.observe(lambda _: self._guarded(self._open), "value")
+        c.open_file.on_click(lambda _: c.message.guard(self._open))
+        c.file.observe(lambda _: c.message.guard(self._open), "value")
         c.go.on_click(lambda _: self._refresh())
         super().__init__([self.controls, self.player])
         try:
@@ -92,17 +88,17 @@ class Explorer(w.VBox):
                 raise
             c.set(operation="efer")
             self._run()
-            self._say(str(error))
+            c.message.say(str(error))
 
     # what the reader does
 
     def _refresh(self) -> None:
         """Another choice: run it, and start where its operation starts."""
-        self._guarded(self._run)
+        self.controls.message.guard(self._run)
 
     def _on_tick(self, step: int, cpu: int) -> None:
         """ "Preempt here" in the player. Later ticks belong to a future that is now another."""
-        self._guarded(lambda: self._preempt(step, cpu))
+        self.controls.message.guard(lambda: self._preempt(step, cpu))
 
     def _preempt(self, step: int, cpu: int) -> None:
         if step < 1:
@@ -114,16 +110,18 @@ class Explorer(w.VBox):
         if self.controls.quiet:
             return
         if self.controls.preemption.value:
-            self._guarded(lambda: self._preempt(self._first_chance(), self.controls.cpu.value))
+            self.controls.message.guard(lambda: self._preempt(self._first_chance(), self.controls.cpu.value))
         else:
-            self._guarded(lambda: self._try_ticks([], None))
+            self.controls.message.guard(lambda: self._try_ticks([], None))
 
     def _on_tick_control(self, _change: Any) -> None:
         """The controls say and change the last tick."""
         if self.controls.quiet or not self._ticks:
             return
         step, cpu = self.controls.step.value, self.controls.cpu.value
-        self._guarded(lambda: self._try_ticks([*self._ticks[:-1], (step - self._start, cpu)], step))
+        self.controls.message.guard(
+            lambda: self._try_ticks([*self._ticks[:-1], (step - self._start, cpu)], step)
+        )
 
     def _first_chance(self) -> int:
         """The first step from the one shown at which the thread is in the kernel and may be preempted."""
@@ -147,30 +145,6 @@ class Explorer(w.VBox):
         self._run()
 
     # running
-
-    def _guarded(self, action: Any) -> None:
-        """Say what is wrong where the reader looks; what was shown stays."""
-        try:
-            action()
-        except InputError as error:
-            self._say(str(error))
-        except Exception as error:  # a defect of ours must not end as a traceback in someone's lesson
-            _log.debug("explorer", exc_info=True)
-            self._say(
-                f"the simulator itself failed ({type(error).__name__}: {error}); what was shown before stays"
-            )
-        else:
-            self._say("")
-
-    def _say(self, message: str) -> None:
-        lines = "<br>".join(escape(line) for line in message.splitlines())
-        style = (
-            "padding:6px 10px;border-left:4px solid var(--jp-error-color1,#a3230a);line-height:1.45;"
-            "overflow-wrap:anywhere;background:var(--jp-layout-color2,transparent);color:var(--jp-ui-font-color1,inherit)"
-        )
-        shown = f'<div role="alert" style="{style}"><strong>✖ </strong>{lines}</div>' if message else ""
-        if self.controls.message.value != shown:
-            self.controls.message.value = shown
 
     def _try_ticks(self, ticks: list[tuple[int, int]], step: int | None) -> None:
         """Run with other ticks; back to the old ones if that cannot be."""
@@ -257,18 +231,23 @@ def scenario_text(
     if isinstance(source, str):
         return source
     if isinstance(source, Scenario):
-        plain: dict[str, Any] = {
-            name: getattr(source, name)
-            for name in ("title", "cpus", "vcpus", "host", "long_mode", "interception")
-        }
-        plain["steps"] = list(source.steps)
+        plain = {name: getattr(source, name) for name in ("title", "cpus", "vcpus", "interception")}
+        plain = {name: value for name, value in plain.items() if value != getattr(Scenario(), name)}
+        plain |= {"host": source.host, "long_mode": source.long_mode, "steps": list(source.steps)}
     elif isinstance(source, Sequence):
         plain = {"host": host, "long_mode": long_mode, "steps": list(source)}
     else:
         raise InputError(
             f"a scenario is a path, YAML text or a list of actions, not {type(source).__name__}", "scenario"
         )
-    return yaml.safe_dump(plain, sort_keys=False, width=1000)
+    return yaml.dump(plain, Dumper=_Dumper, sort_keys=False, width=1000)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Items stand indented under their key, as people write them."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        super().increase_indent(flow, False)
 
 
 def _id(design: type[Kvm]) -> str | type[Kvm]:

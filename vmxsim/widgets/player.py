@@ -14,7 +14,7 @@ from typing import Any
 import anywidget
 import traitlets
 
-from vmxsim.views.style import HUES, owner_class, theme_css
+from vmxsim.views.style import HUES, STATUS_MEANINGS, owner_class, theme_css
 
 _HERE = files("vmxsim.widgets")
 _PARTS = ("dom", "picture", "source", "timeline", "pane", "deck", "player")
@@ -52,6 +52,7 @@ class Player(anywidget.AnyWidget):
     run = traitlets.Int(0).tag(sync=True)
     shown = traitlets.Tuple((0, 0)).tag(sync=True)
     skip_quiet = traitlets.Bool(False).tag(sync=True)
+    meanings = traitlets.Dict(STATUS_MEANINGS).tag(sync=True)
     can_preempt = traitlets.Bool(False).tag(sync=True)
 
     @property

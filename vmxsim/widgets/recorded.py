@@ -12,6 +12,7 @@ import ipywidgets as w
 from vmxsim.ftrace.recording import read, verdict
 from vmxsim.trace import Trace
 from vmxsim.views.film import film
+from vmxsim.widgets.message import Message
 from vmxsim.widgets.player import Player
 from vmxsim.widgets.window import Window, windows
 
@@ -51,8 +52,9 @@ class Replayer(w.VBox):
             value=number,
             layout={"width": "auto"} if len(self._windows) > 1 else {"display": "none"},
         )
-        self.stretch.observe(lambda change: self._play(change["new"], 0), "value")
-        super().__init__([w.HTML(_told(judged)), self.stretch, self.player])
+        self.message = Message()
+        self.stretch.observe(lambda change: self.message.guard(lambda: self._play(change["new"], 0)), "value")
+        super().__init__([w.HTML(_told(judged)), self.stretch, self.message, self.player])
         self._play(number, broken + 1 - self._windows[number][0] if recording.violations else 0)
 
     def _play(self, number: int, position: int) -> None:

@@ -71,7 +71,7 @@ class Deck {
       for (let slot = last; slot >= 0; slot--) slots[this.pairs[slot][which]] = slot;
       const marks = split.words ? [{ frame: this.pairs[split.slot][which], cpu: -1, kind: "divergence", label: split.words }] : [];
       return new Pane(film, this.pairs.length, (frame) => slots[Math.min(frame, film.frames.length)],
-        (slot) => { this.stop(); this.goTo(slot); }, marks);
+        (slot) => { this.stop(); this.goTo(slot); }, marks, this.model.get("meanings"));
     });
     const ratio = Math.max(...this.panes.map((pane) => pane.picture.ratio));
     for (const pane of this.panes) pane.picture.shape(ratio);

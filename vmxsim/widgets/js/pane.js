@@ -1,7 +1,7 @@
 // A pane: everything about one film. The explorer has one, a comparison two.
 
 class Pane {
-  constructor(film, slots, slotOf, goToSlot, extraMarks) {
+  constructor(film, slots, slotOf, goToSlot, extraMarks, meanings) {
     this.film = film;
     this.picture = new Picture(film);
     this.source = new Source(film, (frame) => goToSlot(slotOf(frame)));
@@ -20,7 +20,15 @@ class Pane {
         part("step", "This step", this.step, this.notes),
         part("changed", "What changed", make("table", {}, this.changes)),
         part("now", "Live and stale", this.now),
-        part("wrong", "What is wrong, or would be", this.wrong)));
+        part("wrong", "What is wrong, or would be", this.wrong)),
+      this.legend(film, meanings));
+  }
+
+  legend(film, meanings) {
+    const entries = film.legend.map(([kind, key, word]) => kind === "owner"
+      ? make("span", { class: `vp-span ${ownerClass(key)}` }, word)
+      : make("span", {}, make("strong", {}, word), `: ${meanings[key] ?? ""}`));
+    return make("details", { class: "vp-legend" }, make("summary", {}, "Legend"), make("div", {}, ...entries));
   }
 
   show(index, slot, differing, animate) {

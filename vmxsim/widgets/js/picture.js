@@ -19,7 +19,7 @@ class Picture {
   }
 
   /** Take the room that a picture of this height to width needs. */
-  shape(ratio) { if (this.ratio) this.root.style.aspectRatio = `1 / ${ratio}`; }
+  shape(ratio) { if (this.ratio) this.root.querySelector("svg").style.aspectRatio = `1 / ${ratio}`; }
 
   /** Show `frame`; `differing` are places to mark as unlike the other design's. */
   show(frame, differing, animate) {

@@ -1,5 +1,6 @@
 // What the notebook calls. The model's traits: films, pairs, divergence, start, run
-// (a number that changes with every new run), shown ([run, slot]), skip_quiet, can_preempt.
+// (a number that changes with every new run), shown ([run, slot]), skip_quiet, can_preempt,
+// meanings (of each status).
 
 function render({ model, el }) {
   const deck = new Deck(model, el);

@@ -30,6 +30,9 @@ class Source {
     this.root = make("section", { class: "vp-source", "aria-label": "Source" }, this.stack, this.listing);
     this.lines = new Map();
     this.runs = new Map();
+    // rows have no place until the widget is on the page, and another one when its width changes
+    this.watch = new ResizeObserver(() => this.reveal(this["marked-ran"] ?? this["marked-next"]));
+    this.watch.observe(this.listing);
     film.frames.forEach((frame, index) => {
       const key = `${frame.fn}:${frame.line}`;
       if (!this.runs.has(key)) this.runs.set(key, []);
@@ -102,12 +105,13 @@ class Source {
   }
 
   row(number, text, reached, frame = "") {
-    const hang = text.search(/\S|$/) + 4; // a line that wraps goes on under itself, indented
+    const indent = text.search(/\S|$/);
+    const hang = `padding-left:${indent + 4}ch;text-indent:-4ch`; // a line that wraps goes on under itself
     const row = make("div", {
       class: "vp-line", role: "option", "data-line": reached && number, "data-frame": frame,
       "aria-selected": "false", title: reached && "Go to the next step that runs this line",
     }, make("span", { class: "vp-mark", "aria-hidden": "true" }), make("span", { class: "vp-number" }, String(number)),
-      make("code", { style: `padding-left:${hang}ch;text-indent:-${hang}ch` }, ...highlighted(text)));
+      make("code", { style: hang }, ...highlighted(text.trim())));
     this.lines.set(number, row);
     return row;
   }
@@ -126,6 +130,7 @@ class Source {
 
   /** Scroll the listing, never the page. */
   reveal(row) {
+    if (!row) return;
     const top = row.offsetTop - this.listing.clientHeight / 2;
     if (row.offsetTop < this.listing.scrollTop + 20
         || row.offsetTop + row.offsetHeight > this.listing.scrollTop + this.listing.clientHeight - 20) {
