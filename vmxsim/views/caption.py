@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from textwrap import wrap
 
 from vmxsim.trace import Trace
 from vmxsim.views.plan import text_width
 from vmxsim.views.svg import text
 from vmxsim.views.words import Teller
+
+#: What belongs on one line with its number.
+_NUMBERED = re.compile(r"\b(CPU|vCPU|guest|thread|line|step) (?=\d)")
+
+_TIE = "\N{NO-BREAK SPACE}"
 
 _SIZE, _LEADING = 16, 25
 
@@ -22,9 +28,11 @@ def caption(trace: Trace, told: Teller, index: int, width: float, top: float) ->
     shown = {v.invariant for v in step.violations} if step else set()
     paragraphs += [("caption-if", words) for name, words in told.scene(index).dangers if name not in shown]
     columns = max(30, int((width - 40) / text_width("m", _SIZE) * 1.0))
-    lines = [(name, line) for name, words in paragraphs for line in wrap(words, columns)]
+    lines = []
+    for name, words in paragraphs:
+        lines += [(name, line) for line in wrap(_NUMBERED.sub(rf"\1{_TIE}", words), columns)]
     drawn = "".join(
-        f'<text class="{name}" x="20" y="{top + _LEADING * (number + 1) - 4:g}">{text(line)}</text>'
+        f'<text class="{name}" x="20" y="{top + _LEADING * (number + 1) - 4:g}">{text(line.replace(_TIE, " "))}</text>'
         for number, (name, line) in enumerate(lines)
     )
     return drawn, _LEADING * len(lines) + 14

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import graphviz
 
-from vmxsim.views.plan import CELL, COLUMNS, GAP, BoxPlan, Plan
+from vmxsim.views.plan import CELL, COLUMNS, GAP, HEADER, BoxPlan, Plan
 
 #: Pixels between two boxes of a column.
 _BETWEEN = 26
@@ -40,7 +40,9 @@ def digraph(plan: Plan) -> graphviz.Digraph:
             for above, below in pairwise(column):
                 same.edge(nodes[above.id], nodes[below.id], style="invis")
     for left, right in pairwise(columns):
-        graph.edge(nodes[left[0].id], nodes[right[0].id], style="invis")
+        # The columns' upper edges in line: the heavier an edge, the straighter it is drawn.
+        heads = (f"{nodes[left[0].id]}:head:e", f"{nodes[right[0].id]}:head:w")
+        graph.edge(*heads, style="invis", weight="1000")
     for pair in plan.wires:
         ends = []
         for place, side in zip(pair, "ew", strict=True):
@@ -59,12 +61,14 @@ def _table(box: BoxPlan) -> str:
         size = f'fixedsize="true" width="{box.width:g}" height="{height:g}"'
         return f"<tr><td{name} {size}></td></tr>"
 
-    rows = [row(box.cell_top(0))]
+    rows = [row(HEADER, "head")]
+    if box.cells and box.cell_top(0) > HEADER:
+        rows.append(row(box.cell_top(0) - HEADER))
     for index in range(len(box.cells)):
         rows.append(row(CELL, f"p{index}"))
         rows.append(
             row(GAP if index + 1 < len(box.cells) else box.height - box.cell_top(index) - CELL + box.stub)
         )
     if not box.cells:
-        rows = [row(box.height + box.stub)]
+        rows.append(row(box.height - HEADER + box.stub))
     return f'<<table border="0" cellborder="0" cellspacing="0" cellpadding="0">{"".join(rows)}</table>>'
