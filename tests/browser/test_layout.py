@@ -43,6 +43,25 @@ _LENGTHEN = """() => {
   for (const e of player.querySelectorAll('svg text.cell-label')) e.textContent = longer(e.textContent);
 }"""
 
+#: The same for the controls above the player.
+_CONTROLS = """() => {
+  const found = [];
+  const wide = document.querySelector('.jp-OutputArea-output').getBoundingClientRect();
+  const controls = [...document.querySelectorAll('.widget-dropdown, .widget-checkbox, .widget-text')]
+    .filter((e) => e.offsetParent && !e.closest('.vmxsim-player'));
+  for (const e of controls) for (const n of e.querySelectorAll('label, span'))
+    for (const t of n.childNodes) if (t.nodeType === 3 && t.textContent.trim())
+      t.textContent += 'm'.repeat(Math.ceil(t.textContent.length * 0.4));
+  const boxes = controls.map((e) => e.getBoundingClientRect());
+  boxes.forEach((p, i) => boxes.forEach((q, j) => {
+    if (i < j && p.left < q.right - 1 && q.left < p.right - 1 && p.top < q.bottom - 1 && q.top < p.bottom - 1)
+      found.push(`${controls[i].textContent} / ${controls[j].textContent}`);
+  }));
+  const out = controls.filter((_, i) => boxes[i].right > wide.right + 1);
+  found.push(...out.map((e) => `${e.textContent} sticks out`));
+  return found;
+}"""
+
 _PLACES = """() => [...document.querySelectorAll(
     '.vp-panes section, .vp-transport > *, .vp-picture, .vp-track, .vp-preempt > *')]
   .map((e) => { const b = e.getBoundingClientRect(); const r = (x) => Math.round(x * 2) / 2;
@@ -64,8 +83,10 @@ def test_nothing_overlaps_and_nothing_jumps(browser: Any, lab: Any, width: int) 
     for _ in range(25):
         book.player.press("ArrowRight")
         assert book.page.evaluate(_PLACES) == places
+    assert book.page.evaluate("document.getAnimations().length") == 0, "less motion was asked for"
     book.page.evaluate(_LENGTHEN)
     assert book.page.evaluate(_OVERLAPS) == []
+    assert book.page.evaluate(_CONTROLS) == []
     book.close()
 
 

@@ -34,8 +34,8 @@ def explore(
     """An explorer of one design, to be shown by a notebook cell.
 
     ``design`` is an id, a commit's hash, a prefix or your own subclass of a design.
-    ``operation`` is one of ``vmxsim.widgets.operations.OPERATIONS``; the toggles say where
-    it starts. ``scenario`` (a Scenario, a path, YAML text or a list of actions) is run
+    ``operation`` is ``enter``, ``leave``, ``read``, ``write``, ``guest``, ``efer``,
+    ``preempt`` or ``smm``; the toggles ``long_mode`` and ``loaded`` say where it starts. ``scenario`` (a Scenario, a path, YAML text or a list of actions) is run
     instead of an operation; all but a list say themselves which host they run on and how
     the guest starts. Raises InputError.
     """
