@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from tests.browser.lab import Errors, Lab, chromium, find_chromium, open_notebook
+from tests.conftest import MISSING_CHROMIUM
 
-_MISSING = (
+MISSING_CHROMIUM = (
     "no Chromium on PATH: the explorer was NOT tested (Debian: apt-get install chromium, or set CHROMIUM)"
 )
 
@@ -23,13 +24,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             # one worker runs them all: they share a server and a browser
             item.add_marker(pytest.mark.xdist_group("browser"))
             if find_chromium() is None:
-                item.add_marker(pytest.mark.skip(reason=_MISSING))
-
-
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    skipped = terminalreporter.stats.get("skipped", [])
-    if any(_MISSING in str(report.longrepr) for report in skipped):
-        terminalreporter.write_sep("!", _MISSING, red=True, bold=True)
+                item.add_marker(pytest.mark.skip(reason=MISSING_CHROMIUM))
 
 
 @pytest.fixture(scope="session")
