@@ -62,10 +62,8 @@ def _head(tip: Point, origin: Point) -> str:
 
 
 def _middle(points: Sequence[Point]) -> Point:
-    """The curve's point half way along its pieces."""
-    pieces = (len(points) - 1) // 3
-    piece, t = (pieces // 2, 0.5) if pieces % 2 else (pieces // 2, 0.0)
-    a, b, c, d = points[3 * piece : 3 * piece + 4]
-    weights = ((1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t * t * (1 - t), t**3)
-    x, y = (sum(w * p[i] for w, p in zip(weights, (a, b, c, d), strict=True)) for i in (0, 1))
+    """The middle of the curve's longest piece: away from the corners that it turns around."""
+    pieces = [points[i : i + 4] for i in range(0, len(points) - 1, 3)]
+    longest = max(pieces, key=lambda piece: hypot(piece[3][0] - piece[0][0], piece[3][1] - piece[0][1]))
+    x, y = (sum(w * p[i] for w, p in zip((1, 3, 3, 1), longest, strict=True)) / 8 for i in (0, 1))
     return x, y

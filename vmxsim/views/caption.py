@@ -27,12 +27,13 @@ def caption(trace: Trace, told: Teller, index: int, width: float, top: float) ->
         paragraphs += [("caption-danger", f"✖ {v.invariant}: {v.words}") for v in step.violations]
     shown = {v.invariant for v in step.violations} if step else set()
     paragraphs += [("caption-if", words) for name, words in told.scene(index).dangers if name not in shown]
-    columns = max(30, int((width - 40) / text_width("m", _SIZE) * 1.0))
+    columns = max(30, int((width - 40) / text_width("m", _SIZE)))
     lines = []
     for name, words in paragraphs:
-        lines += [(name, line) for line in wrap(_NUMBERED.sub(rf"\1{_TIE}", words), columns)]
+        tied = wrap(_NUMBERED.sub(rf"\1{_TIE}", words), columns)
+        lines += [(name, line.replace(_TIE, " ")) for line in tied]
     drawn = "".join(
-        f'<text class="{name}" x="20" y="{top + _LEADING * (number + 1) - 4:g}">{text(line.replace(_TIE, " "))}</text>'
+        f'<text class="{name}" x="20" y="{top + _LEADING * (number + 1) - 4:g}">{text(line)}</text>'
         for number, (name, line) in enumerate(lines)
     )
     return drawn, _LEADING * len(lines) + 14

@@ -34,7 +34,6 @@ MOVE_WORDS = {
     "guest_rdmsr": "guest rdmsr",
     "guest_wrmsr": "guest wrmsr",
     "guest_swapgs": "swapgs",
-    "store": "=",
 }
 
 
