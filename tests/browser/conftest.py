@@ -11,10 +11,6 @@ import pytest
 from tests.browser.lab import Errors, Lab, chromium, find_chromium, open_notebook
 from tests.conftest import MISSING_CHROMIUM
 
-MISSING_CHROMIUM = (
-    "no Chromium on PATH: the explorer was NOT tested (Debian: apt-get install chromium, or set CHROMIUM)"
-)
-
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
