@@ -8,7 +8,19 @@ from __future__ import annotations
 from vmxsim.ftrace.events import FUNCTIONS
 from vmxsim.trace import Step, Trace
 
-_STATE = ("enter", "leave", "put", "load", "run", "efer", "set_cr0", "accessor_read", "accessor_write", "get", "set")
+_STATE = (
+    "enter",
+    "leave",
+    "put",
+    "load",
+    "run",
+    "efer",
+    "set_cr0",
+    "accessor_read",
+    "accessor_write",
+    "get",
+    "set",
+)
 _MSR = 0xC0000102
 
 
@@ -34,7 +46,8 @@ class Emitter:
 
     def text(self) -> str:
         """The whole trace."""
-        for self.step, step in enumerate(self.trace.steps):
+        for number, step in enumerate(self.trace.steps):
+            self.step = number
             self.feed(step)
         count = len(self.lines) - 2
         self.lines[1] = f"# entries-in-buffer/entries-written: {count}/{count}   #P:2"
@@ -43,16 +56,17 @@ class Emitter:
     def emit(self, thread: str, cpu: int, name: str, text: str) -> None:
         pid = 50 + cpu if thread == "plain" else 100 + int(thread[6:])
         comm = "plain" if thread == "plain" else "vcpu thread-x"
-        self.lines.append(f"{comm:>16}-{pid:<7} [{cpu:03}] d..1. {len(self.lines) / 1e6 + 1:12.6f}: {name}: {text}")
+        self.lines.append(
+            f"{comm:>16}-{pid:<7} [{cpu:03}] d..1. {len(self.lines) / 1e6 + 1:12.6f}: {name}: {text}"
+        )
         self.step_of_line[len(self.lines)] = self.step
 
     def fields(self, thread: str) -> str:
         vcpu = f"vcpu{thread[6:]}"
         get = self.values.get
         loaded = int(get(f"{vcpu}.loaded", 0))
-        return (
-            f"loaded={loaded} hgs={get(f'{vcpu}.h', 0):#x} ggs={get(f'{vcpu}.g', 0):#x} cefer={get(f'{vcpu}.efer', 0):#x}"
-        )
+        h, g, efer = get(f"{vcpu}.h", 0), get(f"{vcpu}.g", 0), get(f"{vcpu}.efer", 0)
+        return f"loaded={loaded} hgs={h:#x} ggs={g:#x} cefer={efer:#x}"
 
     def feed(self, step: Step) -> None:
         thread = step.thread
@@ -102,7 +116,9 @@ class Emitter:
     def called(self, step: Step, function: str) -> None:
         if function == "kvm_sched_out":
             self.switched = True
-            self.emit(step.thread, step.cpu, "sched_switch", self.switch_text(step.thread, f"plain{step.cpu}"))
+            self.emit(
+                step.thread, step.cpu, "sched_switch", self.switch_text(step.thread, f"plain{step.cpu}")
+            )
         role = FUNCTIONS.get(function, "")
         if not self.probes or role not in _STATE:
             return
@@ -133,7 +149,9 @@ class Emitter:
                 if step.function == "__switch_to":
                     current = f"cpu{access.cpu}.current"
                     thread = next(change.after for change in step.changes if change.place == current)
-                    self.emit("plain", access.cpu, "sched_switch", self.switch_text(f"plain{access.cpu}", thread))
+                    self.emit(
+                        "plain", access.cpu, "sched_switch", self.switch_text(f"plain{access.cpu}", thread)
+                    )
                 elif not self.switched:
                     text = self.switch_text(step.thread, f"plain{access.cpu}")
                     self.emit(step.thread, access.cpu, "sched_switch", text)
@@ -150,4 +168,5 @@ class Emitter:
             return "vcpu thread-x", 100 + int(task[6:])
 
         (a, b), (c, d) = who(prev), who(following)
-        return f"prev_comm={a} prev_pid={b} prev_prio=120 prev_state=R ==> next_comm={c} next_pid={d} next_prio=120"
+        before = f"prev_comm={a} prev_pid={b} prev_prio=120 prev_state=R"
+        return f"{before} ==> next_comm={c} next_pid={d} next_prio=120"

@@ -13,10 +13,16 @@ from vmxsim.errors import InputError, nearest, printable
 #: Name: what happens in it.
 EXAMPLES = {
     "s1.dedicated-accessors": (
-        "The seed patch: a 32-bit guest enters long mode while its state is loaded and reads the host thread's user GS base."
+        "The seed patch: a 32-bit guest enters long mode while its state is loaded "
+        "and reads the host thread's user GS base."
     ),
-    "s1.host-from-thread": "The same guest on the patch's parent: a full host reload on every EFER change; the guest reads 0, right.",
-    "s1.guest-state-loaded": "The same guest on unchanged Linux 6.1: the register is always switched; the guest reads 0, right.",
+    "s1.host-from-thread": (
+        "The same guest on the patch's parent: a full host reload on every change of EFER; "
+        "the guest reads 0, right."
+    ),
+    "s1.guest-state-loaded": (
+        "The same guest on unchanged Linux 6.1: the register is always switched; the guest reads 0, right."
+    ),
     "migrate": "Linux 6.1, two CPUs: the vCPU thread is moved between them during KVM_RUN.",
 }
 
@@ -25,6 +31,7 @@ def path(name: str) -> Path:
     """The file of an example. Raises InputError, with the nearest name, if there is none."""
     if name not in EXAMPLES:
         raise InputError(
-            f"no file and no example '{printable(name)}'{nearest(name, EXAMPLES)}; the examples are {', '.join(EXAMPLES)}"
+            f"no file and no example '{printable(name)}'{nearest(name, EXAMPLES)}; "
+            f"the examples are {', '.join(EXAMPLES)}"
         )
     return Path(str(files("vmxsim") / "data" / "traces" / f"{name}.trace"))

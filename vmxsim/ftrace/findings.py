@@ -105,16 +105,21 @@ class Finding:
         thread = f"vCPU thread {self.vcpu} (pid {self.event.pid})"
         value = "a value not known" if self.value is None else hex(self.value)
         right = "" if self.expected is None else f"; right would be {hex(self.expected)}"
-        when = "Here" if self.event.kind in ("entry", "exit") else "When it last ran,"
+        if self.kind == "host value" and self.event.kind == "entry":
+            return (
+                f"Here {vcpu} runs in long mode with its accesses passed through, but the register holds "
+                f"{value}, the user GS base of {thread}: nothing was loaded since the host had it{right}. "
+                "The guest can read a host value (no-leak too)."
+            )
         if self.kind == "host value":
             return (
-                f"{when} {vcpu} runs in long mode with its accesses passed through, but the register holds {value}, "
-                f"the user GS base of {thread}: nothing was loaded since the host had it{right}. "
-                "The guest can read a host value (no-leak too)."
+                f"KVM reads {value} back as the value of {vcpu}, but that is the user GS base of {thread}: "
+                f"enter had loaded nothing, so the guest last ran in long mode with the host's value{right}. "
+                "It could read it (no-leak too)."
             )
         if self.kind == "old value":
             return (
-                f"{when} {vcpu} runs with its accesses passed through while the register holds {value}, "
+                f"Here {vcpu} runs with its accesses passed through while the register holds {value}, "
                 f"not its value{right}."
             )
         if self.kind == "wrong read":

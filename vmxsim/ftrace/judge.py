@@ -28,7 +28,7 @@ def judge(reader: Reader, follower: Follower, design: object = None) -> dict[str
     else:
         verdict, words = _unbroken(reader, follower)
     first = broken[0] if broken else None
-    remaining = list(fits.remaining) if follower.accesses else list(DESIGNS)
+    remaining = list(fits.remaining)
     ruled_out = {name: fits.ruled_out[name] for name in DESIGNS if name in fits.ruled_out}
     if asked:
         words += _about(asked, follower)
@@ -87,14 +87,14 @@ def _unbroken(reader: Reader, follower: Follower) -> tuple[str, str]:
     evidence = follower.evidence
     if evidence.equal:
         return "inconclusive", (
-            f"At line {evidence.equal} the guest may run with what the host left in the register, but the two numbers "
-            "are equal or not both known: a guest's value that equals a host's is no proof by itself."
+            f"At line {evidence.equal} the guest may have run with what the host left in the register. The "
+            "two numbers are equal or not both known: a guest's value that equals a host's is no proof."
         )
     open_ = [f for f in follower.findings if f.kind == "host value" and not f.refuted and f.value is not None]
     if open_:
         return "inconclusive", (
-            f"At line {open_[0].event.line} the guest may run with what the host left in the register, but too many "
-            "events are missing to prove it."
+            f"At line {open_[0].event.line} the guest may have run with what the host left in the "
+            "register. Nothing later confirms it, and a missing event would explain it as well."
         )
     known = sum(role not in ("unknown", "host", "switch") for role in follower.roles.values())
     if not known:
@@ -104,8 +104,8 @@ def _unbroken(reader: Reader, follower: Follower) -> tuple[str, str]:
         )
     threads = len(follower.vcpu_threads())
     return "ok", (
-        f"No invariant is broken in {follower.accesses} accesses of KERNEL_GS_BASE and {follower.entries} VM entries "
-        f"by {threads} vCPU thread{'s' if threads != 1 else ''}."
+        f"No invariant is broken in {follower.accesses} accesses of KERNEL_GS_BASE and {follower.entries} VM "
+        f"entries by {threads} vCPU thread{'s' if threads != 1 else ''}."
     )
 
 

@@ -18,7 +18,7 @@ _MODES = {
     "kernel": "in the kernel",
     "user": "in user space",
     "waits": "waits",
-    "": "not known",
+    None: "not known",
 }
 _ANSWERS = {None: "not known", True: "yes", False: "no"}
 _PASSED = {None: "not known", True: "passed through", False: "intercepted"}
@@ -63,9 +63,9 @@ def _judge(value: Value, true: int | None, owner: str) -> str:
 
 def _cpu(state: State, cpu: int, status: str) -> Box:
     index = state.get(f"cpu{cpu}.thread")
-    runs = state.get(f"cpu{cpu}.runs", "not known")
+    runs = state.get(f"cpu{cpu}.runs") or "not known"
     if index is not None:
-        runs = f"{owner_words(f'thread{index}')}, {_MODES[state.get(f'thread{index}.mode', '')]}"
+        runs = f"{owner_words(f'thread{index}')}, {_MODES[state.get(f'thread{index}.mode')]}"
     place = f"cpu{cpu}.kernel_gs_base"
     cell = Cell(place, "KERNEL_GS_BASE", state.get(place), status)
     return Box(f"cpu{cpu}", "cpu", f"CPU {cpu}", (("runs", runs),), (cell,))
@@ -115,7 +115,7 @@ def _task(state: State, index: int, name: str, pid: int) -> Box:
     base = state.get(f"{id_}.gs_base")
     cpu = state.get(f"{id_}.cpu")
     facts = (
-        ("mode", _MODES[state.get(f"{id_}.mode", "")]),
+        ("mode", _MODES[state.get(f"{id_}.mode")]),
         ("CPU", "not known" if cpu is None else str(cpu)),
     )
     register = _register_of(state, index)
@@ -134,13 +134,13 @@ def _dangers(state: State, cpu: int, status: str) -> list[tuple[str, str]]:
     if state.get(f"{guest}.loaded") and state.get(f"{guest}.passed") and value.owner != guest:
         true = state.get(f"{guest}.true")
         if true != value.number:
-            text = f"If {owner_words(guest)} read its KERNEL_GS_BASE now, it would get {value}, of {owner_words(value.owner)}"
-            found.append(("guest-value", text + (f"; right is {hex(true)}." if true is not None else ".")))
+            right = "" if true is None else f"; right is {hex(true)}"
+            whose = owner_words(value.owner)
+            who = owner_words(guest)
+            text = f"If {who} read its KERNEL_GS_BASE now, it would get {value}, of {whose}{right}."
+            found.append(("guest-value", text))
     if value.owner == guest:
-        found.append(
-            (
-                "host-value",
-                f"If user space of {owner_words(f'thread{index}')} ran now, its GS base would be the guest's {value}.",
-            )
-        )
+        thread = owner_words(f"thread{index}")
+        text = f"If user space of {thread} ran now, its GS base would be the guest's {value}."
+        found.append(("host-value", text))
     return found

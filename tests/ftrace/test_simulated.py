@@ -1,0 +1,106 @@
+"""Traces of simulated runs: the reader must find what the run knows about itself."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import vmxsim
+from tests.ftrace.emitter import Emitter
+from vmxsim.ftrace.fits import DESIGNS
+from vmxsim.ftrace.recording import read, verdict
+
+VALUES = ("0xA000", "0xffff888011110000", "0xB000")
+#: Invariants that a recording can show to be broken.
+SHOWN = ("guest-value", "host-value", "no-leak")
+
+
+@st.composite
+def scenarios(draw: st.DrawFn, design: str = "") -> str:
+    """Scenario text in which every action is possible."""
+    long_mode = start = draw(st.booleans())
+    inside = False
+    steps = []
+    for _ in range(draw(st.integers(1, 12))):
+        choices = ["run", "run", "run cancelled", "get-msr", "set-msr", "set-efer", "preempt"]
+        if inside:
+            choices = [
+                "guest wrmsr",
+                "guest rdmsr",
+                "guest long-mode",
+                "emulate rdmsr",
+                "emulate wrmsr",
+                "preempt",
+                "exit",
+            ]
+            choices += ["guest swapgs"] * long_mode
+        action = draw(st.sampled_from(choices))
+        if action.endswith(("wrmsr", "set-msr")):
+            action += f" {draw(st.sampled_from(VALUES))}"
+        elif action in ("guest long-mode", "set-efer"):
+            long_mode = not long_mode
+            action = action.removesuffix(" long-mode") + f" long-mode {'on' if long_mode else 'off'}"
+        elif action == "preempt":
+            action += f" cpu{draw(st.integers(0, 1))}"
+        elif action in ("run", "exit"):
+            inside = action == "run"
+        steps.append(action)
+    design = design or draw(st.sampled_from(DESIGNS))
+    listed = "".join(f"\n  - {step}" for step in steps)
+    return f"design: {design}\nlong_mode: {str(start).lower()}\nhost: 64-bit\nsteps:{listed}\n"
+
+
+def replayed(scenario: str, probes: bool, fsgsbase: bool = True) -> tuple[dict[str, object], list[int], int]:
+    """The verdict; the steps of the run that broke an invariant; the step of the event that is named."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "a.yaml"
+        file.write_text(scenario)
+        run = vmxsim.run(vmxsim.read_scenarios(file)[0])
+        emitter = Emitter(run, "long_mode: true" in scenario, probes, fsgsbase)
+        trace = Path(folder) / "a.trace"
+        trace.write_text(emitter.text())
+        told = verdict(read(trace))
+    broken = [violation.step for violation in run.violations if violation.invariant in SHOWN]
+    event = told["event"]
+    return told, broken, emitter.step_of_line[event["line"]] if event else -1
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=150)
+@given(scenarios(), st.booleans(), st.booleans())
+def test_no_false_alarm_and_the_design_fits(scenario: str, probes: bool, fsgsbase: bool) -> None:
+    told, broken, step = replayed(scenario, probes, fsgsbase)
+    design = scenario.split("\n")[0].removeprefix("design: ")
+    assert design in told["fits"]  # type: ignore[operator]
+    if told["verdict"] == "violated":
+        assert broken and step >= broken[0] - 1
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=150)
+@given(scenarios("dedicated-accessors"))
+def test_every_break_of_the_seed_patch_is_found_with_probes(scenario: str) -> None:
+    told, broken, step = replayed(scenario, probes=True)
+    assert (told["verdict"] == "violated") == bool(broken), scenario
+    if broken:
+        assert abs(step - broken[0]) <= 1
+
+
+def test_first_lazy_design_leaves_the_guests_value_to_the_host() -> None:
+    steps = "\n  - run\n  - guest wrmsr 0xA000\n  - guest long-mode off\n  - exit"
+    told, broken, step = replayed(
+        f"design: lazy-long-mode\nlong_mode: true\nhost: 64-bit\nsteps:{steps}\n", True
+    )
+    assert told["verdict"] == "violated" and told["invariant"] == "host-value"
+    assert abs(step - broken[0]) <= 1
+
+
+@pytest.mark.parametrize("design", ["never-trap", "host-from-thread", "dedicated-accessors"])
+def test_the_switchs_own_writes_without_fsgsbase(design: str) -> None:
+    steps = "\n  - run\n  - guest wrmsr 0xA000\n  - preempt cpu1\n  - guest rdmsr\n  - exit"
+    told, broken, _ = replayed(
+        f"design: {design}\nlong_mode: true\nhost: 64-bit\nsteps:{steps}\n", False, fsgsbase=False
+    )
+    assert not broken and told["verdict"] == "ok" and design in told["fits"]  # type: ignore[operator]
