@@ -109,6 +109,15 @@ def test_the_source_by_keyboard(book: Notebook) -> None:
     book.until("p.dataset.step !== '9'")
 
 
+def test_the_call_stack_shows_the_callers(book: Notebook) -> None:
+    book.player.get_by_role("slider", name="Step").fill("9")
+    book.at(9)
+    outermost = book.player.locator(".vp-stack button").first
+    name = outermost.inner_text().split(":")[0]
+    outermost.click()
+    book.until(f"p.querySelector('.vp-listing').textContent.includes('def {name}')")
+
+
 def test_a_click_on_the_timeline(book: Notebook) -> None:
     track = book.player.locator(".vp-track").nth(1)
     box = track.bounding_box()

@@ -108,8 +108,9 @@ def test_text_can_be_read_in_both_themes(browser: Any, lab: Any, theme: str, dar
         lab.theme("JupyterLab Light")
 
 
-def test_two_designs_side_by_side(browser: Any, lab: Any) -> None:
-    book = Notebook(browser, lab, "compare", [COMPARE], 1600)
+@pytest.mark.parametrize("width", [1280, 1700])
+def test_two_designs_side_by_side(browser: Any, lab: Any, width: int) -> None:
+    book = Notebook(browser, lab, f"compare{width}", [COMPARE], width)
     assert book.player.locator(".vp-pane").count() == 2
     assert "First divergence" in book.texts(".vp-divergence")[0]
     assert book.player.locator(".vp-sign.divergence").count() == 2
@@ -123,7 +124,8 @@ def test_two_designs_side_by_side(browser: Any, lab: Any) -> None:
         seen |= set(book.texts(".vp-divergence .vp-dim"))
     assert any(text.startswith("Unlike now") for text in seen)
     assert book.page.evaluate(_PLACES) == places
-    boxes = [book.player.locator(".vp-pane").nth(i).bounding_box() for i in (0, 1)]
+    assert book.page.evaluate(_OVERLAPS) == []
+    boxes = [book.player.locator(".vp-source").nth(i).bounding_box() for i in (0, 1)]
     assert boxes[0]["y"] == boxes[1]["y"]
     assert boxes[0]["x"] + boxes[0]["width"] <= boxes[1]["x"]
     book.close()

@@ -39,7 +39,7 @@ class Controls(w.VBox):
     """All choices in rows that wrap; calls ``changed`` after each one."""
 
     def __init__(self, designs: Sequence[str | type[Kvm]], changed: Callable[[], None]) -> None:
-        labels = ("Design",) if len(designs) == 1 else ("Left", "Right")
+        labels = ("Design",) if len(designs) == 1 else ("Design A", "Design B")
         self.designs = [
             self._dropdown(label, _designs(d), d) for label, d in zip(labels, designs, strict=True)
         ]

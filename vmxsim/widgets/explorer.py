@@ -35,9 +35,11 @@ def explore(
 
     ``design`` is an id, a commit's hash, a prefix or your own subclass of a design.
     ``operation`` is ``enter``, ``leave``, ``read``, ``write``, ``guest``, ``efer``,
-    ``preempt`` or ``smm``; the toggles ``long_mode`` and ``loaded`` say where it starts. ``scenario`` (a Scenario, a path, YAML text or a list of actions) is run
-    instead of an operation; all but a list say themselves which host they run on and how
-    the guest starts. Raises InputError.
+    ``preempt`` or ``smm``; the toggles ``long_mode`` and ``loaded`` say where it starts.
+    ``scenario`` (a Scenario, a path, YAML text or a list of actions) is run instead; all but
+    a list say themselves which host they run on and how the guest starts.
+
+    Raises InputError.
     """
     return Explorer((design,), operation, scenario, long_mode=long_mode, loaded=loaded, host=host)
 

@@ -70,7 +70,8 @@ class Deck {
       const slots = new Array(film.frames.length + 1).fill(this.pairs.length);
       for (let slot = last; slot >= 0; slot--) slots[this.pairs[slot][which]] = slot;
       const marks = split.words ? [{ frame: this.pairs[split.slot][which], cpu: -1, kind: "divergence", label: split.words }] : [];
-      return new Pane(film, this.pairs.length, (frame) => slots[Math.min(frame, film.frames.length)],
+      const name = films.length > 1 ? film.subtitle.split(" (")[0].split(",")[0] : "";
+      return new Pane(film, name, this.pairs.length, (frame) => slots[Math.min(frame, film.frames.length)],
         (slot) => { this.stop(); this.goTo(slot); }, marks, this.model.get("meanings"));
     });
     const ratio = Math.max(...this.panes.map((pane) => pane.picture.ratio));

@@ -1,7 +1,8 @@
 // A pane: everything about one film. The explorer has one, a comparison two.
 
 class Pane {
-  constructor(film, slots, slotOf, goToSlot, extraMarks, meanings) {
+  /** `name` tells two panes apart; '' where there is one. */
+  constructor(film, name, slots, slotOf, goToSlot, extraMarks, meanings) {
     this.film = film;
     this.picture = new Picture(film);
     this.source = new Source(film, (frame) => goToSlot(slotOf(frame)));
@@ -12,7 +13,7 @@ class Pane {
     this.wrong = make("div");
     this.changes = make("tbody");
     const part = (area, title, ...children) =>
-      make("section", { class: `vp-part ${area}`, tabindex: "0", "aria-label": title }, make("h4", {}, title), ...children);
+      make("section", { class: `vp-part ${area}`, tabindex: "0", "aria-label": title }, make("h4", {}, title, name && ` · ${name}`), ...children);
     this.root = make("section", { class: "vp-pane", "aria-label": `${film.title} ${film.subtitle}` },
       make("header", { class: "vp-title" }, make("h3", {}, film.title), make("p", {}, film.subtitle)),
       this.timeline.root,

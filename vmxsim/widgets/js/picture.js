@@ -14,8 +14,10 @@ class Picture {
     this.boxes = byData("box");
     this.words = new Map(film.legend.map(([kind, key, word]) => [`${kind}:${key}`, word]));
     this.shown = new Map();
-    this.labels = new Map(
-      [...this.cells].map(([place, cell]) => [place, cell.querySelector(".cell-label")?.textContent ?? place]));
+    this.labels = new Map([...this.cells].map(([place, cell]) => {
+      const [label, box] = [cell.querySelector(".cell-label"), cell.closest("[data-box]")?.querySelector(".box-title")];
+      return [place, label && box ? `${label.textContent} (${box.textContent})` : place];
+    }));
   }
 
   /** Take the room that a picture of this height to width needs. */

@@ -48,8 +48,10 @@ class Timeline {
   }
 
   description(film) {
-    const marks = film.timeline.marks.map((mark) => `step ${mark.frame}: ${mark.label}`);
-    return `Timeline of ${film.timeline.cpus.length} CPUs. ${marks.join("; ") || "No preemption."}`;
+    const { cpus, marks } = film.timeline;
+    const told = marks.slice(0, 12).map((mark) => `step ${mark.frame}: ${mark.label}`);
+    if (marks.length > told.length) told.push(`and ${marks.length - told.length} more`);
+    return `Timeline of ${cpus.length} CPUs. ${told.join("; ") || "Nothing is marked."}`;
   }
 
   show(slot) {
