@@ -5,6 +5,8 @@ An oracle for the reader: the run knows which design it followed and what broke,
 
 from __future__ import annotations
 
+from typing import Any
+
 from vmxsim.ftrace.events import FUNCTIONS
 from vmxsim.trace import Step, Trace
 
@@ -33,7 +35,7 @@ class Emitter:
         self.fsgsbase = fsgsbase
         self.lines = ["# tracer: nop", "#"]
         self.step_of_line: dict[int, int] = {}
-        self.values: dict[str, int] = {}
+        self.values: dict[str, Any] = {}
         for index in range(2):
             self.values[f"vcpu{index}.efer"] = 0xD01 if long_mode else 0x901
         for place, cell in trace.scene(0).cells().items():

@@ -9,7 +9,8 @@ from __future__ import annotations
 from attrs import define, field
 
 from vmxsim.ftrace.events import KERNEL_GS_BASE, Event, Fields
-from vmxsim.ftrace.vcpu import Vcpu, words
+from vmxsim.ftrace.residence import words
+from vmxsim.ftrace.vcpu import Vcpu
 
 #: Without probes: accesses between a VM exit and the next entry while state is loaded, and how many
 #: of them are a leave; the others are the enter after it.

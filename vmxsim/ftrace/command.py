@@ -14,7 +14,7 @@ from vmxsim.errors import InputError, printable
 from vmxsim.ftrace.examples import EXAMPLES
 from vmxsim.ftrace.howto import how_to_record
 from vmxsim.ftrace.recording import Recording, read, verdict
-from vmxsim.ftrace.vcpu import ROLES
+from vmxsim.ftrace.residence import ROLES
 
 #: Accesses shown in the table, around the first event that breaks an invariant.
 _SHOWN = 40

@@ -21,7 +21,7 @@ class Follower:
 
     evidence: Evidence = field(factory=Evidence)
     findings: list[Finding] = field(factory=list)
-    #: Line of each access: what it was for (a key of ``vmxsim.ftrace.vcpu.ROLES``).
+    #: Line of each access: what it was for (a key of ``vmxsim.ftrace.residence.ROLES``).
     roles: dict[int, str] = field(factory=dict)
     threads: dict[int, Thread] = field(factory=dict)
     accesses: int = 0

@@ -89,7 +89,7 @@ class Reader:
                 size = 0
                 while chunk := file.read(_CHUNK):
                     size += len(chunk)
-                    if size == len(chunk) and b"\0" in chunk[:4096]:
+                    if size == len(chunk) and b"\0" in chunk[:4096] and not _has_events(chunk):
                         raise InputError(self._binary(chunk), printable(self.path))
                     *whole, rest = (rest + chunk).split(b"\n")
                     for line in whole:
@@ -203,3 +203,9 @@ class Reader:
         if self.cut_size:
             notes.append(f"only the first {MAX_BYTES >> 20} MiB were read")
         return notes
+
+
+def _has_events(chunk: bytes) -> bool:
+    """Whether a chunk has a line of a trace, whatever else is in it."""
+    lines = chunk.decode("utf-8", "replace").split("\n")
+    return any(_LINE.match(line[:_LONGEST_LINE]) or _GRAPH.match(line[:_LONGEST_LINE]) for line in lines)

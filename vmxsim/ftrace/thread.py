@@ -6,7 +6,7 @@ from attrs import define
 
 from vmxsim.ftrace.accesses import Accesses
 from vmxsim.ftrace.events import CR0_PG, EFER, EFER_LMA, EFER_LME, KERNEL_GS_BASE, Event, Fields
-from vmxsim.ftrace.vcpu import words
+from vmxsim.ftrace.residence import words
 
 #: Functions in which an access of the guest's value or a full host reload may happen.
 _CALLS = ("get", "set", "efer", "efer_work", "set_cr0", "accessor_read", "accessor_write")
