@@ -49,7 +49,7 @@ def _parse_text(text: str, vcpu: int) -> Action:
     rest = words[len(verb) :].strip()
     takes = VERBS[verb].takes if verb else ""
     if not verb or (rest and not takes):
-        raise InputError(f"unknown action '{printable(words)}'{nearest(words, VERBS)} {_vocabulary()}")
+        raise InputError(f"unknown action '{printable(words)}'{nearest(words, VERBS)}; {_vocabulary()}")
     value = cpu = None
     if takes and not rest:
         example = "0xA000" if takes == "value" else "cpu1"
@@ -66,7 +66,7 @@ def _parse_text(text: str, vcpu: int) -> Action:
 
 
 def _vocabulary() -> str:
-    return "The actions are " + ", ".join(
+    return "the actions are " + ", ".join(
         v + {"value": " VALUE", "cpu": " cpuN"}.get(VERBS[v].takes, "") for v in VERBS
     )
 

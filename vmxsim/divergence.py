@@ -121,13 +121,15 @@ def _after(trace: RunTrace, step: int) -> str:
     return f" after {done.function}{line}: {done.source}"
 
 
+#: How many actions the search for a difference goes on for.
+SEARCHED = 5
 _SEARCH_VERBS = {
     verb: {"value": " 0xA000", "cpu": " cpu1"}.get(spec.takes, "") for verb, spec in VERBS.items()
 }
 
 
 def shortest_difference(
-    a: str | type[Kvm], b: str | type[Kvm], host: str = "64-bit", most_actions: int = 6
+    a: str | type[Kvm], b: str | type[Kvm], host: str = "64-bit", most_actions: int = SEARCHED
 ) -> Scenario | None:
     """The shortest sequence of whole actions after which what guest, user space or a host
     task can read differs; None where there is none of up to ``most_actions`` actions.
@@ -163,16 +165,13 @@ def shortest_difference(
 
 
 def _visible(trace: RunTrace) -> tuple[Any, ...]:
-    """What the last action showed: what was returned, and what the guest or a host task
-    in user space would read in the register."""
-    result, m = trace.results[-1], trace.environment.m
-    found: list[Any] = [result["returned"]]
+    """What the last action returned, what each guest would read now, and what host tasks
+    in user space have as their GS base."""
+    environment, m = trace.environment, trace.environment.m
+    found: list[Any] = [trace.results[-1]["returned"]]
+    for thread, vcpu in zip(m.threads, m.vcpus, strict=True):
+        found.append(environment.guest_would_read(m, thread, vcpu)[0].number)
     for cpu in m.cpus:
         task = m.task_named(cpu.current)
-        passed = (
-            task.vcpu is not None
-            and task.mode == "guest"
-            and trace.environment.passes_through(m.vcpus[task.vcpu])
-        )
-        found.append(cpu.kernel_gs_base.number if task.mode == "user" or passed else None)
+        found.append(cpu.kernel_gs_base.number if task.mode == "user" else None)
     return tuple(found)

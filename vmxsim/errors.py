@@ -33,6 +33,6 @@ def printable(text: object, limit: int = 80) -> str:
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:
-    """``; did you mean 'x'?`` where a choice is near, else '' ."""
+    """``; did you mean 'x'?`` where a choice is near, else ''."""
     found = get_close_matches(str(word), list(choices), n=1, cutoff=0.5)
     return f"; did you mean '{found[0]}'?" if found else ""

@@ -176,13 +176,12 @@ class Stage:
         found = m.cpus[thread.cpu].kernel_gs_base
         true = vcpu.true_guest_value
         dangers = []
-        inside = thread.mode != "user"
-        if inside and self.system.passes_through(vcpu):
-            served, how = found, "in the register"
-        elif inside and self.design._in_register(vcpu):
-            served, how = found, "from KVM, which would look in the register"
-        else:
-            served, how = vcpu.g, f"from KVM, which would look in {self.design.labels['g']}"
+        served, place = self.system.guest_would_read(m, thread, vcpu)
+        how = {
+            "register": "in the register",
+            "register, by KVM": "from KVM, which would look in the register",
+            "saved": f"from KVM, which would look in {self.design.labels['g']}",
+        }[place]
         if served.number != true.number:
             dangers.append(
                 (

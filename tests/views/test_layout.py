@@ -9,6 +9,7 @@ import graphviz
 import pytest
 
 from tests.views.traces import crowded, seed
+from vmxsim.simulation import run
 from vmxsim.views import plan as planning
 from vmxsim.views.film import drawing_of, film, still
 from vmxsim.views.graph import digraph
@@ -132,3 +133,19 @@ def test_without_graphviz_the_film_is_a_table_with_the_same_marks(no_binding, no
 def crowded_again():
     """A new run: nothing of it has been laid out before."""
     return crowded.__wrapped__()
+
+
+@pytest.mark.parametrize("host", ["64-bit", "32-bit"])
+def test_a_tall_picture_is_narrower_and_holds_the_same(host):
+    steps = ["run", "guest wrmsr 0xA000", "guest swapgs", "preempt cpu1", "exit"]
+    trace = run(steps, "dedicated-accessors", long_mode=True, host=host)
+    wide, tall = (film(trace, tall=tall)["svg"] for tall in (False, True))
+
+    def marks(svg):
+        return sorted(re.findall(r'data-(?:place|fact|move|box)="[^"]*"', svg))
+
+    def size(svg):
+        return [float(n) for n in re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg).groups()]
+
+    assert marks(wide) == marks(tall)
+    assert size(tall)[0] < 0.8 * size(wide)[0]

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vmxsim.commands.output import FINE, OWNER_STYLES, VIOLATED, console, plain, print_json, remark
-from vmxsim.divergence import Divergence, divergence, shortest_difference
+from vmxsim.divergence import SEARCHED, Divergence, divergence, shortest_difference
 from vmxsim.errors import InputError, printable
 from vmxsim.model.value import owner_words
 from vmxsim.runtrace import RunTrace
@@ -185,7 +185,7 @@ def compare_command(a: str, b: str, file: Path | None, as_json: bool, host: str 
     if file is None:
         found = shortest_difference(a, b, host=host or "64-bit")
         if found is None:
-            remark("no visible difference in the schedules searched (no preemption inside the kernel)")
+            remark(f"no visible difference within {SEARCHED} actions, preemption inside the kernel left out")
             if as_json:
                 print_json({"a": a, "b": b, "scenario": None, "divergence": None})
             return FINE

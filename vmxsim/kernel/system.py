@@ -75,6 +75,17 @@ class System(Recorder):
             return vcpu.bitmap_passes if self.interception == "bitmap" else vcpu.long_mode
         return self.design.interception == "never"
 
+    def guest_would_read(self, m: Machine, thread: Task, vcpu: Vcpu) -> tuple[Value, str]:
+        """What the guest would get if it read the register now, and where that is:
+        ``register``, ``register, by KVM`` or ``saved``. ``m`` is the machine or a copy of it."""
+        register = m.cpus[thread.cpu].kernel_gs_base
+        if thread.mode != "user" and m.is_current(thread):
+            if self.passes_through(vcpu):
+                return register, "register"
+            if self.design._in_register(vcpu):
+                return register, "register, by KVM"
+        return vcpu.g, "saved"
+
     def kernel_function(self, name: str) -> Function:
         """The design's kernel function of that name."""
         return self.design.link(Callee("self", name))

@@ -16,7 +16,7 @@ from vmxsim.trace import Scene, Step, Trace
 from vmxsim.views import words
 from vmxsim.views.caption import caption
 from vmxsim.views.graph import digraph
-from vmxsim.views.plan import move_key, move_label, plan
+from vmxsim.views.plan import TALL, WIDE, move_key, move_label, plan
 from vmxsim.views.render import GraphvizMissing, layout
 from vmxsim.views.state import cell_state
 from vmxsim.views.style import HUES, STATUS_MARKS, holder_words, status_words
@@ -28,8 +28,8 @@ from vmxsim.views.timeline import timeline
 _DRAWINGS: WeakKeyDictionary[Any, Drawing] = WeakKeyDictionary()
 
 
-def film(trace: Trace) -> dict[str, Any]:
-    """Everything a player needs, as JSON-able data.
+def film(trace: Trace, tall: bool = False) -> dict[str, Any]:
+    """Everything a player needs, as JSON-able data; ``tall`` draws two columns instead of three.
 
     ``svg`` is the picture in the state of frame 0, with elements marked ``data-place``,
     ``data-fact``, ``data-move`` and ``data-box``; where no Graphviz can be found it is an HTML
@@ -43,7 +43,7 @@ def film(trace: Trace) -> dict[str, Any]:
     missing = ""
     first = look(scenes[0], None, frozenset())
     try:
-        svg = _draw(trace, scenes).svg(first, uid, trace.title, told.description(0))
+        svg = _draw(trace, scenes, TALL if tall else WIDE).svg(first, uid, trace.title, told.description(0))
     except GraphvizMissing as error:
         missing, svg = str(error), html_table(scenes[0], uid, str(error))
     return {
@@ -94,14 +94,16 @@ def drawing_of(trace: Trace) -> Drawing:
         return _draw(trace, [trace.scene(index) for index in range(len(trace.steps) + 1)])
 
 
-def _draw(trace: Trace, scenes: list[Scene]) -> Drawing:
-    planned = plan(trace, scenes)
+def _draw(trace: Trace, scenes: list[Scene], columns: tuple[tuple[str, ...], ...] = WIDE) -> Drawing:
+    planned = plan(trace, scenes, columns)
     owners = OrderedDict.fromkeys(HUES)
     for scene in scenes:
         for cell in scene.cells().values():
             if cell.value is not None:
                 owners[cell.value.owner] = None
     drawing = Drawing(planned, layout(digraph(planned)), tuple(owners))
+    if columns is not WIDE:
+        return drawing
     with suppress(TypeError):  # a trace that cannot be referred to weakly is laid out again
         _DRAWINGS[trace] = drawing
     return drawing

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import graphviz
 
-from vmxsim.views.plan import CELL, COLUMNS, GAP, HEADER, BoxPlan, Plan
+from vmxsim.views.plan import CELL, GAP, HEADER, BoxPlan, Plan
 
 #: Pixels between two boxes of a column.
 _BETWEEN = 26
@@ -30,7 +30,7 @@ def digraph(plan: Plan) -> graphviz.Digraph:
     graph.attr("node", shape="plain", margin="0")
     graph.attr("edge", dir="none")
     nodes = {box.id: f"b{number}" for number, box in enumerate(plan.boxes)}
-    columns = [[box for box in plan.boxes if box.kind == kind] for kind in COLUMNS]
+    columns = [[box for kind in kinds for box in plan.boxes if box.kind == kind] for kinds in plan.columns]
     columns = [column for column in columns if column]
     for column in columns:
         with graph.subgraph() as same:

@@ -27,6 +27,9 @@ _MIN_GAP = 96.0
 
 #: From left to right: who owns values on the outside, the register in the middle.
 COLUMNS = ("task", "cpu", "vcpu")
+#: The same in two columns, for pictures that stand side by side or in a narrow place.
+WIDE: tuple[tuple[str, ...], ...] = tuple((kind,) for kind in COLUMNS)
+TALL: tuple[tuple[str, ...], ...] = (("cpu", "task"), ("vcpu",))
 COLUMN_TITLES = {"task": "Tasks", "cpu": "CPUs", "vcpu": "vCPUs"}
 
 #: How an arrow names what moves a value. Kinds that are not here are shown as they are.
@@ -75,6 +78,11 @@ class Plan:
     wires: tuple[tuple[str, str], ...]
     gap: float
     label_widths: dict[str, float]
+    columns: tuple[tuple[str, ...], ...] = WIDE
+
+    def column(self, kind: str) -> int:
+        """Which column, from the left, holds boxes of this kind."""
+        return _column(self.columns, kind)
 
     def home(self, place: str) -> tuple[BoxPlan, int] | None:
         """The box that holds a cell, and which of its cells it is."""
@@ -107,8 +115,13 @@ def _cell_width(label: str, owners: Iterable[str]) -> float:
     return widest + _CELL_INSIDE
 
 
-def plan(trace: Trace, scenes: Sequence[Scene]) -> Plan:
-    """Plan the picture of ``trace``; ``scenes`` are all of its scenes, in order."""
+def _column(columns: Sequence[Sequence[str]], kind: str) -> int:
+    return next((n for n, kinds in enumerate(columns) if kind in kinds), 0)
+
+
+def plan(trace: Trace, scenes: Sequence[Scene], columns: tuple[tuple[str, ...], ...] = WIDE) -> Plan:
+    """Plan the picture of ``trace``; ``scenes`` are all of its scenes, in order; ``columns`` are
+    the kinds of boxes that stand below each other, WIDE or TALL."""
     moves = {move_key(m): m for step in trace.steps for m in step.moves if m.source or m.target}
     texts: dict[tuple[str, str], int] = {}
     owners: dict[str, set[str]] = {}
@@ -121,7 +134,8 @@ def plan(trace: Trace, scenes: Sequence[Scene]) -> Plan:
     first = scenes[0].boxes
     places = {cell.place: box for box in first for cell in box.cells}
     stubbed = {place for m in moves.values() for place in (m.source, m.target) if not (m.source and m.target)}
-    widths = {kind: _column_width(kind, first, texts, owners) for kind in COLUMNS}
+    widest = {kind: _column_width(kind, first, texts, owners) for kind in COLUMNS}
+    widths = {kind: max(widest[other] for other in kinds) for kinds in columns for kind in kinds}
     boxes = tuple(
         BoxPlan(
             id=box.id,
@@ -139,9 +153,10 @@ def plan(trace: Trace, scenes: Sequence[Scene]) -> Plan:
     return Plan(
         boxes=boxes,
         moves=tuple(known.values()),
-        wires=_wires(known.values(), places),
+        wires=_wires(known.values(), places, columns),
         gap=max([_MIN_GAP, *(labels[key] + 58 for key, m in known.items() if m.source and m.target)]),
         label_widths=labels,
+        columns=columns,
     )
 
 
@@ -170,13 +185,19 @@ def _label_widths(trace: Trace, moves: dict[str, Move]) -> dict[str, float]:
     return widths
 
 
-def _wires(moves: Iterable[Move], places: dict[str, Box]) -> tuple[tuple[str, str], ...]:
+def _wires(
+    moves: Iterable[Move], places: dict[str, Box], columns: Sequence[Sequence[str]]
+) -> tuple[tuple[str, str], ...]:
     """Pairs of places in different columns that a value goes between, left one first."""
+
+    def column(place: str) -> int:
+        return _column(columns, places[place].kind)
+
     found: dict[tuple[str, str], None] = {}
     for m in moves:
         if not (m.source and m.target):
             continue
-        pair = sorted((m.source, m.target), key=lambda place: COLUMNS.index(places[place].kind))
-        if places[pair[0]].kind != places[pair[1]].kind:
+        pair = sorted((m.source, m.target), key=column)
+        if column(pair[0]) != column(pair[1]):
             found[pair[0], pair[1]] = None
     return tuple(found)

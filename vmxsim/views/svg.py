@@ -51,26 +51,35 @@ class Drawing:
     @property
     def left(self) -> float:
         """Room at the left of the layout."""
-        return _MARGIN + (_STUB_SIDE if self._stubs("task") else 0)
+        return _MARGIN + (_STUB_SIDE if self._stubs(0) else 0)
 
     @property
     def width(self) -> float:
         """Width of the picture in pixels."""
-        return round(self.left + self.layout.width + (_STUB_SIDE if self._stubs("vcpu") else 0) + _MARGIN)
+        return round(self.left + self.layout.width + (_STUB_SIDE if self._stubs(self._last) else 0) + _MARGIN)
 
     @property
     def height(self) -> float:
         """Height of the picture in pixels."""
         return round(_TOP + self.layout.height + _MARGIN)
 
-    def _stubs(self, kind: str) -> bool:
-        homes = [self.plan.home(m.source or m.target) for m in self.plan.moves if not (m.source and m.target)]
-        loops = [self.plan.home(m.source) for m in self.plan.moves if self._loops(m)]
-        return any(home is not None and home[0].kind == kind for home in homes + loops)
+    @property
+    def _last(self) -> int:
+        return len(self.plan.columns) - 1
+
+    def _stubs(self, column: int) -> bool:
+        """Whether arrows need room at the outer side of this column."""
+        loops = [m.source for m in self.plan.moves if self._loops(m)]
+        stubs = [m.source or m.target for m in self.plan.moves if not (m.source and m.target)]
+        homes = [self.plan.home(place) for place in loops + stubs]
+        kinds = {home[0].kind for home in homes[: len(loops)] if home is not None}
+        kinds |= {home[0].kind for home in homes[len(loops) :] if home is not None and home[0].kind != "cpu"}
+        return any(self.plan.column(kind) == column for kind in kinds)
 
     def _loops(self, move: Move) -> bool:
         ends = [self.plan.home(place) for place in (move.source, move.target)]
-        return ends[0] is not None and ends[1] is not None and ends[0][0].kind == ends[1][0].kind
+        columns = {self.plan.column(home[0].kind) for home in ends if home is not None}
+        return bool(move.source and move.target) and len(columns) == 1
 
     def corner(self, box: BoxPlan) -> tuple[float, float]:
         """The upper left corner of a box in the picture."""
@@ -200,19 +209,23 @@ class Drawing:
         place = move.target or move.source
         home = self.plan.home(place)
         kind = home[0].kind if home else "cpu"
-        if kind == "cpu":
+        if kind == "cpu":  # both sides may have wires
             x, y = self._edge(place, "below")
             points: tuple[Point, ...] = ((x, y + 48), (x, y + 34), (x, y + 20), (x, y + 3))
             middle = (x + pill / 2 + 14, y + 36)
         else:
-            x, y = self._edge(place, "right" if kind == "vcpu" else "left")
-            sign = 1 if kind == "vcpu" else -1
+            last = self.plan.column(kind) == self._last
+            x, y = self._edge(place, "right" if last else "left")
+            sign = 1 if last else -1
             points = tuple((x + sign * d, y) for d in (_STUB_SIDE - 10.0, 90.0, 40.0, 0.0))
             middle = (x + sign * (_STUB_SIDE + 16) / 2, y)
         return arrow(points if move.target else points[::-1], middle=middle)
 
     def _loop(self, move: Move) -> Arrow:
-        """An arrow between two cells of one column, around their right-hand side."""
-        start, end = self._edge(move.source, "right"), self._edge(move.target, "right")
-        out = max(start[0], end[0]) + 60
+        """An arrow between two cells of one column, around its outer side."""
+        home = self.plan.home(move.source)
+        last = home is not None and self.plan.column(home[0].kind) == self._last
+        side, sign = ("right", 1) if last else ("left", -1)
+        start, end = self._edge(move.source, side), self._edge(move.target, side)
+        out = sign * (max(sign * start[0], sign * end[0]) + 76)
         return arrow((start, (out, start[1]), (out, end[1]), end), both=move.both)
