@@ -139,7 +139,7 @@ def crowded_again():
 def test_a_tall_picture_is_narrower_and_holds_the_same(host):
     steps = ["run", "guest wrmsr 0xA000", "guest swapgs", "preempt cpu1", "exit"]
     trace = run(steps, "dedicated-accessors", long_mode=True, host=host)
-    wide, tall = (film(trace, tall=tall)["svg"] for tall in (False, True))
+    wide, tall = (film(trace)[name] for name in ("svg", "tall"))
 
     def marks(svg):
         return sorted(re.findall(r'data-(?:place|fact|move|box)="[^"]*"', svg))

@@ -28,9 +28,10 @@ from vmxsim.views.timeline import timeline
 _DRAWINGS: WeakKeyDictionary[Any, Drawing] = WeakKeyDictionary()
 
 
-def film(trace: Trace, tall: bool = False) -> dict[str, Any]:
-    """Everything a player needs, as JSON-able data; ``tall`` draws two columns instead of three.
+def film(trace: Trace) -> dict[str, Any]:
+    """Everything a player needs, as JSON-able data.
 
+    ``tall`` is the same picture in two columns, for where there is little width.
     ``svg`` is the picture in the state of frame 0, with elements marked ``data-place``,
     ``data-fact``, ``data-move`` and ``data-box``; where no Graphviz can be found it is an HTML
     table with the same marks and ``missing`` says what to install (else ''). ``frames`` has an entry per
@@ -43,14 +44,18 @@ def film(trace: Trace, tall: bool = False) -> dict[str, Any]:
     missing = ""
     first = look(scenes[0], None, frozenset())
     try:
-        svg = _draw(trace, scenes, TALL if tall else WIDE).svg(first, uid, trace.title, told.description(0))
+        svg, tall = (
+            _draw(trace, scenes, columns).svg(first, uid + suffix, trace.title, told.description(0))
+            for columns, suffix in ((WIDE, ""), (TALL, "t"))
+        )
     except GraphvizMissing as error:
-        missing, svg = str(error), html_table(scenes[0], uid, str(error))
+        missing, svg, tall = str(error), html_table(scenes[0], uid, str(error)), ""
     return {
         "title": trace.title,
         "subtitle": trace.subtitle,
         "description": told.description(0),
         "svg": svg,
+        "tall": tall,
         "missing": missing,
         "uid": uid,
         "actions": list(trace.actions),

@@ -191,7 +191,7 @@ class Explorer(w.VBox):
         return actions, preparation, options
 
     def _play(self, pairs: Pairs, step: int) -> None:
-        films = [film(trace, tall=len(self.traces) > 1) for trace in self.traces]
+        films = [film(trace) for trace in self.traces]
         if not pairs:
             self.player.show(films[0], min(step, len(films[0]["frames"]) - 1))
             return
