@@ -94,7 +94,7 @@ def test_what_is_wrong_is_said_and_the_last_picture_stays() -> None:
 
 def test_a_defect_of_our_own_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     explorer = vmxsim.explore()
-    monkeypatch.setattr("vmxsim.widgets.explorer.film", lambda trace: 1 / 0)
+    monkeypatch.setattr("vmxsim.widgets.explorer.film", lambda trace, **options: 1 / 0)
     explorer.controls.long_mode.value = False
     assert "ZeroDivisionError" in message(explorer)
 

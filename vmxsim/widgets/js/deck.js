@@ -72,10 +72,8 @@ class Deck {
       const marks = split.words ? [{ frame: this.pairs[split.slot][which], cpu: -1, kind: "divergence", label: split.words }] : [];
       const name = films.length > 1 ? film.subtitle.split(" (")[0].split(",")[0] : "";
       return new Pane(film, name, this.pairs.length, (frame) => slots[Math.min(frame, film.frames.length)],
-        (slot) => { this.stop(); this.goTo(slot); }, marks, this.model.get("meanings"));
+        (slot) => { this.stop(); this.goTo(slot); }, () => this.redrawn(), marks, this.model.get("meanings"));
     });
-    const ratio = Math.max(...this.panes.map((pane) => pane.picture.ratio));
-    for (const pane of this.panes) pane.picture.shape(ratio);
     this.slider.max = String(Math.max(0, last));
     this.stage.replaceChildren(...this.panes.map((pane) => pane.root));
     this.stage.classList.toggle("two", films.length > 1);
@@ -85,6 +83,13 @@ class Deck {
     this.cpu.replaceChildren(...cpus.map(({ cpu }) => make("option", { value: cpu, selected: String(cpu) === chosen }, `CPU ${cpu}`)));
     this.preempt.hidden = !this.model.get("can_preempt");
     this.options();
+    this.redrawn();
+  }
+
+  /** Two pictures take the same height; what they show is shown anew. */
+  redrawn() {
+    const ratio = Math.max(...this.panes.map((pane) => pane.picture.ratio));
+    for (const pane of this.panes) pane.picture.shape(ratio);
     this.show(false);
   }
 

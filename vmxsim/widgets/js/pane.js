@@ -2,9 +2,9 @@
 
 class Pane {
   /** `name` tells two panes apart; '' where there is one. */
-  constructor(film, name, slots, slotOf, goToSlot, extraMarks, meanings) {
+  constructor(film, name, slots, slotOf, goToSlot, redrawn, extraMarks, meanings) {
     this.film = film;
-    this.picture = new Picture(film);
+    this.picture = new Picture(film, redrawn);
     this.source = new Source(film, (frame) => goToSlot(slotOf(frame)));
     this.timeline = new Timeline(film, slots, slotOf, goToSlot, extraMarks);
     this.step = make("p");

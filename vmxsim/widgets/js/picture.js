@@ -1,9 +1,27 @@
-// The picture: one SVG laid out once; a frame only changes texts and classes.
+// The picture: an SVG laid out once; a frame only changes texts and classes. A film brings it in
+// three columns and, for little room, in two.
+
+const LITTLE_ROOM = 660;
 
 class Picture {
-  constructor(film) {
+  /** `redrawn()` is called when the room has become another one and the other SVG is shown. */
+  constructor(film, redrawn) {
+    this.film = film;
     this.root = make("div", { class: "vp-picture" });
-    this.root.innerHTML = film.svg;
+    this.words = new Map(film.legend.map(([kind, key, word]) => [`${kind}:${key}`, word]));
+    this.draw("svg");
+    this.watch = new ResizeObserver(([{ contentRect }]) => {
+      const which = film.tall && contentRect.width && contentRect.width < LITTLE_ROOM ? "tall" : "svg";
+      if (which === this.which) return;
+      this.draw(which);
+      redrawn();
+    });
+    this.watch.observe(this.root);
+  }
+
+  draw(which) {
+    this.which = which;
+    this.root.innerHTML = this.film[which];
     const box = this.root.querySelector("svg")?.viewBox.baseVal;
     this.ratio = box ? box.height / box.width : 0;
     const byData = (name) =>
@@ -12,7 +30,6 @@ class Picture {
     this.facts = byData("fact");
     this.moves = byData("move");
     this.boxes = byData("box");
-    this.words = new Map(film.legend.map(([kind, key, word]) => [`${kind}:${key}`, word]));
     this.shown = new Map();
     this.labels = new Map([...this.cells].map(([place, cell]) => {
       const [label, box] = [cell.querySelector(".cell-label"), cell.closest("[data-box]")?.querySelector(".box-title")];
