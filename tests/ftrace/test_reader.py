@@ -31,6 +31,7 @@ GRAPH = "/* write_msr: c0000102, value 7000aaaa0000 */"
         f"            a-b c-12      [003] d..2.     {WRITE}",
         f"            a-b c-12      [003] d..2     {WRITE}",
         f"            a-b c-12      [003] dN.2..     {WRITE}",
+        f"            a-b c-12      [003]     {WRITE}",
         f"            a-b c-12      (    12) [003] d..2.     {WRITE}",
         f"            a-b c-12      (-------) [003] d..2.     {WRITE}",
         "         a-b c-12   [003]     8.804538: write_msr:            c0000102, value 7000aaaa0000",

@@ -13,8 +13,8 @@ Decoded = tuple[str, Any]
 _U64 = (1 << 64) - 1
 #: The kernel's own print format and that of trace-cmd's sched_switch plug-in.
 _SWITCH = re.compile(
-    r"prev_comm=(.*?) prev_pid=(\d+) prev_prio=\S+ prev_state=\S+ ==> next_comm=(.*?) next_pid=(\d+)"
-    r"|(.*):(\d+) \[-?\d+\] \S+ ==> (.*):(\d+) \["
+    r"prev_comm=(.{0,64}?) prev_pid=(\d+) prev_prio=\S+ prev_state=\S+ ==> next_comm=(.{0,64}?) next_pid=(\d+)"
+    r"|(.{0,64}?):(\d+) \[-?\d+\] \S+ ==> (.{0,64}?):(\d+) \["
 )
 _REASON = re.compile(r"reason (\w+)")
 _VCPU = re.compile(r"vcpu (\d+)")
@@ -70,7 +70,7 @@ def _kvm_cr(text: str) -> Decoded | None:
 
 
 def _switch(text: str) -> Decoded:
-    found = _SWITCH.search(text)
+    found = _SWITCH.match(text)
     if not found:
         raise ValueError("neither of the two known layouts of sched_switch")
     g = found.groups()

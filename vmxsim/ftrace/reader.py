@@ -23,7 +23,7 @@ _LONGEST_LINE = 1 << 14
 
 # TASK-PID (TGID)? [CPU] flags? TIME: name: text | name <-caller. A task's name may hold spaces and dashes.
 _LINE = re.compile(
-    r"\s*(.{1,40}?)-(\d+)\s+(?:\([\s\d-]+\)\s+)?\[(\d+)\]\s+(?:[^\s\d]\S{2,9}\s+)?(\d+\.\d+):\s+"
+    r"\s*(.{1,40}?)-(\d+)\s+(?:\([\s\d-]+\)\s+)?\[(\d+)\]\s+(?:[^\s\d]\S{2,9}\s+)?(\d+(?:\.\d+)?):\s+"
     r"(?:([\w.:/-]+)(?:\+0x\w+/0x\w+)?:\s*(.*)|([\w.]+)(?:\s+\[\w+\])?\s+<-.*)"
 )
 # TIME |? CPU) TASK-PID |? flags |? duration | body
@@ -33,6 +33,7 @@ _GRAPH_CALL = re.compile(r"([\w.]+)(?: \[\w+\])?\s*\(.*?\)\s*(?:\[\w+\]\s*)?([{;
 _GRAPH_RETURN = re.compile(r"\}(?: /\* ([\w.]+))?")
 _LOST = re.compile(r"CPU:?\s*(\d+).*(?:LOST|DROPPED|lost)")
 _STARTED = re.compile(r"#* CPU (\d+) buffer started")
+_EMPTY = re.compile(r"CPU \d+ is empty|cpus=|version = |\s*-{10,}")
 _WRITTEN = re.compile(r"# entries-in-buffer/entries-written: (\d+)/(\d+)")
 
 
@@ -93,7 +94,7 @@ class Reader:
                         raise InputError(self._binary(chunk), printable(self.path))
                     *whole, rest = (rest + chunk).split(b"\n")
                     for line in whole:
-                        yield line.decode("utf-8", "replace").rstrip("\r")
+                        yield line[:_LONGEST_LINE].decode("utf-8", "replace").rstrip("\r")
                     if len(rest) > _LONGEST_LINE:
                         rest = rest[: _LONGEST_LINE // 2]  # no line of a trace: keep memory bounded
                     if size >= MAX_BYTES:
@@ -137,7 +138,7 @@ class Reader:
                 yield event
         elif switch := _GRAPH_SWITCH.match(text):
             self._graph_pids[int(switch[1])] = (int(switch[3]), switch[2].strip())
-        elif not text.startswith((" ------", "cpus=", "version =")):
+        elif not _EMPTY.match(text):
             self._is_broken(number)
 
     def _graph(self, number: int, found: re.Match[str]) -> Event | None:

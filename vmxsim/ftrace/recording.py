@@ -15,7 +15,8 @@ from vmxsim.ftrace.follower import Follower
 from vmxsim.ftrace.judge import judge, notes
 from vmxsim.ftrace.places import State, scene
 from vmxsim.ftrace.reader import Reader
-from vmxsim.ftrace.stage import Delta, Stage
+from vmxsim.ftrace.stage import Stage
+from vmxsim.ftrace.steps import Delta
 from vmxsim.trace import Scene, Step, Violation
 
 #: At most so many events become steps; the verdict is over all of them.

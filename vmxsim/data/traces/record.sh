@@ -6,8 +6,8 @@
 # Run as root:  bash record.sh FILE [SECONDS]
 #
 # Needs: tracefs, kvm_intel loaded, python3, and for the kprobes' fields the kernel's BTF
-# (CONFIG_DEBUG_INFO_BTF and CONFIG_DEBUG_INFO_BTF_MODULES). Without BTF or without kprobes the
-# events alone are recorded: less can be concluded then, and the replay says what.
+# (CONFIG_DEBUG_INFO_BTF and, where KVM is a module, CONFIG_DEBUG_INFO_BTF_MODULES: Linux 5.11 on).
+# Without BTF or without kprobes less can be concluded, and the replay says what.
 #
 # Mind:
 # - A trace holds kernel and user addresses of this host and its guests. Read it before you pass it on.
@@ -117,9 +117,8 @@ def named(wanted):
 
 
 vcpu, message = named("vcpu_vmx"), named("msr_data")
-loaded = next((o for n in ("guest_state_loaded", "loaded_cpu_state") if (o := find(vcpu, n)) is not None), None)
 for key, offset in (
-    ("loaded", loaded),
+    ("loaded", find(vcpu, "guest_state_loaded")),
     ("hgs", find(vcpu, "msr_host_kernel_gs_base")),
     ("ggs", find(vcpu, "msr_guest_kernel_gs_base")),
     ("cefer", find(vcpu, "efer")),
