@@ -17,6 +17,8 @@ from vmxsim.views.style import STATUS_MARKS, holder_words, status_words
 
 #: Sizes in pixels (one layout point each).
 PAD, HEADER, FACT, CELL, GAP, STUB = 12, 36, 20, 74, 8, 46
+#: Room for a heading between two kinds of boxes in one column.
+HEADING = 20.0
 #: Width of a character, as a share of the font's size; monospace fonts have 0.55 to 0.61.
 _ADVANCE = 0.6
 #: How much longer labels may get.
@@ -136,6 +138,9 @@ def plan(trace: Trace, scenes: Sequence[Scene], columns: tuple[tuple[str, ...], 
     stubbed = {place for m in moves.values() for place in (m.source, m.target) if not (m.source and m.target)}
     widest = {kind: _column_width(kind, first, texts, owners) for kind in COLUMNS}
     widths = {kind: max(widest[other] for other in kinds) for kinds in columns for kind in kinds}
+    above_heading = {
+        box.id for kinds in columns for kind in kinds[:-1] for box in [b for b in first if b.kind == kind][-1:]
+    }  # fmt: skip
     boxes = tuple(
         BoxPlan(
             id=box.id,
@@ -144,7 +149,9 @@ def plan(trace: Trace, scenes: Sequence[Scene], columns: tuple[tuple[str, ...], 
             facts=tuple(name for name, _ in box.facts),
             cells=tuple((cell.place, cell.label) for cell in box.cells),
             width=widths.get(box.kind, 0.0),
-            stub=STUB if box.kind == "cpu" and any(cell.place in stubbed for cell in box.cells) else 0.0,
+            stub=STUB
+            if box.kind == "cpu" and any(cell.place in stubbed for cell in box.cells)
+            else HEADING * (box.id in above_heading),
         )
         for box in first
     )
