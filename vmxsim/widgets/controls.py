@@ -126,12 +126,15 @@ class Controls(w.VBox):
     def _fit(self) -> None:
         """Show what the chosen operation needs and nothing else."""
         chosen = self.operation.value
-        for toggle in (self.long_mode, self.loaded):
-            toggle.disabled = chosen not in OPERATIONS
-        self.host.disabled = chosen == OWN
-        self.own.layout.display = None if chosen == OWN else "none"
-        for control in (self.step, self.cpu):
-            control.layout.display = None if self.preemption.value else "none"
+        for control, needed in (
+            (self.long_mode, chosen in OPERATIONS),
+            (self.loaded, chosen in OPERATIONS),
+            (self.host, chosen != OWN),
+            (self.own, chosen == OWN),
+            (self.step, self.preemption.value),
+            (self.cpu, self.preemption.value),
+        ):
+            control.layout.display = None if needed else "none"
         about = {
             OWN: "The scenario says how the guest starts and which host it has; the design is chosen above.",
             SHORTEST: "Found by search over whole actions: what guest or host can read differs.",

@@ -31,7 +31,10 @@ class Source {
     this.lines = new Map();
     this.runs = new Map();
     // rows have no place until the widget is on the page, and another one when its width changes
-    this.watch = new ResizeObserver(() => this.reveal(this["marked-ran"] ?? this["marked-next"]));
+    this.watch = new ResizeObserver(() => {
+      this.reveal(this["marked-ran"] ?? this["marked-next"]);
+      this.stack.scrollLeft = this.stack.scrollWidth;
+    });
     this.watch.observe(this.listing);
     film.frames.forEach((frame, index) => {
       const key = `${frame.fn}:${frame.line}`;
