@@ -138,9 +138,8 @@ def plan(trace: Trace, scenes: Sequence[Scene], columns: tuple[tuple[str, ...], 
     stubbed = {place for m in moves.values() for place in (m.source, m.target) if not (m.source and m.target)}
     widest = {kind: _column_width(kind, first, texts, owners) for kind in COLUMNS}
     widths = {kind: max(widest[other] for other in kinds) for kinds in columns for kind in kinds}
-    above_heading = {
-        box.id for kinds in columns for kind in kinds[:-1] for box in [b for b in first if b.kind == kind][-1:]
-    }  # fmt: skip
+    above = {kind for kinds in columns for kind in kinds[:-1]}
+    above_heading = {box.kind: box.id for box in first if box.kind in above}.values()  # the last of its kind
     boxes = tuple(
         BoxPlan(
             id=box.id,
