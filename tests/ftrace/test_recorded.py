@@ -112,3 +112,21 @@ def test_two_defects_in_two_threads_are_told_apart(reading: Reads) -> None:
     told = verdict(recording)
     assert told["event"]["pid"] == 109 and told["event"]["time"] == BROKEN["s1.dedicated-accessors"][0]
     assert {violation.words.count("guest 1") for violation in recording.violations} >= {0, 1}
+
+
+def test_a_system_call_of_the_thread_is_not_kvms(reading: Reads) -> None:
+    """Without FSGSBASE, arch_prctl(ARCH_GET_GS) reads the register between two KVM_RUNs."""
+    text = without_probes(lines("long"))
+    run = next(i for i, line in enumerate(text) if "kvm_userspace_exit" in line) + 1
+    call = "         kvmtest-110     [000] .....     8.816700: read_msr: c0000102, value 7000aaaa0000"
+    recording = reading([*text[:run], call, *text[run:]])
+    assert recording.follower.roles[run + 1] == "host"
+    told = verdict(recording)
+    assert told["verdict"] == "ok" and told["fits"] == FITS["long"]
+    for flags in ("", "....."):  # a kernel that does not count preempt_disable(), a layout without flags
+        silent = [line.replace(" d..1. ", f" {flags} ").replace(" d..2. ", f" {flags} ") for line in text]
+        silent = [line.replace(" ...1. ", f" {flags} ").replace(" ..... ", f" {flags} ") for line in silent]
+        silent = [line.replace(" d.h1. ", f" {flags} ") for line in silent]
+        other = call.replace(" ..... ", f" {flags} ")
+        told = verdict(reading([*silent[:run], other, *silent[run:]]))
+        assert told["verdict"] == "ok" and told["fits"] == FITS["long"], told

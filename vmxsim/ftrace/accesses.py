@@ -50,7 +50,7 @@ class Accesses:
             at, self.entering = self.entering, None
             if vcpu.loaded is not True:
                 if vcpu.loaded is False or group:
-                    vcpu.enter(group, at)
+                    vcpu.enter(group, at, certain=True)
                 vcpu.loaded = True
             elif group:
                 self._strange(group)

@@ -13,7 +13,8 @@ Decoded = tuple[str, Any]
 _U64 = (1 << 64) - 1
 #: The kernel's own print format and that of trace-cmd's sched_switch plug-in.
 _SWITCH = re.compile(
-    r"prev_comm=(.{0,64}?) prev_pid=(\d+) prev_prio=\S+ prev_state=\S+ ==> next_comm=(.{0,64}?) next_pid=(\d+)"
+    r"prev_comm=(.{0,64}?) prev_pid=(\d+) prev_prio=\S+ prev_state=\S+ "
+    r"==> next_comm=(.{0,64}?) next_pid=(\d+)"
     r"|(.{0,64}?):(\d+) \[-?\d+\] \S+ ==> (.{0,64}?):(\d+) \["
 )
 _REASON = re.compile(r"reason (\w+)")

@@ -67,7 +67,10 @@ Fields = dict[str, int]
 
 
 class Event(NamedTuple):
-    """An event: where it stands in the file (line from 1), when (seconds), on which CPU, by whom."""
+    """An event: where it stands in the file (line from 1), when (seconds), on which CPU, by whom.
+
+    ``preemptible`` is whether preemption was enabled, from the flags column; None: it does not tell.
+    """
 
     line: int
     time: float
@@ -77,3 +80,4 @@ class Event(NamedTuple):
     name: str
     kind: str
     data: Any
+    preemptible: bool | None = None

@@ -23,7 +23,7 @@ _LONGEST_LINE = 1 << 14
 
 # TASK-PID (TGID)? [CPU] flags? TIME: name: text | name <-caller. A task's name may hold spaces and dashes.
 _LINE = re.compile(
-    r"\s*(.{1,40}?)-(\d+)\s+(?:\([\s\d-]+\)\s+)?\[(\d+)\]\s+(?:[^\s\d]\S{2,9}\s+)?(\d+(?:\.\d+)?):\s+"
+    r"\s*(.{1,40}?)-(\d+)\s+(?:\([\s\d-]+\)\s+)?\[(\d+)\]\s+(?:([^\s\d]\S{2,9})\s+)?(\d+(?:\.\d+)?):\s+"
     r"(?:([\w.:/-]+)(?:\+0x\w+/0x\w+)?:\s*(.*)|([\w.]+)(?:\s+\[\w+\])?\s+<-.*)"
 )
 # TIME |? CPU) TASK-PID |? flags |? duration | body
@@ -52,6 +52,7 @@ class Reader:
     cut_line: int = 0
     cut_size: bool = False
     layout: str = ""
+    _counts: bool = False
     _bodies: Bodies = field(factory=Bodies)
     _graph_pids: dict[int, tuple[int, str]] = field(factory=dict)
     _graph_stacks: dict[int, list[str]] = field(factory=dict)
@@ -68,7 +69,7 @@ class Reader:
                 yield from self._other(number, text)
                 continue
             self.matched += 1
-            comm, pid, cpu, time, name, body, called = found.groups()
+            comm, pid, cpu, flags, time, name, body, called = found.groups()
             try:
                 got = decode(name, body) if name else self._bodies.call(called, False)
                 if name and got is None and ":" in name:  # perf's and trace-cmd's "system:event"
@@ -77,10 +78,32 @@ class Reader:
                 self._is_broken(number)
                 continue
             if got is not None:
-                yield Event(number, float(time), int(cpu), int(pid), comm, name or called, got[0], got[1])
+                kind, data = got
+                yield Event(
+                    number,
+                    float(time),
+                    int(cpu),
+                    int(pid),
+                    comm,
+                    name or called,
+                    kind,
+                    data,
+                    self._enabled(flags),
+                )
         self.lines = number
         if not self.layout:
             self.layout = "trace"
+
+    def _enabled(self, flags: str | None) -> bool | None:
+        """Whether preemption was enabled: the fourth flag is the depth of preempt_disable(), on kernels
+        that count it. Kernels that don't never show a number there."""
+        if flags is None or len(flags) < 4:
+            return None
+        depth = flags[3]
+        if depth != ".":
+            self._counts = True
+            return False
+        return True if self._counts else None
 
     def _text(self) -> Iterator[str]:
         """The file's lines without their ends; never more than a bounded part of it in memory."""

@@ -19,6 +19,12 @@ class Thread(Accesses):
     def access(self, event: Event) -> None:
         """RDMSR or WRMSR of the register."""
         self._moved(event)
+        in_kvm = bool(self.calls) or (self.vcpu.loaded is True and self.late is None)
+        if event.preemptible and not in_kvm:
+            # enter and leave run with preemption disabled: this is the task's own system call
+            self.vcpu.roles[event.line] = "host"
+            self.vcpu.base = event.data
+            return
         self.group.append(event)
         self.touched = True
 

@@ -103,8 +103,9 @@ class Vcpu:
 
     # ------------------------------------------------------------------------- enter, leave, accessors
 
-    def enter(self, accesses: list[Event], at: Event) -> None:
-        """State is loaded; ``at`` is enter itself, or the event that shows that it happened."""
+    def enter(self, accesses: list[Event], at: Event, certain: bool = False) -> None:
+        """State is loaded; ``at`` is enter itself, or the event that shows that it happened.
+        ``certain``: these are its accesses, none is a system call's before it."""
         self.settle_mode()
         ops = words(accesses)
         line = accesses[0].line if accesses else at.line
@@ -118,7 +119,8 @@ class Vcpu:
             self.anomaly(line)
             self.register = accesses[-1].data if accesses else None
             return
-        self.enter_reads.add("r" in ops)
+        if certain or "r" not in ops or all(event.preemptible is False for event in accesses):
+            self.enter_reads.add("r" in ops)
         if len(self.enter_reads) == 2:
             self.evidence.fits.enters_differ(line)
         self.residence.silent = "w" not in ops
