@@ -106,7 +106,7 @@ class Accesses:
         elif vcpu.loaded is None and ops in ("rw", "rww"):
             vcpu.leave(group[:2], self.out)
             self._switch_writes(group[2:])
-        elif vcpu.loaded is False and ops == "w":
+        elif ops == "w" and (vcpu.loaded is False or not self.in_kvm):
             self._switch_writes(group)
         elif group:
             vcpu.unknown(group)
