@@ -17,6 +17,10 @@ class InputError(Exception):
         self.where = where
         super().__init__(f"{where}: {message}" if where else message)
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows: the message alone, for it says what to change."""
+        return [f"{type(self).__name__}: {self}"]
+
     def at(self, where: str) -> InputError:
         """The same error with the place in front of the one it already names."""
         return type(self)(self.message, f"{where}, {self.where}" if self.where else where)
