@@ -85,7 +85,9 @@ class Thread(Accesses):
     def finish(self, last: Event) -> None:
         """The end of the trace. Accesses without a next event to explain them stay unexplained,
         but for a read and a write while state is loaded: that is leave."""
-        if self.group and self.entering is None:
+        if self.group and self.out is not None and self.leaving is None:
+            self._trailing(self.group, last)
+        elif self.group and self.entering is None:
             if self.vcpu.loaded is True and words(self.group) == "rw":
                 self.vcpu.leave(self.group, last)
             else:
