@@ -1,0 +1,80 @@
+"""The notebooks' exercises come out as their text promises."""
+
+import pytest
+
+import vmxsim
+from vmxsim.designs import DedicatedAccessors, NeverTrap
+from vmxsim.kernel.language import *
+
+
+class LoadsOnEntry(DedicatedAccessors):
+    """02, Make: the patch repaired without giving up its condition."""
+
+    def vmx_set_efer(self, vmx, efer):
+        entering = efer & EFER_LMA and not is_long_mode(vmx)
+        if not efer & EFER_LMA:
+            self.vmx_read_guest_kernel_gs_base(vmx)
+        vmx.efer = efer
+        if efer & EFER_LMA:
+            vm_entry_controls_setbit("IA32E_MODE")
+        self.setup_msrs(vmx)
+        if entering:
+            preempt_disable()
+            if vmx.host_state.loaded:
+                wrmsr(MSR_KERNEL_GS_BASE, vmx.msr_guest_kernel_gs_base)
+            preempt_enable()
+
+
+class CarelessWrite(NeverTrap):
+    """01, Modify: the write without its preempt_disable()."""
+
+    def vmx_write_guest_kernel_gs_base(self, vmx, data):
+        if vmx.loaded_cpu_state:
+            wrmsr(MSR_KERNEL_GS_BASE, data)
+        vmx.msr_guest_kernel_gs_base = data
+
+
+class NeverSwitched(NeverTrap):
+    """01, Make: the register stays the host's, every guest access exits."""
+
+    interception = "always"
+
+    def vmx_prepare_switch_to_guest(self, vmx):
+        return
+
+    def vmx_prepare_switch_to_host(self, vmx):
+        return
+
+
+def broken(trace):
+    return {violation.invariant for violation in trace.violations}
+
+
+@pytest.mark.parametrize("host", ["64-bit", "32-bit"])
+def test_the_patch_can_be_repaired_in_set_efer(host):
+    fourth = ["run", "guest long-mode on", "guest rdmsr -> 0x0"]
+    reported = ["set-msr 0xA000", "run", "guest smi", "exit", "run", "guest rsm", "guest rdmsr -> 0xA000"]
+    assert not broken(vmxsim.run(fourth, LoadsOnEntry, host=host))
+    assert not broken(vmxsim.run(reported, LoadsOnEntry, long_mode=True, host=host))
+
+
+@pytest.mark.parametrize(("host", "harmed"), [("64-bit", set()), ("32-bit", {"host-value", "no-leak"})])
+def test_a_careless_write_shows_where_enter_reads_the_register(host, harmed):
+    tick = {"before": "wrmsr", "in": "vmx_write_guest_kernel_gs_base", "cpu": 1}
+    actions = ["run", {"emulate wrmsr 0xB000": {"preempt": tick}}, "exit"]
+    assert broken(vmxsim.run(actions, CarelessWrite, long_mode=True, host=host)) == harmed
+    assert not broken(vmxsim.run(actions, "never-trap", long_mode=True, host=host))
+
+
+def test_interception_alone_forgets_swapgs():
+    ordinary = [
+        "set-msr 0xA000",
+        "run",
+        "guest rdmsr -> 0xA000",
+        "guest wrmsr 0xB000",
+        "preempt cpu1",
+        "exit",
+    ]
+    assert not broken(vmxsim.run(ordinary, NeverSwitched, long_mode=True))
+    swapped = ["set-msr 0xA000", "run", "guest swapgs", "exit"]
+    assert "host-value" in broken(vmxsim.run(swapped, NeverSwitched, long_mode=True))
