@@ -75,6 +75,6 @@ def test_interception_alone_forgets_swapgs():
         "preempt cpu1",
         "exit",
     ]
-    assert not broken(vmxsim.run([*ordinary, "exit"], NeverSwitched, long_mode=True))
+    assert not broken(vmxsim.run(ordinary, NeverSwitched, long_mode=True))
     swapped = ["set-msr 0xA000", "run", "guest swapgs", "exit"]
     assert "host-value" in broken(vmxsim.run(swapped, NeverSwitched, long_mode=True))
