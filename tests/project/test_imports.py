@@ -84,6 +84,6 @@ def test_every_public_name_is_there():
 
 
 def test_importing_vmxsim_loads_nothing_heavy():
-    heavy = {"ipywidgets", "anywidget", "attr", "cattrs", "graphviz", "pygraphviz", "yaml", "rich", "click"}
+    heavy = {"ipywidgets", "anywidget", "attr", "graphviz", "pygraphviz", "yaml", "rich", "click"}
     loaded = fresh("import sys, vmxsim; print(*{name.split('.')[0] for name in sys.modules})")
     assert not heavy & set(loaded)
