@@ -111,12 +111,19 @@ class CostTable(list[CostRow]):
 
     def _repr_html_(self) -> str:
         heads = ("design", "host", "long mode", "path", "operations", "full host reloads", "which")
-        body = "".join(
-            f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in _cells(row))}</tr>" for row in self
-        )
-        head = "".join(f'<th scope="col">{name}</th>' for name in heads)
+        body = "".join(f"<tr>{_row(row)}</tr>" for row in self)
+        head = "".join(f'<th scope="col" style="{_LEFT}">{name}</th>' for name in heads)
         caption = "<caption>Operations, not cycles</caption>"
         return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+_LEFT = "text-align:left;vertical-align:top"
+
+
+def _row(row: CostRow) -> str:
+    *narrow, last = _cells(row)
+    cells = [f'<td style="{_LEFT};white-space:nowrap">{escape(cell)}</td>' for cell in narrow]
+    return "".join([*cells, f'<td style="{_LEFT}">{escape(last)}</td>'])
 
 
 def _cells(row: CostRow) -> tuple[str, ...]:

@@ -141,3 +141,33 @@ def test_unbalanced_preempt_enable_is_named():
 
     with pytest.raises(SimulationError, match="line 2.*without preempt_disable"):
         run(["get-msr"], Unbalanced)
+
+
+def test_a_patch_of_ones_own_does_not_go_by_its_parents_name():
+    class Mine(NeverTrap):
+        pass
+
+    assert (Mine.id, Mine.title, Mine.release, Mine.defect) == ("", "Mine", None, None)
+    assert run(["run"], Mine).subtitle == "Mine, 64-bit host"
+    assert Mine.interception == "never", "how it works is inherited"
+
+
+def test_swapgs_reaches_the_register_where_rdmsr_and_wrmsr_exit():
+    class NeverSwitched(NeverTrap):
+        interception = "always"
+
+        def vmx_prepare_switch_to_guest(self, vmx):
+            vmx.loaded_cpu_state = True
+
+        def vmx_prepare_switch_to_host(self, vmx):
+            vmx.loaded_cpu_state = False
+
+        def vmx_read_guest_kernel_gs_base(self, vmx):
+            return vmx.msr_guest_kernel_gs_base
+
+        def vmx_write_guest_kernel_gs_base(self, vmx, data):
+            vmx.msr_guest_kernel_gs_base = data
+
+    assert not run(["run", "guest wrmsr 0xA000", "guest rdmsr"], NeverSwitched, long_mode=True).violations
+    trace = run(["run", "guest swapgs"], NeverSwitched, long_mode=True)
+    assert {v.invariant for v in trace.violations} == {"guest-value", "no-leak"}

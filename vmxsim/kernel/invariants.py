@@ -63,6 +63,20 @@ def guest_reads(m: Machine, vcpu: Vcpu, value: Value) -> Iterator[Breach]:
         yield "no-leak", vcpu.id, f"{describe(value)} was read as {owner_words(vcpu.id)}'s KERNEL_GS_BASE"
 
 
+def guest_swaps(vcpu: Vcpu, found: Value, true: Value) -> Iterator[Breach]:
+    """What is wrong if SWAPGS hands ``found`` to the guest where ``true`` should have been."""
+    if found.number == true.number:
+        return
+    who = owner_words(vcpu.id)
+    yield (
+        "guest-value",
+        vcpu.id,
+        f"SWAPGS makes {describe(found)} the GS base of {who}; right would be {true}",
+    )
+    if is_host(found):
+        yield "no-leak", vcpu.id, f"SWAPGS makes {describe(found)} the GS base of {who}, which can read it"
+
+
 def user_runs(task: Task, cpu: Cpu) -> Iterator[Breach]:
     """What is wrong if this task runs in user space on this CPU now."""
     found = cpu.kernel_gs_base
@@ -101,6 +115,8 @@ def check_event(m: Machine, event: tuple[Any, ...], passes: bool) -> Iterator[Br
         yield from guest_runs(m, event[1], m.cpu)
     elif event[0] == "returned":
         yield from guest_reads(m, event[1], event[2])
+    elif event[0] == "swapgs":
+        yield from guest_swaps(*event[1:])
     elif event[0] == "host-fault":
         yield (
             "no-host-fault",

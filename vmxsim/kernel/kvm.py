@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from vmxsim.kernel.control_registers import ControlRegisters
 from vmxsim.kernel.msr import MsrAccess
@@ -49,6 +49,14 @@ class Kvm(VcpuIoctls, RunLoop, MsrAccess, ControlRegisters, SystemManagement, Sc
         "set_efer": "vmx_set_efer",
         "set_cr0": "vmx_set_cr0",
     }
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        # what a design says of itself is not inherited: a reader's patch is not its parent's release
+        own = {"id": "", "title": cls.__name__, "commit": None, "release": None, "story": ""}
+        for name, value in {**own, "changed": None, "defect": None}.items():
+            if name not in vars(cls):
+                setattr(cls, name, value)
+        super().__init_subclass__(**kwargs)
 
     @staticmethod
     def _in_register(vcpu: Vcpu) -> bool:

@@ -100,7 +100,8 @@ def guest_wrmsr(m: Machine, vcpu: Vcpu, value: Value) -> None:
 
 
 def guest_swapgs(m: Machine, vcpu: Vcpu) -> None:
-    """SWAPGS in the guest: never intercepted. The ghosts are exchanged as well."""
+    """SWAPGS in the guest: never intercepted, so it reaches the register even where RDMSR and
+    WRMSR exit. The ghosts are exchanged as well."""
     register, base = m.cpu.kernel_gs_base, vcpu.gs_base
     m.set(m.cpu, "kernel_gs_base", base)
     m.set(vcpu, "gs_base", register)
@@ -108,3 +109,4 @@ def guest_swapgs(m: Machine, vcpu: Vcpu) -> None:
     m.set(vcpu, "true_guest_value", true_base)
     m.set(vcpu, "true_gs_base", truth)
     m.accesses.append(("guest_swapgs", m.cpu.index, base.number))
+    m.events.append(("swapgs", vcpu, register, truth))
