@@ -28,7 +28,7 @@ def parse_action(step: Any, vcpu: int = 0) -> Action:
             f"an action was expected, such as 'run' or 'guest wrmsr 0xA000', not {printable(repr(step))}"
         )
     key, value = next(iter(step.items()))
-    prefix = re.fullmatch(r"vcpu(\d+)", str(key))
+    prefix = re.fullmatch(r"vcpu(\d{1,3})", str(key))
     if prefix:
         return parse_action(value, int(prefix[1]))
     action = _parse_text(str(key), vcpu)
@@ -113,8 +113,6 @@ def _parse_point(data: Any) -> PreemptPoint:
         raise InputError("a primitive such as rdmsr, or 'line N', was expected", "preempt, before")
     before = " ".join(before.split())
     line = re.fullmatch(r"line (\d{1,4})", before)
-    if line and not function:
-        raise InputError(f"'{before}' needs the function: add 'in: vmx_set_efer'", "preempt, before")
     if not line and not re.fullmatch(r"\w+", before):
         raise InputError(f"'{printable(before)}' is neither a primitive nor 'line N'", "preempt, before")
     if not line and before not in PRIMITIVES:

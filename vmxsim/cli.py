@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
+from io import TextIOWrapper
 
 import click
 
@@ -51,10 +52,15 @@ class _Commands(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True
+)
 @click.version_option(package_name="vmxsim")
-def commands() -> None:
+@click.pass_context
+def commands(ctx: click.Context) -> None:
     """How KVM on Intel VMX keeps MSR_KERNEL_GS_BASE right: run it, see it, compare it."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 def main(args: list[str] | None = None) -> None:
@@ -63,6 +69,9 @@ def main(args: list[str] | None = None) -> None:
 
 
 def _status(args: list[str] | None) -> int:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a character that the locale lacks is no reason to fail
+            stream.reconfigure(errors="backslashreplace")
     try:
         status = commands.main(args=args, standalone_mode=False)
         sys.stdout.flush()
@@ -80,6 +89,9 @@ def _status(args: list[str] | None) -> int:
         # the reader of our output has gone: nothing is left to say
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        print(f"vmxsim: the output cannot be written: {error.strerror or error}", file=sys.stderr)
+        return BAD_INPUT
     except Exception as error:
         if os.environ.get("VMXSIM_DEBUG"):
             raise

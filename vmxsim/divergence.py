@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from attrs import frozen
@@ -14,7 +14,7 @@ from vmxsim.kernel.actions import VERBS
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.model.value import Value
 from vmxsim.runtrace import RunTrace
-from vmxsim.scenario import Scenario, make_scenario
+from vmxsim.scenario import HOSTS, Scenario, make_scenario
 from vmxsim.simulation import run
 
 #: What is compared, by the last part of a place.
@@ -51,19 +51,30 @@ def divergence(a: RunTrace, b: RunTrace) -> Divergence | None:
     in h (while guest state is loaded) or L, in what is intercepted or returned.
 
     Steps of different code are lined up by what they change: both runs are read as
-    sequences of states, repetitions left out, action by action. None if they never differ.
+    sequences of states, repetitions left out, action by action. What differs from the very
+    start (what is intercepted, mostly) is passed over until a step makes another place
+    differ; if none does, the start it is. None if the two never differ.
+
+    Raises InputError where the two follow different schedules.
     """
     if a.actions != b.actions:
         raise InputError("the two runs follow different schedules: compare runs of one scenario")
     ours, theirs = _by_action(a), _by_action(b)
+    at_start = _differing(ours[0][0][1], theirs[0][0][1])
     for action, (left, right) in enumerate(zip(ours, theirs, strict=True), -1):
         for index in range(max(len(left), len(right))):
             a_step, a_state = left[min(index, len(left) - 1)]
             b_step, b_state = right[min(index, len(right) - 1)]
-            if a_state != b_state:
-                what = next(place for place in a_state if a_state[place] != b_state[place])
-                return _tell(a, b, action, a_step, b_step, what, a_state[what], b_state[what])
+            for what in _differing(a_state, b_state):
+                if what not in at_start:
+                    return _tell(a, b, action, a_step, b_step, what, a_state[what], b_state[what])
+    for what in at_start:
+        return _tell(a, b, -1, 0, 0, what, ours[0][0][1][what], theirs[0][0][1][what])
     return None
+
+
+def _differing(left: dict[str, str], right: dict[str, str]) -> list[str]:
+    return [place for place in left if left[place] != right[place]]
 
 
 def _by_action(trace: RunTrace) -> list[list[tuple[int, dict[str, str]]]]:
@@ -129,19 +140,22 @@ _SEARCH_VERBS = {
 
 
 def shortest_difference(
-    a: str | type[Kvm], b: str | type[Kvm], host: str = "64-bit", most_actions: int = SEARCHED
+    a: str | type[Kvm], b: str | type[Kvm], hosts: Iterable[str] = HOSTS, most_actions: int = SEARCHED
 ) -> Scenario | None:
     """The shortest sequence of whole actions after which what guest, user space or a host
     task can read differs; None where there is none of up to ``most_actions`` actions.
 
-    Breadth first over the pairs of states; preemption inside the kernel is left out.
+    Breadth first over the pairs of states, on the given host widths; preemption inside the
+    kernel is left out. Raises InputError for an unknown design.
     """
     designs = find_design(a), find_design(b)
     seen = set()
-    layer: list[tuple[bool, tuple[str, ...]]] = [(False, ()), (True, ())]
+    layer: list[tuple[str, bool, tuple[str, ...]]] = [
+        (host, long_mode, ()) for host in hosts for long_mode in (False, True)
+    ]
     for _ in range(most_actions):
         following = []
-        for long_mode, steps in layer:
+        for host, long_mode, steps in layer:
             for verb, argument in _SEARCH_VERBS.items():
                 longer = (*steps, verb + argument)
                 scenario = make_scenario(list(longer), host=host, long_mode=long_mode)
@@ -149,17 +163,12 @@ def shortest_difference(
                     traces = [run(scenario, design) for design in designs]
                 except InputError:
                     continue  # not possible here
-                views = [_visible(trace) for trace in traces]
-                if views[0] != views[1]:
+                if _visible(traces[0]) != _visible(traces[1]):
                     return scenario
-                key = (
-                    long_mode,
-                    *(tuple(sorted(t.environment.m.snapshot().items(), key=str)) for t in traces),
-                )
-                mark = str(key)
-                if mark not in seen:
-                    seen.add(mark)
-                    following.append((long_mode, longer))
+                state = str((host, long_mode, [sorted(t.environment.m.snapshot().items()) for t in traces]))
+                if state not in seen:
+                    seen.add(state)
+                    following.append((host, long_mode, longer))
         layer = following
     return None
 

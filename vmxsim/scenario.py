@@ -109,13 +109,14 @@ def _read(path: Path) -> str:
     try:
         if path.is_dir():
             raise InputError("is a directory, a scenario file was expected", name)
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"is larger than {MAX_BYTES:,} bytes: no scenario is", name)
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror or error}", name) from None
     except ValueError:
         raise InputError("is no file name", name) from None
+    if len(data) > MAX_BYTES:
+        raise InputError(f"is larger than {MAX_BYTES:,} bytes: no scenario is", name)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -150,12 +151,15 @@ def _document(node: yaml.Node, name: str) -> Scenario:
     data: dict[str, Any] = {}
     lines: dict[str, int] = {}
     items: list[int] = []
+    reader = _Plain(name)
     for key_node, value_node in node.value:
         key = str(key_node.value) if isinstance(key_node, yaml.ScalarNode) else "?"
         lines[key] = line(key_node)
+        if key not in FIELDS:
+            raise _unknown_field(key, f"{name}:{lines[key]}, {printable(key)}")
         if key in data:
             raise InputError("is given twice", f"{name}:{lines[key]}, {printable(key)}")
-        data[key] = _plain(value_node, f"{name}:{line(value_node)}, {printable(key)}")
+        data[key] = reader.value(value_node, key)
         if key == "steps" and isinstance(value_node, yaml.SequenceNode):
             items = [line(item) for item in value_node.value]
 
@@ -167,21 +171,44 @@ def _document(node: yaml.Node, name: str) -> Scenario:
     return evolve(_build(data, where), file=name, lines=tuple(items), design_line=lines.get("design", 0))
 
 
-def _plain(node: yaml.Node, where: str, depth: int = 0) -> Any:
-    if depth > 6:
-        raise InputError("is nested too deeply: no scenario is", where)
-    if isinstance(node, yaml.SequenceNode):
-        if len(node.value) > MAX_STEPS:
-            raise InputError(f"has {len(node.value):,} items; {MAX_STEPS:,} is the most", where)
-        return [_plain(item, where, depth + 1) for item in node.value]
-    if isinstance(node, yaml.MappingNode):
-        return {_plain(k, where, 6): _plain(v, where, depth + 1) for k, v in node.value}
-    try:
-        return yaml.SafeLoader("").construct_object(node)
-    except (yaml.YAMLError, ValueError, OverflowError):
-        raise InputError(
-            f"'{printable(node.value)}' is not a value that a scenario can hold", where
-        ) from None
+class _Plain:
+    """YAML nodes to plain values. A document has a budget of nodes, aliases counted each time."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.left = 20 * MAX_STEPS
+
+    def value(self, node: yaml.Node, field: str, depth: int = 0) -> Any:
+        """The value of a node; InputError names its line and the field."""
+        where = f"{self.name}:{node.start_mark.line + 1}, {printable(field)}"
+        self.left -= 1
+        if depth > 6 or self.left < 0:
+            raise InputError("is nested too deeply or too large: no scenario is", where)
+        if isinstance(node, yaml.SequenceNode):
+            if len(node.value) > MAX_STEPS:
+                raise InputError(f"has {len(node.value):,} items; {MAX_STEPS:,} is the most", where)
+            return [
+                self.value(item, f"steps[{n}]" if field == "steps" else field, depth + 1)
+                for n, item in enumerate(node.value)
+            ]
+        if isinstance(node, yaml.MappingNode):
+            found: dict[Any, Any] = {}
+            for key_node, value_node in node.value:
+                if not isinstance(key_node, yaml.ScalarNode):
+                    raise InputError("a list or mapping cannot be a key here", where)
+                key = self.value(key_node, field, depth + 1)
+                if key in found:
+                    raise InputError(f"'{printable(key)}' is given twice", where)
+                found[key] = self.value(value_node, field, depth + 1)
+            return found
+        try:
+            return yaml.SafeLoader("").construct_object(node)
+        except Exception:  # PyYAML raises many kinds for a tag that does not fit its text
+            raise InputError(f"'{printable(node.value)}' is not a value a scenario can hold", where) from None
+
+
+def _unknown_field(key: str, where: str) -> InputError:
+    return InputError(f"no such field; the fields are {', '.join(FIELDS)}{nearest(key, FIELDS)}", where)
 
 
 # -- plain data to a Scenario
@@ -190,10 +217,7 @@ def _plain(node: yaml.Node, where: str, depth: int = 0) -> Any:
 def _build(data: Mapping[str, Any], where: Any) -> Scenario:
     for key in data:
         if key not in FIELDS:
-            raise InputError(
-                f"no such field; the fields are {', '.join(FIELDS)}{nearest(key, FIELDS)}",
-                where(str(key), -1),
-            )
+            raise _unknown_field(str(key), where(str(key), -1))
     _check_fields(data, lambda key: where(key, -1))
     steps = data.get("steps")
     if not isinstance(steps, list) or not steps:

@@ -106,3 +106,18 @@ def test_svg_writes_a_picture_of_every_step(seed, tmp_path):
 def test_words_tell_every_step(seed):
     told = vmxsim("run", seed, "--words").stdout
     assert "vmx_set_efer" in told and "guest 0" in told
+
+
+def test_compare_searches_both_host_widths_and_says_when_nothing_can_be_concluded():
+    found = json.loads(vmxsim("compare", "load-gs-index", "host-always", "--json").stdout)
+    assert found["scenario"]["host"] == "32-bit"
+    done = vmxsim("compare", "guest-state-loaded", "vcpu-vt", "--host", "64-bit")
+    assert done.returncode == 3
+    assert "no visible difference" in done.stderr
+
+
+def test_compare_passes_over_what_differs_from_the_start(seed):
+    told = json.loads(vmxsim("compare", "dedicated-accessors", "never-trap", seed, "--json").stdout)[
+        "divergence"
+    ]
+    assert (told["step"], told["differs"]) == (0, "cpu0.kernel_gs_base")

@@ -2,6 +2,7 @@
 
 # ruff: noqa: E501 - a mistake and its message stand on one line
 
+import os
 import subprocess
 import sys
 
@@ -53,7 +54,15 @@ def fails(*args):
         ("design: never-trap\nsteps:\n  - exit -> 0\n", "returns nothing"),
         ("design: never-trap\nsteps:\n  - run: {preempt: {befor: rdmsr}}\n", "did you mean 'before'?"),
         ("design: never-trap\nsteps:\n  - run: {preempt: {before: rdmrs}}\n", "did you mean 'rdmsr'?"),
-        ("design: never-trap\nsteps:\n  - run: {preempt: {before: line 3}}\n", "needs the function"),
+        ("design: never-trap\nsteps:\n  - run\n  - {[]: run}\n", ":4, steps[1]: a list or mapping cannot be a key"),
+        ("design: never-trap\nsteps:\n  - !!bool maybe\n", ":3, steps[0]: 'maybe' is not a value"),
+        ("design: never-trap\nsteps:\n  - !!int ''\n", ":3, steps[0]: '' is not a value"),
+        ("design: never-trap\nsteps:\n  - !!timestamp foo\n", "steps[0]: 'foo' is not a value"),
+        (f"design: never-trap\nsteps:\n  - ? vcpu{'1' * 5000}\n    : run\n", "unknown action 'vcpu1111"),
+        ("design: never-trap\nsteps:\n  - run: {preempt: {before: rdmsr, before: wrmsr}}\n", "'before' is given twice"),
+        ("design: never-trap\nsteps:\n" + "  - get-msr\n" * 9 + "  - {run: [}\n", ":12"),
+        ("a: &a [x, x]\nsteps: *a\n", ":1, a: no such field"),
+        (f"title: &a [{'x,' * 3000}]\nsteps:\n  - &b [{'*a,' * 3000}]\n  - [{'*b,' * 3000}]\n", "too large"),
         ("design: never-trap\nsteps:\n  - run: now\n", "only {preempt: ...}"),
         ("design: never-trap\nsteps:\n  - 42\n", "an action was expected"),
         ("design: never-trap\nsteps: run\n", ":2, steps: a list of actions was expected"),
@@ -88,6 +97,30 @@ def test_files_that_are_no_scenarios(tmp_path):
     assert "binary" in fails("run", tmp_path / "nul")
     (tmp_path / "huge").write_bytes(b"#" * 1_000_001)
     assert "larger than" in fails("run", tmp_path / "huge")
+
+
+def test_a_device_without_end_is_refused_at_once():
+    assert "larger than" in fails("run", "/dev/zero")
+
+
+def test_output_that_cannot_be_encoded_or_written_is_no_fault(tmp_path):
+    file = tmp_path / "scenario.yaml"
+    file.write_text("title: \u00e9\u4e2d\n" + GOOD, encoding="utf-8")
+    done = vmxsim("run", file, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\u4e2d" in done.stdout
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "vmxsim.cli", "run", str(file)]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert "cannot be written: No space left" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_without_a_command_there_is_help():
+    done = vmxsim()
+    assert done.returncode == 0
+    assert "Commands:" in done.stdout.splitlines()
 
 
 def test_control_characters_in_a_title_never_reach_the_terminal(tmp_path):

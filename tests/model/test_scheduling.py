@@ -130,3 +130,32 @@ def test_a_tick_during_vm_entry_is_a_vm_exit():
     trace = run(["run"], "never-trap", ticks=[(check + 1, 1)])
     assert trace.results[0]["cpu"] == 1 and trace.results[0]["in_guest"]
     assert any("interrupts are off" in note for note in notes(trace))
+
+
+def test_fewer_points_than_nth_are_said_and_the_tick_stays_pending():
+    """It takes effect at the first preempt_enable(), the one after the VM exit: LMA is still set."""
+    point = {"before": "vmcs_write", "in": "vmx_set_cr0", "nth": 3, "cpu": 1}
+    steps = ["run", "guest wrmsr 0xA000", {"guest long-mode off": {"preempt": point}}, "guest rdmsr"]
+    trace = run(steps, "lazy-long-mode", long_mode=True)
+    assert any("reached 2 times only" in note for note in notes(trace))
+    assert [access[0] for access in trace.results[2]["accesses"]][:4] == ["rdmsr", "wrmsr", "ctxsw", "ctxsw"]
+    assert trace.results[3]["returned"] == "0xa000"
+    assert not trace.violations
+
+
+def test_a_line_without_a_function_is_a_line_of_any_function_of_the_path():
+    trace = run([{"get-msr": {"preempt": {"before": "line 2", "cpu": 1}}}], "never-trap")
+    assert trace.results[0]["cpu"] == 1
+
+
+@pytest.mark.parametrize("before", ["preempt_disable", "rdmsr"])
+def test_a_tick_during_a_switch_does_not_change_where_the_thread_goes(before):
+    steps = ["run", {"preempt cpu1": {"preempt": {"before": before, "in": None, "cpu": 0}}}]
+    trace = run(steps, "never-trap")
+    assert ("ctxsw", 1) in [(kind, cpu) for kind, cpu, _ in trace.results[1]["accesses"]]
+
+
+def test_long_mode_in_smm_needs_efer_lme_first_and_says_so():
+    trace = run(["run", "guest smi", "guest long-mode on"], "never-trap", long_mode=True)
+    assert any("EFER.LME is 0" in note for note in notes(trace))
+    assert trace.results[-1]["long_mode"]

@@ -35,7 +35,7 @@ def remark(text: str) -> None:
 
 def print_json(data: Any) -> None:
     """One JSON object on a line."""
-    print(json.dumps(data, ensure_ascii=False))
+    print(json.dumps(data))
 
 
 def plain(value: Any) -> Any:

@@ -10,12 +10,21 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from vmxsim.commands.output import FINE, OWNER_STYLES, VIOLATED, console, plain, print_json, remark
+from vmxsim.commands.output import (
+    FINE,
+    INCONCLUSIVE,
+    OWNER_STYLES,
+    VIOLATED,
+    console,
+    plain,
+    print_json,
+    remark,
+)
 from vmxsim.divergence import SEARCHED, Divergence, divergence, shortest_difference
 from vmxsim.errors import InputError, printable
 from vmxsim.model.value import owner_words
 from vmxsim.runtrace import RunTrace
-from vmxsim.scenario import read_scenarios
+from vmxsim.scenario import HOSTS, read_scenarios
 from vmxsim.simulation import run
 from vmxsim.trace import Scene
 
@@ -47,6 +56,8 @@ def run_command(
         raise InputError("--micro goes with --json; for reading, --words tells every step", "--micro")
     status = FINE
     scenarios = read_scenarios(file)
+    if svg:
+        _make_folder(svg)
     for number, scenario in enumerate(scenarios, 1):
         trace = run(scenario, design, interception=interception)
         if as_json:
@@ -161,13 +172,20 @@ def _tell(trace: RunTrace, out: Console) -> None:
 def _write_pictures(trace: RunTrace, folder: Path) -> None:
     from vmxsim.views.film import still
 
+    _make_folder(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         for index in range(len(trace.steps) + 1):
             (folder / f"step-{index:04}.svg").write_text(still(trace, index), encoding="utf-8")
     except OSError as error:
         raise InputError(f"cannot be written: {error.strerror or error}", printable(folder, 200)) from None
     remark(f"{len(trace.steps) + 1} pictures in {folder}")
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"is no folder: {error.strerror or error}", printable(folder, 200)) from None
 
 
 @click.command("compare")
@@ -180,15 +198,18 @@ def compare_command(a: str, b: str, file: Path | None, as_json: bool, host: str 
     """Two designs on one schedule, and the first point at which they differ.
 
     Without FILE: the shortest sequence of actions after which guest, user space or a host
-    task can see a difference.
+    task can see a difference; exit status 3 where a search of a few actions finds none.
     """
     if file is None:
-        found = shortest_difference(a, b, host=host or "64-bit")
+        found = shortest_difference(a, b, (host,) if host else HOSTS)
         if found is None:
-            remark(f"no visible difference within {SEARCHED} actions, preemption inside the kernel left out")
+            width = f"{host} host" if host else "either host"
+            remark(
+                f"no visible difference within {SEARCHED} actions on {width}, in-kernel preemption left out"
+            )
             if as_json:
                 print_json({"a": a, "b": b, "scenario": None, "divergence": None})
-            return FINE
+            return INCONCLUSIVE
         scenarios: list[Any] = [found]
     else:
         scenarios = list(read_scenarios(file))

@@ -152,6 +152,7 @@ class Environment(System):
             self.exit_guest(thread, "CR_ACCESS", "MOV to CR0, PG = 0: VM exit")
             self.settle(thread)
         if not vcpu.efer & EFER_LME:
+            self.note("EFER.LME is 0 since the SMI: the guest sets it first, which is one more VM exit")
             self.exit_guest(thread, "MSR_WRITE of EFER", "WRMSR EFER, LME = 1: VM exit")
             self.settle(thread)
         self.exit_guest(thread, "CR_ACCESS", "MOV to CR0, PG = 1: VM exit")
@@ -209,12 +210,11 @@ class Environment(System):
         if len(possible) >= point.nth:
             return possible[point.nth - 1]
         where = f"before {point.before}" + (f" in {point.function}" if point.function else "")
-        if seen:
+        if seen and not possible:
             self.note(f"the preemption point {where} is reached only with preemption disabled")
             return min(point.nth, len(seen))
-        self.note(
-            f"the preemption point {where} is not reached: the tick stays pending until preempt_enable()"
-        )
+        times = f"is reached {len(possible)} times only with preemption enabled" if seen else "is not reached"
+        self.note(f"the preemption point {where} {times}: the tick stays pending until preempt_enable()")
         self.targets[thread.id] = thread.cpu if point.cpu is None else point.cpu
         m.set(m.cpus[thread.cpu], "need_resched", True)
         return 0

@@ -183,6 +183,8 @@ class System(Recorder):
             return "interrupts are off"
         if cpu.preempt_count:
             return f"preemption is disabled (preempt_count {cpu.preempt_count})"
+        if thread.stack is not None and thread.stack[0].interrupt:
+            return "the scheduler is at work"
         return ""
 
     def preempt_if_due(self, thread: Task) -> bool:
@@ -201,6 +203,9 @@ class System(Recorder):
         """A tick comes on the thread's CPU: it is to go on on CPU ``target``."""
         m = self.m
         cpu = m.cpus[thread.cpu]
+        if thread.mode == "kernel" and thread.id in self.targets and _scheduling(thread):
+            self.note(f"a tick comes on CPU {cpu.index} while the scheduler is at work: nothing changes")
+            return
         self.targets[thread.id] = thread.cpu if target is None else target
         if thread.mode == "guest":
             m.set(cpu, "need_resched", True)
@@ -258,3 +263,13 @@ class System(Recorder):
         for thread, vcpu in zip(m.threads, m.vcpus, strict=True):
             if thread.mode == "guest" and m.is_current(thread) and self.passes_through(vcpu):
                 self.break_invariants(last, guest_runs(m, vcpu, m.cpus[thread.cpu]))
+
+
+def _scheduling(thread: Task) -> bool:
+    """Whether the thread is being preempted: the scheduler runs on top of its kernel code."""
+    stack = thread.stack
+    while stack is not None:
+        if stack[0].interrupt:
+            return True
+        stack = stack[3]
+    return False

@@ -179,7 +179,7 @@ class Explorer(w.VBox):
                 self.controls.set(text=scenario_text(self.traces[0].scenario))
             return self.controls.text.value + "\n", 0, {}
         if choice.operation == SHORTEST:
-            found = shortest_difference(choice.designs[0], choice.designs[1], choice.host)
+            found = shortest_difference(choice.designs[0], choice.designs[1], [choice.host])
             if found is None:
                 raise InputError(
                     "no schedule of six whole actions shows a difference between these designs", "compare"
