@@ -114,7 +114,7 @@ def _tell(
     a: RunTrace, b: RunTrace, action: int, a_step: int, b_step: int, what: str, left: str, right: str
 ) -> Divergence:
     holder, name = what.rsplit(".", 1)
-    when = "at the start" if action < 0 else f"in step {action} ('{a.actions[action]}')"
+    when = "at the start" if action < 0 else f"in action {action} ('{a.actions[action]}')"
     sides = ", ".join(
         f"{value} in {trace.design.id or trace.design.__name__}{_after(trace, step)}"
         for trace, step, value in ((a, a_step, left), (b, b_step, right))

@@ -15,6 +15,8 @@ from pathlib import Path
 from vmxsim.errors import InputError
 
 FIRST = "00-start-here.ipynb"
+#: Defaults of JupyterLab's settings (overrides.json).
+SETTINGS = Path(__file__).resolve().parent / "data" / "lab"
 #: JupyterLab's own first choice of port.
 DEFAULT_PORT = 8888
 
@@ -51,8 +53,10 @@ def server_arguments(folder: Path, no_browser: bool, port: int | None) -> list[s
     ``port`` exactly that port is used, without it the first free one from 8888 on."""
     arguments = [f"--ServerApp.root_dir={folder}", f"--LabApp.default_url=/lab/tree/{FIRST}"]
     arguments += [f"--ServerApp.port={port or DEFAULT_PORT}", f"--ServerApp.port_retries={0 if port else 50}"]
-    # No question about news pops up over the first notebook, and nothing is fetched from outside.
-    arguments += ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    # No question about news pops up over the first notebook, and nothing is fetched from outside:
+    # defaults, which the reader's own settings outweigh. (JupyterLab 4.6 asks although news_url is None.)
+    arguments += [f"--LabApp.app_settings_dir={SETTINGS}", "--LabApp.news_url=None"]
+    arguments += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
     if no_browser:
         arguments.append("--no-browser")
     if hasattr(os, "geteuid") and os.geteuid() == 0:

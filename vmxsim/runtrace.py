@@ -51,12 +51,8 @@ class RunTrace:
     def subtitle(self) -> str:
         """The design and the host's width."""
         d = self.design
-        name = d.id or d.__name__
-        return (
-            f"{name} ({d.release}), {self.scenario.host} host"
-            if d.release
-            else f"{name}, {self.scenario.host} host"
-        )
+        release = f" ({d.release.split(' (')[0]})" if d.release else ""  # without the doubts about it
+        return f"{d.id or d.__name__}{release}, {self.scenario.host} host"
 
     @property
     def notes(self) -> Sequence[str]:

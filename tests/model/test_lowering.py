@@ -171,3 +171,11 @@ def test_swapgs_reaches_the_register_where_rdmsr_and_wrmsr_exit():
     assert not run(["run", "guest wrmsr 0xA000", "guest rdmsr"], NeverSwitched, long_mode=True).violations
     trace = run(["run", "guest swapgs"], NeverSwitched, long_mode=True)
     assert {v.invariant for v in trace.violations} == {"guest-value", "no-leak"}
+
+
+def test_a_misspelt_override_is_not_silently_ignored():
+    with pytest.raises(InputError, match="did you mean 'vmx_read_guest_kernel_gs_base'"):
+
+        class Mine(NeverTrap):
+            def vmx_raed_guest_kernel_gs_base(self, vmx):
+                return vmx.msr_guest_kernel_gs_base

@@ -55,8 +55,8 @@ def test_it_serves_the_first_notebook_with_this_python(tmp_path, monkeypatch):
         base, first, token = found.groups()
         assert first == FIRST
 
-        def ask(what):
-            with urllib.request.urlopen(f"{base}/api/{what}?token={token}", timeout=20) as answer:
+        def ask(what, api="api"):
+            with urllib.request.urlopen(f"{base}/{api}/{what}?token={token}", timeout=20) as answer:
                 return json.load(answer)
 
         for _ in range(100):  # it says where it will be before it listens there
@@ -67,6 +67,10 @@ def test_it_serves_the_first_notebook_with_this_python(tmp_path, monkeypatch):
         specs = ask("kernelspecs")
         assert specs["default"] == "python3"
         assert specs["kernelspecs"]["python3"]["spec"]["display_name"] != "other"
+        notification = ask("settings/@jupyterlab/apputils-extension:notification", "lab/api")
+        assert notification["schema"]["properties"]["fetchNews"]["default"] == "false", (
+            "no question about news"
+        )
     finally:
         server.terminate()
         server.communicate(timeout=30)

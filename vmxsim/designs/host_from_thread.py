@@ -10,7 +10,7 @@ class HostFromThread(HostAlways):
     id = "host-from-thread"
     title = "Host value taken from the thread"
     commit = None
-    release = "4.17 (not looked up)"
+    release = "by 4.18 (4.17, not looked up)"
     story = (
         "A 64-bit task's user GS base is in its thread structure already, so enter takes it from there; only"
         " a 32-bit host task still costs an RDMSR. KVM now checks that an address is canonical before it"

@@ -89,9 +89,11 @@ class Stage(StepMaker):
         if loaded is False and self.state.get(f"{id_}.loaded"):
             self._set(f"{id_}.passed", None)
         self._set(f"{id_}.loaded", loaded)
-        self._set(
-            f"{id_}.long_mode", vcpu.next_mode if vcpu.changing and not thread.calls else vcpu.long_mode
-        )
+        # CR0 is written before EFER: the mode is another one when vmx_set_efer() stores it
+        if not vcpu.changing:
+            self._set(f"{id_}.long_mode", vcpu.long_mode)
+        elif any(role in ("efer", "efer_work") for role, _, _ in thread.calls):
+            self._set(f"{id_}.long_mode", vcpu.next_mode)
         self._set(f"{id_}.true", vcpu.true)
         if loaded:
             self._set(f"{id_}.passed", vcpu.passed_through)

@@ -6,6 +6,7 @@ the rest. Links are looked up per class, so an inherited caller finds the patche
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from types import FunctionType
 from typing import Any, ClassVar
 
@@ -40,6 +41,22 @@ class KernelSource:
         # a part of the kernel may call functions of other parts: those calls are looked up when linked
         exists = (lambda name: True) if part else known.__contains__
         cls._own = {f.__name__: lower(f, cls.__name__, exists) for f in written}
+        if not part:
+            cls._refuse_misspelt()
+
+    @classmethod
+    def _refuse_misspelt(cls) -> None:
+        """A function that overrides nothing, that nothing calls, and whose name is nearly another's."""
+        called = {i.callee.name for f in cls._own.values() for i in f.instructions if i.callee}
+        called |= set(cls.kvm_x86_ops.values())
+        inherited = {name for base in cls.__mro__[1:] for name in vars(base).get("_own", {})}
+        for name in cls._own:
+            near = get_close_matches(name, inherited, n=1, cutoff=0.85)
+            if near and name not in inherited and name not in called:
+                raise InputError(
+                    f"'{name}' overrides nothing and nothing calls it; did you mean '{near[0]}'?",
+                    cls.__name__,
+                )
 
     @classmethod
     def functions(cls) -> dict[str, Function]:

@@ -10,7 +10,7 @@ import ipywidgets as w
 import yaml
 
 from vmxsim.designs import DESIGNS, find_design
-from vmxsim.divergence import divergence, shortest_difference
+from vmxsim.divergence import SEARCHED, divergence, shortest_difference
 from vmxsim.errors import InputError, nearest
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.runtrace import RunTrace
@@ -182,7 +182,8 @@ class Explorer(w.VBox):
             found = shortest_difference(choice.designs[0], choice.designs[1], [choice.host])
             if found is None:
                 raise InputError(
-                    "no schedule of six whole actions shows a difference between these designs", "compare"
+                    f"no schedule of {SEARCHED} whole actions shows a difference between these designs",
+                    "compare",
                 )
             return found, 0, {"title": "Shortest schedule on which they differ"}
         operation = OPERATIONS[choice.operation]
@@ -203,7 +204,7 @@ class Explorer(w.VBox):
             }
         else:
             at = next(
-                (i for i, (a, b) in enumerate(pairs) if a >= found.a_step and b >= found.b_step),
+                (i for i, (a, b) in enumerate(pairs) if a >= found.a_step or b >= found.b_step),
                 len(pairs) - 1,
             )
             told = {"text": f"First divergence, step {at}: {found.words}", "slot": at, "words": found.words}

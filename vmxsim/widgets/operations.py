@@ -61,6 +61,7 @@ OPERATIONS = {
             ("emulate rdmsr -> 0xA000",),
             ("get-msr -> 0xA000",),
             "vmx_get_msr(): for KVM's emulator while guest state is loaded, else for KVM_GET_MSRS.",
+            ("vmx_get_msr",),
         ),
         Operation(
             "write",
@@ -68,6 +69,7 @@ OPERATIONS = {
             ("emulate wrmsr 0xB000", "guest rdmsr -> 0xB000"),
             ("set-msr 0xB000", "get-msr -> 0xB000"),
             "vmx_set_msr(): for KVM's emulator while guest state is loaded, else for KVM_SET_MSRS.",
+            ("vmx_set_msr",),
         ),
         Operation(
             "guest",
@@ -82,6 +84,7 @@ OPERATIONS = {
             ("guest long-mode {on}", "guest long-mode {off}", "{look}"),
             ("set-efer long-mode {on}", "set-efer long-mode {off}", "{look}"),
             "vmx_set_efer(): the guest flips CR0.PG while its state is loaded, else KVM_SET_SREGS sets it.",
+            ("vmx_set_efer", "enter_lmode", "exit_lmode"),
         ),
         Operation(
             "preempt",

@@ -189,6 +189,17 @@ class Deck {
     return new Set(Object.keys(a).filter((place) => place in b && a[place][0] !== b[place][0]));
   }
 
+  /** What the two say differently of a vCPU: a fact keeps its rank where a design renames it. */
+  differingFacts(slot) {
+    const [a, b] = this.panes.map((_, which) =>
+      Object.entries(this.frame(slot, which).facts).filter(([key]) => key.startsWith("vcpu")));
+    const other = new Map(b);
+    return a.filter(([key, value], rank) => {
+      const same = other.has(key) ? other.get(key) : a.length === b.length ? b[rank][1] : value;
+      return same !== value;
+    }).map(([key]) => key.slice(key.indexOf(".") + 1));
+  }
+
   show(animate = motionAllowed()) {
     if (!this.panes.length) return;
     const slot = this.position;
@@ -201,13 +212,15 @@ class Deck {
     setText(this.counter, `step ${slot} of ${last}`);
     this.root.dataset.step = String(slot);
     if (this.panes.length > 1) {
-      const names = [...differing].map((place) => this.panes[0].picture.labels.get(place));
-      setText(this.different, names.length ? `Unlike now: ${names.join(", ")}.` : "Both hold the same values now.");
+      const names = [...[...differing].map((place) => this.panes[0].picture.labels.get(place)), ...this.differingFacts(slot)];
+      setText(this.different, names.length ? `Unlike now: ${names.join(", ")}.` : "Nothing differs now.");
     }
     if (!this.preempt.hidden) {
       setText(this.tick, frame.preemptible ? "Preempt here" : "Send a tick here");
       setText(this.why, frame.preemptible
-        ? "Preemption is enabled after this step: the scheduler may act."
+        ? frame.facts[`${frame.thread}.mode`] === "in the guest"
+          ? "The guest runs now: a tick makes it exit, and the scheduler acts at the next preempt_enable()."
+          : "Preemption is enabled after this step: the scheduler may act."
         : `Not here: ${frame.why_not || "preemption is disabled: a tick stays pending"}.`);
     }
     clearTimeout(this.announcing);

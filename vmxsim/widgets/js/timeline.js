@@ -34,7 +34,7 @@ class Timeline {
     const rows = [
       ...lane("Action", actions.map((action) => span("action", action)), signs(-1)),
       ...cpus.flatMap(({ cpu, spans }) =>
-        lane(`CPU ${cpu}`, spans.map((s) => span(`${ownerClass(s.owner)} mode-${s.mode}`, s)), signs(cpu))),
+        lane(`CPU ${cpu} register`, spans.map((s) => span(`${ownerClass(s.owner)} mode-${s.mode}`, s)), signs(cpu))),
     ];
     this.root = make("div", {
       class: "vp-timeline", role: "img", "aria-label": this.description(film),
