@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from vmxsim.designs import find_design
+from vmxsim.designs import DESIGNS, find_design
 from vmxsim.errors import InputError
 from vmxsim.kernel.environment import Environment
 from vmxsim.kernel.kvm import Kvm
@@ -16,15 +16,8 @@ from vmxsim.model.value import Value, owner_words
 from vmxsim.runtrace import RunTrace
 from vmxsim.scenario import Scenario, make_scenario
 
-#: SMM came to KVM in 4.2 (not looked up): these designs are older.
-_BEFORE_SMM = (
-    "msr-array",
-    "array-passthrough",
-    "lazy-long-mode",
-    "lma-fix",
-    "load-gs-index",
-    "host-always",
-)
+#: The first design of a kernel with SMM, which came to KVM in 4.2 (not looked up).
+_FIRST_WITH_SMM = "host-from-thread"
 
 
 def run(
@@ -77,7 +70,8 @@ def run(
         if action.expected is not None:
             trace.expect(index, action, environment.m.vcpus[action.vcpu].returned)
     trace.remarks += _equal_numbers(s, environment.m)
-    if chosen.id in _BEFORE_SMM and any(a.verb == "guest smi" for a in s.actions):
+    order = list(DESIGNS)
+    if chosen.id in order[: order.index(_FIRST_WITH_SMM)] and any(a.verb == "guest smi" for a in s.actions):
         trace.remarks.append(
             f"anachronism: KVM has emulated SMM since Linux 4.2 (not looked up); {chosen.id} is older"
         )

@@ -34,47 +34,41 @@ def is_host(value: Value) -> bool:
 
 def guest_runs(m: Machine, vcpu: Vcpu, cpu: Cpu) -> Iterator[Breach]:
     """What is wrong if this guest runs on this CPU now with access passed through."""
-    found, true = cpu.kernel_gs_base, vcpu.true_guest_value
-    if found.number == true.number:
-        return
-    who = owner_words(vcpu.id)
-    yield (
-        "guest-value",
-        vcpu.id,
+    found, true, who = cpu.kernel_gs_base, vcpu.true_guest_value, owner_words(vcpu.id)
+    return _guest_finds(
+        vcpu,
+        found,
+        true,
         f"{who} runs on CPU {cpu.index} with access passed through; KERNEL_GS_BASE holds {describe(found)},"
         f" the guest's true value is {true}. {where(m, vcpu)}",
+        f"{who} can read {describe(found)} in KERNEL_GS_BASE of CPU {cpu.index}",
     )
-    if is_host(found):
-        yield "no-leak", vcpu.id, f"{who} can read {describe(found)} in KERNEL_GS_BASE of CPU {cpu.index}"
 
 
 def guest_reads(m: Machine, vcpu: Vcpu, value: Value) -> Iterator[Breach]:
     """What is wrong if ``value`` is handed to whoever asked for the guest's register."""
-    true = vcpu.true_guest_value
-    if value.number == true.number:
-        return
-    yield (
-        "guest-value",
-        vcpu.id,
-        f"the read of {owner_words(vcpu.id)}'s KERNEL_GS_BASE returns {describe(value)}; the true value"
-        f" is {true}. {where(m, vcpu)}",
+    true, who = vcpu.true_guest_value, owner_words(vcpu.id)
+    return _guest_finds(
+        vcpu,
+        value,
+        true,
+        f"the read of {who}'s KERNEL_GS_BASE returns {describe(value)}; the true value is {true}."
+        f" {where(m, vcpu)}",
+        f"{describe(value)} was read as {who}'s KERNEL_GS_BASE",
     )
-    if is_host(value):
-        yield "no-leak", vcpu.id, f"{describe(value)} was read as {owner_words(vcpu.id)}'s KERNEL_GS_BASE"
 
 
 def guest_swaps(vcpu: Vcpu, found: Value, true: Value) -> Iterator[Breach]:
     """What is wrong if SWAPGS hands ``found`` to the guest where ``true`` should have been."""
-    if found.number == true.number:
-        return
-    who = owner_words(vcpu.id)
-    yield (
-        "guest-value",
-        vcpu.id,
-        f"SWAPGS makes {describe(found)} the GS base of {who}; right would be {true}",
-    )
-    if is_host(found):
-        yield "no-leak", vcpu.id, f"SWAPGS makes {describe(found)} the GS base of {who}, which can read it"
+    told = f"SWAPGS makes {describe(found)} the GS base of {owner_words(vcpu.id)}"
+    return _guest_finds(vcpu, found, true, f"{told}; right would be {true}", f"{told}, which can read it")
+
+
+def _guest_finds(vcpu: Vcpu, found: Value, true: Value, wrong: str, leak: str) -> Iterator[Breach]:
+    if found.number != true.number:
+        yield "guest-value", vcpu.id, wrong
+        if is_host(found):
+            yield "no-leak", vcpu.id, leak
 
 
 def user_runs(task: Task, cpu: Cpu) -> Iterator[Breach]:
