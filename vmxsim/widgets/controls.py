@@ -61,7 +61,7 @@ class Controls(w.VBox):
             rows=9,
             continuous_update=False,
             placeholder="steps:\n  - run\n  - guest wrmsr 0xA000",
-            layout={"width": "100%"},
+            layout={"width": "calc(100% - 6px)"},
         )
         self.text.add_class("vmxsim-scenario")
         self.file = w.Text(

@@ -41,8 +41,8 @@ class Replayer(w.VBox):
         self.verdict = judged
         self.player = Player()
         self._windows = windows(recording)
-        broken = next((v.step for v in recording.violations if v.step >= 0), 0)
-        number = next((i for i, (first, last) in enumerate(self._windows) if first <= broken < last), 0)
+        shown = _first_worth_seeing(recording)
+        number = next((i for i, (first, last) in enumerate(self._windows) if first < shown <= last), 0)
         self.stretch = w.Dropdown(
             description="Events",
             options=[
@@ -55,11 +55,18 @@ class Replayer(w.VBox):
         self.message = Message()
         self.stretch.observe(lambda change: self.message.guard(lambda: self._play(change["new"], 0)), "value")
         super().__init__([w.HTML(_told(judged)), self.stretch, self.message, self.player])
-        self._play(number, broken + 1 - self._windows[number][0] if recording.violations else 0)
+        self._play(number, max(0, shown - self._windows[number][0]))
 
     def _play(self, number: int, position: int) -> None:
         first, last = self._windows[number]
         self.player.show(film(Window(self.recording, first, last)), position)
+
+
+def _first_worth_seeing(recording: Trace) -> int:
+    """The scene to open at: the first violation, else the first access of the register."""
+    broken = (v.step for v in recording.violations if v.step >= 0)
+    accessed = (s.index for s in recording.steps if any(a.kind in ("rdmsr", "wrmsr") for a in s.accesses))
+    return next(broken, next(accessed, -1)) + 1
 
 
 def _told(judged: Mapping[str, Any]) -> str:
