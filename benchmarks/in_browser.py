@@ -41,6 +41,13 @@ def open_explorer(lab: Lab, page: Any) -> None:
     page.wait_for_timeout(1500)
 
 
+def measure(what: str, script: str, target: float) -> None:
+    """Run ``script`` in the explorer's page, print what it took."""
+    with lab_and_page() as (lab, page):
+        open_explorer(lab, page)
+        tell(what, page.evaluate(script), target)
+
+
 def tell(what: str, milliseconds: Sequence[float], target: float) -> None:
     """Print the median, the slowest and the target."""
     median = statistics.median(milliseconds)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from in_browser import lab_and_page, open_explorer, tell
+from in_browser import measure
 
 _MEASURE = """async () => {
   const player = document.querySelector('.vmxsim-player');
@@ -26,11 +26,5 @@ _MEASURE = """async () => {
 }"""
 
 
-def main() -> None:
-    with lab_and_page() as (lab, page):
-        open_explorer(lab, page)
-        tell("step to changed picture", page.evaluate(_MEASURE), 20)
-
-
 if __name__ == "__main__":
-    main()
+    measure("step to changed picture", _MEASURE, 20)

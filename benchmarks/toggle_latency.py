@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from in_browser import lab_and_page, open_explorer, tell
+from in_browser import measure
 
 _MEASURE = """async () => {
   const box = [...document.querySelectorAll('.widget-checkbox input')][0];
@@ -25,11 +25,5 @@ _MEASURE = """async () => {
 }"""
 
 
-def main() -> None:
-    with lab_and_page() as (lab, page):
-        open_explorer(lab, page)
-        tell("toggle to first new picture", page.evaluate(_MEASURE), 100)
-
-
 if __name__ == "__main__":
-    main()
+    measure("toggle to first new picture", _MEASURE, 100)

@@ -89,7 +89,7 @@ def count(design: str | type[Kvm], host: str, long_mode: bool, path: str) -> Cos
             for name, times in record.operations:
                 operations[name] = operations.get(name, 0) + times
     reloads = operations.pop("full_host_reload", 0)
-    name = chosen.id or chosen.__name__
+    name = chosen._name()
     return CostRow(name, host, long_mode, path, operations, reloads, name not in RECORDED)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Any
 
 from attrs import frozen
@@ -116,7 +117,7 @@ def _tell(
     holder, name = what.rsplit(".", 1)
     when = "at the start" if action < 0 else f"in action {action} ('{a.actions[action]}')"
     sides = ", ".join(
-        f"{value} in {trace.design.id or trace.design.__name__}{_after(trace, step)}"
+        f"{value} in {trace.design._name()}{_after(trace, step)}"
         for trace, step, value in ((a, a_step, left), (b, b_step, right))
     )
     return Divergence(
@@ -148,7 +149,13 @@ def shortest_difference(
     Breadth first over the pairs of states, on the given host widths; preemption inside the
     kernel is left out. Raises InputError for an unknown design.
     """
-    designs = find_design(a), find_design(b)
+    return _shortest((find_design(a), find_design(b)), tuple(hosts), most_actions)
+
+
+@lru_cache(maxsize=64)  # the explorer asks again at every preemption of the schedule that was found
+def _shortest(
+    designs: tuple[type[Kvm], type[Kvm]], hosts: tuple[str, ...], most_actions: int
+) -> Scenario | None:
     seen = set()
     layer: list[tuple[str, bool, tuple[str, ...]]] = [
         (host, long_mode, ()) for host in hosts for long_mode in (False, True)

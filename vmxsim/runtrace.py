@@ -52,7 +52,7 @@ class RunTrace:
         """The design and the host's width."""
         d = self.design
         release = f" ({d.release.split(' (')[0]})" if d.release else ""  # without the doubts about it
-        return f"{d.id or d.__name__}{release}, {self.scenario.host} host"
+        return f"{d._name()}{release}, {self.scenario.host} host"
 
     @property
     def notes(self) -> Sequence[str]:

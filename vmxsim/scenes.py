@@ -12,13 +12,12 @@ from typing import Any
 from vmxsim.kernel.environment import Environment
 from vmxsim.kernel.invariants import describe
 from vmxsim.kernel.kvm import Kvm
-from vmxsim.model.machine import Cpu, Machine, Task
+from vmxsim.model.machine import MODE_WORDS, Cpu, Machine, Task
 from vmxsim.model.value import Value, owner_words
 from vmxsim.model.vcpu import Vcpu
 from vmxsim.trace import Box, Cell, Scene
 
 Changes = Sequence[tuple[str, str, Any, Any]]
-_MODES = {"user": "in user space", "kernel": "in the kernel", "guest": "in the guest"}
 
 
 class Stage:
@@ -96,7 +95,7 @@ class Stage:
     def cpu_box(self, cpu: Cpu, judged: tuple[str, str]) -> Box:
         task = self.m.task_named(cpu.current)
         facts = (
-            ("runs", f"{owner_words(task.id)}, {_MODES[task.mode]}"),
+            ("runs", f"{owner_words(task.id)}, {MODE_WORDS[task.mode]}"),
             ("preempt_count", str(cpu.preempt_count)),
             ("interrupts", "off" if cpu.irqs_disabled else "on"),
             ("TIF_NEED_RESCHED", str(int(cpu.need_resched))),
@@ -153,7 +152,7 @@ class Stage:
                 c.current == "plain" and c.kernel_gs_base.number == task.gs_base.number for c in self.m.cpus
             )
             on = [str(c.index) for c in self.m.cpus if c.current == "plain"]
-            facts = (("mode", "in user space" if on else "waits"), ("CPU", ", ".join(on) or "none"))
+            facts = (("mode", MODE_WORDS["user"] if on else "waits"), ("CPU", ", ".join(on) or "none"))
         else:
             current = self.m.is_current(task)
             status, whose = self.register_of(task, judged)
@@ -161,7 +160,7 @@ class Stage:
             held = (status == "live" and whose == task.id) or (
                 self.h_in_use(vcpu, task) and vcpu.h.number == task.gs_base.number and current
             )
-            facts = (("mode", _MODES[task.mode] if current else "waits"), ("CPU", str(task.cpu)))
+            facts = (("mode", MODE_WORDS[task.mode] if current else "waits"), ("CPU", str(task.cpu)))
         cell = Cell(f"{task.id}.gs_base", "thread.gsbase", task.gs_base, "copy" if held else "live")
         title = "plain task" if task is self.m.plain else f"vCPU thread {task.id[6:]} ({task.bits}-bit)"
         return Box(task.id, "task", title, facts, (cell,))

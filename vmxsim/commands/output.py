@@ -7,10 +7,9 @@ import sys
 from typing import Any
 
 from rich.console import Console
-from rich.text import Text
 
 from vmxsim.errors import InputError, printable
-from vmxsim.model.value import Value, owner_words
+from vmxsim.model.value import Value
 
 FINE, VIOLATED, BAD_INPUT, INCONCLUSIVE = 0, 1, 2, 3
 #: A fault of the program itself (EX_SOFTWARE of sysexits.h).
@@ -41,20 +40,3 @@ def print_json(data: Any) -> None:
 def plain(value: Any) -> Any:
     """A machine's field as JSON can hold it: values as hexadecimal text."""
     return hex(value.number) if isinstance(value, Value) else value
-
-
-#: Owners' colours for the terminal: the nearest to the Okabe-Ito palette of the pictures.
-OWNER_STYLES = {
-    "vcpu0": "#56B4E9",
-    "vcpu1": "#CC79A7",
-    "thread0": "#E69F00",
-    "thread1": "#D55E00",
-    "plain": "#009E73",
-}
-
-
-def value_text(value: Value | None) -> Text:
-    """A value with its owner in words, in the owner's colour."""
-    if value is None:
-        return Text("-", style="dim")
-    return Text(f"{value} {owner_words(value.owner)}", style=OWNER_STYLES.get(value.owner, "dim"))

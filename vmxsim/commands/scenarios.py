@@ -13,7 +13,6 @@ from rich.text import Text
 from vmxsim.commands.output import (
     FINE,
     INCONCLUSIVE,
-    OWNER_STYLES,
     VIOLATED,
     console,
     plain,
@@ -27,6 +26,7 @@ from vmxsim.runtrace import RunTrace
 from vmxsim.scenario import HOSTS, read_scenarios
 from vmxsim.simulation import run
 from vmxsim.trace import Scene
+from vmxsim.views.style import hue
 
 
 @click.command("run")
@@ -94,7 +94,7 @@ def as_object(trace: RunTrace, micro: bool) -> dict[str, Any]:
             )
     scenario = trace.scenario
     return {
-        "design": trace.design.id or trace.design.__name__,
+        "design": trace.design._name(),
         "host": scenario.host,
         "long_mode": scenario.long_mode,
         "steps": list(scenario.steps),
@@ -147,11 +147,11 @@ def _places(scene: Scene) -> Table:
         for cell in box.cells:
             if box.kind == "task" or cell.status == "unused" or cell.place.endswith(".gs_base"):
                 continue
-            owner = owner_words(cell.value.owner) if cell.value else ""
+            owner = cell.value.owner if cell.value else ""
             table.add_row(
                 f"     {box.id} {cell.label}",
                 str(cell.value),
-                Text(owner, style=OWNER_STYLES.get(cell.value.owner, "") if cell.value else ""),
+                Text(owner_words(owner), style=hue(owner)) if owner else "",
                 Text(cell.status, style=_STATUS_STYLES.get(cell.status, "dim")),
             )
     return table
@@ -225,8 +225,8 @@ def compare_command(a: str, b: str, file: Path | None, as_json: bool, host: str 
 
 def _comparison(traces: list[RunTrace], split: Divergence | None) -> dict[str, Any]:
     return {
-        "a": traces[0].design.id,
-        "b": traces[1].design.id,
+        "a": traces[0].design._name(),
+        "b": traces[1].design._name(),
         "scenario": {
             "host": traces[0].scenario.host,
             "long_mode": traces[0].scenario.long_mode,

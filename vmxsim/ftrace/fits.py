@@ -29,20 +29,10 @@ from collections.abc import Iterable
 
 from attrs import define, field
 
+from vmxsim import designs as _designs
+
 #: All designs in true order.
-DESIGNS = (
-    "msr-array",
-    "array-passthrough",
-    "lazy-long-mode",
-    "lma-fix",
-    "load-gs-index",
-    "host-always",
-    "host-from-thread",
-    "dedicated-accessors",
-    "never-trap",
-    "guest-state-loaded",
-    "vcpu-vt",
-)
+DESIGNS = tuple(_designs.DESIGNS)
 ARRAYS = DESIGNS[:2]
 LAZY = DESIGNS[2:5]
 HOST_ALWAYS = ("host-always",)

@@ -8,18 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from vmxsim.model.machine import MODE_WORDS
 from vmxsim.model.value import Value, owner_words
 from vmxsim.trace import Box, Cell, Scene
 
 State = dict[str, Any]
 
-_MODES = {
-    "guest": "in the guest",
-    "kernel": "in the kernel",
-    "user": "in user space",
-    "waits": "waits",
-    None: "not known",
-}
+_MODES: dict[str | None, str] = {None: "not known", "waits": "waits"}
+_MODES.update(MODE_WORDS)
 _ANSWERS = {None: "not known", True: "yes", False: "no"}
 _PASSED = {None: "not known", True: "passed through", False: "intercepted"}
 

@@ -9,9 +9,9 @@ from attrs import define
 from vmxsim.errors import InputError, nearest
 from vmxsim.kernel.actions import VERBS, Action, PreemptPoint
 from vmxsim.kernel.system import MAX_STEPS, System
-from vmxsim.model.machine import Task
+from vmxsim.model.machine import MODE_WORDS, Task
 from vmxsim.model.processor import guest_rdmsr, guest_swapgs, guest_wrmsr
-from vmxsim.model.registers import EFER_LMA, EFER_LME, X86_CR0_PG
+from vmxsim.model.registers import EFER_LMA, EFER_LME, MSR_KERNEL_GS_BASE, X86_CR0_PG
 from vmxsim.model.value import Value
 from vmxsim.model.vcpu import Vcpu
 from vmxsim.program.ir import Instruction, Operation, Primitive
@@ -65,11 +65,10 @@ class Environment(System):
     def _check_possible(self, action: Action, thread: Task, vcpu: Vcpu) -> None:
         when = VERBS[action.verb].when
         if when != "either" and thread.mode != when:
-            place = {"user": "in user space", "guest": "in the guest"}
             hint = "'run' first" if when == "guest" else "'exit' first"
             raise InputError(
-                f"'{action.text}' is not possible: the thread is {place[thread.mode]}, and it must be"
-                f" {place[when]} ({hint})"
+                f"'{action.text}' is not possible: the thread is {MODE_WORDS[thread.mode]}, and it must be"
+                f" {MODE_WORDS[when]} ({hint})"
             )
         verb, want = action.verb.rsplit(" ", 1)[0], action.verb.endswith(" on")
         if action.verb == "guest swapgs" and not vcpu.long_mode:
@@ -241,7 +240,7 @@ class Environment(System):
             and RENAMED.get(point.function) not in functions
         ):
             raise InputError(
-                f"{self.design.id or self.design.__name__} has no function '{point.function}'"
+                f"{self.design._name()} has no function '{point.function}'"
                 f"{nearest(point.function, functions)}",
                 "preempt, in",
             )
@@ -274,6 +273,6 @@ def _uses(e: Any, name: str) -> bool:
         return any(_uses(arg, name) for arg in e.args)
     if not isinstance(e, Primitive):
         return False
-    if e.name == name and (name not in _REGISTER or e.args[0].value == 0xC0000102):
+    if e.name == name and (name not in _REGISTER or e.args[0].value == MSR_KERNEL_GS_BASE):
         return True
     return any(_uses(arg, name) for arg in e.args)

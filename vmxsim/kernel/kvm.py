@@ -58,6 +58,11 @@ class Kvm(VcpuIoctls, RunLoop, MsrAccess, ControlRegisters, SystemManagement, Sc
                 setattr(cls, name, value)
         super().__init_subclass__(**kwargs)
 
+    @classmethod
+    def _name(cls) -> str:
+        """What to call this design: its id, or the class's name of a reader's own."""
+        return cls.id or cls.__name__
+
     @staticmethod
     def _in_register(vcpu: Vcpu) -> bool:
         """Whether this design takes the register for the guest's now: where it would look

@@ -191,10 +191,8 @@ class System(Recorder):
         """Where a tick waits and preemption is possible, call the scheduler."""
         m = self.m
         cpu = m.cpus[thread.cpu]
-        if not cpu.need_resched or cpu.preempt_count or cpu.irqs_disabled or not m.is_current(thread):
+        if not cpu.need_resched or not m.is_current(thread) or self.why_not_preemptible(thread):
             return False
-        if thread.stack is not None and thread.stack[0].interrupt:
-            return False  # on its way out already
         m.cpu, m.task = cpu, thread
         self.call(thread, "preempt_schedule_irq", thread.vcpu)
         return True

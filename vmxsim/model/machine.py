@@ -34,6 +34,10 @@ class Cpu:
     need_resched: bool = False
 
 
+#: Where a task is, by :attr:`Task.mode`.
+MODE_WORDS = {"user": "in user space", "kernel": "in the kernel", "guest": "in the guest"}
+
+
 @define(eq=False)
 class Task:
     """A host task: a vCPU thread or the plain task.

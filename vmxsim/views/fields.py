@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vmxsim.errors import printable
+from vmxsim.model.machine import MODE_WORDS
 from vmxsim.model.value import Value, owner_words
 from vmxsim.trace import Change
 
@@ -30,7 +31,7 @@ _NAMES = {
     "true": "true value of the guest of {}",
     "passed": "guest access passed through, {}",
 }
-_MODES = {"kernel": "in the kernel", "guest": "in the guest", "user": "in user space", "waits": "waiting"}
+_MODES = {**MODE_WORDS, "waits": "waiting"}
 _HEXADECIMAL = ("efer", "cr0", "cr3", "cr4")
 
 

@@ -184,8 +184,8 @@ def _listings(trace: Trace) -> dict[str, list[str]]:
 def legend(scenes: list[Scene]) -> list[list[str]]:
     """[kind, key, word] rows: each owner that appears, then every status with its mark."""
     owners = dict.fromkeys(cell_state(c)[1] for scene in scenes for c in scene.cells().values())
-    named = sorted(owner for owner in owners if owner)
-    rows = [["owner", owner, holder_words(owner)] for owner in sorted(named, key=_order)]
+    named = sorted(filter(None, owners), key=_order)
+    rows = [["owner", owner, holder_words(owner)] for owner in named]
     return rows + [["status", status, status_words(status)] for status in STATUS_MARKS]
 
 

@@ -11,6 +11,7 @@ word, each status a word, a mark and a line style of its own.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from attrs import frozen
 
@@ -219,7 +220,11 @@ P .move-text{fill:var(--vx-canvas);font-size:14px;font-weight:700;font-family:MO
 
 def css(scope: str = ".vmxsim-picture", owners: Iterable[str] = HUES) -> str:
     """Everything a picture needs: :func:`theme_css` and how each status, wire and move is drawn."""
-    owners = list(owners)
+    return _css(scope, tuple(owners))
+
+
+@lru_cache(maxsize=32)  # every film asks again, for the same few owners
+def _css(scope: str, owners: tuple[str, ...]) -> str:
     rules = _PICTURE.replace("SANS", SANS).replace("MONO", MONO).replace("\nP ", f"\n{scope} ")
     rules = rules.replace("\nP{", f"\n{scope}{{").replace(",P ", f",{scope} ")
     for owner in owners:

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from vmxsim.errors import printable
+from vmxsim.model.machine import MODE_WORDS
 from vmxsim.trace import Scene, Step, Trace
 from vmxsim.views.fields import field_words, shown, subject
 from vmxsim.views.moved import moved_words
 from vmxsim.views.naming import box_words, held_words, place_words, sentence, thread_words, value_words
 
 _WRONG = ("stale", "foreign")
-_MODES = {"kernel": "in the kernel", "guest": "in the guest", "user": "in user space"}
 
 
 def step_words(trace: Trace, index: int) -> str:
@@ -111,7 +111,7 @@ class Teller:
         where = f"on CPU {step.cpu}"
         if step.mode == "guest" and step.thread.startswith("thread"):
             return f"Guest {step.thread[6:]}, {where}"
-        mode = _MODES.get(step.mode)
+        mode = MODE_WORDS.get(step.mode)
         return f"{thread_words(step.thread)}, {f'{mode} {where}' if mode else where}"
 
     def _what(self, step: Step, before: Scene, after: Scene) -> str:

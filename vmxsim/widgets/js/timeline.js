@@ -1,7 +1,7 @@
 // The timeline: the actions, then a lane per CPU that says who holds the register there, and marks
 // where a tick, a migration or a violation happened. One slot a step; a click goes to that step.
 
-const MARKS = { preempt: "▼", pending: "…", migrate: "⇄", violation: "✖", divergence: "≠" };
+const MARKS = { preempt: "▼", pending: "◔", migrate: "⇄", violation: "✖", divergence: "≠" };
 
 class Timeline {
   /** `slotOf(frame)` places a frame of this film among `slots`; `goTo(slot)` follows a click. */
