@@ -7,7 +7,7 @@ the model and are counted by ``vmxsim cost``.
 from __future__ import annotations
 
 from vmxsim.model.machine import Machine
-from vmxsim.model.primitive import primitive, query
+from vmxsim.model.primitive import cost_only, primitive, query
 from vmxsim.model.value import Value
 
 
@@ -117,7 +117,7 @@ def savesegment(m: Machine, segment: str) -> int:
     return m.task.gs_sel if segment == "gs" else 0
 
 
-@primitive
+@cost_only
 def loadsegment(m: Machine, segment: str, selector: int) -> None:
     """MOV to a segment register."""
     m.operations.append(("loadsegment", 1))
@@ -130,31 +130,31 @@ def sldt(m: Machine) -> int:
     return 0
 
 
-@primitive
+@cost_only
 def lldt(m: Machine, selector: int) -> None:
     """Load the LDT register."""
     m.operations.append(("lldt", 1))
 
 
-@primitive
+@cost_only
 def ltr(m: Machine) -> None:
     """Load the task register."""
     m.operations.append(("ltr", 1))
 
 
-@primitive
+@cost_only
 def invalidate_tss_limit(m: Machine) -> None:
     """A flag in memory: the TSS is reloaded later, if an I/O bitmap needs it."""
     m.operations.append(("tss_invalidate", 1))
 
 
-@primitive
+@cost_only
 def sgdt(m: Machine) -> None:
     """Store the GDT's address."""
     m.operations.append(("sgdt", 1))
 
 
-@primitive
+@cost_only
 def load_gdt(m: Machine) -> None:
     """LGDT: VM exit has set the GDT's limit to the maximum."""
     m.operations.append(("gdt", 1))
@@ -167,50 +167,50 @@ def vmcs_read(m: Machine, vmcs_field: str) -> int:
     return 0
 
 
-@primitive
+@cost_only
 def vmcs_write(m: Machine, vmcs_field: str, value: object = 0) -> None:
     """VMWRITE."""
     m.operations.append(("vmwrite", 1))
 
 
-@primitive
+@cost_only
 def vm_entry_controls_setbit(m: Machine, bit: str) -> None:
     """Set a bit of the cached VM-entry controls: a VMWRITE, no VMREAD."""
     m.operations.append(("vmwrite", 1))
 
 
-@primitive
+@cost_only
 def vm_entry_controls_clearbit(m: Machine, bit: str) -> None:
     """Clear a bit of the cached VM-entry controls: a VMWRITE, no VMREAD."""
     m.operations.append(("vmwrite", 1))
 
 
-@primitive
+@cost_only
 def vmx_set_host_fs_gs(m: Machine, vcpu: int) -> None:
     """Host FS and GS in the VMCS, written only where they changed: on the CPU it ran on
     before nothing did, and nothing is counted."""
 
 
-@primitive
+@cost_only
 def kvm_set_shared_msr(m: Machine, count: int) -> None:
     """Set ``count`` shared MSRs (calls; the real one skips a WRMSR of an unchanged value)."""
     if count:
         m.operations.append(("shared_msr", count))
 
 
-@primitive
+@cost_only
 def load_msrs(m: Machine, count: int) -> None:
     """WRMSR of ``count`` other MSRs of the list."""
     m.operations.append(("wrmsr", count))
 
 
-@primitive
+@cost_only
 def save_msrs(m: Machine, count: int) -> None:
     """RDMSR of ``count`` other MSRs of the list."""
     m.operations.append(("rdmsr", count))
 
 
-@primitive
+@cost_only
 def count_host_state_reload(m: Machine) -> None:
     """``++vcpu->stat.host_state_reload``: a full host reload found guest state loaded."""
     m.operations.append(("full_host_reload", 1))

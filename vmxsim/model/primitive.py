@@ -15,6 +15,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 PRIMITIVES: dict[str, Callable[..., Any]] = {}
 #: Primitives that only look: they may stand in conditions and leave no trace.
 QUERIES: set[str] = set()
+#: Primitives that only cost time: whatever they are handed, no state depends on it.
+COST_ONLY: set[str] = set()
 
 
 def primitive(function: F) -> F:
@@ -26,4 +28,10 @@ def primitive(function: F) -> F:
 def query(function: F) -> F:
     """Register a primitive that reads the machine and changes nothing."""
     QUERIES.add(function.__name__)
+    return primitive(function)
+
+
+def cost_only(function: F) -> F:
+    """Register an instruction that costs time and has no effect on what is modelled."""
+    COST_ONLY.add(function.__name__)
     return primitive(function)

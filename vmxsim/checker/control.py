@@ -1,0 +1,246 @@
+"""The table of one thread's transitions between control states, made by running its Programs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from attrs import define, evolve
+
+from vmxsim.checker.footprints import ANY_STACK, BROKEN, Effect, Footprints, Leaf, ReachedDown
+from vmxsim.checker.relevance import relevant_vcpu_fields
+from vmxsim.checker.sections import IN, OUT, PENDING, STEP, Choice, Sections
+from vmxsim.checker.tracing import CPU_FIELDS, TASK_FIELDS
+from vmxsim.checker.values import (
+    FIRST,
+    GUEST_BASE,
+    GUEST_VALUES,
+    HOST,
+    NON_CANONICAL,
+    RESET,
+    SECOND,
+    UNKNOWN,
+)
+from vmxsim.checker.state import pack
+from vmxsim.kernel.kvm import Kvm
+from vmxsim.model.registers import EFER_LMA
+from vmxsim.model.vcpu import reset_cr0, reset_efer
+from vmxsim.program.thread import Stack
+
+USER_VERBS = ("run", "run cancelled", "get-msr", "set-msr")
+GUEST_VERBS = ("guest rdmsr", "guest wrmsr", "emulate rdmsr", "emulate wrmsr", "exit")
+WRITES = {"set-msr", "guest wrmsr", "emulate wrmsr"}
+
+State = tuple[Any, ...]
+Allows = Callable[["Control", State, Choice], bool]
+
+
+@define(eq=False)
+class Edge:
+    """A transition between control states. ``target`` is -1 where the section failed;
+    ``effect`` is the number of what it does to the data. ``at_rest``: it starts an action of
+    the scenario (a tick at rest is the action ``preempt``; one in the kernel belongs to the
+    action that it interrupts)."""
+
+    source: int
+    target: int
+    effect: int
+    leaf: Leaf
+    at_rest: bool
+
+
+class Control:
+    """All control states that a thread of ``design`` can reach on a host of ``bits``.
+
+    ``states`` are tuples: number of the stack, then the fields of :attr:`fields`. ``edges``
+    are grouped by source; those of state n start at ``first[n]``. ``initial`` are pairs of
+    control state and data; ``initial_waiting`` the same for a thread that has no CPU yet.
+    """
+
+    def __init__(
+        self,
+        design: type[Kvm],
+        bits: int,
+        *,
+        long_modes: tuple[bool, ...] = (False, True),
+        interception: str = "rule",
+        non_canonical: bool = False,
+        guest_wrote_first: bool = False,
+        allows: Allows | None = None,
+    ) -> None:
+        self.design, self.bits = design, bits
+        self.sections = Sections(design, interception, NON_CANONICAL if non_canonical else GUEST_VALUES[1])
+        self.values = self.sections.values
+        ghosts = ("script", "guest_wrote") if guest_wrote_first else ("script",)
+        vcpu_fields = (*relevant_vcpu_fields(design, interception), *ghosts)
+        self.fields = (
+            *(("cpu0", name) for name in CPU_FIELDS),
+            *(("thread0", name) for name in (*TASK_FIELDS, "waiting")),
+            *(("vcpu0", name) for name in vcpu_fields),
+        )
+        self._position = {field: n + 1 for n, field in enumerate(self.fields)}
+        self._footprints = Footprints(self.sections, self.fields, non_canonical)
+        self._allows = allows
+        self.stacks: list[Stack] = [None]
+        self._stack_numbers: dict[Stack, int] = {None: 0}
+        #: A stack that the scheduler made: what it put on top of ANY_STACK, and the stack below.
+        self._split: dict[int, tuple[Stack, int]] = {}
+        self._joined: dict[tuple[Stack, int], int] = {}
+        self.effects: list[Effect] = []
+        self._effect_numbers: dict[Effect, int] = {}
+        self.states: list[State] = []
+        self._known: dict[State, int] = {}
+        self.edges: list[Edge] = []
+        self.first: list[int] = []
+        self.initial = [self._start(long_mode, waiting=False) for long_mode in long_modes]
+        self.initial_waiting = [self._start(long_mode, waiting=True) for long_mode in long_modes]
+        self._explore()
+
+    # -- states
+
+    def get(self, state: State, holder: str, name: str) -> Any:
+        """A field of a control state; None if nothing depends on it."""
+        at = self._position.get((holder, name))
+        return None if at is None else state[at]
+
+    def _start(self, long_mode: bool, waiting: bool) -> tuple[int, int]:
+        values: dict[tuple[str, str], Any] = {
+            ("cpu0", "irqs_disabled"): False,
+            ("cpu0", "need_resched"): False,
+            ("thread0", "mode"): "user",
+            ("thread0", "preempt_notifier"): False,
+            ("thread0", "signal_pending"): False,
+            ("thread0", "gs_sel"): 0x63 if self.bits == 32 else 0,
+            ("thread0", "bits"): self.bits,
+            ("thread0", "waiting"): waiting,
+            ("vcpu0", "efer"): reset_efer(long_mode),
+            ("vcpu0", "cr0"): reset_cr0(long_mode),
+            ("vcpu0", "loaded"): False,
+            ("vcpu0", "lists_kernel_gs_base"): long_mode,
+            ("vcpu0", "save_nmsrs"): self.design.shared_msrs[long_mode],
+            ("vcpu0", "bitmap_passes"): long_mode or self.design.bitmap_passes_at_creation,
+            ("vcpu0", "exit_reason"): "",
+            ("vcpu0", "script"): "",
+            ("vcpu0", "guest_wrote"): False,
+            ("vcpu0", "smm"): False,
+            ("vcpu0", "msrs_ready"): False,
+        }
+        in_array = self.design.labels["h"].startswith("host_msrs")
+        register, h = RESET if waiting else HOST, HOST if in_array else UNKNOWN
+        data = pack([register, RESET, h, GUEST_BASE, RESET, GUEST_BASE, RESET, HOST])
+        return self._number((0, *(values.get(field, 0) for field in self.fields))), data
+
+    def _number(self, state: State) -> int:
+        found = self._known.get(state)
+        if found is None:
+            found = self._known[state] = len(self.states)
+            self.states.append(state)
+        return found
+
+    # -- what can happen
+
+    def choices(self, state: State) -> list[Choice]:
+        """What can happen next in a control state."""
+        if self.get(state, "thread0", "waiting"):
+            return [IN]
+        mode = self.get(state, "thread0", "mode")
+        if mode == "kernel":
+            return [STEP, OUT]
+        long_mode, smm = bool(self.get(state, "vcpu0", "efer") & EFER_LMA), self.get(state, "vcpu0", "smm")
+        other = "off" if long_mode else "on"
+        if mode == "user":
+            verbs = [*USER_VERBS] + ([] if smm else [f"set-efer long-mode {other}"])
+        else:
+            verbs = [*GUEST_VERBS, f"guest long-mode {other}", "guest rsm" if smm else "guest smi"]
+            verbs += ["guest swapgs"] if long_mode else []
+        return [
+            *(
+                Choice("action", verb, value)
+                for verb in verbs
+                for value in ((FIRST, SECOND) if verb in WRITES else (None,))
+            ),
+            OUT,
+        ]
+
+    # -- transitions
+
+    def _explore(self) -> None:
+        done = 0
+        while done < len(self.states):
+            self.first.append(len(self.edges))
+            state = self.states[done]
+            for choice in self.choices(state):
+                self._follow(done, state, choice)
+            done += 1
+        self.first.append(len(self.edges))
+
+    def _follow(self, source: int, state: State, choice: Choice) -> None:
+        if self._allows is not None and not self._allows(self, state, choice):
+            return
+        at_rest = choice is not IN and self.get(state, "thread0", "mode") != "kernel"
+        for leaf, below in self._leaves(state, choice):
+            target = -1
+            if leaf.error is None:
+                fields = list(state)
+                for position, value in leaf.writes:
+                    fields[position] = value
+                fields[0] = self._stack(leaf.stack, below)
+                target = self._number(tuple(fields))
+            self.edges.append(Edge(source, target, self._effect(self._counted(state, leaf)), leaf, at_rest))
+            if choice is STEP and leaf.asked is not None:  # a tick may come just before it is looked for
+                self._follow(source, state, PENDING)
+
+    def _counted(self, state: State, leaf: Leaf) -> Effect:
+        """What a section does; without its checks where a violation does not count yet."""
+        if self.get(state, "vcpu0", "guest_wrote") in (None, True):
+            return leaf.effect
+        return evolve(leaf.effect, checks=(), broken=leaf.effect.broken & BROKEN["contract"])
+
+    def _leaves(self, state: State, choice: Choice) -> list[tuple[Leaf, int]]:
+        """What a section does, and the stack that stands for ANY_STACK in it (-1: none)."""
+        number = state[0]
+        above, below = None, -1
+        if choice is OUT and self.get(state, "thread0", "mode") == "kernel":
+            above, below = ANY_STACK, number
+        elif choice is IN:
+            above, below = self._split.get(number, (None, -1))
+        if below >= 0:
+            try:
+                found = self._footprints.leaves((above, choice), state, choice, above)
+                return [(leaf, below) for leaf in found]
+            except ReachedDown:
+                pass
+        found = self._footprints.leaves((number, choice), state, choice, self.stacks[number])
+        return [(leaf, -1) for leaf in found]
+
+    def _stack(self, stack: Stack, below: int) -> int:
+        """The number of a stack whose ANY_STACK is stack ``below``."""
+        if below < 0:
+            return self._stack_number(stack)
+        found = self._joined.get((stack, below))
+        if found is None:
+            found = self._joined[stack, below] = self._stack_number(_join(stack, self.stacks[below]))
+            if stack != ANY_STACK:
+                self._split[found] = stack, below
+        return found
+
+    def _stack_number(self, stack: Stack) -> int:
+        found = self._stack_numbers.get(stack)
+        if found is None:
+            found = self._stack_numbers[stack] = len(self.stacks)
+            self.stacks.append(stack)
+        return found
+
+    def _effect(self, effect: Effect) -> int:
+        found = self._effect_numbers.get(effect)
+        if found is None:
+            found = self._effect_numbers[effect] = len(self.effects)
+            self.effects.append(effect)
+        return found
+
+
+def _join(stack: Stack, below: Stack) -> Stack:
+    if stack == ANY_STACK:
+        return below
+    function, index, frame, caller = stack
+    return (function, index, frame, _join(caller, below))

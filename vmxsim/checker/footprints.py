@@ -1,0 +1,186 @@
+"""What sections do, each run once and kept by its footprint.
+
+A section depends on the fields that it reads (its *footprint*) and on no others, and it
+moves values without looking at them. What it does, a :class:`Leaf`, holds for every other
+state that agrees in those fields, whatever the values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from typing import Any
+
+from attrs import define, frozen
+
+from vmxsim.checker.sections import Choice, Outcome, Sections
+from vmxsim.checker.state import ALL_SLOTS, CONSTANTS, put_in, take_out
+from vmxsim.checker.tracing import Inspected, SecretToken, Token
+from vmxsim.checker.values import BITS, RESET, SLOTS
+from vmxsim.errors import SimulationError
+from vmxsim.model.value import Value
+from vmxsim.program.ir import Function, Instruction
+from vmxsim.program.thread import Stack
+
+#: What a transition breaks, one bit each. ``contract``: the design does what the kernel must not.
+BROKEN = {"guest-value": 1, "host-value": 2, "no-leak": 4, "no-host-fault": 8, "contract": 16}
+
+IDENTITY = tuple(BITS * slot for slot in range(ALL_SLOTS))
+
+
+@frozen
+class Effect:
+    """What a section does to the data: for each slot the bit from which its new value
+    comes; ``checks`` are (kind, bit of the value found, bit of the right value); ``broken``
+    are bits of :data:`BROKEN` set whatever the values."""
+
+    moves: tuple[int, ...]
+    checks: tuple[tuple[str, int, int], ...] = ()
+    broken: int = 0
+
+
+@define(eq=False)
+class Leaf:
+    """What a section does wherever its footprint fits. ``mask`` and ``bits`` say for which
+    data, where the design looked at a value. ``writes`` are (position in the control tuple,
+    value); ``stack`` is the stack afterwards, its values taken out. ``asked`` is the line
+    before which a tick would have been seen with preemption disabled. ``error`` says why
+    the section could not be carried out."""
+
+    choice: Choice
+    mask: int
+    bits: int
+    effect: Effect
+    writes: tuple[tuple[int, Any], ...]
+    stack: Stack
+    asked: tuple[str, int] | None
+    error: SimulationError | None
+
+
+class ReachedDown(Exception):  # noqa: N818 (no error: this section depends on more than was thought)
+    """What was run on top of ANY_STACK went on into it."""
+
+
+def _reach_down(*_: Any) -> None:
+    raise ReachedDown
+
+
+#: Stands for whatever kernel code was preempted: the scheduler does the same on top of any.
+ANY_STACK: Stack = (
+    Function("any", "", ("",), 0, (), [Instruction("do", 1, run=_reach_down)]), 0, (), None,
+)  # fmt: skip
+
+
+class _Node:
+    """A decision of a footprint, on a position of the control tuple or (negative) a slot."""
+
+    __slots__ = ("branches", "field", "leaf")
+
+    def __init__(self) -> None:
+        self.field: int | None = None
+        self.branches: dict[Any, _Node] = {}
+        self.leaf: Leaf | None = None
+
+
+class Footprints:
+    """The decision trees of all sections of one design. ``fields`` are those of the control
+    tuple from position 1 on."""
+
+    def __init__(self, sections: Sections, fields: tuple[tuple[str, str], ...], secret: bool) -> None:
+        self.sections, self.fields = sections, fields
+        self._position = {field: n + 1 for n, field in enumerate(fields)}
+        self._numbers = {(v.number, v.owner): n for n, v in enumerate(sections.values)}
+        self._tokens: list[Value] = [(SecretToken if secret else Token)(slot) for slot in range(ALL_SLOTS)]
+        self._trees: dict[Hashable, _Node] = {}
+
+    def leaves(self, key: Hashable, control: tuple[Any, ...], choice: Choice, stack: Stack) -> list[Leaf]:
+        """What the section does in a control state, one leaf for each case of the values that
+        the design looks at. ``key`` names stack and choice.
+
+        Raises ReachedDown for a section on ANY_STACK that goes on below it.
+        """
+        root = self._trees.get(key)
+        if root is None:
+            root = self._trees[key] = _Node()
+        return list(self._find(root, root, control, choice, stack, {}))
+
+    def _find(
+        self, root: _Node, node: _Node, control: tuple[Any, ...], choice: Choice, stack: Stack, seen: dict[int, int]
+    ) -> Iterator[Leaf]:
+        while node.leaf is None:
+            if node.field is None:
+                self._grow(root, control, choice, stack, seen)
+            elif node.field >= 0:
+                node = node.branches.setdefault(control[node.field], _Node())
+            else:
+                for value in range(1 << BITS):
+                    branch = node.branches.setdefault(value, _Node())
+                    yield from self._find(root, branch, control, choice, stack, {**seen, -1 - node.field: value})
+                return
+        yield node.leaf
+
+    def _grow(
+        self, root: _Node, control: tuple[Any, ...], choice: Choice, stack: Stack, seen: dict[int, int]
+    ) -> None:
+        """Run the section and write the path that it took into the tree."""
+        m = self.sections.m
+        slots = [self.sections.values[seen[n]] if n in seen else token for n, token in enumerate(self._tokens)]
+        m.start(dict(zip(self.fields, control[1:], strict=True)), slots)
+        leaf = None
+        try:
+            leaf = self._leaf(choice, self.sections.run(choice, put_in(stack, slots[len(SLOTS) :])), seen)
+            path = [self._position[field] for field in m.reads]
+        except Inspected as look:
+            path = [self._position[field] for field in m.reads] + [-1 - look.slot]
+        node = root
+        for field in path:
+            while node.field is not None and node.field < 0:  # looked at in an earlier run: known by now
+                node = node.branches.setdefault(seen[-1 - node.field], _Node())
+            if node.field is None:
+                node.field = field
+            if field < 0:
+                return
+            node = node.branches.setdefault(control[field], _Node())
+        while node.field is not None:
+            node = node.branches.setdefault(seen[-1 - node.field], _Node())
+        node.leaf = leaf
+
+    def _leaf(self, choice: Choice, end: Outcome, seen: dict[int, int]) -> Leaf:
+        m = self.sections.m
+        mask = sum(7 << (BITS * slot) for slot in seen)
+        bits = sum(value << (BITS * slot) for slot, value in seen.items())
+        broken = sum(BROKEN[name] for name in dict.fromkeys(end.broken))
+        try:
+            checks = tuple((kind, self._source(a), self._source(b)) for kind, a, b in end.checks)
+            if end.error is None:
+                stack, values = take_out(end.stack)
+                moves = [self._source(value) for value in (*m.slots(), *values)]
+                if values and ANY_STACK in _levels(stack):
+                    raise ReachedDown
+        except SimulationError as error:
+            end.error, checks = error, ()
+        if end.error is not None:
+            effect = Effect(IDENTITY, checks, broken | BROKEN["contract"])
+            return Leaf(choice, mask, bits, effect, (), None, end.asked, end.error)
+        if ANY_STACK in _levels(stack):
+            moves += IDENTITY[len(SLOTS) :]
+        moves += [self._constant(RESET)] * (ALL_SLOTS - len(moves))
+        writes = tuple((self._position[field], m.field(field)) for field in m.written if field in self._position)
+        return Leaf(choice, mask, bits, Effect(tuple(moves), checks, broken), writes, stack, end.asked, None)
+
+    def _constant(self, number: int) -> int:
+        return CONSTANTS + BITS * number
+
+    def _source(self, value: Value) -> int:
+        """The bit from which a value comes."""
+        if isinstance(value, Token):
+            return BITS * value.slot
+        number = self._numbers.get((value.number, value.owner)) if isinstance(value, Value) else None
+        if number is None:
+            raise SimulationError(f"{value} stands where a value of the register was expected")
+        return self._constant(number)
+
+
+def _levels(stack: Stack) -> Iterator[Stack]:
+    while stack is not None:
+        yield stack
+        stack = stack[3]

@@ -1,0 +1,96 @@
+"""The shortest path to a broken invariant, breadth first in plain Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import frozen
+
+from vmxsim.checker.control import Control, Edge
+from vmxsim.checker.data import make_doers
+from vmxsim.checker.footprints import BROKEN
+from vmxsim.checker.state import CONSTANTS, DATA_MASK
+
+
+UNSEEN = 1 << 60
+
+
+@frozen
+class Path:
+    """Transitions from an initial state (``start``, a packed state) to the one that breaks an
+    invariant: (packed state before, transition) pairs. ``broken`` are bits of BROKEN."""
+
+    start: int
+    transitions: tuple[tuple[int, Edge], ...]
+    broken: int
+
+    @property
+    def actions(self) -> int:
+        """How many actions of a scenario it has."""
+        return sum(edge.at_rest for _, edge in self.transitions)
+
+
+def shortest_path(
+    control: Control,
+    invariant: str,
+    *,
+    steps_alone: bool = False,
+    past_others: bool = False,
+    watch: Callable[[int], None] | None = None,
+) -> Path | None:
+    """The shortest path that breaks ``invariant``: fewest actions, then fewest transitions; or
+    fewest transitions, with ``steps_alone``. None where there is none.
+
+    No path goes on behind a broken invariant, unless ``past_others``: then only behind
+    those of other invariants. ``watch`` is called now and then with the number of states
+    visited, and may raise.
+    """
+    wanted = BROKEN[invariant]
+    doers = make_doers(control)
+    start = [(number << CONSTANTS) | data for number, data in control.initial]
+    parents: dict[int, tuple[int, Edge] | None] = dict.fromkeys(start)
+    level = dict.fromkeys(start, 0)  # actions on the best path so far
+    buckets, actions, visited = [start], 0, 0  # buckets[n]: states n transitions away
+    while any(buckets):
+        following: list[list[int]] = []
+        depth = 0
+        while depth < len(buckets):
+            for state in buckets[depth]:
+                if level[state] < actions:
+                    continue  # found again meanwhile, with fewer actions
+                visited += 1
+                if watch and not visited & 1023:
+                    watch(visited)
+                number, data = state >> CONSTANTS, state & DATA_MASK
+                for edge in control.edges[control.first[number] : control.first[number + 1]]:
+                    if data & edge.leaf.mask != edge.leaf.bits:
+                        continue
+                    after, broken = doers[edge.effect].done(data)
+                    if broken & wanted:
+                        return _path(parents, state, edge, broken)
+                    if (broken and not past_others) or edge.target < 0:
+                        continue
+                    to = (edge.target << CONSTANTS) | after
+                    costs_action = edge.at_rest and not steps_alone
+                    if level.get(to, UNSEEN) <= actions + costs_action:
+                        continue
+                    level[to], parents[to] = actions + costs_action, (state, edge)
+                    _put(following if costs_action else buckets, depth + 1, to)
+            buckets[depth] = []
+            depth += 1
+        buckets, actions = following, actions + 1
+    return None
+
+
+def _put(buckets: list[list[int]], depth: int, state: int) -> None:
+    while len(buckets) <= depth:
+        buckets.append([])
+    buckets[depth].append(state)
+
+
+def _path(parents: dict[int, tuple[int, Edge] | None], state: int, edge: Edge, broken: int) -> Path:
+    found = [(state, edge)]
+    while (parent := parents[found[-1][0]]) is not None:
+        found.append(parent)
+    found.reverse()
+    return Path(found[0][0], tuple(found), broken)
