@@ -12,6 +12,8 @@ _HOMES = {
     "run": "vmxsim.simulation",
     "Scenario": "vmxsim.scenario",
     "read_scenarios": "vmxsim.scenario",
+    "check": "vmxsim.checker.verdict",
+    "CheckResult": "vmxsim.checker.result",
     "compare": "vmxsim.widgets.side_by_side",
     "explore": "vmxsim.widgets.explorer",
     "replay": "vmxsim.widgets.recorded",

@@ -16,6 +16,10 @@ from vmxsim.model.value import U64
 _ACTION = re.compile(r"^(?P<body>.*?)(?:\s*->\s*(?P<expected>.*))?$", re.S)
 
 
+#: Ticks inside the kernel in one action.
+MAX_POINTS = 100
+
+
 def parse_action(step: Any, vcpu: int = 0) -> Action:
     """The action that a list item means: text, or a mapping with the action as key.
 
@@ -38,7 +42,10 @@ def parse_action(step: Any, vcpu: int = 0) -> Action:
         raise InputError(
             f"after '{printable(key)}:' only {{preempt: ...}} was expected, not {printable(repr(value))}"
         )
-    return evolve(action, preempt=_parse_point(value["preempt"]))
+    points = value["preempt"] if isinstance(value["preempt"], list) else [value["preempt"]]
+    if not 1 <= len(points) <= MAX_POINTS:
+        raise InputError(f"one preemption point was expected, or a list of up to {MAX_POINTS}", "preempt")
+    return evolve(action, preempt=tuple(_parse_point(point) for point in points))
 
 
 def _parse_text(text: str, vcpu: int) -> Action:

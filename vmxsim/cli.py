@@ -21,6 +21,7 @@ _COMMANDS = {
     "lab": ("vmxsim.commands.lab", "lab_command"),
     "designs": ("vmxsim.commands.tables", "designs_command"),
     "run": ("vmxsim.commands.scenarios", "run_command"),
+    "check": ("vmxsim.checker.command", "check_command"),
     "compare": ("vmxsim.commands.scenarios", "compare_command"),
     "cost": ("vmxsim.commands.tables", "cost_command"),
     "replay": ("vmxsim.ftrace.command", "replay"),

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-from attrs import define
+from attrs import define, frozen
 
 from vmxsim.checker.control import Control
-from vmxsim.checker.data import make_doers
+from vmxsim.checker.data import make_doers, without_ghosts
+from vmxsim.checker.footprints import Effect
 from vmxsim.checker.state import CONSTANTS, DATA_MASK
 
 #: Called now and then with (states found, states of the last layer); may raise to end the search.
 Watch = Callable[[int, int], None]
 
 
-class CutShort(Exception):  # noqa: N818 (an end, not an error)
+class CutShort(Exception):
     """A search was ended by one of its limits. ``str()`` says which."""
 
 
@@ -26,15 +27,17 @@ class Closure:
     ``layers`` are packed states by distance from the start. ``transitions`` counts those
     taken, ``broken`` has the bits of every breach met, ``taken`` says of each edge of the
     control table whether it was taken with any data. ``cut`` says why the search ended
-    before it was complete, '' if it was.
+    before it was complete, '' if it was; ``decided`` whether it ended because nothing was
+    left to find.
     """
 
     control: Control
     layers: list[Any]
     transitions: int
     broken: int
-    taken: Sequence[bool]
+    taken: Any
     cut: str = ""
+    decided: bool = False
 
     @property
     def states(self) -> int:
@@ -42,25 +45,61 @@ class Closure:
         return sum(map(len, self.layers))
 
 
+@frozen
+class Search:
+    """How a closure is searched: breaches in ``ignore`` (bits of BROKEN) do not end a path;
+    with all of ``until`` met it ends. ``effects`` are those of the control table."""
+
+    ignore: int
+    until: int
+    effects: list[Effect]
+    initial: list[tuple[int, int]]
+    watch: Watch | None
+
+    def ends(self, found: Closure, count: int, layer: int) -> bool:
+        """Whether the search ends after a layer; ``found`` then says why."""
+        if self.until and found.broken & self.until == self.until:
+            found.decided = True
+        elif self.watch:
+            try:
+                self.watch(count, layer)
+            except CutShort as cut:
+                found.cut = str(cut)
+        return found.decided or bool(found.cut)
+
+
 def closure(
-    control: Control, *, ignore: int = 0, watch: Watch | None = None, plain: bool = False
+    control: Control,
+    *,
+    ignore: int = 0,
+    until: int = 0,
+    ghosts: bool = True,
+    waiting: bool = False,
+    watch: Watch | None = None,
+    plain: bool = False,
 ) -> Closure:
     """Every state that a thread can reach without going on behind a broken invariant.
 
-    Breaches in ``ignore`` (bits of BROKEN) do not end a path. ``plain`` keeps to plain Python.
+    Breaches in ``ignore`` (bits of BROKEN) do not end a path; the search ends early when
+    every breach in ``until`` was met. Without ``ghosts`` the true values of the guest are
+    left out, and with them what is checked against them. ``waiting``: the thread starts
+    without a CPU. ``plain`` keeps to plain Python.
     """
+    effects = control.effects if ghosts else [without_ghosts(effect) for effect in control.effects]
+    initial = control.initial_waiting if waiting else control.initial
+    search = Search(ignore, until, effects, initial, watch)
     if not plain:
         try:
             from vmxsim.checker.closure_numpy import closure as with_numpy
         except ModuleNotFoundError:
             pass
         else:
-            return with_numpy(control, ignore, watch)
-    return _in_plain_python(control, ignore, watch)
+            return with_numpy(control, search)
+    return _in_plain_python(control, search)
 
 
-def _in_plain_python(control: Control, ignore: int, watch: Watch | None) -> Closure:
-    doers = [doer.done for doer in make_doers(control)]
+def _in_plain_python(control: Control, search: Search) -> Closure:
+    doers = [doer.done for doer in make_doers(control.values, search.effects)]
     rows = [
         [
             (n, e.leaf.mask, e.leaf.bits, doers[e.effect], e.target << CONSTANTS if e.target >= 0 else -1)
@@ -68,11 +107,10 @@ def _in_plain_python(control: Control, ignore: int, watch: Watch | None) -> Clos
         ]
         for first, last in zip(control.first, control.first[1:], strict=False)
     ]
-    layer = list({(number << CONSTANTS) | data for number, data in control.initial})
-    found = Closure(control, [layer], 0, 0, bytearray(len(control.edges)))
-    seen, taken = set(layer), found.taken
-    count = len(layer)
-    assert isinstance(taken, bytearray)
+    layer = list({(number << CONSTANTS) | data for number, data in search.initial})
+    taken = bytearray(len(control.edges))
+    found = Closure(control, [layer], 0, 0, taken)
+    seen = set(layer)
     while layer:
         following = []
         for state in layer:
@@ -85,7 +123,7 @@ def _in_plain_python(control: Control, ignore: int, watch: Watch | None) -> Clos
                 taken[n] = 1
                 if broken:
                     found.broken |= broken
-                    if broken & ~ignore:
+                    if broken & ~search.ignore:
                         continue
                 if target >= 0 and (to := target | after) not in seen:
                     seen.add(to)
@@ -93,11 +131,6 @@ def _in_plain_python(control: Control, ignore: int, watch: Watch | None) -> Clos
         layer = following
         if layer:
             found.layers.append(layer)
-            count += len(layer)
-        if watch:
-            try:
-                watch(count, len(layer))
-            except CutShort as cut:
-                found.cut = str(cut)
-                break
+        if search.ends(found, len(seen), len(layer)):
+            break
     return found

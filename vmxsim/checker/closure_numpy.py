@@ -3,50 +3,65 @@
 from __future__ import annotations
 
 import numpy as np
+from attrs import frozen
 from numpy.typing import NDArray
 
-from vmxsim.checker.closure import Closure, CutShort, Watch
+from vmxsim.checker.closure import Closure, Search
 from vmxsim.checker.control import Control
 from vmxsim.checker.data import breach_table
-from vmxsim.checker.footprints import IDENTITY
-from vmxsim.checker.sorted_set import SortedSet, edges_of
+from vmxsim.checker.footprints import IDENTITY, Effect
+from vmxsim.checker.sorted_set import Numbers, SortedSet, edges_of
 from vmxsim.checker.state import ALL_SLOTS, CONSTANT_BITS, CONSTANTS, DATA_MASK
 from vmxsim.checker.values import BITS
 
 Array = NDArray[np.uint64]
 
 
-def closure(control: Control, ignore: int, watch: Watch | None) -> Closure:
+def closure(control: Control, search: Search) -> Closure:
     """See :func:`vmxsim.checker.closure.closure`."""
-    table = _Table(control)
-    layer = np.unique(np.array([(number << CONSTANTS) | data for number, data in control.initial], np.uint64))
+    table = Table(control, search.effects)
+    start = [(number << CONSTANTS) | data for number, data in search.initial]
+    layer = np.unique(np.array(start, np.uint64))
     seen = SortedSet(layer)
     taken = np.zeros(len(control.edges), bool)
     found = Closure(control, [layer], 0, 0, taken)
     count = len(layer)
     while len(layer):
-        candidates, broken, transitions = table.successors(layer, taken, ignore)
-        found.transitions += transitions
-        found.broken |= broken
-        layer = seen.add(candidates)
+        went = table.from_states(layer)
+        taken[went.edge] = True
+        found.transitions += len(went.edge)
+        found.broken |= int(np.bitwise_or.reduce(went.broken, initial=0))
+        layer = seen.add(went.reached(search.ignore))
         if len(layer):
             found.layers.append(layer)
             count += len(layer)
-        if watch:
-            try:
-                watch(count, len(layer))
-            except CutShort as cut:
-                found.cut = str(cut)
-                break
+        if search.ends(found, count, len(layer)):
+            break
     return found
 
 
-class _Table:
+@frozen(eq=False)
+class Transitions:
+    """Transitions from many states: position of the state each starts from, number of its
+    edge in the control table, state it leads to, bits of what it breaks, whether it fails."""
+
+    source: Numbers
+    edge: Numbers
+    target: Array
+    broken: NDArray[np.uint8]
+    fails: NDArray[np.bool_]
+
+    def reached(self, ignore: int) -> Array:
+        """The states that a search goes on from."""
+        return self.target[~self.fails & (self.broken & np.uint8(0xFF & ~ignore) == 0)]
+
+
+class Table:
     """The control table as arrays."""
 
-    def __init__(self, control: Control) -> None:
-        edges, effects = control.edges, control.effects
-        self.first = np.array(control.first, np.int64)
+    def __init__(self, control: Control, effects: list[Effect]) -> None:
+        edges = control.edges
+        self.first = np.array(control.first, np.int32)
         self.target = np.array([edge.target for edge in edges], np.int64)
         self.effect = np.array([edge.effect for edge in edges], np.int64)
         self.mask = np.array([edge.leaf.mask for edge in edges], np.uint64)
@@ -64,21 +79,18 @@ class _Table:
         ]
         self.checked = np.array([bool(effect.checks or effect.broken) for effect in effects])
 
-    def successors(self, layer: Array, taken: NDArray[np.bool_], ignore: int) -> tuple[Array, int, int]:
-        """The states one transition away, what was broken on the way, how many transitions."""
-        edge, source = edges_of(self.first, (layer >> np.uint64(CONSTANTS)).astype(np.int64))
-        data = (layer & np.uint64(DATA_MASK))[source]
+    def from_states(self, states: Array) -> Transitions:
+        """All transitions from ``states``."""
+        edge, source = edges_of(self.first, (states >> np.uint64(CONSTANTS)).astype(np.int32))
+        data = (states & np.uint64(DATA_MASK))[source]
         if self.looks:
             fits = (data & self.mask[edge]) == self.bits[edge]
-            edge, data = edge[fits], data[fits]
-        taken[edge] = True
-        transitions = len(edge)
+            edge, source, data = edge[fits], source[fits], data[fits]
         effect = self.effect[edge]
         broken = self._broken(effect, data)
-        on = (self.target[edge] >= 0) & (broken & np.uint8(0xFF & ~ignore) == 0)
-        after = self._moved(effect[on], data[on])
-        states = (self.target[edge[on]].astype(np.uint64) << np.uint64(CONSTANTS)) | after
-        return states, int(np.bitwise_or.reduce(broken, initial=0)), transitions
+        to = self.target[edge]
+        target = (to.astype(np.uint64) << np.uint64(CONSTANTS)) | self._moved(effect, data)
+        return Transitions(source, edge, target, broken, to < 0)
 
     def _broken(self, effect: NDArray[np.int64], data: Array) -> NDArray[np.uint8]:
         broken = self.always[effect]

@@ -7,9 +7,19 @@ from typing import Any
 
 from attrs import define, evolve
 
-from vmxsim.checker.footprints import ANY_STACK, BROKEN, Effect, Footprints, Leaf, ReachedDown
+from vmxsim.checker.footprints import (
+    ANY_STACK,
+    BROKEN,
+    EARLY,
+    IDENTITY,
+    Effect,
+    Footprints,
+    Leaf,
+    ReachedDown,
+)
 from vmxsim.checker.relevance import relevant_vcpu_fields
 from vmxsim.checker.sections import IN, OUT, PENDING, STEP, Choice, Sections
+from vmxsim.checker.state import pack
 from vmxsim.checker.tracing import CPU_FIELDS, TASK_FIELDS
 from vmxsim.checker.values import (
     FIRST,
@@ -21,7 +31,7 @@ from vmxsim.checker.values import (
     SECOND,
     UNKNOWN,
 )
-from vmxsim.checker.state import pack
+from vmxsim.errors import SimulationError
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.model.registers import EFER_LMA
 from vmxsim.model.vcpu import reset_cr0, reset_efer
@@ -173,6 +183,29 @@ class Control:
                 self._follow(done, state, choice)
             done += 1
         self.first.append(len(self.edges))
+        self._refuse_loops()
+
+    def _refuse_loops(self) -> None:
+        """Kernel code that comes back to where it was, with nobody else acting, never ends: the
+        transition that closes such a loop fails."""
+        after = {
+            e.source: e for e in self.edges if e.leaf.choice is STEP and not e.leaf.mask and e.target >= 0
+        }
+        done: set[int] = set()
+        for start in after:
+            path: dict[int, Edge] = {}
+            at = start
+            while at in after and at not in done and at not in path:
+                path[at] = after[at]
+                at = after[at].target
+            if at in path:
+                edge = path[max(path, key=list(path).index)]
+                function = self.stacks[self.states[edge.source][0]][0].name
+                error = SimulationError("comes back to where it was: the design loops for ever", function)
+                edge.leaf = evolve(edge.leaf, error=error)
+                edge.target = -1
+                edge.effect = self._effect(Effect(IDENTITY, (), BROKEN["contract"]))
+            done.update(path)
 
     def _follow(self, source: int, state: State, choice: Choice) -> None:
         if self._allows is not None and not self._allows(self, state, choice):
@@ -191,10 +224,12 @@ class Control:
                 self._follow(source, state, PENDING)
 
     def _counted(self, state: State, leaf: Leaf) -> Effect:
-        """What a section does; without its checks where a violation does not count yet."""
-        if self.get(state, "vcpu0", "guest_wrote") in (None, True):
-            return leaf.effect
-        return evolve(leaf.effect, checks=(), broken=leaf.effect.broken & BROKEN["contract"])
+        """What a section does; what it breaks is marked where no violation counts yet."""
+        effect = leaf.effect
+        if self.get(state, "vcpu0", "guest_wrote") is not False:
+            return effect
+        checks = tuple((f"{kind} {EARLY}", found, right) for kind, found, right in effect.checks)
+        return evolve(effect, checks=checks, broken=EARLY if effect.broken else 0)
 
     def _leaves(self, state: State, choice: Choice) -> list[tuple[Leaf, int]]:
         """What a section does, and the stack that stands for ANY_STACK in it (-1: none)."""

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from functools import cache
 
-from vmxsim.checker.control import Control
-from vmxsim.checker.footprints import BROKEN, IDENTITY, Effect
-from vmxsim.checker.sections import HOST_CHECK
-from vmxsim.checker.state import ALL_SLOTS, CONSTANT_BITS
-from vmxsim.checker.values import BITS, HOST, PLAIN
+from attrs import evolve
+
+from vmxsim.checker.footprints import BROKEN, EARLY, IDENTITY, Effect
+from vmxsim.checker.sections import GUEST_CHECK, HOST_CHECK
+from vmxsim.checker.state import ALL_SLOTS, CONSTANT_BITS, CONSTANTS
+from vmxsim.checker.values import BITS, HOST, PLAIN, RESET, TRUE, TRUE_BASE
 from vmxsim.model.value import Value
+
+#: Kinds of checks; the last two are those of paths on which no violation counts yet.
+CHECKS = (GUEST_CHECK, HOST_CHECK, f"{GUEST_CHECK} {EARLY}", f"{HOST_CHECK} {EARLY}")
 
 
 def breach_table(values: tuple[Value, ...]) -> dict[str, list[int]]:
-    """For each kind of check: what (found, right), as found + 8 right, breaks."""
+    """For each of :data:`CHECKS`: what (found, right), as found + 8 right, breaks."""
     guest, host = [], []
     for right in values:
         for found in values:
@@ -22,7 +26,8 @@ def breach_table(values: tuple[Value, ...]) -> dict[str, list[int]]:
             guest.append(wrong * (BROKEN["guest-value"] + leaks * BROKEN["no-leak"]))
             leaked = found.owner.startswith("vcpu")
             host.append(wrong * (BROKEN["host-value"] + leaked * BROKEN["no-leak"]))
-    return {"guest": guest, HOST_CHECK: host}
+    early = [[EARLY * bool(breach) for breach in codes] for codes in (guest, host)]
+    return dict(zip(CHECKS, (guest, host, *early), strict=True))
 
 
 class Doer:
@@ -31,9 +36,7 @@ class Doer:
     def __init__(self, effect: Effect, table: dict[str, list[int]]) -> None:
         self.effect, self._table = effect, table
         self._changed = [
-            (source, BITS * slot)
-            for slot, source in enumerate(effect.moves)
-            if source != IDENTITY[slot]
+            (source, BITS * slot) for slot, source in enumerate(effect.moves) if source != IDENTITY[slot]
         ]
         self._kept = (1 << BITS * ALL_SLOTS) - 1
         for _, at in self._changed:
@@ -51,7 +54,15 @@ class Doer:
         return after, broken
 
 
-def make_doers(control: Control) -> list[Doer]:
-    """The effects of a control table, by number, ready to be applied."""
-    table = breach_table(control.values)
-    return [Doer(effect, table) for effect in control.effects]
+def make_doers(values: tuple[Value, ...], effects: list[Effect]) -> list[Doer]:
+    """Effects, ready to be applied."""
+    table = breach_table(values)
+    return [Doer(effect, table) for effect in effects]
+
+
+def without_ghosts(effect: Effect) -> Effect:
+    """The same effect where nobody knows the guest's true value. Kernel code cannot see it, so
+    that what the host finds stays the same."""
+    reset = CONSTANTS + BITS * RESET
+    moves = tuple(reset if slot in (TRUE, TRUE_BASE) else source for slot, source in enumerate(effect.moves))
+    return evolve(effect, moves=moves, checks=tuple(c for c in effect.checks if c[0].startswith(HOST_CHECK)))

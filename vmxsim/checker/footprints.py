@@ -23,6 +23,8 @@ from vmxsim.program.thread import Stack
 
 #: What a transition breaks, one bit each. ``contract``: the design does what the kernel must not.
 BROKEN = {"guest-value": 1, "host-value": 2, "no-leak": 4, "no-host-fault": 8, "contract": 16}
+#: The bit of a transition that is forbidden because it breaks an invariant too early (``guest-wrote-first``).
+EARLY = 32
 
 IDENTITY = tuple(BITS * slot for slot in range(ALL_SLOTS))
 
@@ -56,7 +58,7 @@ class Leaf:
     error: SimulationError | None
 
 
-class ReachedDown(Exception):  # noqa: N818 (no error: this section depends on more than was thought)
+class ReachedDown(Exception):
     """What was run on top of ANY_STACK went on into it."""
 
 
@@ -104,7 +106,13 @@ class Footprints:
         return list(self._find(root, root, control, choice, stack, {}))
 
     def _find(
-        self, root: _Node, node: _Node, control: tuple[Any, ...], choice: Choice, stack: Stack, seen: dict[int, int]
+        self,
+        root: _Node,
+        node: _Node,
+        control: tuple[Any, ...],
+        choice: Choice,
+        stack: Stack,
+        seen: dict[int, int],
     ) -> Iterator[Leaf]:
         while node.leaf is None:
             if node.field is None:
@@ -114,7 +122,9 @@ class Footprints:
             else:
                 for value in range(1 << BITS):
                     branch = node.branches.setdefault(value, _Node())
-                    yield from self._find(root, branch, control, choice, stack, {**seen, -1 - node.field: value})
+                    yield from self._find(
+                        root, branch, control, choice, stack, {**seen, -1 - node.field: value}
+                    )
                 return
         yield node.leaf
 
@@ -123,7 +133,9 @@ class Footprints:
     ) -> None:
         """Run the section and write the path that it took into the tree."""
         m = self.sections.m
-        slots = [self.sections.values[seen[n]] if n in seen else token for n, token in enumerate(self._tokens)]
+        slots = [
+            self.sections.values[seen[n]] if n in seen else token for n, token in enumerate(self._tokens)
+        ]
         m.start(dict(zip(self.fields, control[1:], strict=True)), slots)
         leaf = None
         try:
@@ -164,7 +176,9 @@ class Footprints:
         if ANY_STACK in _levels(stack):
             moves += IDENTITY[len(SLOTS) :]
         moves += [self._constant(RESET)] * (ALL_SLOTS - len(moves))
-        writes = tuple((self._position[field], m.field(field)) for field in m.written if field in self._position)
+        writes = tuple(
+            (self._position[field], m.field(field)) for field in m.written if field in self._position
+        )
         return Leaf(choice, mask, bits, Effect(tuple(moves), checks, broken), writes, stack, end.asked, None)
 
     def _constant(self, number: int) -> int:

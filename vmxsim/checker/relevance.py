@@ -48,8 +48,8 @@ def fields_read(e: Expr | None, function: Function) -> Iterator[str]:
             known = TASK_FIELDS if isinstance(base, Current) else VCPU_FIELDS
             if name not in known and name not in _SLOTS:
                 raise SimulationError(
-                    f"{function.name}() reads '{name}': the checker takes all CPUs and vCPUs for alike and keeps"
-                    " no record of what was returned",
+                    f"{function.name}() reads '{name}': the checker takes all CPUs and vCPUs for alike and"
+                    " keeps no record of what was returned",
                     function.owner,
                 )
             yield name

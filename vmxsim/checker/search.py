@@ -11,7 +11,6 @@ from vmxsim.checker.data import make_doers
 from vmxsim.checker.footprints import BROKEN
 from vmxsim.checker.state import CONSTANTS, DATA_MASK
 
-
 UNSEEN = 1 << 60
 
 
@@ -46,7 +45,7 @@ def shortest_path(
     visited, and may raise.
     """
     wanted = BROKEN[invariant]
-    doers = make_doers(control)
+    doers = make_doers(control.values, control.effects)
     start = [(number << CONSTANTS) | data for number, data in control.initial]
     parents: dict[int, tuple[int, Edge] | None] = dict.fromkeys(start)
     level = dict.fromkeys(start, 0)  # actions on the best path so far

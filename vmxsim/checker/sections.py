@@ -13,12 +13,13 @@ from typing import Any
 from attrs import define, frozen
 
 from vmxsim.checker.tracing import TracedMachine
-from vmxsim.checker.values import RESET, SLOTS, numbered_values
+from vmxsim.checker.values import RESET, numbered_values
 from vmxsim.errors import SimulationError
 from vmxsim.kernel.kvm import Kvm
+from vmxsim.kernel.points import uses
 from vmxsim.model.registers import EFER_LMA, EFER_LME, X86_CR0_PG
 from vmxsim.model.value import Value
-from vmxsim.program.ir import Callee, Expr, Operation, Primitive
+from vmxsim.program.ir import Callee
 from vmxsim.program.thread import Stack, enter, step
 
 #: Lines after which a section is taken to loop for ever, and calls after which to recurse.
@@ -136,9 +137,7 @@ class _Section:
             case "set-msr":
                 self.ioctl("kvm_vcpu_ioctl_set_msrs")
             case "set-efer long-mode on":
-                self.ioctl(
-                    "kvm_vcpu_ioctl_set_sregs", vcpu.efer | EFER_LME | EFER_LMA, vcpu.cr0 | X86_CR0_PG
-                )
+                self.ioctl("kvm_vcpu_ioctl_set_sregs", vcpu.efer | EFER_LME | EFER_LMA, vcpu.cr0 | X86_CR0_PG)
             case "set-efer long-mode off":
                 self.ioctl("kvm_vcpu_ioctl_set_sregs", vcpu.efer & ~EFER_LMA, vcpu.cr0 & ~X86_CR0_PG)
             case "exit":
@@ -293,11 +292,11 @@ class _Section:
         if not m.cpu.irqs_disabled:
             self.before = (function.name, i.line)
         if uses(i.expr, "need_resched") and not m.cpu.need_resched:
+            if self.end.asked is None:
+                self.end.asked = self.before
             if self.pending:
                 m.set(m.cpu, "need_resched", True)
                 self.pending = False
-            elif self.end.asked is None:
-                self.end.asked = self.before
         self.stack = step(m, self.design, self.stack)
         self.end.lines += 1
         if self.end.lines > MAX_LINES:
@@ -336,19 +335,9 @@ def is_canonical(value: Value) -> bool:
     return value.number >> 47 in (0, 0x1FFFF)
 
 
-def uses(e: Expr | None, name: str) -> bool:
-    """Whether an expression calls the primitive."""
-    if isinstance(e, Primitive):
-        return e.name == name or any(uses(arg, name) for arg in e.args)
-    return isinstance(e, Operation) and any(uses(arg, name) for arg in e.args)
-
-
 def depth(stack: Stack) -> int:
     """How many functions are on the stack."""
     found = 0
     while stack is not None:
         found, stack = found + 1, stack[3]
     return found
-
-
-assert len(SLOTS) == 8

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.uint64]
+Numbers = NDArray[np.int64]
 
 
 class SortedSet:
@@ -36,10 +39,11 @@ class SortedSet:
         return new
 
 
-def edges_of(first: NDArray[np.int64], nodes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def edges_of(first: Any, nodes: Any) -> tuple[Any, Any]:
     """All edges of ``nodes`` (those of node n are first[n] up to first[n + 1]), and for each
     the position of its node in ``nodes``."""
-    start, count = first[nodes], first[nodes + 1] - first[nodes]
-    source = np.repeat(np.arange(len(nodes)), count)
-    ends = np.cumsum(count)
-    return np.arange(len(source)) + np.repeat(start - ends + count, count), source
+    start = first[nodes]
+    count = first[nodes + 1] - start
+    source = np.repeat(np.arange(len(nodes), dtype=np.int32), count)
+    ends = np.cumsum(count, dtype=np.int32)
+    return np.arange(len(source), dtype=np.int32) + np.repeat(start - ends + count, count), source

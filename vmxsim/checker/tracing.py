@@ -24,7 +24,7 @@ VCPU_FIELDS = (
 )  # fmt: skip
 
 
-class Inspected(Exception):  # noqa: N818 (no error: a design may look at a value)
+class Inspected(Exception):
     """A design looked at the value in a slot instead of moving it."""
 
     def __init__(self, slot: int) -> None:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from vmxsim.commands.designs import named_design
 from vmxsim.commands.output import (
     FINE,
     INCONCLUSIVE,
@@ -31,7 +32,9 @@ from vmxsim.views.style import hue
 
 @click.command("run")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--design", "-d", help="Run on this design (id, commit or prefix), whatever the file says.")
+@click.option(
+    "--design", "-d", help="Run on this design (id, commit, prefix or FILE.py:NAME), whatever the file says."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each scenario of the file.")
 @click.option("--micro", is_flag=True, help="With --json: every line of kernel code that ran.")
 @click.option("--words", is_flag=True, help="Say in words what every step did.")
@@ -59,7 +62,7 @@ def run_command(
     if svg:
         _make_folder(svg)
     for number, scenario in enumerate(scenarios, 1):
-        trace = run(scenario, design, interception=interception)
+        trace = run(scenario, design and named_design(design), interception=interception)
         if as_json:
             print_json(as_object(trace, micro))
         else:

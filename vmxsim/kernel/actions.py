@@ -51,7 +51,8 @@ class PreemptPoint:
 @frozen
 class Action:
     """One action, ready to run. ``expected`` is what the arrow states: a number, ``#GP``
-    or ``refused``. ``text`` is how a reader would write it."""
+    or ``refused``. ``preempt`` are the ticks inside the kernel, in order. ``text`` is how a
+    reader would write it."""
 
     verb: str
     text: str
@@ -59,4 +60,4 @@ class Action:
     value: int | None = None
     cpu: int | None = None
     expected: int | str | None = None
-    preempt: PreemptPoint | None = None
+    preempt: tuple[PreemptPoint, ...] = ()

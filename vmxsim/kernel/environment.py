@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from attrs import define
 
 from vmxsim.errors import InputError, nearest
 from vmxsim.kernel.actions import VERBS, Action, PreemptPoint
+from vmxsim.kernel.points import is_before
 from vmxsim.kernel.system import MAX_STEPS, System
 from vmxsim.model.machine import MODE_WORDS, Task
 from vmxsim.model.processor import guest_rdmsr, guest_swapgs, guest_wrmsr
-from vmxsim.model.registers import EFER_LMA, EFER_LME, MSR_KERNEL_GS_BASE, X86_CR0_PG
+from vmxsim.model.registers import EFER_LMA, EFER_LME, X86_CR0_PG
 from vmxsim.model.value import Value
 from vmxsim.model.vcpu import Vcpu
-from vmxsim.program.ir import Instruction, Operation, Primitive
 
 #: Functions that changed their name: a point named by one is found under the other.
 RENAMED = {
@@ -23,7 +24,6 @@ RENAMED = {
     "vmx_prepare_switch_to_guest": "vmx_save_host_state",
     "vmx_prepare_switch_to_host": "__vmx_load_host_state",
 }
-_REGISTER = ("rdmsr", "wrmsr")
 
 
 @define(eq=False)
@@ -39,9 +39,13 @@ class Environment(System):
         thread = self.m.threads[action.vcpu]
         self.action += 1
         self.steps_left = MAX_STEPS
-        point = action.preempt and self._find_point(action, action.preempt)
-        if point:
-            self._deliver_before(point, thread, action.preempt)
+        due: list[tuple[PreemptPoint, int]] = []
+        for point in action.preempt:
+            number = self._find_point(action, point, due)
+            if number:
+                due.append((point, number))
+        if due:
+            self.before_step = self._deliverer(due, thread)
         try:
             self._perform(action, thread)
         finally:
@@ -179,10 +183,11 @@ class Environment(System):
     def _preempt(self, thread: Task, vcpu: Vcpu, action: Action) -> None:
         self.tick(thread, action.cpu)
 
-    def _find_point(self, action: Action, point: PreemptPoint) -> int:
+    def _find_point(self, action: Action, point: PreemptPoint, due: list[tuple[PreemptPoint, int]]) -> int:
         """Which match of the preemption point gets the tick (from 1); 0 if none is reached.
 
-        The action is run once without the tick, to see the points, and taken back.
+        The action is run once without that tick, those in ``due`` delivered, to see the
+        points, and taken back.
         """
         self._check_point(point)
         m, thread = self.m, self.m.threads[action.vcpu]
@@ -190,9 +195,12 @@ class Environment(System):
         targets, picked, notes = dict(self.targets), dict(self.picked), list(self.pending_notes)
         seen: list[bool] = []
 
+        deliver = self._deliverer(due, thread)
+
         def watch(running: Task) -> None:
             if running is thread and self._matches(running, point):
                 seen.append(not self.why_not_preemptible(running))
+            deliver(running)
 
         after_record, self.after_record = self.after_record, None
         self.before_step = watch
@@ -218,19 +226,21 @@ class Environment(System):
         m.set(m.cpus[thread.cpu], "need_resched", True)
         return 0
 
-    def _deliver_before(self, number: int, thread: Task, point: PreemptPoint | None) -> None:
-        assert point is not None
-        seen = 0
+    def _deliverer(self, due: list[tuple[PreemptPoint, int]], thread: Task) -> Callable[[Task], None]:
+        """What to call before each step: delivers the tick of each (point, number of its match)."""
+        waiting = [[point, number] for point, number in due]
 
         def deliver(running: Task) -> None:
-            nonlocal seen
-            if running is thread and self._matches(running, point):
-                seen += 1
-                if seen == number:
-                    self.before_step = None
-                    self.tick(running, point.cpu)
+            if running is not thread:
+                return
+            for entry in list(waiting):
+                if self._matches(running, entry[0]):
+                    entry[1] -= 1
+                    if not entry[1]:
+                        waiting.remove(entry)
+                        self.tick(running, entry[0].cpu)
 
-        self.before_step = deliver
+        return deliver
 
     def _check_point(self, point: PreemptPoint) -> None:
         functions = self.design.functions()
@@ -261,18 +271,4 @@ class Environment(System):
         function, index, _, _ = thread.stack
         if point.function not in (None, function.name, RENAMED.get(function.name)):
             return False
-        i: Instruction = function.instructions[index]
-        if point.before.startswith("line "):
-            return i.line == int(point.before[5:])
-        return (i.callee is not None and i.callee.name == point.before) or _uses(i.expr, point.before)
-
-
-def _uses(e: Any, name: str) -> bool:
-    """Whether an expression calls the primitive; RDMSR and WRMSR only of KERNEL_GS_BASE."""
-    if isinstance(e, Operation):
-        return any(_uses(arg, name) for arg in e.args)
-    if not isinstance(e, Primitive):
-        return False
-    if e.name == name and (name not in _REGISTER or e.args[0].value == MSR_KERNEL_GS_BASE):
-        return True
-    return any(_uses(arg, name) for arg in e.args)
+        return is_before(function.instructions[index], point.before)

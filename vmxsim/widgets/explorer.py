@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import ipywidgets as w
-import yaml
+from attrs import evolve
 
 from vmxsim.designs import DESIGNS, find_design
 from vmxsim.divergence import SEARCHED, divergence, shortest_difference
@@ -15,6 +15,7 @@ from vmxsim.errors import InputError, nearest
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.runtrace import RunTrace
 from vmxsim.scenario import HOSTS, Scenario, read_scenarios
+from vmxsim.scenariotext import scenario_yaml
 from vmxsim.views.film import film
 from vmxsim.widgets.controls import OWN, SHORTEST, Choice, Controls
 from vmxsim.widgets.operations import OPERATIONS, actions_of
@@ -234,23 +235,12 @@ def scenario_text(
     if isinstance(source, str):
         return source
     if isinstance(source, Scenario):
-        plain = {name: getattr(source, name) for name in ("title", "cpus", "vcpus", "interception")}
-        plain = {name: value for name, value in plain.items() if value != getattr(Scenario(), name)}
-        plain |= {"host": source.host, "long_mode": source.long_mode, "steps": list(source.steps)}
-    elif isinstance(source, Sequence):
-        plain = {"host": host, "long_mode": long_mode, "steps": list(source)}
-    else:
-        raise InputError(
-            f"a scenario is a path, YAML text or a list of actions, not {type(source).__name__}", "scenario"
-        )
-    return yaml.dump(plain, Dumper=_Dumper, sort_keys=False, width=1000)
-
-
-class _Dumper(yaml.SafeDumper):
-    """Items stand indented under their key, as people write them."""
-
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
-        super().increase_indent(flow, False)
+        return scenario_yaml(evolve(source, design=None))
+    if isinstance(source, Sequence):
+        return scenario_yaml({"host": host, "long_mode": long_mode, "steps": list(source)})
+    raise InputError(
+        f"a scenario is a path, YAML text or a list of actions, not {type(source).__name__}", "scenario"
+    )
 
 
 def _id(design: type[Kvm]) -> str | type[Kvm]:

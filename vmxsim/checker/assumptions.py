@@ -1,0 +1,124 @@
+"""What a reader grants: assumptions about guest, user space and scheduler.
+
+Each is defined by the transitions that it forbids, or by which of the starts it keeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from vmxsim.checker.sections import Choice
+from vmxsim.checker.values import SECOND
+from vmxsim.errors import InputError, nearest, printable
+
+if TYPE_CHECKING:
+    from vmxsim.checker.control import Control
+
+
+@frozen
+class Assumption:
+    """``words`` say what is granted; ``verbs`` are the actions that it forbids."""
+
+    words: str
+    verbs: frozenset[str] = frozenset()
+
+
+def _forbids(*verbs: str) -> frozenset[str]:
+    return frozenset(verbs)
+
+
+ASSUMPTIONS: dict[str, Assumption] = {
+    "no-preemption": Assumption("no tick comes: no thread is ever taken from its CPU"),
+    "no-kernel-preemption": Assumption("a tick comes only while the thread is in the guest or in user space"),
+    "no-migration": Assumption("a thread that was preempted goes on on the same CPU"),
+    "no-exit": Assumption(
+        "KVM_RUN never returns to user space once the guest has run", _forbids("exit", "run cancelled")
+    ),
+    "no-cancelled-run": Assumption("no signal is pending when KVM_RUN is called", _forbids("run cancelled")),
+    "no-get-msr": Assumption("user space does not read the register", _forbids("get-msr")),
+    "no-set-msr": Assumption("user space does not set the register", _forbids("set-msr")),
+    "no-set-efer": Assumption(
+        "user space does not change EFER", _forbids("set-efer long-mode on", "set-efer long-mode off")
+    ),
+    "no-mode-switch": Assumption(
+        "the guest itself does not enter or leave long mode",
+        _forbids("guest long-mode on", "guest long-mode off"),
+    ),
+    "no-smm": Assumption("no SMI comes", _forbids("guest smi")),
+    "no-swapgs": Assumption("the guest does not execute SWAPGS", _forbids("guest swapgs")),
+    "no-emulation": Assumption(
+        "KVM's emulator meets no RDMSR or WRMSR", _forbids("emulate rdmsr", "emulate wrmsr")
+    ),
+    "one-value": Assumption("guest and user space write only 0xa000"),
+    "starts-in-long-mode": Assumption("the guest starts in long mode"),
+    "starts-outside-long-mode": Assumption("the guest starts outside long mode"),
+    "guest-wrote-first": Assumption(
+        "no invariant is broken before the guest wrote a value with WRMSR in long mode"
+    ),
+}
+
+
+@frozen
+class Restriction:
+    """Assumptions put together: the names, and what they come to."""
+
+    names: tuple[str, ...] = ()
+
+    @property
+    def verbs(self) -> frozenset[str]:
+        """The actions that are forbidden."""
+        return frozenset().union(*(ASSUMPTIONS[name].verbs for name in self.names))
+
+    @property
+    def long_modes(self) -> tuple[bool, ...]:
+        """The modes in which the guest may start."""
+        kept = {"starts-in-long-mode": (True,), "starts-outside-long-mode": (False,)}
+        return next((modes for name, modes in kept.items() if name in self.names), (False, True))
+
+    @property
+    def moves(self) -> bool:
+        """Whether a thread may go on on another CPU."""
+        return not {"no-preemption", "no-migration"} & set(self.names)
+
+    @property
+    def guest_wrote_first(self) -> bool:
+        """Whether a violation counts only after a write of the guest."""
+        return "guest-wrote-first" in self.names
+
+    def filter(self) -> Any:
+        """``allows`` for :class:`~vmxsim.checker.control.Control`."""
+        verbs, names = self.verbs, set(self.names)
+        quiet = "no-preemption" in names
+        quiet_kernel = quiet or "no-kernel-preemption" in names
+        one_value = "one-value" in names
+
+        def allows(control: Control, state: tuple[Any, ...], choice: Choice) -> bool:
+            if choice.kind == "action":
+                return choice.verb not in verbs and not (one_value and choice.value == SECOND)
+            if choice.kind == "out":
+                return not (quiet_kernel if control.get(state, "thread0", "mode") == "kernel" else quiet)
+            return not (choice.pending and quiet_kernel)
+
+        return allows
+
+
+def restriction(names: str | Iterable[str]) -> Restriction:
+    """The assumptions of these names, or of one text with commas between them.
+
+    Raises InputError for a name that is none, or for two that exclude each other.
+    """
+    words = names.split(",") if isinstance(names, str) else [str(name) for name in names]
+    found = dict.fromkeys(word.strip() for word in words if word.strip())
+    for name in found:
+        if name not in ASSUMPTIONS:
+            raise InputError(
+                f"no assumption '{printable(name)}'{nearest(name, ASSUMPTIONS)};"
+                f" they are {', '.join(ASSUMPTIONS)}",
+                "assume",
+            )
+    if {"starts-in-long-mode", "starts-outside-long-mode"} <= set(found):
+        raise InputError("a guest cannot start both in and outside long mode", "assume")
+    return Restriction(tuple(name for name in ASSUMPTIONS if name in found))
