@@ -47,6 +47,10 @@ ASSUMPTIONS: dict[str, Assumption] = {
         "the guest itself does not enter or leave long mode",
         _forbids("guest long-mode on", "guest long-mode off"),
     ),
+    "no-long-mode-entry": Assumption(
+        "the guest never enters long mode while it runs, neither itself nor by RSM",
+        _forbids("guest long-mode on", "guest rsm"),
+    ),
     "no-smm": Assumption("no SMI comes", _forbids("guest smi")),
     "no-swapgs": Assumption("the guest does not execute SWAPGS", _forbids("guest swapgs")),
     "no-emulation": Assumption(
