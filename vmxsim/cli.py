@@ -23,6 +23,7 @@ _COMMANDS = {
     "run": ("vmxsim.commands.scenarios", "run_command"),
     "check": ("vmxsim.checker.command", "check_command"),
     "compare": ("vmxsim.commands.scenarios", "compare_command"),
+    "why": ("vmxsim.commands.reasons", "why_command"),
     "cost": ("vmxsim.commands.tables", "cost_command"),
     "replay": ("vmxsim.ftrace.command", "replay"),
 }

@@ -32,7 +32,7 @@ BELOW = {
     "views": ["trace"],
     "widgets": ["views", "ftrace", "divergence", "checker"],
     "lab": ["errors"],
-    "commands": ["views", "ftrace", "divergence", "costs", "widgets", "lab"],
+    "commands": ["views", "ftrace", "divergence", "costs", "checker", "widgets", "lab"],
     "cli": ["commands"],
     "__init__": [],
 }

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from attrs import define, frozen
 
-from vmxsim.checker.control import Control
+from vmxsim.checker.control import Control, CutShort, Watch
 from vmxsim.checker.data import make_doers, without_ghosts
 from vmxsim.checker.footprints import Effect
 from vmxsim.checker.state import CONSTANTS, DATA_MASK
-
-#: Called now and then with (states found, states of the last layer); may raise to end the search.
-Watch = Callable[[int, int], None]
-
-
-class CutShort(Exception):
-    """A search was ended by one of its limits. ``str()`` says which."""
 
 
 @define(eq=False)
@@ -48,17 +40,18 @@ class Closure:
 @frozen
 class Search:
     """How a closure is searched: breaches in ``ignore`` (bits of BROKEN) do not end a path;
-    with all of ``until`` met it ends. ``effects`` are those of the control table."""
+    with all of ``until`` met, or one of ``first``, it ends. ``effects`` are those of the control table."""
 
     ignore: int
     until: int
+    first: int
     effects: list[Effect]
     initial: list[tuple[int, int]]
     watch: Watch | None
 
     def ends(self, found: Closure, count: int, layer: int) -> bool:
         """Whether the search ends after a layer; ``found`` then says why."""
-        if self.until and found.broken & self.until == self.until:
+        if (self.until and found.broken & self.until == self.until) or found.broken & self.first:
             found.decided = True
         elif self.watch:
             try:
@@ -73,6 +66,7 @@ def closure(
     *,
     ignore: int = 0,
     until: int = 0,
+    first: int = 0,
     ghosts: bool = True,
     waiting: bool = False,
     watch: Watch | None = None,
@@ -81,13 +75,13 @@ def closure(
     """Every state that a thread can reach without going on behind a broken invariant.
 
     Breaches in ``ignore`` (bits of BROKEN) do not end a path; the search ends early when
-    every breach in ``until`` was met. Without ``ghosts`` the true values of the guest are
-    left out, and with them what is checked against them. ``waiting``: the thread starts
-    without a CPU. ``plain`` keeps to plain Python.
+    every breach in ``until`` was met, or one in ``first``. Without ``ghosts`` the true values
+    of the guest are left out, and with them what is checked against them. ``waiting``: the
+    thread starts without a CPU. ``plain`` keeps to plain Python.
     """
     effects = control.effects if ghosts else [without_ghosts(effect) for effect in control.effects]
     initial = control.initial_waiting if waiting else control.initial
-    search = Search(ignore, until, effects, initial, watch)
+    search = Search(ignore, until, first, effects, initial, watch)
     if not plain:
         try:
             from vmxsim.checker.closure_numpy import closure as with_numpy

@@ -45,6 +45,17 @@ State = tuple[Any, ...]
 Allows = Callable[["Control", State, Choice], bool]
 
 
+#: Called now and then with (states found, states of the last layer); may raise to end the search.
+Watch = Callable[[int, int], None]
+
+#: Control states after which something must be counting up without end.
+MOST_STATES = 300_000
+
+
+class CutShort(Exception):
+    """A search was ended by one of its limits. ``str()`` says which."""
+
+
 @define(eq=False)
 class Edge:
     """A transition between control states. ``target`` is -1 where the section failed;
@@ -65,6 +76,8 @@ class Control:
     ``states`` are tuples: number of the stack, then the fields of :attr:`fields`. ``edges``
     are grouped by source; those of state n start at ``first[n]``. ``initial`` are pairs of
     control state and data; ``initial_waiting`` the same for a thread that has no CPU yet.
+    ``watch`` is called now and then and may raise. Raises CutShort for a design whose state
+    grows without end.
     """
 
     def __init__(
@@ -77,6 +90,7 @@ class Control:
         non_canonical: bool = False,
         guest_wrote_first: bool = False,
         allows: Allows | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self.design, self.bits = design, bits
         self.sections = Sections(design, interception, NON_CANONICAL if non_canonical else GUEST_VALUES[1])
@@ -104,7 +118,7 @@ class Control:
         self.first: list[int] = []
         self.initial = [self._start(long_mode, waiting=False) for long_mode in long_modes]
         self.initial_waiting = [self._start(long_mode, waiting=True) for long_mode in long_modes]
-        self._explore()
+        self._explore(watch)
 
     # -- states
 
@@ -174,9 +188,16 @@ class Control:
 
     # -- transitions
 
-    def _explore(self) -> None:
+    def _explore(self, watch: Watch | None) -> None:
         done = 0
         while done < len(self.states):
+            if not done & 1023:
+                if watch:
+                    watch(0, 0)
+                if len(self.states) > MOST_STATES:
+                    raise CutShort(
+                        f"{MOST_STATES:,} control states were found: a field may count up without end"
+                    )
             self.first.append(len(self.edges))
             state = self.states[done]
             for choice in self.choices(state):

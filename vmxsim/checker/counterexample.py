@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from vmxsim.checker.control import Control, Edge
+from vmxsim.checker.control import Control
 from vmxsim.checker.search import Path
+from vmxsim.checker.sections import Choice
 from vmxsim.checker.state import CONSTANTS
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.kernel.points import is_before
@@ -37,7 +38,7 @@ def scenario_of(
         choice, stack = edge.leaf.choice, control.stacks[control.states[state >> CONSTANTS][0]]
         if edge.at_rest:
             passed, asked = [], []
-            steps.append(_action(edge, control))
+            steps.append(action_text(edge.leaf.choice, control))
         elif choice.kind == "out":
             passed.append(stack)
             _add_point(steps, _point(stack, passed))
@@ -61,8 +62,8 @@ def scenario_of(
     )
 
 
-def _action(edge: Edge, control: Control) -> str:
-    choice = edge.leaf.choice
+def action_text(choice: Choice, control: Control) -> str:
+    """How a scenario writes a choice at rest."""
     if choice.kind == "out":
         return "preempt cpu0"
     if choice.value is None:

@@ -33,7 +33,8 @@ def explain(trace: RunTrace, invariant: str) -> Explanation | None:
     side = _Guest(trace, violation) if _is_guests(trace, violation) else _Host(trace, violation)
     index = side.lost()
     if index < 0:
-        return Explanation("never right", violation.words, -1)
+        words = f"{violation.words.rstrip('.')}. No step put the right value where it counts."
+        return Explanation("the value is not put where it counts", words, -1)
     index = side.cause(index)
     step = trace.steps[index]
     mechanism, reason = side.reason(step, index)
@@ -83,13 +84,14 @@ class _Side:
 
     def cause(self, index: int) -> int:
         """Where a wrong register is saved over the value: the step that made the register wrong,
-        if it was right before in the same action."""
+        if the same function did it just before."""
         step = self.trace.steps[index]
         if not any(c.place.endswith(".g") for c in step.changes) or not step.accesses:
             return index
         right = self.right(self.trace.machine(index + 1))
         for before in range(index - 1, -1, -1):
-            if self.trace.steps[before].action != step.action:
+            earlier = self.trace.steps[before]
+            if (earlier.action, earlier.function) != (step.action, step.function):
                 break
             if self.trace.machine(before).cpus[step.cpu].kernel_gs_base == right:
                 return before
@@ -118,11 +120,7 @@ class _Side:
         """EFER.LMA changed at the step."""
         action = self.trace.actions[step.action].split(": ")[-1]
         if not on:
-            return (
-                "LMA is changed before state is left",
-                f"EFER.LMA is cleared while guest state is loaded; leave, which asks for it, now skips the"
-                f" register, which holds {describe(held)}.",
-            )
+            return self.mode_left(held)
         nothing = "EFER.LMA is set while guest state is loaded, and nothing is loaded with it: from here on"
         if not is_host(held):
             return (
@@ -141,11 +139,33 @@ class _Side:
             f"{nothing} the register counts, and it holds {describe(held)}.",
         )
 
+    def mode_left(self, held: Value) -> tuple[str, str]:
+        """EFER.LMA was cleared while guest state was loaded."""
+        return (
+            "LMA is changed before state is left",
+            "EFER.LMA is cleared while guest state is loaded; leave, which asks for it, now skips the"
+            f" register, which holds {describe(held)}.",
+        )
+
+    def preempted(self, step: Step) -> bool:
+        """Whether a context switch came before the step in its action, above the scheduler's code."""
+        earlier = self.trace.steps[: step.index]
+        switched = any(
+            s.action == step.action and any(a.kind == "ctxsw" for a in s.accesses) for s in earlier
+        )
+        return switched and not any(frame.function == "preempt_schedule_irq" for frame in step.stack)
+
     def overwritten(self, change: Change, step: Step) -> tuple[str, str]:
         """A place that held the value got another one."""
         place = change.place.rsplit(".", 1)[-1]
         value: Value = change.after
         whose = owner_words(value.owner)
+        if self.preempted(step):
+            return (
+                "preempted between the test and the access",
+                f"{step.thread} was preempted in this action, which took guest state out of the register;"
+                f" then this line goes on as if it were loaded: {place} becomes {describe(value)}.",
+            )
         if place == "g":
             first = next((s for s in self.trace.steps if s.action == step.action and _lma_change(s)), None)
             if first is not None and first.index < step.index:
@@ -185,6 +205,13 @@ def _lma_change(step: Step) -> int:
 
 
 class _Guest(_Side):
+    def mode_left(self, held: Value) -> tuple[str, str]:
+        return (
+            "LMA is cleared before the guest's value is saved",
+            "EFER.LMA is cleared while guest state is loaded: from here on the saved copy counts, and the"
+            f" register, which holds {describe(held)}, was not saved into it.",
+        )
+
     def right(self, m: Machine) -> Value:
         return m.vcpus[self.n].true_guest_value
 

@@ -117,14 +117,14 @@ class Footprints:
         while node.leaf is None:
             if node.field is None:
                 self._grow(root, control, choice, stack, seen)
-            elif node.field >= 0:
-                node = node.branches.setdefault(control[node.field], _Node())
+                continue
+            if (field := node.field) >= 0:
+                node = node.branches.setdefault(control[field], _Node())
             else:
                 for value in range(1 << BITS):
                     branch = node.branches.setdefault(value, _Node())
-                    yield from self._find(
-                        root, branch, control, choice, stack, {**seen, -1 - node.field: value}
-                    )
+                    looked = {**seen, -1 - field: value}
+                    yield from self._find(root, branch, control, choice, stack, looked)
                 return
         yield node.leaf
 

@@ -7,10 +7,12 @@ from collections.abc import Callable
 
 from attrs import define, field
 
-from vmxsim.checker.closure import CutShort
+from vmxsim.checker.control import CutShort
 
 #: States after which a search is cut short if nobody says otherwise.
 MAX_STATES = 20_000_000
+
+INTERRUPTED = "it was interrupted"
 
 #: Told (states found, seconds) now and then.
 Progress = Callable[[int, float], None]
@@ -34,7 +36,7 @@ class Limits:
     def watch(self, states: int, layer: int = 0) -> None:
         """Raises CutShort where a limit is reached."""
         if self.stopped():
-            raise CutShort("it was interrupted")
+            raise CutShort(INTERRUPTED)
         if layer and states >= self.max_states:
             raise CutShort(f"{self.max_states:,} states were found (--max-states)")
         seconds = self.seconds

@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import define
 
-from vmxsim.checker.closure import CutShort, Watch
+from vmxsim.checker.control import CutShort, Watch
 from vmxsim.checker.threads import NOWHERE, ThreadGraph
 
 

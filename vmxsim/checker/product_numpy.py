@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from vmxsim.checker.closure import CutShort, Watch
+from vmxsim.checker.control import CutShort, Watch
 from vmxsim.checker.dense_set import MOST, DenseSet
 from vmxsim.checker.product import Product
 from vmxsim.checker.sorted_set import SortedSet, edges_of

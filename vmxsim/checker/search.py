@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from attrs import frozen
 
@@ -24,6 +24,11 @@ class Path:
     broken: int
 
     @property
+    def invariant(self) -> str:
+        """The first of the invariants that it breaks."""
+        return next(name for name, bit in BROKEN.items() if self.broken & bit)
+
+    @property
     def actions(self) -> int:
         """How many actions of a scenario it has."""
         return sum(edge.at_rest for _, edge in self.transitions)
@@ -31,20 +36,21 @@ class Path:
 
 def shortest_path(
     control: Control,
-    invariant: str,
+    invariants: str | Iterable[str],
     *,
     steps_alone: bool = False,
     past_others: bool = False,
     watch: Callable[[int], None] | None = None,
 ) -> Path | None:
-    """The shortest path that breaks ``invariant``: fewest actions, then fewest transitions; or
-    fewest transitions, with ``steps_alone``. None where there is none.
+    """The shortest path that breaks an invariant, or one of several: fewest actions, then fewest
+    transitions; or fewest transitions, with ``steps_alone``. None where there is none.
 
     No path goes on behind a broken invariant, unless ``past_others``: then only behind
     those of other invariants. ``watch`` is called now and then with the number of states
     visited, and may raise.
     """
-    wanted = BROKEN[invariant]
+    names = (invariants,) if isinstance(invariants, str) else invariants
+    wanted = sum(BROKEN[name] for name in names)
     doers = make_doers(control.values, control.effects)
     start = [(number << CONSTANTS) | data for number, data in control.initial]
     parents: dict[int, tuple[int, Edge] | None] = dict.fromkeys(start)

@@ -17,6 +17,7 @@ from vmxsim.checker.values import RESET, numbered_values
 from vmxsim.errors import SimulationError
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.kernel.points import uses
+from vmxsim.kernel.system import check_return_to_user
 from vmxsim.model.registers import EFER_LMA, EFER_LME, X86_CR0_PG
 from vmxsim.model.value import Value
 from vmxsim.program.ir import Callee
@@ -325,6 +326,7 @@ class _Section:
     def user(self) -> None:
         """Back in user space, where the register must be the thread's own."""
         m = self.m
+        check_return_to_user(m.cpu)
         m.set(m.task, "mode", "user")
         self.end.where = "user"
         self.check(HOST_CHECK, m.cpu.kernel_gs_base, m.task.gs_base)

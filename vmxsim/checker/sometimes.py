@@ -53,6 +53,8 @@ SOMETIMES: dict[str, Callable[[_Look], bool]] = {
     "a tick seen only by need_resched()": lambda x: x.choice.pending,
     "set out to enter long mode while loaded": lambda x: x.does("guest long-mode on") and x.loaded,
     "set out to leave long mode while loaded": lambda x: x.does("guest long-mode off") and x.loaded,
+    "EFER.LMA set": lambda x: x.long_mode(x.after) and not x.long_mode(x.before),
+    "EFER.LMA cleared": lambda x: x.long_mode(x.before) and not x.long_mode(x.after),
     "guest read the register": lambda x: x.does("guest rdmsr"),
     "guest wrote the register": lambda x: x.does("guest wrmsr"),
     "SWAPGS in the guest": lambda x: x.does("guest swapgs"),

@@ -59,7 +59,7 @@ class SecretToken(Token):
     __slots__ = ()
 
     @property
-    def number(self) -> int:  # type: ignore[override]
+    def number(self) -> int:
         raise Inspected(self.slot)
 
     def __init__(self, slot: int) -> None:

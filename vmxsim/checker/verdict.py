@@ -8,11 +8,11 @@ from typing import Any
 from attrs import define
 
 from vmxsim.checker.assumptions import Restriction, restriction
-from vmxsim.checker.closure import Closure, CutShort, closure
-from vmxsim.checker.control import Control
+from vmxsim.checker.closure import Closure, closure
+from vmxsim.checker.control import Control, CutShort
 from vmxsim.checker.counterexample import scenario_of
 from vmxsim.checker.footprints import BROKEN
-from vmxsim.checker.limits import MAX_STATES, Limits, Progress
+from vmxsim.checker.limits import INTERRUPTED, MAX_STATES, Limits, Progress
 from vmxsim.checker.product import product
 from vmxsim.checker.result import HOLDS, UNKNOWN, VIOLATED, CheckResult, Counterexample, HostResult
 from vmxsim.checker.search import shortest_path
@@ -97,9 +97,10 @@ class _Bounds:
     interception: str
     non_canonical: bool
 
-    def control(self) -> Control:
+    def control(self, limits: Limits) -> Control:
+        bits = int(self.host[:2])
         return control_table(
-            self.design, int(self.host[:2]), self.assumed, self.interception, self.non_canonical
+            self.design, bits, self.assumed, self.interception, self.non_canonical, limits.watch
         )
 
     @property
@@ -108,17 +109,15 @@ class _Bounds:
 
 
 def _check_host(bounds: _Bounds, limits: Limits, interrupted: list[bool]) -> HostResult:
-    control = bounds.control()
     wanted = bounds.invariants
     until = sum(BROKEN[name] for name in wanted)
-    found: Closure | None = None
-    cut = ""
     try:
+        control = bounds.control(limits)
         found = closure(control, until=until, watch=limits.watch)
-    except KeyboardInterrupt:
-        interrupted.append(True)
-        cut = "it was interrupted"
-    if found is None:
+    except (KeyboardInterrupt, CutShort) as end:
+        cut = str(end) or INTERRUPTED
+        if isinstance(end, KeyboardInterrupt):
+            interrupted.append(True)
         return HostResult(bounds.host, dict.fromkeys(wanted, UNKNOWN), 0, 0, 0, limits.seconds, {}, {}, cut)
     total = counts(found, bounds.cpus, bounds.assumed.moves)
     states, transitions, depth, cut = total.states, total.transitions, len(found.layers) - 1, found.cut
@@ -131,7 +130,7 @@ def _check_host(bounds: _Bounds, limits: Limits, interrupted: list[bool]) -> Hos
             broken |= both.broken
         except KeyboardInterrupt:
             interrupted.append(True)
-            cut = "it was interrupted"
+            cut = INTERRUPTED
         if cut and not broken:
             cut += "; each thread alone was explored to the end and breaks nothing"
     counterexamples = _counterexamples(bounds, control, broken, wanted, limits)

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from vmxsim.checker.difference import shortest_difference
 from vmxsim.commands.designs import named_design
 from vmxsim.commands.output import (
     FINE,
@@ -20,7 +21,7 @@ from vmxsim.commands.output import (
     print_json,
     remark,
 )
-from vmxsim.divergence import SEARCHED, Divergence, divergence, shortest_difference
+from vmxsim.divergence import Divergence, divergence
 from vmxsim.errors import InputError, printable
 from vmxsim.model.value import owner_words
 from vmxsim.runtrace import RunTrace
@@ -200,24 +201,26 @@ def _make_folder(folder: Path) -> None:
 def compare_command(a: str, b: str, file: Path | None, as_json: bool, host: str | None) -> int:
     """Two designs on one schedule, and the first point at which they differ.
 
-    Without FILE: the shortest sequence of actions after which guest, user space or a host
-    task can see a difference; exit status 3 where a search of a few actions finds none.
+    Without FILE: the shortest schedule after which guest, user space or a host task can see a
+    difference. Exit status 3 where the search for one is not complete.
     """
+    designs = [named_design(name) for name in (a, b)]
     if file is None:
-        found = shortest_difference(a, b, (host,) if host else HOSTS)
-        if found is None:
-            width = f"{host} host" if host else "either host"
-            remark(
-                f"no visible difference within {SEARCHED} actions on {width}, in-kernel preemption left out"
-            )
+        found = shortest_difference(designs[0], designs[1], (host,) if host else HOSTS)
+        remark(found.reason)
+        if found.scenario is None:
             if as_json:
-                print_json({"a": a, "b": b, "scenario": None, "divergence": None})
-            return INCONCLUSIVE
-        scenarios: list[Any] = [found]
+                names = [design._name() for design in designs]
+                print_json(
+                    {"a": names[0], "b": names[1], "scenario": None, "divergence": None}
+                    | {"complete": found.complete, "reason": found.reason}
+                )
+            return FINE if found.complete else INCONCLUSIVE
+        scenarios: list[Any] = [found.scenario]
     else:
         scenarios = list(read_scenarios(file))
     for scenario in scenarios:
-        traces = [run(scenario, design, host=host) for design in (a, b)]
+        traces = [run(scenario, design, host=host) for design in designs]
         split = divergence(*traces)
         if as_json:
             print_json(_comparison(traces, split))

@@ -228,17 +228,16 @@ class Environment(System):
 
     def _deliverer(self, due: list[tuple[PreemptPoint, int]], thread: Task) -> Callable[[Task], None]:
         """What to call before each step: delivers the tick of each (point, number of its match)."""
-        waiting = [[point, number] for point, number in due]
+        left = [number for _, number in due]  # matches until the tick
 
         def deliver(running: Task) -> None:
             if running is not thread:
                 return
-            for entry in list(waiting):
-                if self._matches(running, entry[0]):
-                    entry[1] -= 1
-                    if not entry[1]:
-                        waiting.remove(entry)
-                        self.tick(running, entry[0].cpu)
+            for n, (point, _) in enumerate(due):
+                if left[n] and self._matches(running, point):
+                    left[n] -= 1
+                    if not left[n]:
+                        self.tick(running, point.cpu)
 
         return deliver
 

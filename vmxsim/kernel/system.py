@@ -121,6 +121,7 @@ class System(Recorder):
         record = Record(self.action, thread.id, thread.cpu, "kernel", before)
         thread.stack = step(m, self.design, before)
         if thread.stack is None and not self.preempt_if_due(thread):
+            check_return_to_user(m.cpu)
             m.set(thread, "mode", "user")
         switched_out = False
         for event in self.take_events():
@@ -261,6 +262,14 @@ class System(Recorder):
         for thread, vcpu in zip(m.threads, m.vcpus, strict=True):
             if thread.mode == "guest" and m.is_current(thread) and self.passes_through(vcpu):
                 self.break_invariants(last, guest_runs(m, vcpu, m.cpus[thread.cpu]))
+
+
+def check_return_to_user(cpu: Any) -> None:
+    """Raises SimulationError where a thread goes back to user space without having enabled
+    preemption and interrupts again."""
+    if cpu.preempt_count or cpu.irqs_disabled:
+        left = "interrupts off" if cpu.irqs_disabled else f"preempt_count {cpu.preempt_count}"
+        raise SimulationError(f"the thread goes back to user space with {left}")
 
 
 def _scheduling(thread: Task) -> bool:

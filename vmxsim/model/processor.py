@@ -71,6 +71,8 @@ def vm_entry(m: Machine, vcpu: int) -> None:
 
     FS.base and GS.base come from the VMCS; KERNEL_GS_BASE stays what it is.
     """
+    if m.cpu.preempt_count != 1:
+        raise TypeError(f"the guest is entered with preempt_count {m.cpu.preempt_count}, 1 was expected")
     m.set(m.task, "mode", "guest")
     m.events.append(("guest-runs", m.objects[vcpu]))
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 import inspect
 import linecache
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from types import FunctionType
 from typing import Any
@@ -55,6 +55,23 @@ def lower(function: Callable[..., Any], owner: str, is_method: Callable[[str], b
     node = _functions(lines).get(code.co_firstlineno)
     if node is None:
         raise InputError("not an ordinary function: write 'def name(self, vmx): ...'", code.co_name)
+    return _Lowering(function, node, lines, owner, is_method).function()
+
+
+def lower_text(
+    function: Callable[..., Any], source: Sequence[str], owner: str, is_method: Callable[[str], bool]
+) -> Function:
+    """Lower other lines in a function's place: ``source`` from its ``def`` on, names as it sees them.
+
+    Raises InputError outside the subset.
+    """
+    assert isinstance(function, FunctionType)
+    lines = tuple(f"{line}\n" for line in source)
+    try:
+        (node,) = ast.parse("".join(lines)).body
+    except (SyntaxError, ValueError) as error:
+        raise InputError(f"is not a function: {error}", function.__name__) from None
+    assert isinstance(node, ast.FunctionDef)
     return _Lowering(function, node, lines, owner, is_method).function()
 
 

@@ -1,0 +1,191 @@
+"""The shortest schedule on which two designs differ in anything that can be read.
+
+What the guest reads is right or wrong by its true value, and what a host task finds by its
+own: two designs that are both safe differ in nothing visible on any schedule. Where one is
+violated and the other is not, they differ first where the first invariant breaks. Only two
+violated designs have to be run side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from typing import Any
+
+from attrs import evolve, frozen
+
+from vmxsim.checker.assumptions import Restriction
+from vmxsim.checker.control import Control, Edge
+from vmxsim.checker.counterexample import action_text
+from vmxsim.checker.data import Doer, make_doers
+from vmxsim.checker.result import SAFE, Counterexample
+from vmxsim.checker.sections import STEP, Choice
+from vmxsim.checker.state import CONSTANT_BITS, CONSTANTS, DATA_MASK
+from vmxsim.checker.tables import control_table
+from vmxsim.checker.values import BITS, REGISTER
+from vmxsim.checker.verdict import check
+from vmxsim.designs import find_design
+from vmxsim.kernel.kvm import Kvm
+from vmxsim.model.registers import EFER_LMA
+from vmxsim.scenario import HOSTS, Scenario, make_scenario
+
+
+@frozen
+class Difference:
+    """``scenario`` is the shortest schedule on which the designs differ, None if there is none;
+    ``reason`` says in a sentence why, and how far was looked. ``complete``: on every schedule."""
+
+    scenario: Scenario | None
+    reason: str
+    complete: bool = True
+
+
+def shortest_difference(a: str | type[Kvm], b: str | type[Kvm], hosts: Iterable[str] = HOSTS) -> Difference:
+    """The shortest schedule after which guest, user space or a host task reads something else.
+
+    Raises InputError for an unknown design.
+    """
+    pair: Any = find_design(a), find_design(b)
+    return _shortest(*pair, tuple(hosts))
+
+
+@lru_cache(maxsize=64)  # the explorer asks again at every preemption of the schedule that was found
+def _shortest(a: Any, b: Any, hosts: tuple[str, ...]) -> Difference:
+    found: list[tuple[tuple[int, int], Difference]] = []
+    open_hosts = []
+    for host in hosts:
+        results = [check(design, host=host) for design in (a, b)]
+        wrong = [result for result in results if result.verdict != SAFE]
+        if len(wrong) == 1 and (example := wrong[0].counterexample):
+            found.append(((example.actions, example.steps), _one_is_wrong(example, results, host)))
+        elif wrong:
+            together = _side_by_side(a, b, host)
+            if together is not None:
+                found.append(together)
+            else:
+                open_hosts.append(host)
+    if found:
+        return min(found, key=lambda pair: pair[0])[1]
+    widths = " or a ".join(hosts)
+    if open_hosts:
+        return Difference(
+            None, f"no schedule of whole actions on a {widths} host shows a difference", complete=False
+        )
+    return Difference(
+        None,
+        f"no schedule shows a difference on a {widths} host: both designs are safe, so that every read gives"
+        " the guest its true value, and every host task its own, in both",
+    )
+
+
+def _one_is_wrong(example: Counterexample, results: list[Any], host: str) -> Difference:
+    right = next(result for result in results if result.verdict == SAFE)
+    scenario = evolve(example.scenario, title="", design=None)
+    wrong = example.design._name()
+    reason = f"on a {host} host {right.name} is safe, and here {wrong} breaks {example.invariant}"
+    return Difference(scenario, reason)
+
+
+# -- two violated designs, side by side: whole actions, breadth first
+
+
+class _Walker:
+    """A design's actions from rest to rest, and what can be read at rest."""
+
+    def __init__(self, design: Any, host: str) -> None:
+        self.control: Control = control_table(design, int(host[:2]), Restriction())
+        self._doers: list[Doer] = make_doers(self.control.values, self.control.effects)
+        self._done: dict[tuple[int, Choice], tuple[int, tuple[int, ...]] | None] = {}
+
+    def edges(self, state: int) -> Iterator[Edge]:
+        """The transitions that are possible from a state."""
+        control = self.control
+        number, data = state >> CONSTANTS, state & DATA_MASK
+        for edge in control.edges[control.first[number] : control.first[number + 1]]:
+            if data & edge.leaf.mask == edge.leaf.bits:
+                yield edge
+
+    def choices(self, state: int) -> list[Choice]:
+        """The actions that are possible at rest."""
+        return [edge.leaf.choice for edge in self.edges(state)]
+
+    def act(self, state: int, choice: Choice) -> tuple[int, tuple[int, ...]] | None:
+        """Where an action leads when nobody interferes, and what was read on the way; None where
+        the design fails."""
+        key = state, choice
+        if key not in self._done:
+            self._done[key] = self._act(state, choice)
+        return self._done[key]
+
+    def _act(self, state: int, choice: Choice) -> tuple[int, tuple[int, ...]] | None:
+        read: list[int] = []
+        wanted = choice
+        while True:
+            edge = next((e for e in self.edges(state) if e.leaf.choice == wanted), None)
+            if edge is None or edge.target < 0:
+                return None
+            data = state & DATA_MASK
+            full = data | CONSTANT_BITS
+            read += [full >> found & 7 for kind, found, _ in edge.leaf.effect.checks if kind == "guest"]
+            state = (edge.target << CONSTANTS) | self._doers[edge.effect].done(data)[0]
+            if self.waits(state):
+                wanted = Choice("in")
+            elif self.mode(state) == "kernel":
+                wanted = STEP
+            else:
+                return state, tuple(read)
+
+    def mode(self, state: int) -> Any:
+        """Where the thread is."""
+        return self.control.get(self.control.states[state >> CONSTANTS], "thread0", "mode")
+
+    def waits(self, state: int) -> Any:
+        """Whether the thread waits for a CPU."""
+        return self.control.get(self.control.states[state >> CONSTANTS], "thread0", "waiting")
+
+    def visible(self, state: int) -> tuple[Any, ...]:
+        """What a read would give now, and what user space has as its GS base."""
+        values = self.control.values
+        mode = self.mode(state)
+        verb = Choice("action", "get-msr" if mode == "user" else "guest rdmsr")
+        found = self.act(state, verb)
+        read = values[found[1][0]].number if found and found[1] else None
+        register = state >> (BITS * REGISTER) & 7
+        return read, values[register].number if mode == "user" else None
+
+
+def _side_by_side(a: Any, b: Any, host: str) -> tuple[tuple[int, int], Difference] | None:
+    left, right = _Walker(a, host), _Walker(b, host)
+    starts = zip(left.control.initial, right.control.initial, strict=True)
+    paths: list[tuple[int, int, tuple[Any, ...]]] = [
+        ((m << CONSTANTS) | x, (n << CONSTANTS) | y, (left.control.states[m],)) for (m, x), (n, y) in starts
+    ]
+    seen = {(x, y) for x, y, _ in paths}
+    while paths:
+        following = []
+        for x, y, path in paths:
+            theirs = set(right.choices(y))
+            for choice in left.choices(x):
+                if choice not in theirs:
+                    continue
+                one, other = left.act(x, choice), right.act(y, choice)
+                if one is None or other is None:
+                    continue
+                longer = (*path, choice)
+                if left.visible(one[0]) != right.visible(other[0]):
+                    return (len(path), 0), _told(left, right, longer, host)
+                pair = one[0], other[0]
+                if pair not in seen:
+                    seen.add(pair)
+                    following.append((*pair, longer))
+        paths = following
+    return None
+
+
+def _told(left: _Walker, right: _Walker, path: tuple[Any, ...], host: str) -> Difference:
+    control = left.control
+    long_mode = bool(control.get(path[0], "vcpu0", "efer") & EFER_LMA)
+    steps = [action_text(choice, control) for choice in path[1:]]
+    names = f"{left.control.design._name()} and {right.control.design._name()}"
+    reason = f"on a {host} host both {names} are violated, and here they give different values"
+    return Difference(make_scenario(steps, host=host, long_mode=long_mode), reason)

@@ -1,0 +1,246 @@
+"""The state space of a small design: every state at rest, and which action leads where.
+
+A thread is *at rest* in user space and in the guest. What happens in between, kernel code
+line by line, is one action here, with nobody preempting it on its way: each edge is a chain
+of the checker's own transitions. States that look alike and from which every action leads
+to states that look alike are one node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from typing import Any
+
+from attrs import frozen
+
+from vmxsim.checker.assumptions import restriction
+from vmxsim.checker.control import Control, Edge
+from vmxsim.checker.counterexample import hexadecimal
+from vmxsim.checker.data import make_doers
+from vmxsim.checker.footprints import BROKEN, EARLY
+from vmxsim.checker.resting import Looker, StateLook
+from vmxsim.checker.state import CONSTANTS, DATA_MASK
+from vmxsim.checker.tables import control_table
+from vmxsim.designs import find_design
+from vmxsim.errors import InputError, nearest, printable
+from vmxsim.kernel.kvm import Kvm
+from vmxsim.scenario import HOSTS
+
+#: Nodes up to which a picture can be read.
+MOST = 24
+#: For more states than this, those that are alike are not looked for.
+_WORTH_MERGING = 600
+#: Assumptions that make a state space smaller, those that cost least first.
+SMALLER = ("one-value", "no-smm", "no-swapgs", "no-emulation", "no-set-efer", "no-set-msr")
+
+
+@frozen
+class StateNode:
+    """A state at rest. ``number`` counts from 1; ``look`` is what there is to see of it;
+    ``start``: a guest may start here; ``stays`` are the actions that lead back to it;
+    ``states`` says for how many states of the checker it stands."""
+
+    number: int
+    look: StateLook
+    start: bool
+    stays: tuple[str, ...]
+    states: int
+
+
+@frozen
+class StateEdge:
+    """What ``actions`` lead to: node ``target`` or, where an invariant breaks, none (0), and
+    ``broken`` names the invariants."""
+
+    source: int
+    target: int
+    actions: tuple[str, ...]
+    broken: tuple[str, ...] = ()
+
+
+@frozen
+class StateSpace:
+    """The states at rest of a design, as plain data for pictures and words.
+
+    ``states`` counts the checker's states at rest; ``nodes`` are fewer where several of
+    them look and behave alike.
+    """
+
+    design: str
+    host: str
+    assumptions: tuple[str, ...]
+    nodes: tuple[StateNode, ...]
+    edges: tuple[StateEdge, ...]
+    states: int
+
+
+class TooManyStates(InputError):
+    """More states than a picture can show. ``nodes`` says how many; ``suggestion`` are the
+    assumptions, those given included, with which there would be ``fewer``; () if none help."""
+
+    def __init__(self, nodes: int, most: int, suggestion: tuple[str, ...], fewer: int) -> None:
+        self.nodes, self.suggestion, self.fewer = nodes, suggestion, fewer
+        message = f"{nodes:,} states at rest, and a picture can show {most}"
+        if suggestion:
+            message += f"; assuming {', '.join(suggestion)} there are {fewer}"
+        super().__init__(message)
+
+
+def state_space(
+    design: str | type[Kvm], host: str = "64-bit", assume: str | Iterable[str] = (), most: int = MOST
+) -> StateSpace:
+    """The states at rest of one vCPU of a design, under assumptions, and what leads where.
+
+    Ticks come at rest only (the action ``preempt``): what breaks only where kernel code is
+    preempted is not in it. Raises TooManyStates for more than ``most`` nodes, InputError
+    for a bad argument.
+    """
+    chosen = find_design(design)
+    if host not in HOSTS:
+        raise InputError(
+            f"'{printable(host)}' is none; choose {' or '.join(HOSTS)}{nearest(host, HOSTS)}", "host"
+        )
+    granted = restriction(assume).names
+    found = _explored(chosen, host, granted)
+    if isinstance(found, int) or len(found.nodes) > most:
+        count = found if isinstance(found, int) else len(found.nodes)
+        raise TooManyStates(count, most, *_smaller(chosen, host, granted, most))
+    return found
+
+
+def _smaller(design: type[Kvm], host: str, given: tuple[str, ...], most: int) -> tuple[tuple[str, ...], int]:
+    """Assumptions, those given first, under which a picture can be drawn, and of how many nodes."""
+    names = list(given)
+    for name in SMALLER:
+        if name in names:
+            continue
+        names.append(name)
+        found = _explored(design, host, restriction(names).names)
+        if isinstance(found, StateSpace) and len(found.nodes) <= most:
+            return tuple(names), len(found.nodes)
+    return (), 0
+
+
+def _explored(design: Any, host: str, names: tuple[str, ...]) -> StateSpace | int:
+    """The state space; only the number of states where they are far too many."""
+    resting = _Resting(control_table(design, int(host[:2]), restriction(names)))
+    states = len(resting.arrows)
+    if states > _WORTH_MERGING:
+        return states
+    return StateSpace(design._name(), host, names, *_nodes(resting), states)
+
+
+@frozen
+class _Arrow:
+    """One whole action from a state at rest. ``target`` is a packed state, -1 where something breaks."""
+
+    action: str
+    target: int
+    broken: int
+
+
+class _Resting:
+    """The states at rest that can be reached, by packed state, and the actions possible in each."""
+
+    def __init__(self, control: Control) -> None:
+        self.control = control
+        self._doers = make_doers(control.values, control.effects)
+        self.start = [(number << CONSTANTS) | data for number, data in control.initial]
+        self.arrows: dict[int, list[_Arrow]] = {}
+        to_do = list(self.start)
+        while to_do:
+            state = to_do.pop(0)
+            if state not in self.arrows:
+                self.arrows[state] = list(self._actions(state))
+                to_do += [a.target for a in self.arrows[state] if a.target >= 0]
+
+    def _actions(self, state: int) -> Iterator[_Arrow]:
+        for edge, target, broken in self._transitions(state):
+            while not broken and self._on_its_way(target):
+                _, target, broken = next(one for one in self._transitions(target) if self._goes_on(one[0]))
+            if broken != EARLY:  # breaks something where that does not count yet: assumed not to happen
+                yield _Arrow(self._name(edge), -1 if broken else target, broken)
+
+    def _transitions(self, state: int) -> Iterator[tuple[Edge, int, int]]:
+        """What can happen next: the transition, where it leads (-1: nowhere), what it breaks."""
+        number, data = state >> CONSTANTS, state & DATA_MASK
+        for edge in self.control.edges[self.control.first[number] : self.control.first[number + 1]]:
+            if data & edge.leaf.mask == edge.leaf.bits:
+                after, broken = self._doers[edge.effect].done(data)
+                yield edge, (edge.target << CONSTANTS) | after if edge.target >= 0 else -1, broken
+
+    def _on_its_way(self, state: int) -> bool:
+        """Whether the thread is in the kernel, waits for a CPU, or the guest is amid an action."""
+        fields, get = self.control.states[state >> CONSTANTS], self.control.get
+        return bool(
+            get(fields, "thread0", "waiting")
+            or get(fields, "thread0", "mode") == "kernel"
+            or get(fields, "vcpu0", "script")
+        )
+
+    @staticmethod
+    def _goes_on(edge: Edge) -> bool:
+        choice = edge.leaf.choice
+        return choice.kind in ("step", "in") and not choice.pending
+
+    def _name(self, edge: Edge) -> str:
+        choice = edge.leaf.choice
+        if choice.kind == "out":
+            return "preempt"
+        if choice.value is None:
+            return choice.verb
+        return f"{choice.verb} {hexadecimal(self.control.values[choice.value].number)}"
+
+
+def _nodes(resting: _Resting) -> tuple[tuple[StateNode, ...], tuple[StateEdge, ...]]:
+    looker = Looker(resting.control)
+    looks = {state: looker.look(state) for state in resting.arrows}
+    kind = _alike(resting.arrows, {state: look.shown for state, look in looks.items()})
+    members: dict[int, list[int]] = {}
+    for state in resting.arrows:
+        members.setdefault(kind[state], []).append(state)
+    number = {block: n for n, block in enumerate(members, 1)}
+    told = _told_apart([looks[states[0]] for states in members.values()])
+    nodes, edges = [], []
+    for (block, states), look in zip(members.items(), told, strict=True):
+        stays: list[str] = []
+        going: dict[tuple[int, int], list[str]] = {}
+        for arrow in resting.arrows[states[0]]:
+            target = number[kind[arrow.target]] if arrow.target >= 0 else 0
+            names = stays if target == number[block] else going.setdefault((target, arrow.broken), [])
+            names.append(arrow.action)
+        start = any(state in resting.start for state in states)
+        nodes.append(StateNode(number[block], look, start, tuple(stays), len(states)))
+        for (target, broken), names in going.items():
+            invariants = tuple(name for name, bit in BROKEN.items() if broken & bit)
+            edges.append(StateEdge(number[block], target, tuple(names), invariants))
+    return tuple(nodes), tuple(edges)
+
+
+def _alike(arrows: dict[int, list[_Arrow]], shown: dict[int, Hashable]) -> dict[int, int]:
+    """A number for each state, the same for those that look alike and from which the same actions
+    lead to states that are alike (the coarsest bisimulation, by refinement)."""
+    kinds = _numbered(shown)
+    while True:
+        finer = _numbered(
+            {
+                state: (kinds[state], frozenset((a.action, a.broken, kinds.get(a.target, -1)) for a in going))
+                for state, going in arrows.items()
+            }
+        )
+        if len(set(finer.values())) == len(set(kinds.values())):
+            return kinds
+        kinds = finer
+
+
+def _numbered(keys: dict[int, Any]) -> dict[int, int]:
+    numbers: dict[Any, int] = {}
+    return {state: numbers.setdefault(key, len(numbers)) for state, key in keys.items()}
+
+
+def _told_apart(looks: Sequence[StateLook]) -> list[StateLook]:
+    """The looks, each with what tells it from others that are the same to look at."""
+    same: dict[Hashable, list[StateLook]] = {}
+    for look in looks:
+        same.setdefault(look.shown, []).append(look)
+    return [look.telling(same[look.shown]) for look in looks]
