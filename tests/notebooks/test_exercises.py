@@ -3,12 +3,12 @@
 import pytest
 
 import vmxsim
-from vmxsim.designs import DedicatedAccessors, NeverTrap
+from vmxsim.designs import DedicatedAccessors, LoadGsIndex, NeverTrap
 from vmxsim.kernel.language import *
 
 
 class LoadsOnEntry(DedicatedAccessors):
-    """02, Make: the patch repaired without giving up its condition."""
+    """02, Make, and 03: the patch repaired without giving up its condition, as one would write it."""
 
     def vmx_set_efer(self, vmx, efer):
         entering = efer & EFER_LMA and not is_long_mode(vmx)
@@ -23,6 +23,44 @@ class LoadsOnEntry(DedicatedAccessors):
             if vmx.host_state.loaded:
                 wrmsr(MSR_KERNEL_GS_BASE, vmx.msr_guest_kernel_gs_base)
             preempt_enable()
+
+
+class SetsTogether(LoadsOnEntry):
+    """03, Make: one line moved, so that EFER and the register change together."""
+
+    def vmx_set_efer(self, vmx, efer):
+        entering = efer & EFER_LMA and not is_long_mode(vmx)
+        if not efer & EFER_LMA:
+            self.vmx_read_guest_kernel_gs_base(vmx)
+        self.setup_msrs(vmx)
+        if entering:
+            preempt_disable()
+            vmx.efer = efer
+            if vmx.host_state.loaded:
+                wrmsr(MSR_KERNEL_GS_BASE, vmx.msr_guest_kernel_gs_base)
+            preempt_enable()
+        vmx.efer = efer
+
+
+class SavesFirst(LoadGsIndex):
+    """03, Make: the guest's value saved before load_gs_index() can overwrite it, and no more."""
+
+    @requires("preemption disabled", "vCPU loaded")
+    def __vmx_load_host_state(self, vmx):
+        if not vmx.host_state.loaded:
+            return
+        count_host_state_reload()
+        vmx.host_state.loaded = False
+        if is_long_mode(vmx):
+            vmx.msr_guest_kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE)
+        if vmx.host_state.ldt_sel or vmx.host_state.gs_sel & 7:
+            lldt(vmx.host_state.ldt_sel)
+            load_gs_index(vmx.host_state.gs_sel)
+            wrmsr(MSR_KERNEL_GS_BASE, current.thread.gs)
+        ltr()
+        if is_long_mode(vmx):
+            wrmsr(MSR_KERNEL_GS_BASE, vmx.msr_host_kernel_gs_base)
+        load_gdt()
 
 
 class CarelessWrite(NeverTrap):
@@ -56,6 +94,23 @@ def test_the_patch_can_be_repaired_in_set_efer(host):
     reported = ["set-msr 0xA000", "run", "guest smi", "exit", "run", "guest rsm", "guest rdmsr -> 0xA000"]
     assert not broken(vmxsim.run(fourth, LoadsOnEntry, host=host))
     assert not broken(vmxsim.run(reported, LoadsOnEntry, long_mode=True, host=host))
+
+
+def test_the_obvious_repair_is_refuted_by_a_tick():
+    result = vmxsim.check(LoadsOnEntry)
+    assert result.verdict == "violated"
+    (run, entering) = result.scenario.steps
+    assert run == "run"
+    assert entering["guest long-mode on"]["preempt"]["in"] == "vmx_set_efer"
+
+
+def test_efer_and_the_register_must_change_together():
+    assert vmxsim.check(SetsTogether).verdict == "safe"
+
+
+def test_load_gs_index_needs_one_line_moved():
+    assert vmxsim.check("load-gs-index").verdict == "violated"
+    assert vmxsim.check(SavesFirst).verdict == "safe"
 
 
 @pytest.mark.parametrize(("host", "harmed"), [("64-bit", set()), ("32-bit", {"host-value", "no-leak"})])

@@ -232,7 +232,11 @@ class Control:
         if self._allows is not None and not self._allows(self, state, choice):
             return
         at_rest = choice is not IN and self.get(state, "thread0", "mode") != "kernel"
+        asked = False
         for leaf, below in self._leaves(state, choice):
+            if choice is PENDING and leaf.asked is None:
+                continue  # with these values nothing looks for a tick
+            asked = asked or leaf.asked is not None
             target = -1
             if leaf.error is None:
                 fields = list(state)
@@ -241,8 +245,8 @@ class Control:
                 fields[0] = self._stack(leaf.stack, below)
                 target = self._number(tuple(fields))
             self.edges.append(Edge(source, target, self._effect(self._counted(state, leaf)), leaf, at_rest))
-            if choice is STEP and leaf.asked is not None:  # a tick may come just before it is looked for
-                self._follow(source, state, PENDING)
+        if choice is STEP and asked:  # a tick may come just before it is looked for
+            self._follow(source, state, PENDING)
 
     def _counted(self, state: State, leaf: Leaf) -> Effect:
         """What a section does; what it breaks is marked where no violation counts yet."""

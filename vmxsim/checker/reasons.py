@@ -63,7 +63,7 @@ class _Ground:
     reaches: set[str] = field(factory=set)
 
 
-@frozen
+@frozen(slots=False, repr=False)
 class Why:
     """``reasons``, one for each line, and what was granted on each host width (None: nothing
     that was tried makes the design safe there)."""
@@ -71,6 +71,16 @@ class Why:
     design: type[Kvm]
     reasons: tuple[Reason, ...]
     granted: dict[str, tuple[str, ...] | None]
+
+    def __repr__(self) -> str:
+        from vmxsim.checker.reasontext import as_text
+
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+        from vmxsim.checker.reasontext import as_html
+
+        return as_html(self)
 
 
 def why(

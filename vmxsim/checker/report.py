@@ -49,7 +49,10 @@ def sometimes_line(result: CheckResult) -> str:
     missing = not_reached(host)
     reached = len(host.sometimes) - len(missing)
     line = f"Reached at least once: {reached} of {len(host.sometimes)} situations that a pass should cover"
-    return f"{line}; not: {', '.join(missing)}." if missing else f"{line}."
+    if not missing:
+        return f"{line}."
+    granted = " (assumptions may exclude them)" if result.assumptions else ""
+    return f"{line}; not{granted}: {', '.join(missing)}."
 
 
 def as_text(result: CheckResult) -> str:

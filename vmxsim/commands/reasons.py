@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vmxsim.checker.reasons import Reason, Why, why
+from vmxsim.checker.reasontext import reason_words
 from vmxsim.commands.designs import named_design
 from vmxsim.commands.output import FINE, INCONCLUSIVE, console, print_json, remark
 from vmxsim.scenario import HOSTS
@@ -83,27 +84,6 @@ def _line_object(reason: Reason) -> dict[str, Any]:
     }
 
 
-def schedule_words(reason: Reason) -> str:
-    """The counterexample's actions in a line, ticks inside the kernel included."""
-    if reason.counterexample is None:
-        if reason.mutant.only_costs:
-            return "it only costs time"
-        return f"but never again: {', '.join(reason.lost)}" if reason.lost else ""
-    scenario = reason.counterexample.scenario
-    return f"{'in' if scenario.long_mode else 'outside'} long mode: " + "; ".join(
-        map(_step_words, scenario.steps)
-    )
-
-
-def _step_words(step: Any) -> str:
-    if isinstance(step, str):
-        return step
-    ((action, value),) = step.items()
-    points = value["preempt"] if isinstance(value["preempt"], list) else [value["preempt"]]
-    ticks = ", ".join(f"before {p['before']} in {p['in']}" for p in points)
-    return f"{action} (tick {ticks})"
-
-
 def _show(found: Why, out: Console) -> None:
     functions = dict.fromkeys(reason.mutant.function for reason in found.reasons)
     out.print(Text(f"{found.design._name()}: what breaks without each line", style="bold"))
@@ -126,11 +106,5 @@ def _line(reason: Reason) -> Text:
 
 def _told(reason: Reason) -> Text:
     if reason.counterexample is None:
-        style = "yellow" if reason.incomplete else "dim"
-        words = schedule_words(reason)
-        return Text(f"{reason.breaks}{f': {words}' if words else ''}", style=style)
-    granted = f", assuming {', '.join(reason.granted)}" if reason.granted else ""
-    failure = f" ({reason.counterexample.failure})" if reason.counterexample.failure else ""
-    return Text.assemble(
-        (reason.breaks, "bold red"), f" on a {reason.host} host{granted}. {schedule_words(reason)}{failure}"
-    )
+        return Text(reason_words(reason), style="yellow" if reason.incomplete else "dim")
+    return Text.assemble((reason.breaks, "bold red"), f" {reason_words(reason)}")
