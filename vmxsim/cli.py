@@ -24,6 +24,7 @@ _COMMANDS = {
     "check": ("vmxsim.checker.command", "check_command"),
     "compare": ("vmxsim.commands.scenarios", "compare_command"),
     "why": ("vmxsim.commands.reasons", "why_command"),
+    "export": ("vmxsim.commands.export", "export_command"),
     "cost": ("vmxsim.commands.tables", "cost_command"),
     "replay": ("vmxsim.ftrace.command", "replay"),
 }

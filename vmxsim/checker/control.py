@@ -18,7 +18,7 @@ from vmxsim.checker.footprints import (
     ReachedDown,
 )
 from vmxsim.checker.relevance import relevant_vcpu_fields
-from vmxsim.checker.sections import IN, OUT, PENDING, STEP, Choice, Sections
+from vmxsim.checker.sections import IN, OUT, STEP, Choice, Sections
 from vmxsim.checker.state import pack
 from vmxsim.checker.tracing import CPU_FIELDS, TASK_FIELDS
 from vmxsim.checker.values import (
@@ -232,11 +232,11 @@ class Control:
         if self._allows is not None and not self._allows(self, state, choice):
             return
         at_rest = choice is not IN and self.get(state, "thread0", "mode") != "kernel"
-        asked = False
+        asks = 0
         for leaf, below in self._leaves(state, choice):
-            if choice is PENDING and leaf.asked is None:
-                continue  # with these values nothing looks for a tick
-            asked = asked or leaf.asked is not None
+            if len(leaf.asked) < choice.pending:
+                continue  # with these values nothing looks for the tick
+            asks = max(asks, len(leaf.asked) if leaf.error is None else min(1, len(leaf.asked)))
             target = -1
             if leaf.error is None:
                 fields = list(state)
@@ -245,8 +245,9 @@ class Control:
                 fields[0] = self._stack(leaf.stack, below)
                 target = self._number(tuple(fields))
             self.edges.append(Edge(source, target, self._effect(self._counted(state, leaf)), leaf, at_rest))
-        if choice is STEP and asked:  # a tick may come just before it is looked for
-            self._follow(source, state, PENDING)
+        if choice is STEP:  # a tick may come just before it is looked for
+            for n in range(1, asks + 1):
+                self._follow(source, state, Choice("step", pending=n))
 
     def _counted(self, state: State, leaf: Leaf) -> Effect:
         """What a section does; what it breaks is marked where no violation counts yet."""

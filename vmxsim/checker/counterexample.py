@@ -6,7 +6,7 @@ from typing import Any
 
 from vmxsim.checker.control import Control
 from vmxsim.checker.search import Path
-from vmxsim.checker.sections import Choice
+from vmxsim.checker.sections import Choice, Line
 from vmxsim.checker.state import CONSTANTS
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.kernel.points import is_before
@@ -33,7 +33,7 @@ def scenario_of(
     """The scenario that follows ``path``; run on ``design``, it breaks the same invariant."""
     steps: list[Any] = []
     passed: list[Stack] = []  # scheduling points in the kernel that this action came to
-    asked: list[tuple[str, int]] = []  # lines just before need_resched() that it ran
+    asked: list[Line] = []  # lines just before need_resched() that it ran
     for state, edge in path.transitions:
         choice, stack = edge.leaf.choice, control.stacks[control.states[state >> CONSTANTS][0]]
         if edge.at_rest:
@@ -42,13 +42,12 @@ def scenario_of(
         elif choice.kind == "out":
             passed.append(stack)
             _add_point(steps, _point(stack, passed))
-        elif choice.pending and edge.leaf.asked:
+        elif choice.pending:
             passed.append(stack)
-            _add_point(steps, _pending_point(edge.leaf.asked, asked, control))
+            _add_point(steps, _pending_point(edge.leaf.asked[-1], [*asked, *edge.leaf.asked[:-1]]))
         elif choice.kind == "step":
             passed.append(stack)
-        if edge.leaf.asked:
-            asked.append(edge.leaf.asked)
+        asked += edge.leaf.asked
     first = control.states[path.start >> CONSTANTS]
     return make_scenario(
         steps,
@@ -90,17 +89,20 @@ def _point(stack: Stack, passed: list[Stack]) -> dict[str, Any]:
     """The preemption point before the stack's next line, the last of ``passed``."""
     function, index = stack[0], stack[1]
     before = _name(function, function.instructions[index])
-    nth = sum(one[0] is function and is_before(function.instructions[one[1]], before) for one in passed)
+    came = [(one[0].name, one[0].instructions[one[1]]) for one in passed]
+    nth = sum(name == function.name and is_before(i, before) for name, i in came)
     return {"before": before, "in": function.name} | ({"nth": nth} if nth > 1 else {})
 
 
-def _pending_point(line: tuple[str, int], asked: list[tuple[str, int]], control: Control) -> dict[str, Any]:
-    name, number = line
-    function = control.sections.function(name)
-    instruction = next(i for i in function.instructions if i.line == number)
+def _pending_point(line: Line, asked: list[Line]) -> dict[str, Any]:
+    """The point before a line that preemption cannot come to, ``asked`` being those before it."""
+    function, index = line
+    instruction = function.instructions[index]
     before = _name(function, instruction)
-    nth = 1 + asked.count(line)
-    return {"before": before, "in": name} | ({"nth": nth} if nth > 1 else {})
+    if sum(is_before(i, before) for i in function.instructions) > 1:
+        before = f"line {instruction.line}"
+    nth = 1 + sum(f.name == function.name and is_before(f.instructions[n], before) for f, n in asked)
+    return {"before": before, "in": function.name} | ({"nth": nth} if nth > 1 else {})
 
 
 def _name(function: Function, i: Instruction) -> str:

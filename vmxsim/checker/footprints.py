@@ -12,7 +12,7 @@ from typing import Any
 
 from attrs import define, frozen
 
-from vmxsim.checker.sections import Choice, Outcome, Sections
+from vmxsim.checker.sections import Choice, Line, Outcome, Sections
 from vmxsim.checker.state import ALL_SLOTS, CONSTANTS, put_in, take_out
 from vmxsim.checker.tracing import Inspected, SecretToken, Token
 from vmxsim.checker.values import BITS, RESET, SLOTS
@@ -44,8 +44,8 @@ class Effect:
 class Leaf:
     """What a section does wherever its footprint fits. ``mask`` and ``bits`` say for which
     data, where the design looked at a value. ``writes`` are (position in the control tuple,
-    value); ``stack`` is the stack afterwards, its values taken out. ``asked`` is the line
-    before which a tick would have been seen with preemption disabled. ``error`` says why
+    value); ``stack`` is the stack afterwards, its values taken out. ``asked`` are the
+    lines before which a tick would have been seen with preemption disabled. ``error`` says why
     the section could not be carried out."""
 
     choice: Choice
@@ -54,7 +54,7 @@ class Leaf:
     effect: Effect
     writes: tuple[tuple[int, Any], ...]
     stack: Stack
-    asked: tuple[str, int] | None
+    asked: tuple[Line, ...]
     error: SimulationError | None
 
 
@@ -172,14 +172,16 @@ class Footprints:
             end.error, checks = error, ()
         if end.error is not None:
             effect = Effect(IDENTITY, checks, broken | BROKEN["contract"])
-            return Leaf(choice, mask, bits, effect, (), None, end.asked, end.error)
+            return Leaf(choice, mask, bits, effect, (), None, tuple(end.asked), end.error)
         if ANY_STACK in _levels(stack):
             moves += IDENTITY[len(SLOTS) :]
         moves += [self._constant(RESET)] * (ALL_SLOTS - len(moves))
         writes = tuple(
             (self._position[field], m.field(field)) for field in m.written if field in self._position
         )
-        return Leaf(choice, mask, bits, Effect(tuple(moves), checks, broken), writes, stack, end.asked, None)
+        return Leaf(
+            choice, mask, bits, Effect(tuple(moves), checks, broken), writes, stack, tuple(end.asked), None
+        )
 
     def _constant(self, number: int) -> int:
         return CONSTANTS + BITS * number

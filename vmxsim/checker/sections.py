@@ -20,11 +20,14 @@ from vmxsim.kernel.points import uses
 from vmxsim.kernel.system import check_return_to_user
 from vmxsim.model.registers import EFER_LMA, EFER_LME, X86_CR0_PG
 from vmxsim.model.value import Value
-from vmxsim.program.ir import Callee
+from vmxsim.program.ir import Callee, Function
 from vmxsim.program.thread import Stack, enter, step
 
 #: Lines after which a section is taken to loop for ever, and calls after which to recurse.
 MAX_LINES, MAX_DEPTH = 5_000, 60
+
+#: A line of kernel code: a function, and the number of an instruction.
+Line = tuple[Function, int]
 
 GUEST_CHECK, HOST_CHECK = "guest", "host"
 
@@ -34,8 +37,8 @@ class Choice:
     """What happens next to a thread. ``kind`` is one of
 
     ``action``  an action of the scenario starts (``verb``, ``value``: the number of what is written)
-    ``step``    its kernel code goes on; ``pending`` says that a tick comes while preemption is
-                disabled, so that ``need_resched()`` sees it
+    ``step``    its kernel code goes on; with ``pending`` n, a tick comes while preemption is
+                disabled, so that the n-th ``need_resched()`` is the first to see it
     ``out``     a tick: the scheduler takes it from its CPU
     ``in``      the scheduler puts it on a CPU
     """
@@ -43,24 +46,24 @@ class Choice:
     kind: str
     verb: str = ""
     value: int | None = None
-    pending: bool = False
+    pending: int = 0
 
 
-STEP, PENDING, OUT, IN = Choice("step"), Choice("step", pending=True), Choice("out"), Choice("in")
+STEP, OUT, IN = Choice("step"), Choice("out"), Choice("in")
 
 
 @define
 class Outcome:
     """How a section ended. ``where`` is ``user``, ``guest``, ``kernel``, ``waiting`` or
     ``error``. ``checks`` are (kind, value found, value right), in order; ``broken`` what broke
-    whatever the values; ``resched`` whether ``need_resched()`` was asked and found nothing,
-    and the (function, line) just before, where a tick would have been seen."""
+    whatever the values; ``asked`` has, for each ``need_resched()`` that a tick could have made
+    true, the line before which it would have come: (function, instruction)."""
 
     where: str
     stack: Stack
     checks: list[tuple[str, Value, Value]]
     broken: list[str]
-    asked: tuple[str, int] | None = None
+    asked: list[Line]
     error: SimulationError | None = None
     lines: int = 0
 
@@ -115,11 +118,11 @@ class Sections:
 
 
 class _Section:
-    def __init__(self, owner: Sections, stack: Stack, pending: bool) -> None:
+    def __init__(self, owner: Sections, stack: Stack, pending: int) -> None:
         self.owner, self.m, self.design = owner, owner.m, owner.design
         self.stack, self.pending = stack, pending
-        self.end = Outcome("kernel", stack, [], [])
-        self.before: tuple[str, int] | None = None
+        self.end = Outcome("kernel", stack, [], [], [])
+        self.before: Line | None = None
 
     # -- how it starts
 
@@ -291,13 +294,12 @@ class _Section:
         function, index, _, _ = self.stack
         i = function.instructions[index]
         if not m.cpu.irqs_disabled:
-            self.before = (function.name, i.line)
-        if uses(i.expr, "need_resched") and not m.cpu.need_resched:
-            if self.end.asked is None:
-                self.end.asked = self.before
-            if self.pending:
+            self.before = None if self.preemptible() else (function, index)
+        if self.before and uses(i.expr, "need_resched") and not m.cpu.need_resched:
+            self.end.asked.append(self.before)
+            self.before = None  # with interrupts still off, what asks next finds the same
+            if len(self.end.asked) == self.pending:
                 m.set(m.cpu, "need_resched", True)
-                self.pending = False
         self.stack = step(m, self.design, self.stack)
         self.end.lines += 1
         if self.end.lines > MAX_LINES:

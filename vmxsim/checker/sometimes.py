@@ -50,7 +50,7 @@ SOMETIMES: dict[str, Callable[[_Look], bool]] = {
     "preempted inside the kernel while loaded": (
         lambda x: x.choice.kind == "out" and x.loaded and x.mode == "kernel"
     ),
-    "a tick seen only by need_resched()": lambda x: x.choice.pending,
+    "a tick seen only by need_resched()": lambda x: x.choice.pending > 0,
     "set out to enter long mode while loaded": lambda x: x.does("guest long-mode on") and x.loaded,
     "set out to leave long mode while loaded": lambda x: x.does("guest long-mode off") and x.loaded,
     "EFER.LMA set": lambda x: x.long_mode(x.after) and not x.long_mode(x.before),

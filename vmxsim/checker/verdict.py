@@ -13,6 +13,7 @@ from vmxsim.checker.control import Control, CutShort
 from vmxsim.checker.counterexample import scenario_of
 from vmxsim.checker.footprints import BROKEN
 from vmxsim.checker.limits import INTERRUPTED, MAX_STATES, Limits, Progress
+from vmxsim.checker.notebook import notebook_progress
 from vmxsim.checker.product import product
 from vmxsim.checker.result import HOLDS, UNKNOWN, VIOLATED, CheckResult, Counterexample, HostResult
 from vmxsim.checker.search import shortest_path
@@ -50,8 +51,9 @@ def check(
     is ``64-bit``, ``32-bit`` or ``both``; ``vcpus`` is 1 or 2. ``assume`` names assumptions
     (:data:`~vmxsim.checker.assumptions.ASSUMPTIONS`). A search that reaches ``max_states``
     or ``max_seconds``, or that ``stopped()`` ends, is *incomplete*, never *safe*.
-    ``progress(states, seconds)`` is told now and then. ``non_canonical`` lets the guest write
-    a non-canonical address too and adds the invariant ``no-host-fault``.
+    ``progress(states, seconds)`` is told now and then; without it a notebook shows a line.
+    ``non_canonical`` lets the guest write a non-canonical address too and adds the invariant
+    ``no-host-fault``.
 
     A keyboard interrupt ends the search: what was found so far is returned.
     Raises InputError for a bad argument or a design that cannot be checked.
@@ -64,10 +66,12 @@ def check(
         raise InputError("more than 0 was expected", "max_states" if not max_states > 0 else "max_seconds")
     interrupted: list[bool] = []
     results = []
-    for width in hosts:
-        limits = Limits(max_states, max_seconds, progress, lambda: bool(interrupted) or stopped())
-        bounds = _Bounds(chosen, width, cpus, vcpus, assumed, interception, non_canonical)
-        results.append(_check_host(bounds, limits, interrupted))
+    with notebook_progress() as in_notebook:
+        for width in hosts:
+            told = progress or in_notebook
+            limits = Limits(max_states, max_seconds, told, lambda: bool(interrupted) or stopped())
+            bounds = _Bounds(chosen, width, cpus, vcpus, assumed, interception, non_canonical)
+            results.append(_check_host(bounds, limits, interrupted))
     return CheckResult(chosen, tuple(results), cpus, vcpus, assumed.names)
 
 

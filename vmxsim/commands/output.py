@@ -16,9 +16,15 @@ FINE, VIOLATED, BAD_INPUT, INCONCLUSIVE = 0, 1, 2, 3
 FAULT = 70
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """The reader of our output has gone: that changes no verdict (rich itself exits with 1)."""
+        raise BrokenPipeError
+
+
 def console() -> Console:
     """Standard output for people: colour only on a terminal, NO_COLOR honoured."""
-    return Console(highlight=False, emoji=False, markup=False, soft_wrap=not sys.stdout.isatty())
+    return _Console(highlight=False, emoji=False, markup=False, soft_wrap=not sys.stdout.isatty())
 
 
 def complain(error: InputError) -> int:
