@@ -29,12 +29,13 @@ class GraphvizMissing(InputError):
 @frozen
 class Layout:
     """Where things are, in pixels from the upper left corner: nodes' corners by id, and edges' curves
-    (a start, then three points for each Bézier piece) by id."""
+    (a start, then three points for each Bézier piece) and the middle of their labels by id."""
 
     width: float
     height: float
     corners: Mapping[str, Point]
     curves: Mapping[str, tuple[Point, ...]]
+    labels: Mapping[str, Point]
 
 
 def layout(graph: graphviz.Digraph) -> Layout:
@@ -47,12 +48,10 @@ def layout(graph: graphviz.Digraph) -> Layout:
             x, y = (float(n) for n in node["pos"].split(","))
             w, h = float(node["width"]) * 72, float(node["height"]) * 72
             corners[node["id"]] = (x - w / 2, height - y - h / 2)
-    curves = {
-        edge["id"]: _curve(edge["pos"], height)
-        for edge in found.get("edges", ())
-        if "id" in edge and "pos" in edge
-    }
-    return Layout(width, height, corners, curves)
+    edges = [edge for edge in found.get("edges", ()) if "id" in edge and "pos" in edge]
+    curves = {edge["id"]: _curve(edge["pos"], height) for edge in edges}
+    labels = {edge["id"]: _curve(edge["lp"], height)[0] for edge in edges if "lp" in edge}
+    return Layout(width, height, corners, curves, labels)
 
 
 def _curve(text: str, height: float) -> tuple[Point, ...]:

@@ -118,6 +118,17 @@ class Controls(w.VBox):
             self.quiet = False
         self._fit()
 
+    def choose_design(self, which: int, design: str | type[Kvm]) -> None:
+        """Choose a design, also one that is not listed, without a run for it."""
+        dropdown = self.designs[which]
+        self.quiet = True
+        try:
+            if design not in [value for _, value in dropdown.options]:
+                dropdown.options = _designs(design)
+            dropdown.value = design
+        finally:
+            self.quiet = False
+
     def _on_change(self, _change: Any) -> None:
         if not self.quiet:
             self._fit()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets as w
 from attrs import evolve
@@ -17,10 +17,14 @@ from vmxsim.runtrace import RunTrace
 from vmxsim.scenario import HOSTS, Scenario, read_scenarios
 from vmxsim.scenariotext import scenario_yaml
 from vmxsim.views.film import film
+from vmxsim.widgets.check_panel import CheckPanel
 from vmxsim.widgets.controls import OWN, SHORTEST, Choice, Controls
 from vmxsim.widgets.operations import OPERATIONS, actions_of
 from vmxsim.widgets.player import Player
 from vmxsim.widgets.schedule import Pairs, operation_start, run_together
+
+if TYPE_CHECKING:
+    from vmxsim.checker.result import CheckResult, Counterexample
 
 
 def explore(
@@ -46,7 +50,8 @@ def explore(
 
 
 class Explorer(w.VBox):
-    """Controls over a player. With two designs both run on one schedule, side by side.
+    """Controls over a player, between them the folded panel that checks every schedule. With
+    two designs both run on one schedule, side by side.
 
     Whatever goes wrong after it was made is said between the two, and the last good
     picture stays.
@@ -83,7 +88,8 @@ class Explorer(w.VBox):
         c.open_file.on_click(lambda _: c.message.guard(self._open))
         c.file.observe(lambda _: c.message.guard(self._open), "value")
         c.go.on_click(lambda _: self._refresh())
-        super().__init__([self.controls, self.player])
+        self.panel = CheckPanel(lambda: c.choice.designs, self._load)
+        super().__init__([self.controls, self.panel, self.player])
         try:
             self._run()
         except InputError as error:
@@ -98,6 +104,7 @@ class Explorer(w.VBox):
     def _refresh(self) -> None:
         """Another choice: run it, and start where its operation starts."""
         self.controls.message.guard(self._run)
+        self.panel.designs_changed()
 
     def _on_tick(self, step: int, cpu: int) -> None:
         """ "Preempt here" in the player. Later ticks belong to a future that is now another."""
@@ -147,6 +154,28 @@ class Explorer(w.VBox):
             self.controls.designs[0].value = _id(find_design(scenarios[0].design))
         self._run()
 
+    def _load(
+        self, result: CheckResult, example: Counterexample, step: int, which: int
+    ) -> Callable[[int], int]:
+        """The check panel's counterexample: run it on the design that was checked, from ``step`` on.
+
+        Returns what says where in the player a step of that design's run is.
+        """
+        c = self.controls
+        before, self._ticks = self._ticks, []
+        try:
+            c.choose_design(which, _id(result.design))
+            c.set(operation=OWN, text=scenario_text(example.scenario))
+            self._run(step, which)
+        except Exception:
+            self._ticks = before
+            raise
+        finally:
+            self.panel.designs_changed()
+        c.message.say("")
+        self.player.look()
+        return lambda step: _slot(self.player.pairs, step, which)
+
     # running
 
     def _try_ticks(self, ticks: list[tuple[int, int]], step: int | None) -> None:
@@ -159,8 +188,8 @@ class Explorer(w.VBox):
             self._show_ticks()
             raise
 
-    def _run(self, step: int | None = None) -> None:
-        """Run what is chosen; play it from ``step`` of the first run or from the operation's start."""
+    def _run(self, step: int | None = None, which: int = 0) -> None:
+        """Run what is chosen; play it from ``step`` of run ``which`` or from the operation's start."""
         choice = self.controls.choice
         scenario, preparation, options = self._scenario(choice)
         focus = OPERATIONS[choice.operation].focus if choice.operation in OPERATIONS else ()
@@ -170,7 +199,7 @@ class Explorer(w.VBox):
             ticks = [(max(1, start + offset), cpu) for offset, cpu in self._ticks]
             traces, pairs = run_together(scenario, choice.designs, ticks, **options)
         self.traces, self._start = traces, start
-        self._play(pairs, start if step is None else step)
+        self._play(pairs, start if step is None else step, which)
         self._show_ticks()
 
     def _scenario(self, choice: Choice) -> tuple[Any, int, Mapping[str, Any]]:
@@ -192,12 +221,12 @@ class Explorer(w.VBox):
         options = {"title": operation.title, "host": choice.host, "long_mode": choice.long_mode}
         return actions, preparation, options
 
-    def _play(self, pairs: Pairs, step: int) -> None:
+    def _play(self, pairs: Pairs, step: int, which: int = 0) -> None:
         films = [film(trace) for trace in self.traces]
         if not pairs:
             self.player.show(films[0], min(step, len(films[0]["frames"]) - 1))
             return
-        slot = next((i for i, pair in enumerate(pairs) if pair[0] >= step), len(pairs) - 1)
+        slot = _slot(pairs, step, which)
         found = divergence(*self.traces)
         if found is None:
             told: dict[str, Any] = {
@@ -222,6 +251,13 @@ class Explorer(w.VBox):
             self.controls.cpu.options = cpus
         step = min(max(1, self._start + offset), max(1, last))
         self.controls.set(preemption=bool(self._ticks), step=step, cpu=min(cpu, len(cpus) - 1))
+
+
+def _slot(pairs: Sequence[Sequence[int]], step: int, which: int = 0) -> int:
+    """The first slot of the player that shows ``step`` of run ``which``; of one run the step itself."""
+    if not pairs:
+        return step
+    return next((slot for slot, pair in enumerate(pairs) if pair[which] >= step), len(pairs) - 1)
 
 
 def scenario_text(

@@ -83,6 +83,10 @@ class Player(anywidget.AnyWidget):
             self.films, self.pairs = [dict(film) for film in films], [list(pair) for pair in pairs]
             self.divergence, self.start, self.run = dict(divergence), position, self.run + 1
 
+    def look(self) -> None:
+        """Bring the player into the reader's view, with the keyboard's focus on it."""
+        self.send({"kind": "look"})
+
     def on_tick(self, handler: Callable[[int, int], None]) -> None:
         """Offer "preempt here"; ``handler(step, cpu)`` hears of it: a tick after frame
         ``step``, the thread to run on CPU ``cpu`` next."""

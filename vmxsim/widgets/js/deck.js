@@ -161,6 +161,12 @@ class Deck {
     setIcon(this.playButton, "play", "Play (space)");
   }
 
+  /** The kernel asks for the reader's attention: into view, with the keyboard's focus. */
+  look() {
+    this.root.scrollIntoView({ block: "start", behavior: motionAllowed() ? "smooth" : "auto" });
+    this.root.focus({ preventScroll: true });
+  }
+
   sendTick() {
     this.stop();
     this.model.send({ kind: "tick", step: this.pairs[this.position][0], cpu: Number(this.cpu.value) });

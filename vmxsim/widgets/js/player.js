@@ -6,13 +6,16 @@ function render({ model, el }) {
   const deck = new Deck(model, el);
   const load = () => deck.load();
   const options = () => deck.options();
+  const heard = (message) => { if (message.kind === "look") deck.look(); };
   model.on("change:run", load);
   model.on("change:skip_quiet", options);
+  model.on("msg:custom", heard);
   deck.load();
   return () => {
     deck.stop();
     model.off("change:run", load);
     model.off("change:skip_quiet", options);
+    model.off("msg:custom", heard);
   };
 }
 
