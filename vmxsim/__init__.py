@@ -15,6 +15,8 @@ _HOMES = {
     "check": "vmxsim.checker.verdict",
     "CheckResult": "vmxsim.checker.result",
     "compare": "vmxsim.widgets.side_by_side",
+    "why": "vmxsim.checker.reasons",
+    "state_space": "vmxsim.widgets.statespace",
     "explore": "vmxsim.widgets.explorer",
     "replay": "vmxsim.widgets.recorded",
     "picture": "vmxsim.views.show",

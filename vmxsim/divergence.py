@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from collections.abc import Iterator
 from typing import Any
 
 from attrs import frozen
 
-from vmxsim.designs import find_design
 from vmxsim.errors import InputError
-from vmxsim.kernel.actions import VERBS
-from vmxsim.kernel.kvm import Kvm
 from vmxsim.model.value import Value
 from vmxsim.runtrace import RunTrace
-from vmxsim.scenario import HOSTS, Scenario, make_scenario
-from vmxsim.simulation import run
 
 #: What is compared, by the last part of a place.
 _FIELDS = {
@@ -131,63 +125,3 @@ def _after(trace: RunTrace, step: int) -> str:
     done = trace.steps[step - 1]
     line = f" line {done.line}" if done.line else ""
     return f" after {done.function}{line}: {done.source}"
-
-
-#: How many actions the search for a difference goes on for.
-SEARCHED = 5
-_SEARCH_VERBS = {
-    verb: {"value": " 0xA000", "cpu": " cpu1"}.get(spec.takes, "") for verb, spec in VERBS.items()
-}
-
-
-def shortest_difference(
-    a: str | type[Kvm], b: str | type[Kvm], hosts: Iterable[str] = HOSTS, most_actions: int = SEARCHED
-) -> Scenario | None:
-    """The shortest sequence of whole actions after which what guest, user space or a host
-    task can read differs; None where there is none of up to ``most_actions`` actions.
-
-    Breadth first over the pairs of states, on the given host widths; preemption inside the
-    kernel is left out. Raises InputError for an unknown design.
-    """
-    return _shortest((find_design(a), find_design(b)), tuple(hosts), most_actions)
-
-
-@lru_cache(maxsize=64)  # the explorer asks again at every preemption of the schedule that was found
-def _shortest(
-    designs: tuple[type[Kvm], type[Kvm]], hosts: tuple[str, ...], most_actions: int
-) -> Scenario | None:
-    seen = set()
-    layer: list[tuple[str, bool, tuple[str, ...]]] = [
-        (host, long_mode, ()) for host in hosts for long_mode in (False, True)
-    ]
-    for _ in range(most_actions):
-        following = []
-        for host, long_mode, steps in layer:
-            for verb, argument in _SEARCH_VERBS.items():
-                longer = (*steps, verb + argument)
-                scenario = make_scenario(list(longer), host=host, long_mode=long_mode)
-                try:
-                    traces = [run(scenario, design) for design in designs]
-                except InputError:
-                    continue  # not possible here
-                if _visible(traces[0]) != _visible(traces[1]):
-                    return scenario
-                state = str((host, long_mode, [sorted(t.environment.m.snapshot().items()) for t in traces]))
-                if state not in seen:
-                    seen.add(state)
-                    following.append((host, long_mode, longer))
-        layer = following
-    return None
-
-
-def _visible(trace: RunTrace) -> tuple[Any, ...]:
-    """What the last action returned, what each guest would read now, and what host tasks
-    in user space have as their GS base."""
-    environment, m = trace.environment, trace.environment.m
-    found: list[Any] = [trace.results[-1]["returned"]]
-    for thread, vcpu in zip(m.threads, m.vcpus, strict=True):
-        found.append(environment.guest_would_read(m, thread, vcpu)[0].number)
-    for cpu in m.cpus:
-        task = m.task_named(cpu.current)
-        found.append(cpu.kernel_gs_base.number if task.mode == "user" else None)
-    return tuple(found)

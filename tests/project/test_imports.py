@@ -26,7 +26,7 @@ BELOW = {
     "simulation": ["runtrace"],
     "scenariotext": ["scenario"],
     "checker": ["simulation", "scenariotext"],
-    "divergence": ["simulation"],
+    "divergence": ["runtrace"],
     "costs": ["simulation"],
     "ftrace": ["trace"],
     "views": ["trace"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -85,7 +86,7 @@ def check_command(
     else:
         _show_table(results, console())
     if save:
-        _save(results, save, file)
+        _save(results, save)
     verdicts = {result.verdict for result in results}
     return STATUS_VIOLATED if VIOLATED in verdicts else INCONCLUSIVE if INCOMPLETE in verdicts else FINE
 
@@ -234,14 +235,15 @@ def _list_assumptions(out: Console) -> None:
     out.print(table)
 
 
-def _save(results: list[CheckResult], path: Path, file: Path | None) -> None:
+def _save(results: list[CheckResult], path: Path) -> None:
     texts = []
+    runs = f"vmxsim run {path}"
     for result in results:
         if result.counterexample:
             text = scenario_yaml(result.counterexample.scenario)
             if result.design.id not in DESIGNS:
-                source = f"{file}:{result.name}" if file else result.name
-                text = f"# a design of your own: vmxsim run {path} --design {source}\n{text}"
+                runs = f"vmxsim run {path} --design {_source(result)}"
+                text = f"# a design of your own: {runs}\n{text}"
             texts.append(text)
     if not texts:
         remark(f"there is no counterexample to save: {printable(path, 200)} was not written")
@@ -250,4 +252,10 @@ def _save(results: list[CheckResult], path: Path, file: Path | None) -> None:
         path.write_text("---\n".join(texts), encoding="utf-8")
     except OSError as error:
         raise InputError(f"cannot be written: {error.strerror or error}", printable(path, 200)) from None
-    remark(f"saved in {path}: vmxsim run {path}")
+    remark(f"saved in {path}: {runs}")
+
+
+def _source(result: CheckResult) -> str:
+    """How the command line names a design of the reader's own."""
+    file = sys.modules[result.design.__module__].__file__
+    return f"{os.path.relpath(file)}:{result.name}" if file else result.name

@@ -87,7 +87,7 @@ def as_html(result: CheckResult) -> str:
     rows = ""
     for host in result.hosts:
         figures = (f"{host.states:,}", f"{host.transitions:,}", str(host.depth), f"{host.seconds:.2f}")
-        cells = (*(host.invariants.get(name, "") for name in names), *figures)
+        cells = (*(_signed(host.invariants.get(name, "holds")) for name in names), *figures)
         rows += f'<tr><th scope="row" {cell}>{host.host}</th>'
         rows += "".join(f"<td {cell}>{escape(text)}</td>" for text in cells) + "</tr>"
     colour, sign = _COLOURS[result.verdict], _SIGNS[result.verdict]
@@ -102,10 +102,17 @@ def as_html(result: CheckResult) -> str:
     if example:
         parts += [
             f"<p><strong>{escape(counterexample_line(example))}</strong></p>",
-            f"<pre>{escape(scenario_yaml(example.scenario))}</pre>",
-            f"<p>{escape(example.words)}</p>",
+            f'<pre style="margin:8px 0;padding:8px 10px;border:1px solid {line};border-radius:4px">'
+            f"{escape(scenario_yaml(example.scenario))}</pre>",
+            f"<p><strong>Why is this wrong?</strong> {escape(example.words)}</p>",
         ]
     return f'<div class="vmxsim-check">{"".join(parts)}</div>'
+
+
+def _signed(how: str) -> str:
+    """An invariant's verdict with its sign, so that it is not told by colour or word alone."""
+    sign = {"holds": "✔", "violated": "✖"}.get(how, "?")
+    return f"{sign} {how}"
 
 
 def assumption_lines() -> list[tuple[str, str]]:

@@ -32,8 +32,9 @@ def designs_in(path: Path) -> dict[str, type[Kvm]]:
         raise InputError(f"cannot be read: {error.strerror or error}", name) from None
     except SyntaxError as error:
         raise InputError(f"is not Python: {error.msg}", f"{name}:{error.lineno or 1}") from None
-    except Exception as error:  # whatever the reader's file does when it runs
-        lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+    except (Exception, SystemExit) as error:  # whatever the reader's file does when it runs
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == spec.origin]
         where = f"{name}:{lines[-1]}" if lines else name
         raise InputError(f"{type(error).__name__}: {printable(error, 500)}", where) from None
     found = {

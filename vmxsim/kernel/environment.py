@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import define
 
-from vmxsim.errors import InputError, nearest
+from vmxsim.errors import InputError, SimulationError, nearest
 from vmxsim.kernel.actions import VERBS, Action, PreemptPoint
 from vmxsim.kernel.points import is_before
 from vmxsim.kernel.system import MAX_STEPS, System
@@ -16,6 +16,7 @@ from vmxsim.model.processor import guest_rdmsr, guest_swapgs, guest_wrmsr
 from vmxsim.model.registers import EFER_LMA, EFER_LME, X86_CR0_PG
 from vmxsim.model.value import Value
 from vmxsim.model.vcpu import Vcpu
+from vmxsim.program.ir import Function
 
 #: Functions that changed their name: a point named by one is found under the other.
 RENAMED = {
@@ -206,6 +207,8 @@ class Environment(System):
         self.before_step = watch
         try:
             self._perform(action, thread)
+        except SimulationError:
+            pass  # with the tick it may go well, or fail in another way; without, it fails again
         finally:
             self.before_step, self.after_record = None, after_record
             m.restore(saved)
@@ -259,12 +262,20 @@ class Environment(System):
             )
         if point.before.startswith("line ") and point.function:
             name = point.function if point.function in functions else RENAMED[point.function]
-            lines = {i.line for i in functions[name].instructions if i.kind != "end"}
+            lines = {i.line for f in self._versions(name) for i in f.instructions if i.kind != "end"}
             if int(point.before[5:]) not in lines:
                 known = ", ".join(map(str, sorted(lines)))
                 raise InputError(
                     f"no step starts on {point.before} of {name}; the lines are {known}", "preempt, before"
                 )
+
+    def _versions(self, name: str) -> list[Function]:
+        """The function of that name, and those that it calls by ``super()``."""
+        found = [self.design.functions()[name]]
+        for function in found:
+            calls = [i.callee for i in function.instructions if i.callee and i.callee.kind == "super"]
+            found += [self.design.link(callee) for callee in calls if callee.name == name]
+        return found
 
     def _matches(self, thread: Task, point: PreemptPoint) -> bool:
         function, index, _, _ = thread.stack

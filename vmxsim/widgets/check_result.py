@@ -78,7 +78,7 @@ def _sometimes(result: CheckResult) -> str:
         for words, hosts in told.items()
     ]
     if lines and result.verdict == "violated":
-        lines.append('<p class="dim">No path was followed behind a broken invariant.</p>')
+        lines.append('<p class="dim">States behind a broken invariant are not counted.</p>')
     return "".join(lines)
 
 

@@ -148,7 +148,7 @@ class Controls(w.VBox):
             control.layout.display = None if needed else "none"
         about = {
             OWN: "The scenario says how the guest starts and which host it has; the design is chosen above.",
-            SHORTEST: "Found by search over whole actions: what guest or host can read differs.",
+            SHORTEST: "Found by the model checker: here guest or host can read something else.",
         }
         titles = [find_design(d.value).title for d in self.designs]
         text = f"{' against '.join(titles)}. {about.get(chosen) or OPERATIONS[chosen].about}"

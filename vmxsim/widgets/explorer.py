@@ -10,7 +10,7 @@ import ipywidgets as w
 from attrs import evolve
 
 from vmxsim.designs import DESIGNS, find_design
-from vmxsim.divergence import SEARCHED, divergence, shortest_difference
+from vmxsim.divergence import divergence
 from vmxsim.errors import InputError, nearest
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.runtrace import RunTrace
@@ -209,13 +209,12 @@ class Explorer(w.VBox):
                 self.controls.set(text=scenario_text(self.traces[0].scenario))
             return self.controls.text.value + "\n", 0, {}
         if choice.operation == SHORTEST:
+            from vmxsim.checker.difference import shortest_difference  # only who asks for it waits
+
             found = shortest_difference(choice.designs[0], choice.designs[1], [choice.host])
-            if found is None:
-                raise InputError(
-                    f"no schedule of {SEARCHED} whole actions shows a difference between these designs",
-                    "compare",
-                )
-            return found, 0, {"title": "Shortest schedule on which they differ"}
+            if found.scenario is None:
+                raise InputError(found.reason, "compare")
+            return found.scenario, 0, {"title": f"Shortest schedule on which they differ: {found.reason}"}
         operation = OPERATIONS[choice.operation]
         actions, preparation = actions_of(operation, choice.long_mode, choice.loaded)
         options = {"title": operation.title, "host": choice.host, "long_mode": choice.long_mode}
