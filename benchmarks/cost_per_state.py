@@ -80,7 +80,9 @@ def curve_svg(points: list[tuple[int, float]], design: str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--svg", type=Path)
     parser.add_argument("--design", default="never-trap")
     options = parser.parse_args()
@@ -91,8 +93,10 @@ def main() -> None:
         cost = seconds / states * 1e9
         points.append((states, cost))
         print(f"{states:>12,} states {seconds:>8.3f} s {cost:>7.0f} ns a state  assuming {','.join(names)}")
-    wanted = [cost for states, cost in points if 1e4 <= states]
-    print(f"from 10^4 states on: {min(wanted):.0f} to {max(wanted):.0f} ns, ratio {max(wanted) / min(wanted):.2f}")
+    wanted = [cost for states, cost in points if states >= 1e4]
+    print(
+        f"from 10^4 states on: {min(wanted):.0f} to {max(wanted):.0f} ns, ratio {max(wanted) / min(wanted):.2f}"
+    )
     if options.svg:
         options.svg.write_text(curve_svg(points, options.design), encoding="utf-8")
 

@@ -51,7 +51,9 @@ def in_a_process(design: str, names: str, plain: bool) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--design", default="never-trap")
     parser.add_argument("--assume", default=",".join(SMALL))
     parser.add_argument("--no-spin", action="store_true")
@@ -67,12 +69,13 @@ def main() -> None:
     if not options.no_spin and not missing():
         assumed = restriction(options.assume)
         model = promela(
-            find_design(options.design), vcpus=2, long_modes=assumed.long_modes, environment=restricted(assumed)
+            find_design(options.design),
+            vcpus=2,
+            long_modes=assumed.long_modes,
+            environment=restricted(assumed),
         )
-        run = run_spin(model, Options(count=True, hash_bits=24))
-        rows.append(
-            ("Spin -O2", {"states": run.states, "seconds": run.pan_seconds, "megabytes": run.memory})
-        )
+        run = run_spin(model, Options(count=True, hash_bits=24, depth=600_000))
+        rows.append(("Spin -O2", {"states": run.states, "seconds": run.pan_seconds, "megabytes": run.memory}))
     speeds = {}
     for name, row in rows:
         speeds[name] = row["states"] / row["seconds"]

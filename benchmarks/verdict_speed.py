@@ -41,12 +41,16 @@ def spins(design: str, host: str) -> tuple[float, str, str]:
     model = promela(DESIGNS[design], bits=int(host[:2]))
     export = time.perf_counter() - start
     run = run_spin(model, Options(optimize="-O0"))
-    phases = f"export {export:.2f} spin {run.spin_seconds:.2f} gcc {run.gcc_seconds:.2f} run {run.pan_seconds:.2f}"
+    phases = (
+        f"export {export:.2f} spin {run.spin_seconds:.2f} gcc {run.gcc_seconds:.2f} run {run.pan_seconds:.2f}"
+    )
     return export + run.spin_seconds + run.gcc_seconds + run.pan_seconds, run.verdict, phases
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--designs", nargs="*", default=list(DESIGNS))
     parser.add_argument("--no-spin", action="store_true")
     options = parser.parse_args()
@@ -69,7 +73,9 @@ def main() -> None:
     slowest = max(all_seconds)
     print(f"median {statistics.median(all_seconds):.3f} s, slowest {slowest:.3f} s (aim {AIM} s)")
     if ratios:
-        print(f"sooner than Spin: {min(ratios):.0f} to {max(ratios):.0f} times, median {statistics.median(ratios):.0f}")
+        print(
+            f"sooner than Spin: {min(ratios):.0f} to {max(ratios):.0f} times, median {statistics.median(ratios):.0f}"
+        )
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from vmxsim.checker.sections import Choice
+from vmxsim.checker.choices import Choice
 from vmxsim.checker.values import SECOND
 from vmxsim.errors import InputError, nearest, printable
 

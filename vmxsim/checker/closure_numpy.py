@@ -11,8 +11,8 @@ from vmxsim.checker.control import Control
 from vmxsim.checker.data import breach_table
 from vmxsim.checker.footprints import IDENTITY, Effect
 from vmxsim.checker.sorted_set import Numbers, SortedSet, edges_of
-from vmxsim.checker.state import ALL_SLOTS, CONSTANT_BITS, CONSTANTS, DATA_MASK
-from vmxsim.checker.values import BITS
+from vmxsim.checker.state import ALL_SLOTS, CONSTANT_BITS, CONSTANTS, DATA_MASK, unpack
+from vmxsim.checker.values import BITS, RESET
 
 Array = NDArray[np.uint64]
 
@@ -69,6 +69,7 @@ class Table:
         self.looks = bool(self.mask.any())
         self.moves = np.array([effect.moves for effect in effects], np.uint64)
         self.moves_any = np.array([effect.moves != IDENTITY for effect in effects])
+        self.active = moving_slots(control, effects)
         breach = breach_table(control.values)
         self.breach = {kind: np.array(codes, np.uint8) for kind, codes in breach.items()}
         self.always = np.array([effect.broken for effect in effects], np.uint8)
@@ -110,8 +111,20 @@ class Table:
     def _moved(self, effect: NDArray[np.int64], data: Array) -> Array:
         at = np.flatnonzero(self.moves_any[effect])
         full, moves = data[at] | np.uint64(CONSTANT_BITS), self.moves[effect[at]]
-        after = np.zeros_like(full)
-        for slot in range(ALL_SLOTS):
+        after = full & np.uint64(DATA_MASK & ~sum(7 << (BITS * slot) for slot in self.active))
+        for slot in self.active:
             after |= (full >> moves[:, slot] & np.uint64(7)) << np.uint64(BITS * slot)
         data[at] = after
         return data
+
+
+def moving_slots(control: Control, effects: list[Effect]) -> list[int]:
+    """The slots whose value can change: not those that nothing but their first value comes to."""
+    reset = CONSTANTS + BITS * RESET
+    starts = [unpack(data) for _, data in (*control.initial, *control.initial_waiting)]
+    found = []
+    for slot in range(ALL_SLOTS):
+        sources = {effect.moves[slot] for effect in effects} - {IDENTITY[slot]}
+        if sources and (sources != {reset} or any(start[slot] != RESET for start in starts)):
+            found.append(slot)
+    return found

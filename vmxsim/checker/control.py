@@ -7,6 +7,7 @@ from typing import Any
 
 from attrs import define, evolve
 
+from vmxsim.checker.choices import IN, OUT, STEP, Choice, actions_at_rest
 from vmxsim.checker.footprints import (
     ANY_STACK,
     BROKEN,
@@ -18,17 +19,15 @@ from vmxsim.checker.footprints import (
     ReachedDown,
 )
 from vmxsim.checker.relevance import relevant_vcpu_fields
-from vmxsim.checker.sections import IN, OUT, STEP, Choice, Sections
+from vmxsim.checker.sections import Sections
 from vmxsim.checker.state import pack
 from vmxsim.checker.tracing import CPU_FIELDS, TASK_FIELDS
 from vmxsim.checker.values import (
-    FIRST,
     GUEST_BASE,
     GUEST_VALUES,
     HOST,
     NON_CANONICAL,
     RESET,
-    SECOND,
     UNKNOWN,
 )
 from vmxsim.errors import SimulationError
@@ -36,10 +35,6 @@ from vmxsim.kernel.kvm import Kvm
 from vmxsim.model.registers import EFER_LMA
 from vmxsim.model.vcpu import reset_cr0, reset_efer
 from vmxsim.program.thread import Stack
-
-USER_VERBS = ("run", "run cancelled", "get-msr", "set-msr")
-GUEST_VERBS = ("guest rdmsr", "guest wrmsr", "emulate rdmsr", "emulate wrmsr", "exit")
-WRITES = {"set-msr", "guest wrmsr", "emulate wrmsr"}
 
 State = tuple[Any, ...]
 Allows = Callable[["Control", State, Choice], bool]
@@ -109,9 +104,13 @@ class Control:
         self._stack_numbers: dict[Stack, int] = {None: 0}
         #: A stack that the scheduler made: what it put on top of ANY_STACK, and the stack below.
         self._split: dict[int, tuple[Stack, int]] = {}
-        self._joined: dict[tuple[Stack, int], int] = {}
+        #: (leaf, stack below) and the stack that they make.
+        self._made: dict[tuple[Leaf, int], int] = {}
         self.effects: list[Effect] = []
         self._effect_numbers: dict[Effect, int] = {}
+        self._leaf_effects: dict[tuple[Leaf, bool], int] = {}
+        self._waiting, self._mode = self._position["thread0", "waiting"], self._position["thread0", "mode"]
+        self._guest_wrote = self._position.get(("vcpu0", "guest_wrote"))
         self.states: list[State] = []
         self._known: dict[State, int] = {}
         self.edges: list[Edge] = []
@@ -163,28 +162,15 @@ class Control:
 
     # -- what can happen
 
-    def choices(self, state: State) -> list[Choice]:
+    def choices(self, state: State) -> tuple[Choice, ...]:
         """What can happen next in a control state."""
-        if self.get(state, "thread0", "waiting"):
-            return [IN]
-        mode = self.get(state, "thread0", "mode")
+        if state[self._waiting]:
+            return (IN,)
+        mode = state[self._mode]
         if mode == "kernel":
-            return [STEP, OUT]
-        long_mode, smm = bool(self.get(state, "vcpu0", "efer") & EFER_LMA), self.get(state, "vcpu0", "smm")
-        other = "off" if long_mode else "on"
-        if mode == "user":
-            verbs = [*USER_VERBS] + ([] if smm else [f"set-efer long-mode {other}"])
-        else:
-            verbs = [*GUEST_VERBS, f"guest long-mode {other}", "guest rsm" if smm else "guest smi"]
-            verbs += ["guest swapgs"] if long_mode else []
-        return [
-            *(
-                Choice("action", verb, value)
-                for verb in verbs
-                for value in ((FIRST, SECOND) if verb in WRITES else (None,))
-            ),
-            OUT,
-        ]
+            return (STEP, OUT)
+        long_mode = bool(self.get(state, "vcpu0", "efer") & EFER_LMA)
+        return actions_at_rest(mode, long_mode, bool(self.get(state, "vcpu0", "smm")))
 
     # -- transitions
 
@@ -231,7 +217,7 @@ class Control:
     def _follow(self, source: int, state: State, choice: Choice) -> None:
         if self._allows is not None and not self._allows(self, state, choice):
             return
-        at_rest = choice is not IN and self.get(state, "thread0", "mode") != "kernel"
+        at_rest = choice is not IN and state[self._mode] != "kernel"
         asks = 0
         for leaf, below in self._leaves(state, choice):
             if len(leaf.asked) < choice.pending:
@@ -242,26 +228,30 @@ class Control:
                 fields = list(state)
                 for position, value in leaf.writes:
                     fields[position] = value
-                fields[0] = self._stack(leaf.stack, below)
+                fields[0] = self._stack(leaf, below)
                 target = self._number(tuple(fields))
-            self.edges.append(Edge(source, target, self._effect(self._counted(state, leaf)), leaf, at_rest))
+            self.edges.append(Edge(source, target, self._leaf_effect(state, leaf), leaf, at_rest))
         if choice is STEP:  # a tick may come just before it is looked for
             for n in range(1, asks + 1):
                 self._follow(source, state, Choice("step", pending=n))
 
-    def _counted(self, state: State, leaf: Leaf) -> Effect:
-        """What a section does; what it breaks is marked where no violation counts yet."""
-        effect = leaf.effect
-        if self.get(state, "vcpu0", "guest_wrote") is not False:
-            return effect
-        checks = tuple((f"{kind} {EARLY}", found, right) for kind, found, right in effect.checks)
-        return evolve(effect, checks=checks, broken=EARLY if effect.broken else 0)
+    def _leaf_effect(self, state: State, leaf: Leaf) -> int:
+        """The number of what a section does; what it breaks is marked where no violation counts yet."""
+        early = self._guest_wrote is not None and not state[self._guest_wrote]
+        found = self._leaf_effects.get((leaf, early))
+        if found is None:
+            effect = leaf.effect
+            if early:
+                checks = tuple((f"{kind} {EARLY}", found, right) for kind, found, right in effect.checks)
+                effect = evolve(effect, checks=checks, broken=EARLY if effect.broken else 0)
+            found = self._leaf_effects[leaf, early] = self._effect(effect)
+        return found
 
     def _leaves(self, state: State, choice: Choice) -> list[tuple[Leaf, int]]:
         """What a section does, and the stack that stands for ANY_STACK in it (-1: none)."""
         number = state[0]
         above, below = None, -1
-        if choice is OUT and self.get(state, "thread0", "mode") == "kernel":
+        if choice is OUT and state[self._mode] == "kernel":
             above, below = ANY_STACK, number
         elif choice is IN:
             above, below = self._split.get(number, (None, -1))
@@ -274,15 +264,14 @@ class Control:
         found = self._footprints.leaves((number, choice), state, choice, self.stacks[number])
         return [(leaf, -1) for leaf in found]
 
-    def _stack(self, stack: Stack, below: int) -> int:
-        """The number of a stack whose ANY_STACK is stack ``below``."""
-        if below < 0:
-            return self._stack_number(stack)
-        found = self._joined.get((stack, below))
+    def _stack(self, leaf: Leaf, below: int) -> int:
+        """The number of the stack after a section; stack ``below`` stands for ANY_STACK in it."""
+        found = self._made.get((leaf, below))
         if found is None:
-            found = self._joined[stack, below] = self._stack_number(_join(stack, self.stacks[below]))
-            if stack != ANY_STACK:
-                self._split[found] = stack, below
+            stack = leaf.stack if below < 0 else _join(leaf.stack, self.stacks[below])
+            found = self._made[leaf, below] = self._stack_number(stack)
+            if below >= 0 and leaf.stack != ANY_STACK:
+                self._split[found] = leaf.stack, below
         return found
 
     def _stack_number(self, stack: Stack) -> int:

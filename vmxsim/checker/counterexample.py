@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from vmxsim.checker.choices import Choice, Line
 from vmxsim.checker.control import Control
 from vmxsim.checker.search import Path
-from vmxsim.checker.sections import Choice, Line
 from vmxsim.checker.state import CONSTANTS
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.kernel.points import is_before

@@ -6,8 +6,8 @@ from functools import cache
 
 from attrs import evolve
 
+from vmxsim.checker.choices import GUEST_CHECK, HOST_CHECK
 from vmxsim.checker.footprints import BROKEN, EARLY, IDENTITY, Effect
-from vmxsim.checker.sections import GUEST_CHECK, HOST_CHECK
 from vmxsim.checker.state import ALL_SLOTS, CONSTANT_BITS, CONSTANTS
 from vmxsim.checker.values import BITS, HOST, PLAIN, RESET, TRUE, TRUE_BASE
 from vmxsim.model.value import Value

@@ -15,11 +15,11 @@ from typing import Any
 from attrs import evolve, frozen
 
 from vmxsim.checker.assumptions import Restriction
+from vmxsim.checker.choices import STEP, Choice
 from vmxsim.checker.control import Control, Edge
 from vmxsim.checker.counterexample import action_text
 from vmxsim.checker.data import Doer, make_doers
 from vmxsim.checker.result import SAFE, Counterexample
-from vmxsim.checker.sections import STEP, Choice
 from vmxsim.checker.state import CONSTANT_BITS, CONSTANTS, DATA_MASK
 from vmxsim.checker.tables import control_table
 from vmxsim.checker.values import BITS, REGISTER

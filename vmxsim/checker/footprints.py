@@ -12,7 +12,8 @@ from typing import Any
 
 from attrs import define, frozen
 
-from vmxsim.checker.sections import Choice, Line, Outcome, Sections
+from vmxsim.checker.choices import Choice, Line, Outcome
+from vmxsim.checker.sections import Sections
 from vmxsim.checker.state import ALL_SLOTS, CONSTANTS, put_in, take_out
 from vmxsim.checker.tracing import Inspected, SecretToken, Token
 from vmxsim.checker.values import BITS, RESET, SLOTS
@@ -82,6 +83,13 @@ class _Node:
         self.branches: dict[Any, _Node] = {}
         self.leaf: Leaf | None = None
 
+    def branch(self, value: Any) -> _Node:
+        """Where a decision leads."""
+        found = self.branches.get(value)
+        if found is None:
+            found = self.branches[value] = _Node()
+        return found
+
 
 class Footprints:
     """The decision trees of all sections of one design. ``fields`` are those of the control
@@ -119,12 +127,11 @@ class Footprints:
                 self._grow(root, control, choice, stack, seen)
                 continue
             if (field := node.field) >= 0:
-                node = node.branches.setdefault(control[field], _Node())
+                node = node.branch(control[field])
             else:
                 for value in range(1 << BITS):
-                    branch = node.branches.setdefault(value, _Node())
                     looked = {**seen, -1 - field: value}
-                    yield from self._find(root, branch, control, choice, stack, looked)
+                    yield from self._find(root, node.branch(value), control, choice, stack, looked)
                 return
         yield node.leaf
 
@@ -146,14 +153,14 @@ class Footprints:
         node = root
         for field in path:
             while node.field is not None and node.field < 0:  # looked at in an earlier run: known by now
-                node = node.branches.setdefault(seen[-1 - node.field], _Node())
+                node = node.branch(seen[-1 - node.field])
             if node.field is None:
                 node.field = field
             if field < 0:
                 return
-            node = node.branches.setdefault(control[field], _Node())
+            node = node.branch(control[field])
         while node.field is not None:
-            node = node.branches.setdefault(seen[-1 - node.field], _Node())
+            node = node.branch(seen[-1 - node.field])
         node.leaf = leaf
 
     def _leaf(self, choice: Choice, end: Outcome, seen: dict[int, int]) -> Leaf:

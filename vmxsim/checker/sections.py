@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from attrs import define, frozen
-
+from vmxsim.checker.choices import GUEST_CHECK, HOST_CHECK, Choice, Line, Outcome
 from vmxsim.checker.tracing import TracedMachine
 from vmxsim.checker.values import RESET, numbered_values
 from vmxsim.errors import SimulationError
@@ -20,52 +19,11 @@ from vmxsim.kernel.points import uses
 from vmxsim.kernel.system import check_return_to_user
 from vmxsim.model.registers import EFER_LMA, EFER_LME, X86_CR0_PG
 from vmxsim.model.value import Value
-from vmxsim.program.ir import Callee, Function
+from vmxsim.program.ir import Callee
 from vmxsim.program.thread import Stack, enter, step
 
 #: Lines after which a section is taken to loop for ever, and calls after which to recurse.
 MAX_LINES, MAX_DEPTH = 5_000, 60
-
-#: A line of kernel code: a function, and the number of an instruction.
-Line = tuple[Function, int]
-
-GUEST_CHECK, HOST_CHECK = "guest", "host"
-
-
-@frozen
-class Choice:
-    """What happens next to a thread. ``kind`` is one of
-
-    ``action``  an action of the scenario starts (``verb``, ``value``: the number of what is written)
-    ``step``    its kernel code goes on; with ``pending`` n, a tick comes while preemption is
-                disabled, so that the n-th ``need_resched()`` is the first to see it
-    ``out``     a tick: the scheduler takes it from its CPU
-    ``in``      the scheduler puts it on a CPU
-    """
-
-    kind: str
-    verb: str = ""
-    value: int | None = None
-    pending: int = 0
-
-
-STEP, OUT, IN = Choice("step"), Choice("out"), Choice("in")
-
-
-@define
-class Outcome:
-    """How a section ended. ``where`` is ``user``, ``guest``, ``kernel``, ``waiting`` or
-    ``error``. ``checks`` are (kind, value found, value right), in order; ``broken`` what broke
-    whatever the values; ``asked`` has, for each ``need_resched()`` that a tick could have made
-    true, the line before which it would have come: (function, instruction)."""
-
-    where: str
-    stack: Stack
-    checks: list[tuple[str, Value, Value]]
-    broken: list[str]
-    asked: list[Line]
-    error: SimulationError | None = None
-    lines: int = 0
 
 
 class Sections:

@@ -34,7 +34,7 @@ class SortedSet:
         while len(self.runs) > 1 and len(self.runs[-2]) < 2 * len(self.runs[-1]):
             last = self.runs.pop()
             merged = np.concatenate((self.runs.pop(), last))
-            merged.sort(kind="stable")  # finds the two sorted halves
+            merged.sort(kind="stable")
             self.runs.append(merged)
         return new
 

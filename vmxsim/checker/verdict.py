@@ -16,7 +16,7 @@ from vmxsim.checker.limits import INTERRUPTED, MAX_STATES, Limits, Progress
 from vmxsim.checker.notebook import notebook_progress
 from vmxsim.checker.product import product
 from vmxsim.checker.result import HOLDS, UNKNOWN, VIOLATED, CheckResult, Counterexample, HostResult
-from vmxsim.checker.search import shortest_path
+from vmxsim.checker.search import Path, shortest_path
 from vmxsim.checker.sometimes import reached
 from vmxsim.checker.tables import control_table
 from vmxsim.checker.threads import counts, thread_graph
@@ -137,7 +137,7 @@ def _check_host(bounds: _Bounds, limits: Limits, interrupted: list[bool]) -> Hos
             cut = INTERRUPTED
         if cut and not broken:
             cut += "; each thread alone was explored to the end and breaks nothing"
-    counterexamples = _counterexamples(bounds, control, broken, wanted, limits)
+    counterexamples = _counterexamples(bounds, control, broken, wanted)
     invariants = dict.fromkeys(counterexamples, VIOLATED)
     for name in wanted:
         if name not in invariants:
@@ -161,21 +161,23 @@ def _graphs(bounds: _Bounds, control: Control, found: Closure, limits: Limits) -
 
 
 def _counterexamples(
-    bounds: _Bounds, control: Control, broken: int, wanted: Iterable[str], limits: Limits, past: bool = False
+    bounds: _Bounds, control: Control, broken: int, wanted: Iterable[str], past: bool = False
 ) -> dict[str, Counterexample]:
-    found = {}
-    for name in (*wanted, "contract"):
-        if broken & BROKEN[name]:
-            example = _counterexample(bounds, control, name, past)
-            if example is not None:
-                found[name] = example
+    """The shortest counterexample to each invariant that is broken. One path may break several,
+    and is the shortest for each of them if it is so for all."""
+    left = [name for name in (*wanted, "contract") if broken & BROKEN[name]]
+    found: dict[str, Counterexample] = {}
+    while left:
+        path = shortest_path(control, left[:1] if past else left, past_others=past)
+        if path is None:
+            break
+        shown = [name for name in left if path.broken & BROKEN[name]]
+        found |= {name: _counterexample(bounds, control, path, name, past) for name in shown}
+        left = [name for name in left if name not in found]
     return found
 
 
-def _counterexample(bounds: _Bounds, control: Control, name: str, past: bool) -> Counterexample | None:
-    path = shortest_path(control, name, past_others=past)
-    if path is None:
-        return None
+def _counterexample(bounds: _Bounds, control: Control, path: Path, name: str, past: bool) -> Counterexample:
     title = f"{bounds.design._name()} breaks {name}"
     if bounds.assumed.names:
         title += f", assuming {', '.join(bounds.assumed.names)}"
@@ -183,10 +185,8 @@ def _counterexample(bounds: _Bounds, control: Control, name: str, past: bool) ->
         path, control, bounds.design, cpus=bounds.cpus, vcpus=bounds.vcpus,
         interception=bounds.interception, title=title,
     )  # fmt: skip
-    error = path.transitions[-1][1].leaf.error
-    return Counterexample(
-        bounds.design, name, scenario, path.actions, len(path.transitions), str(error or ""), past
-    )
+    failure = str(path.transitions[-1][1].leaf.error or "")
+    return Counterexample(bounds.design, name, scenario, path.actions, len(path.transitions), failure, past)
 
 
 def _go_on_past(
@@ -212,7 +212,7 @@ def _go_on_past(
         )
     except (KeyboardInterrupt, CutShort):
         found = None
-    more = _counterexamples(bounds, control, found.broken if found else 0, open_ones, limits, past=True)
+    more = _counterexamples(bounds, control, found.broken if found else 0, open_ones, past=True)
     for name in open_ones:
         if name in more:
             invariants[name], counterexamples[name] = VIOLATED, more[name]
