@@ -94,9 +94,8 @@ def main() -> None:
         points.append((states, cost))
         print(f"{states:>12,} states {seconds:>8.3f} s {cost:>7.0f} ns a state  assuming {','.join(names)}")
     wanted = [cost for states, cost in points if states >= 1e4]
-    print(
-        f"from 10^4 states on: {min(wanted):.0f} to {max(wanted):.0f} ns, ratio {max(wanted) / min(wanted):.2f}"
-    )
+    least, most = min(wanted), max(wanted)
+    print(f"from 10^4 states on: {least:.0f} to {most:.0f} ns, ratio {most / least:.2f}")
     if options.svg:
         options.svg.write_text(curve_svg(points, options.design), encoding="utf-8")
 
