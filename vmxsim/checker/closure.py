@@ -8,7 +8,8 @@ from attrs import define, frozen
 
 from vmxsim.checker.control import Control, CutShort, Watch
 from vmxsim.checker.data import make_doers, without_ghosts
-from vmxsim.checker.footprints import Effect
+from vmxsim.checker.footprints import BROKEN, Effect
+from vmxsim.checker.loops import endless
 from vmxsim.checker.state import CONSTANTS, DATA_MASK
 
 
@@ -82,14 +83,31 @@ def closure(
     effects = control.effects if ghosts else [without_ghosts(effect) for effect in control.effects]
     initial = control.initial_waiting if waiting else control.initial
     search = Search(ignore, until, first, effects, initial, watch)
-    if not plain:
-        try:
-            from vmxsim.checker.closure_numpy import closure as with_numpy
-        except ModuleNotFoundError:
-            pass
-        else:
-            return with_numpy(control, search)
-    return _in_plain_python(control, search)
+    found = _with_numpy(control, search) if not plain else None
+    if found is None:
+        found = _in_plain_python(control, search)
+    if control.suspects and _loops(found):
+        found.broken |= BROKEN["contract"]
+    return found
+
+
+def _with_numpy(control: Control, search: Search) -> Closure | None:
+    try:
+        from vmxsim.checker.closure_numpy import closure as with_numpy
+    except ModuleNotFoundError:
+        return None
+    return with_numpy(control, search)
+
+
+def _loops(found: Closure) -> bool:
+    """Whether kernel code loops for ever from a state that was found."""
+    control = found.control
+    doers = make_doers(control.values, control.effects)
+    states = (int(state) for layer in found.layers for state in layer)
+    return any(
+        state >> CONSTANTS in control.suspects and endless(control, doers, state) is not None
+        for state in states
+    )
 
 
 def _in_plain_python(control: Control, search: Search) -> Closure:

@@ -18,6 +18,7 @@ from vmxsim.checker.footprints import (
     Leaf,
     ReachedDown,
 )
+from vmxsim.checker.loops import refuse_loops, suspects
 from vmxsim.checker.relevance import relevant_vcpu_fields
 from vmxsim.checker.sections import Sections
 from vmxsim.checker.state import pack
@@ -190,29 +191,8 @@ class Control:
                 self._follow(done, state, choice)
             done += 1
         self.first.append(len(self.edges))
-        self._refuse_loops()
-
-    def _refuse_loops(self) -> None:
-        """Kernel code that comes back to where it was, with nobody else acting, never ends: the
-        transition that closes such a loop fails."""
-        after = {
-            e.source: e for e in self.edges if e.leaf.choice is STEP and not e.leaf.mask and e.target >= 0
-        }
-        done: set[int] = set()
-        for start in after:
-            path: dict[int, Edge] = {}
-            at = start
-            while at in after and at not in done and at not in path:
-                path[at] = after[at]
-                at = after[at].target
-            if at in path:
-                edge = path[max(path, key=list(path).index)]
-                function = self.stacks[self.states[edge.source][0]][0].name
-                error = SimulationError("comes back to where it was: the design loops for ever", function)
-                edge.leaf = evolve(edge.leaf, error=error)
-                edge.target = -1
-                edge.effect = self._effect(Effect(IDENTITY, (), BROKEN["contract"]))
-            done.update(path)
+        refuse_loops(self)
+        self.suspects = suspects(self)
 
     def _follow(self, source: int, state: State, choice: Choice) -> None:
         if self._allows is not None and not self._allows(self, state, choice):
@@ -280,6 +260,16 @@ class Control:
             found = self._stack_numbers[stack] = len(self.stacks)
             self.stacks.append(stack)
         return found
+
+    def fail(self, edge: Edge, error: SimulationError) -> None:
+        """From now on this transition fails."""
+        edge.leaf, edge.target = evolve(edge.leaf, error=error), -1
+        edge.effect = self._effect(Effect(IDENTITY, (), BROKEN["contract"]))
+
+    def function_of(self, number: int) -> str:
+        """The kernel function in which a thread of this control state is."""
+        stack = self.stacks[self.states[number][0]]
+        return str(stack[0].name) if stack else ""
 
     def _effect(self, effect: Effect) -> int:
         found = self._effect_numbers.get(effect)

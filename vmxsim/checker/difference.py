@@ -51,6 +51,8 @@ def shortest_difference(a: str | type[Kvm], b: str | type[Kvm], hosts: Iterable[
 
 @lru_cache(maxsize=64)  # the explorer asks again at every preemption of the schedule that was found
 def _shortest(a: Any, b: Any, hosts: tuple[str, ...]) -> Difference:
+    if a is b:
+        return Difference(None, f"both are {a._name()}")
     found: list[tuple[tuple[int, int], Difference]] = []
     open_hosts = []
     for host in hosts:

@@ -9,6 +9,7 @@ from attrs import frozen
 from vmxsim.checker.control import Control, Edge
 from vmxsim.checker.data import make_doers
 from vmxsim.checker.footprints import BROKEN
+from vmxsim.checker.loops import endless
 from vmxsim.checker.state import CONSTANTS, DATA_MASK
 
 UNSEEN = 1 << 60
@@ -67,6 +68,10 @@ def shortest_path(
                 if watch and not visited & 1023:
                     watch(visited)
                 number, data = state >> CONSTANTS, state & DATA_MASK
+                if number in control.suspects and wanted & BROKEN["contract"]:
+                    loop = endless(control, doers, state)
+                    if loop is not None:
+                        return _path(parents, state, loop, BROKEN["contract"])
                 for edge in control.edges[control.first[number] : control.first[number + 1]]:
                     if data & edge.leaf.mask != edge.leaf.bits:
                         continue

@@ -109,7 +109,7 @@ class _Bounds:
 
     @property
     def invariants(self) -> tuple[str, ...]:
-        return (*ALWAYS, "no-host-fault") if self.non_canonical else ALWAYS
+        return ("no-host-fault", *ALWAYS) if self.non_canonical else ALWAYS
 
 
 def _check_host(bounds: _Bounds, limits: Limits, interrupted: list[bool]) -> HostResult:

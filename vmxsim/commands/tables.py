@@ -6,6 +6,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from vmxsim.commands.designs import named_design
 from vmxsim.commands.output import FINE, console, print_json
 from vmxsim.costs import PATHS, CostRow, cost, register_first
 from vmxsim.designs import DESIGNS
@@ -40,12 +41,13 @@ def cost_command(designs: tuple[str, ...], host: str | None, as_json: bool) -> i
 
     Operations, not cycles: no figure in cycles was published for this register's patches.
     """
+    chosen = [named_design(name) for name in designs]
     if as_json:
         for width in (host,) if host else ("64-bit", "32-bit"):
-            for row in cost(designs, width):
+            for row in cost(chosen, width):
                 print_json(row.as_json())
         return FINE
-    rows = cost(designs, host or "64-bit")
+    rows = cost(chosen, host or "64-bit")
     out = console()
     for path in PATHS:
         for long_mode in (False, True):

@@ -75,9 +75,15 @@ def context_switch(m: Machine) -> None:
     m.events.append(("switch-out", m.task))
 
 
+def _check_value(data: object) -> None:
+    if not isinstance(data, Value):
+        raise TypeError(f"a value of the register was expected, not {data}")
+
+
 @primitive
 def complete_rdmsr(m: Machine, vcpu: int, data: Value) -> None:
     """The guest finds ``data`` in EDX:EAX and goes on behind its RDMSR."""
+    _check_value(data)
     m.set(m.objects[vcpu], "returned", data)
     m.events.append(("returned", m.objects[vcpu], data))
 
@@ -97,6 +103,7 @@ def kvm_inject_gp(m: Machine, vcpu: int) -> None:
 @primitive
 def copy_to_user(m: Machine, vcpu: int, data: Value) -> None:
     """KVM_GET_MSRS hands ``data`` to user space."""
+    _check_value(data)
     m.set(m.objects[vcpu], "returned", data)
     m.events.append(("returned", m.objects[vcpu], data))
 

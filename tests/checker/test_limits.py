@@ -1,0 +1,132 @@
+"""A search that was cut short concludes nothing; what fails or cannot be followed is said in words."""
+
+import pytest
+
+from tests.checker import failing
+from tests.checker.replaying import replay
+from vmxsim.checker import verdict
+from vmxsim.checker.verdict import check
+from vmxsim.errors import InputError
+
+
+def incomplete(result, why):
+    """Nothing was concluded, and it says why."""
+    assert result.verdict == "incomplete" and result.counterexample is None
+    assert why in result.hosts[0].cut
+    assert "unknown" in result.hosts[0].invariants.values()
+    assert "INCOMPLETE" in repr(result) and "SAFE" not in repr(result)
+    assert "INCOMPLETE" in result._repr_html_()
+    with pytest.raises(InputError, match="no counterexample"):
+        _ = result.scenario
+
+
+def test_too_many_states_are_no_pass():
+    incomplete(check("never-trap", max_states=1000), "1,000 states were found (--max-states)")
+
+
+def test_time_that_is_over_is_no_pass():
+    incomplete(check("never-trap", max_seconds=1e-6), "(--max-seconds)")
+
+
+def test_a_reader_who_stops_it_gets_no_pass():
+    incomplete(check("never-trap", stopped=lambda: True), "interrupted")
+
+
+@pytest.mark.parametrize("after", [1, 5, 20])
+def test_a_keyboard_interrupt_ends_all_host_widths_and_returns_what_was_found(after):
+    told = []
+
+    def progress(states, seconds):
+        told.append(states)
+        if len(told) == after:
+            raise KeyboardInterrupt
+
+    result = check("vcpu-vt", progress=progress)
+    incomplete(result, "interrupted")
+    assert [host.host for host in result.hosts] == ["64-bit", "32-bit"]
+    assert len(told) == after, "the second width is not begun"
+
+
+def test_two_vcpus_cut_short_say_that_one_thread_alone_was_safe():
+    result = check("never-trap", host="64-bit", vcpus=2, max_states=150_000)
+    incomplete(result, "each thread alone was explored to the end and breaks nothing")
+
+
+def test_a_violation_found_before_the_end_counts():
+    result = check("dedicated-accessors", host="64-bit", max_states=60_000)
+    assert result.verdict == "violated" and result.hosts[0].cut
+    assert result.hosts[0].invariants["host-value"] == "unknown"
+
+
+def test_progress_is_told_in_states_and_seconds():
+    told = []
+    check("never-trap", host="64-bit", progress=lambda *now: told.append(now))
+    assert told == sorted(told) and told[-1][0] > 10_000
+
+
+def test_a_design_that_counts_without_end_is_incomplete(monkeypatch):
+    monkeypatch.setattr("vmxsim.checker.control.MOST_STATES", 20_000)
+    incomplete(check(failing.CountsWithoutEnd, host="64-bit"), "count up without end")
+
+
+@pytest.mark.parametrize(
+    ("design", "says"),
+    [
+        (failing.LoopsForEver, "loops for ever"),
+        (failing.LoopsWithPreemptionDisabled, "loops for ever"),
+        (failing.Recurses, "the kernel's stack overflows"),
+        (failing.BreaksAContract, "requires preemption disabled, called by vmx_get_msr()"),
+        (failing.KeepsPreemptionDisabled, "requires preemption enabled"),
+        (failing.EnablesTooOften, "preempt_enable() without preempt_disable()"),
+    ],
+)
+def test_what_the_kernel_must_not_do_is_a_violation_of_its_contract(design, says):
+    result = check(design, host="64-bit")
+    example = result.counterexample
+    assert (result.verdict, example.invariant, example.actions) == ("violated", "contract", 1)
+    assert says in example.words and says in repr(result)
+    replay(design, example)
+
+
+def test_a_loop_that_ends_for_most_values_only_is_found():
+    result = check(failing.LoopsIfValuesAreEqual, host="64-bit")
+    assert result.counterexample.invariant == "contract"
+    replay(failing.LoopsIfValuesAreEqual, result.counterexample)
+
+
+def test_leaving_for_user_space_with_preemption_disabled_is_told():
+    example = check(failing.LeavesWithPreemptionDisabled, host="64-bit").counterexample
+    assert "goes back to user space with preempt_count 1" in example.words
+    replay(failing.LeavesWithPreemptionDisabled, example)
+
+
+def test_what_the_checker_cannot_follow_is_refused_with_the_function():
+    with pytest.raises(InputError, match=r"vmx_get_msr\(\) reads 'cpu': the checker takes all CPUs"):
+        check(failing.ReadsTheCpu)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"assume": "no-mode-swich"}, "did you mean 'no-mode-switch'?"),
+        ({"assume": "starts-in-long-mode,starts-outside-long-mode"}, "cannot start both"),
+        ({"host": "64"}, "did you mean '64-bit'?"),
+        ({"cpus": 0}, "a whole number from 1 to 64"),
+        ({"vcpus": 3}, "a whole number from 1 to 2"),
+        ({"vcpus": True}, "a whole number"),
+        ({"max_states": 0}, "max_states: more than 0"),
+        ({"max_seconds": -1}, "max_seconds: more than 0"),
+    ],
+)
+def test_bad_arguments_are_told_with_what_was_expected(options, says):
+    with pytest.raises(InputError) as refused:
+        check("never-trap", **options)
+    assert says in str(refused.value)
+
+
+def test_an_interrupt_while_the_table_is_made_is_one_too(monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(verdict, "control_table", interrupted)
+    incomplete(check("never-trap"), "interrupted")

@@ -1,0 +1,82 @@
+"""A reader's own designs from a file: every mistake in it is told with its line."""
+
+import pytest
+
+from vmxsim.commands.designs import named_design
+from vmxsim.designs.never_trap import NeverTrap
+from vmxsim.designs.own import designs_in
+from vmxsim.errors import InputError
+
+MINE = """\
+from vmxsim.designs.never_trap import NeverTrap
+from vmxsim.kernel.language import *
+
+
+class Mine(NeverTrap):
+    def vmx_get_msr(self, vmx):
+        return vmx.msr_guest_kernel_gs_base
+
+
+class Other(NeverTrap):
+    pass
+"""
+
+
+@pytest.fixture
+def mine(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(MINE)
+    return file
+
+
+def refused(name):
+    with pytest.raises(InputError) as error:
+        named_design(str(name))
+    return str(error.value)
+
+
+def test_its_designs_come_in_the_order_of_the_file(mine):
+    assert list(designs_in(mine)) == ["Mine", "Other"], "what it imports is not its own"
+    assert issubclass(named_design(f"{mine}:Other"), NeverTrap)
+
+
+def test_a_name_can_be_left_out_where_there_is_one_design(mine):
+    mine.write_text(MINE.split("class Other")[0])
+    assert named_design(str(mine)).__name__ == "Mine"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "says"),
+    [
+        ("class Mine(NeverTrap):", "class Mine(NeverTrap:", ":5: is not Python"),
+        ("class Other", "print(1 / 0)\n\nclass Other", ":10: ZeroDivisionError: division by zero"),
+        ("class Other", "raise SystemExit(0)\n\nclass Other", ":10: SystemExit"),
+        ("class Mine", "import nothing_of_that_name\n\nclass Mine", ":5: ModuleNotFoundError"),
+        ("(NeverTrap)", "", "defines no design: a subclass of one was expected"),
+        ("return vmx.msr", "return [vmx].msr", ":7, vmx_get_msr"),
+        ("return vmx.msr_guest", "return vmx.msr_geust", ":7, vmx_get_msr"),
+        ("return vmx.", "return rdmrs(1) or vmx.", "did you mean 'rdmsr'?"),
+        ("", "", "defines several designs (Mine, Other): write mine.py:NAME"),
+    ],
+)
+def test_every_mistake_in_the_file_is_told_with_its_line(mine, before, after, says):
+    mine.write_text(MINE.replace(before, after))
+    message = refused(mine)
+    assert says in message and "mine.py" in message, message
+
+
+def test_a_function_that_overrides_nothing_is_told_with_the_one_that_was_meant(mine):
+    mine.write_text(MINE.replace("vmx_get_msr", "vmx_get_mrs"))
+    assert "did you mean 'vmx_get_msr'?" in refused(mine)
+
+
+def test_the_nearest_design_is_named(mine):
+    assert "did you mean 'Mine'?; it has Mine, Other" in refused(f"{mine}:Mnie")
+
+
+def test_what_is_no_python_file_is_said(mine, tmp_path):
+    assert "No such file" in refused(tmp_path / "missing.py")
+    with pytest.raises(InputError, match="a Python file"):
+        designs_in(tmp_path)
+    mine.write_bytes(b"\xff\xfe\0")
+    assert "is not Python" in refused(mine)

@@ -1,0 +1,160 @@
+"""The verdicts that the history of the defects gives, each by exploring every schedule."""
+
+from itertools import product
+
+import pytest
+
+from tests.checker.failing import (
+    LooksAtTheRegister,
+    ReloadsOnEntry,
+    SwitchesNothing,
+    TakesEqualForDone,
+    WithoutPreemptDisable,
+    WrongAtTheSecondPoll,
+)
+from tests.checker.replaying import checked, replay
+from tests.checker.schedules import Thread
+from vmxsim.checker.sometimes import SOMETIMES
+from vmxsim.checker.verdict import check
+from vmxsim.designs import DESIGNS
+from vmxsim.scenario import HOSTS
+from vmxsim.simulation import run
+
+#: Under the default interception rule: which invariants which design breaks on which host.
+BREAKS = {
+    ("lazy-long-mode", "64-bit"): {"guest-value", "host-value", "no-leak"},
+    ("lazy-long-mode", "32-bit"): {"guest-value", "host-value", "no-leak"},
+    ("load-gs-index", "32-bit"): {"guest-value", "no-leak"},
+    ("dedicated-accessors", "64-bit"): {"guest-value", "no-leak"},
+    ("dedicated-accessors", "32-bit"): {"guest-value", "no-leak"},
+}
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+def test_exactly_the_designs_with_a_known_defect_are_violated(design):
+    for host in checked(design).hosts:
+        broken = {name for name, how in host.invariants.items() if how == "violated"}
+        assert broken == BREAKS.get((design, host.host), set())
+        assert host.verdict == ("violated" if broken else "safe")
+        if not broken:
+            assert all(how == "holds" for how in host.invariants.values()) and host.states > 10_000
+
+
+@pytest.mark.parametrize("design", ["msr-array", "never-trap"])
+def test_a_pass_covers_every_situation_it_should(design):
+    """All of them, but for a tick that can be seen only where a design enters the guest."""
+    for host in checked(design).hosts:
+        assert host.sometimes.keys() == SOMETIMES.keys()
+        assert all(host.sometimes.values()), [name for name, was in host.sometimes.items() if not was]
+
+
+MECHANISMS = {
+    "": (2, "nothing is loaded when LMA is set"),
+    "guest-wrote-first,no-mode-switch": (4, "RSM sets LMA after state was left in SMM"),
+    "starts-in-long-mode,no-exit,no-preemption,no-set-efer,no-smm": (
+        4,
+        "a value written outside long mode is lost",
+    ),
+}
+
+
+@pytest.mark.parametrize("assume", MECHANISMS)
+def test_the_seed_patch_fails_in_three_ways(assume):
+    result = checked("dedicated-accessors", assume=assume)
+    for host in result.hosts:
+        example = host.counterexample
+        assert (example.actions, example.mechanism) == MECHANISMS[assume]
+        assert host.invariants["host-value"] == "holds", "the host's own value is never harmed"
+
+
+def test_the_story_of_rsm_is_the_one_that_was_reported():
+    steps = checked("dedicated-accessors", assume="guest-wrote-first,no-mode-switch").scenario.steps
+    actions = [step if isinstance(step, str) else next(iter(step)) for step in steps]
+    assert [action.split(" 0x")[0] for action in actions] == ["run", "guest wrmsr", "guest smi", "guest rsm"]
+    assert actions != list(steps), "with no leave in between it works: somewhere a tick comes"
+
+
+def test_a_value_written_outside_long_mode_is_lost_without_any_leak():
+    result = checked("dedicated-accessors", assume=[*MECHANISMS][2])
+    assert result.hosts[0].invariants["no-leak"] == "holds"
+
+
+@pytest.mark.parametrize("assume", ["no-mode-switch,no-smm", "no-long-mode-entry"])
+def test_the_seed_patch_is_right_while_long_mode_is_not_entered_with_state_loaded(assume):
+    assert checked("dedicated-accessors", assume=assume).verdict == "safe"
+
+
+def test_load_gs_index_harms_nobody_whose_state_is_never_left():
+    """The descriptor's base overwrites the register when leaving: no leave, no harm."""
+    quiet = "no-preemption,no-exit,no-get-msr,no-set-msr,no-set-efer,no-mode-switch,no-smm,no-emulation"
+    assert checked("load-gs-index", assume=quiet).verdict == "safe"
+
+
+def test_the_accessors_need_preempt_disable():
+    result = check(WithoutPreemptDisable, host="64-bit")
+    example = result.counterexample
+    assert example.mechanism == "preempted between the test and the access"
+    assert "'preempt'" in str(example.scenario.steps), "a tick inside the kernel"
+    replay(WithoutPreemptDisable, example)
+    assert check(WithoutPreemptDisable, host="64-bit", assume="no-kernel-preemption").verdict == "safe"
+
+
+def test_without_preempt_disable_a_write_harms_a_host_whose_value_is_read_from_the_register():
+    """The guest's value lands in the host task's register; a 32-bit host's is saved from there."""
+    wide, narrow = check(WithoutPreemptDisable).hosts
+    assert (wide.invariants["host-value"], narrow.invariants["host-value"]) == ("holds", "violated")
+    example = narrow.counterexamples["host-value"]
+    replay(WithoutPreemptDisable, example)
+    assert "wrmsr" in str(example.scenario.steps)
+
+
+@pytest.mark.parametrize("design", [SwitchesNothing, TakesEqualForDone, WrongAtTheSecondPoll])
+def test_a_readers_own_mistake_is_found(design):
+    result = check(design, host="64-bit")
+    assert result.verdict == "violated" and result.name == design.__name__
+    replay(design, result.counterexample)
+
+
+@pytest.mark.parametrize("design", [LooksAtTheRegister, ReloadsOnEntry])
+def test_a_readers_own_right_design_is_safe(design):
+    assert check(design).verdict == "safe"
+
+
+# -- no shorter schedule breaks anything
+
+
+def sequences(length, long_mode):
+    """All sequences of so many actions that are possible."""
+    if not length:
+        yield []
+        return
+    for before in sequences(length - 1, long_mode):
+        thread = Thread(long_mode)
+        for verb in before:
+            thread.do(verb)
+        for verb in [*thread.verbs(), "preempt cpu1"]:
+            yield [*before, verb]
+
+
+@pytest.mark.parametrize(("design", "host"), BREAKS)
+def test_no_schedule_with_fewer_actions_breaks_anything(design, host):
+    (result,) = (one for one in checked(design).hosts if one.host == host)
+    fewer = result.counterexample.actions - 1
+    for long_mode, length in product((False, True), range(1, fewer + 1)):
+        for steps in sequences(length, long_mode):
+            trace = run(steps, design, host=host, long_mode=long_mode)
+            assert not trace.violations, steps
+            for tick in range(1, len(trace.steps), 3 if length > 1 else 1):
+                ticked = run(steps, design, host=host, long_mode=long_mode, ticks=[(tick, 1)])
+                assert not ticked.violations, (steps, tick)
+
+
+def test_without_ticks_the_third_way_needs_its_four_actions():
+    for steps in sequences(3, long_mode=True):
+        if not any(step.startswith(("preempt", "set-efer", "exit", "run c", "guest smi")) for step in steps):
+            assert not run(steps, "dedicated-accessors", long_mode=True).violations, steps
+
+
+def test_widths_agree_where_the_host_is_no_part_of_the_defect():
+    found = [checked("dedicated-accessors").hosts[n].counterexample.scenario for n in range(len(HOSTS))]
+    assert found[0].steps == found[1].steps
