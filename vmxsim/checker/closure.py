@@ -7,7 +7,7 @@ from typing import Any
 from attrs import define, frozen
 
 from vmxsim.checker.control import Control, CutShort, Watch
-from vmxsim.checker.data import make_doers, without_ghosts
+from vmxsim.checker.data import as_the_host_sees, data_as_the_host_sees, make_doers
 from vmxsim.checker.footprints import BROKEN, Effect
 from vmxsim.checker.loops import endless
 from vmxsim.checker.state import CONSTANTS, DATA_MASK
@@ -76,12 +76,15 @@ def closure(
     """Every state that a thread can reach without going on behind a broken invariant.
 
     Breaches in ``ignore`` (bits of BROKEN) do not end a path; the search ends early when
-    every breach in ``until`` was met, or one in ``first``. Without ``ghosts`` the true values
-    of the guest are left out, and with them what is checked against them. ``waiting``: the
-    thread starts without a CPU. ``plain`` keeps to plain Python.
+    every breach in ``until`` was met, or one in ``first``. Without ``ghosts`` only what the host
+    finds is looked at: the guest's true values are left out, and its values are one.
+    ``waiting``: the thread starts without a CPU. ``plain`` keeps to plain Python.
     """
-    effects = control.effects if ghosts else [without_ghosts(effect) for effect in control.effects]
-    initial = control.initial_waiting if waiting else control.initial
+    effects, initial = control.effects, control.initial_waiting if waiting else control.initial
+    if not ghosts:
+        looks = any(edge.leaf.mask for edge in control.edges)
+        effects = [as_the_host_sees(effect, looks) for effect in effects]
+        initial = [(number, data_as_the_host_sees(data, looks)) for number, data in initial]
     search = Search(ignore, until, first, effects, initial, watch)
     found = _with_numpy(control, search) if not plain else None
     if found is None:

@@ -16,6 +16,8 @@ from vmxsim.checker.values import BITS, RESET
 
 Array = NDArray[np.uint64]
 
+SEVEN, THREE = np.uint64(7), np.uint64(BITS)
+
 
 def closure(control: Control, search: Search) -> Closure:
     """See :func:`vmxsim.checker.closure.closure`."""
@@ -70,14 +72,26 @@ class Table:
         self.moves = np.array([effect.moves for effect in effects], np.uint64)
         self.moves_any = np.array([effect.moves != IDENTITY for effect in effects])
         self.active = moving_slots(control, effects)
+        self.kept = np.uint64(DATA_MASK & ~sum(7 << (BITS * slot) for slot in self.active))
+        self.to = np.array([BITS * slot for slot in self.active], np.uint64)
+        self.moves = self.moves[:, self.active]
+        self._take_checks(control, effects)
+
+    def _take_checks(self, control: Control, effects: list[Effect]) -> None:
+        """The n-th check of every effect side by side: where the values come from, and where
+        in one long table it says what they break. Where there is none it breaks nothing."""
         breach = breach_table(control.values)
-        self.breach = {kind: np.array(codes, np.uint8) for kind, codes in breach.items()}
+        places = {kind: n * 64 for n, kind in enumerate(breach)}
+        nothing = 64 * len(breach)
+        self.breach = np.array([code for codes in breach.values() for code in codes] + [0] * 64, np.uint8)
         self.always = np.array([effect.broken for effect in effects], np.uint8)
-        self.checks = [
-            (kind, np.uint64(found), np.uint64(right), number)
-            for number, effect in enumerate(effects)
-            for kind, found, right in effect.checks
+        most = max((len(effect.checks) for effect in effects), default=0)
+        rows = [
+            [(found, right, places[kind]) for kind, found, right in effect.checks]
+            + [(0, 0, nothing)] * (most - len(effect.checks))
+            for effect in effects
         ]
+        self.checks = np.array(rows, np.uint64).reshape(len(effects), most, 3)
         self.checked = np.array([bool(effect.checks or effect.broken) for effect in effects])
 
     def from_states(self, states: Array) -> Transitions:
@@ -97,24 +111,17 @@ class Table:
         broken = self.always[effect]
         at = np.flatnonzero(self.checked[effect])
         if len(at):
-            full, mine = data[at] | np.uint64(CONSTANT_BITS), effect[at]
-            seven, three = np.uint64(7), np.uint64(BITS)
-            present = set(np.unique(mine).tolist())
-            for kind, found, right, number in self.checks:
-                if number in present:
-                    these = np.flatnonzero(mine == number)
-                    some = full[these]
-                    pair = (some >> found & seven) | (some >> right & seven) << three
-                    broken[at[these]] |= self.breach[kind][pair]
+            full = (data[at] | np.uint64(CONSTANT_BITS))[:, None]
+            checks = self.checks[effect[at]]
+            pair = (full >> checks[:, :, 0] & SEVEN) | (full >> checks[:, :, 1] & SEVEN) << THREE
+            broken[at] |= np.bitwise_or.reduce(self.breach[pair + checks[:, :, 2]], axis=1)
         return broken
 
     def _moved(self, effect: NDArray[np.int64], data: Array) -> Array:
         at = np.flatnonzero(self.moves_any[effect])
         full, moves = data[at] | np.uint64(CONSTANT_BITS), self.moves[effect[at]]
-        after = full & np.uint64(DATA_MASK & ~sum(7 << (BITS * slot) for slot in self.active))
-        for slot in self.active:
-            after |= (full >> moves[:, slot] & np.uint64(7)) << np.uint64(BITS * slot)
-        data[at] = after
+        values = (full[:, None] >> moves & SEVEN) << self.to
+        data[at] = full & self.kept | np.bitwise_or.reduce(values, axis=1)
         return data
 
 

@@ -103,8 +103,11 @@ class Control:
         self._allows = allows
         self.stacks: list[Stack] = [None]
         self._stack_numbers: dict[Stack, int] = {None: 0}
-        #: A stack that the scheduler made: what it put on top of ANY_STACK, and the stack below.
-        self._split: dict[int, tuple[Stack, int]] = {}
+        #: A stack that the scheduler made: what it put on top of ANY_STACK (and the leaf that did),
+        #: and the stack below.
+        self._split: dict[int, tuple[Leaf, int]] = {}
+        #: What the scheduler does to the fields of a state, whatever the stack below.
+        self._scheduled: dict[tuple[Any, State], list[tuple[Leaf, State]]] = {}
         #: (leaf, stack below) and the stack that they make.
         self._made: dict[tuple[Leaf, int], int] = {}
         self.effects: list[Effect] = []
@@ -199,17 +202,14 @@ class Control:
             return
         at_rest = choice is not IN and state[self._mode] != "kernel"
         asks = 0
-        for leaf, below in self._leaves(state, choice):
+        below, found = self._outcomes(state, choice)
+        for leaf, fields in found:
             if len(leaf.asked) < choice.pending:
                 continue  # with these values nothing looks for the tick
             asks = max(asks, len(leaf.asked) if leaf.error is None else min(1, len(leaf.asked)))
             target = -1
             if leaf.error is None:
-                fields = list(state)
-                for position, value in leaf.writes:
-                    fields[position] = value
-                fields[0] = self._stack(leaf, below)
-                target = self._number(tuple(fields))
+                target = self._number((self._stack(leaf, below), *fields))
             self.edges.append(Edge(source, target, self._leaf_effect(state, leaf), leaf, at_rest))
         if choice is STEP:  # a tick may come just before it is looked for
             for n in range(1, asks + 1):
@@ -227,22 +227,39 @@ class Control:
             found = self._leaf_effects[leaf, early] = self._effect(effect)
         return found
 
-    def _leaves(self, state: State, choice: Choice) -> list[tuple[Leaf, int]]:
-        """What a section does, and the stack that stands for ANY_STACK in it (-1: none)."""
-        number = state[0]
-        above, below = None, -1
+    def _outcomes(self, state: State, choice: Choice) -> tuple[int, list[tuple[Leaf, State]]]:
+        """What a section does, with the fields afterwards; and the stack that stands for ANY_STACK
+        in it (-1: none)."""
+        above: Any = None
+        number, below = state[0], -1
         if choice is OUT and state[self._mode] == "kernel":
-            above, below = ANY_STACK, number
-        elif choice is IN:
-            above, below = self._split.get(number, (None, -1))
+            above, below = OUT, number
+        elif choice is IN and number in self._split:
+            above, below = self._split[number]
         if below >= 0:
-            try:
-                found = self._footprints.leaves((above, choice), state, choice, above)
-                return [(leaf, below) for leaf in found]
-            except ReachedDown:
-                pass
-        found = self._footprints.leaves((number, choice), state, choice, self.stacks[number])
-        return [(leaf, -1) for leaf in found]
+            key = above, state[1:]
+            found = self._scheduled.get(key)
+            if found is None:
+                stack = ANY_STACK if above is OUT else above.stack
+                try:
+                    found = self._after(state, self._footprints.leaves((above, choice), state, choice, stack))
+                except ReachedDown:
+                    found = []
+                self._scheduled[key] = found
+            if found:
+                return below, found
+        leaves = self._footprints.leaves((number, choice), state, choice, self.stacks[number])
+        return -1, self._after(state, leaves)
+
+    def _after(self, state: State, leaves: list[Leaf]) -> list[tuple[Leaf, State]]:
+        """The fields after each of several sections."""
+        found = []
+        for leaf in leaves:
+            fields = list(state)
+            for position, value in leaf.writes:
+                fields[position] = value
+            found.append((leaf, tuple(fields[1:])))
+        return found
 
     def _stack(self, leaf: Leaf, below: int) -> int:
         """The number of the stack after a section; stack ``below`` stands for ANY_STACK in it."""
@@ -251,7 +268,7 @@ class Control:
             stack = leaf.stack if below < 0 else _join(leaf.stack, self.stacks[below])
             found = self._made[leaf, below] = self._stack_number(stack)
             if below >= 0 and leaf.stack != ANY_STACK:
-                self._split[found] = leaf.stack, below
+                self._split[found] = leaf, below
         return found
 
     def _stack_number(self, stack: Stack) -> int:

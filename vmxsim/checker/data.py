@@ -8,8 +8,18 @@ from attrs import evolve
 
 from vmxsim.checker.choices import GUEST_CHECK, HOST_CHECK
 from vmxsim.checker.footprints import BROKEN, EARLY, IDENTITY, Effect
-from vmxsim.checker.state import ALL_SLOTS, CONSTANT_BITS, CONSTANTS
-from vmxsim.checker.values import BITS, HOST, PLAIN, RESET, TRUE, TRUE_BASE
+from vmxsim.checker.state import ALL_SLOTS, CONSTANT_BITS, CONSTANTS, pack, unpack
+from vmxsim.checker.values import (
+    BITS,
+    FIRST,
+    GUEST_BASE,
+    HOST,
+    PLAIN,
+    RESET,
+    SECOND,
+    TRUE,
+    TRUE_BASE,
+)
 from vmxsim.model.value import Value
 
 #: Kinds of checks; the last two are those of paths on which no violation counts yet.
@@ -60,9 +70,27 @@ def make_doers(values: tuple[Value, ...], effects: list[Effect]) -> list[Doer]:
     return [Doer(effect, table) for effect in effects]
 
 
-def without_ghosts(effect: Effect) -> Effect:
-    """The same effect where nobody knows the guest's true value. Kernel code cannot see it, so
-    that what the host finds stays the same."""
+#: The guest's values, which are all the same to the host.
+_GUESTS = (FIRST, SECOND, GUEST_BASE)
+
+
+def as_the_host_sees(effect: Effect, looks: bool) -> Effect:
+    """The same effect for what the host finds alone: nobody knows the guest's true value, and its
+    values are one, unless the design ``looks`` at values. Kernel code cannot see the first, and
+    copies the others without a difference; so what the host finds stays the same."""
     reset = CONSTANTS + BITS * RESET
-    moves = tuple(reset if slot in (TRUE, TRUE_BASE) else source for slot, source in enumerate(effect.moves))
+    guests = () if looks else tuple(CONSTANTS + BITS * value for value in _GUESTS)
+    moves = tuple(
+        reset if slot in (TRUE, TRUE_BASE) or source in guests else source
+        for slot, source in enumerate(effect.moves)
+    )
     return evolve(effect, moves=moves, checks=tuple(c for c in effect.checks if c[0].startswith(HOST_CHECK)))
+
+
+def data_as_the_host_sees(data: int, looks: bool) -> int:
+    """The same for the data at the start."""
+    values = unpack(data)
+    for slot, value in enumerate(values):
+        if slot in (TRUE, TRUE_BASE) or (value in _GUESTS and not looks):
+            values[slot] = RESET
+    return pack(values)

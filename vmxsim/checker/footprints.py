@@ -127,7 +127,7 @@ class Footprints:
                 self._grow(root, control, choice, stack, seen)
                 continue
             if (field := node.field) >= 0:
-                node = node.branch(control[field])
+                node = node.branches.get(control[field]) or node.branch(control[field])
             else:
                 for value in range(1 << BITS):
                     looked = {**seen, -1 - field: value}
