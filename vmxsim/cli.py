@@ -83,7 +83,7 @@ def _status(args: list[str] | None) -> int:
         return complain(error)
     except click.ClickException as error:
         command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "vmxsim"
-        print(f"{command}: {printable(error.format_message(), 2000)}", file=sys.stderr)
+        print(f"{command}: {printable(' '.join(error.format_message().split()), 2000)}", file=sys.stderr)
         return BAD_INPUT
     except (click.Abort, KeyboardInterrupt):
         print("vmxsim: interrupted", file=sys.stderr)

@@ -80,7 +80,10 @@ def run(
 
 def _named_design(s: Scenario) -> type[Kvm]:
     if not s.design:
-        hint = "no design: write 'design: dedicated-accessors' in the scenario, or name one beside it"
+        hint = (
+            "no design: write 'design: dedicated-accessors' in the scenario, or name one beside it"
+            " (on the command line --design ID, or --design FILE.py:NAME for one of your own)"
+        )
         raise InputError(hint, s.file or "design")
     try:
         return find_design(s.design)

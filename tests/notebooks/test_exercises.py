@@ -108,7 +108,7 @@ def test_efer_and_the_register_must_change_together():
     assert vmxsim.check(SetsTogether).verdict == "safe"
 
 
-def test_load_gs_index_needs_one_line_moved():
+def test_load_gs_index_is_repaired_by_saving_first():
     assert vmxsim.check("load-gs-index").verdict == "violated"
     assert vmxsim.check(SavesFirst).verdict == "safe"
 

@@ -171,7 +171,7 @@ def as_object(result: CheckResult) -> dict[str, Any]:
 def show(result: CheckResult, out: Console) -> None:
     """One design's verdict for people."""
     out.print(Text(headline(result), style=_STYLES[result.verdict]))
-    out.print(_hosts(result))
+    out.print(_hosts(result, out.width))
     out.print(Text(sometimes_line(result), style="dim"))
     example = result.counterexample
     if example is None:
@@ -183,18 +183,23 @@ def show(result: CheckResult, out: Console) -> None:
     out.print(Text.assemble(("Why is this wrong? ", "bold"), example.words))
 
 
-def _hosts(result: CheckResult) -> Table:
+#: Columns of figures; where there is little room only the first.
+_FIGURES = ("states", "transitions", "depth", "seconds")
+
+
+def _hosts(result: CheckResult, width: int) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     names = list(result.telling.invariants)
     for title in ("host", *names):
-        table.add_column(title)
-    for title in ("states", "transitions", "depth", "seconds"):
-        table.add_column(title, justify="right")
+        table.add_column(title, no_wrap=True)
+    figures = _FIGURES if width >= 90 else _FIGURES[:1]
+    for title in figures:
+        table.add_column(title, justify="right", no_wrap=True)
     for host in result.hosts:
         styles = {"holds": "green", "violated": "bold red", "unknown": "yellow"}
         hows = [Text(how, style=styles[how]) for how in (host.invariants.get(n, "holds") for n in names)]
-        figures = (f"{host.states:,}", f"{host.transitions:,}", str(host.depth), f"{host.seconds:.2f}")
-        table.add_row(host.host, *hows, *figures)
+        told = (f"{host.states:,}", f"{host.transitions:,}", str(host.depth), f"{host.seconds:.2f}")
+        table.add_row(host.host, *hows, *told[: len(figures)])
     return table
 
 

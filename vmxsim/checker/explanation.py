@@ -39,7 +39,8 @@ def explain(trace: RunTrace, invariant: str) -> Explanation | None:
     step = trace.steps[index]
     mechanism, reason = side.reason(step, index)
     where = f"{step.function}, line {step.line}" if step.line else step.function
-    lost = f"Lost at step {index + 1} ({where}: {step.source}), in '{trace.actions[step.action]}': {reason}"
+    action = trace.actions[step.action]
+    lost = f"Lost at step {index + 1} of the run ({where}: {step.source}), in '{action}': {reason}"
     return Explanation(mechanism, f"{violation.words.rstrip('.')}. {lost}", index)
 
 

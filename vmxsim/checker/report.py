@@ -31,7 +31,7 @@ def counterexample_line(example: Counterexample) -> str:
     actions = f"{example.actions} action{'s' * (example.actions > 1)}"
     past = ", another invariant being broken on the way" if example.past else ""
     return (
-        f"Shortest counterexample to {example.invariant}: {actions}, {example.steps} steps{past}."
+        f"Shortest counterexample to {example.invariant}: {actions}, {example.steps} transitions{past}."
         f" Mechanism: {example.mechanism}."
     )
 
@@ -49,6 +49,8 @@ def sometimes_line(result: CheckResult) -> str:
     missing = not_reached(host)
     reached = len(host.sometimes) - len(missing)
     line = f"Reached at least once: {reached} of {len(host.sometimes)} situations that a pass should cover"
+    if host.ended_early:
+        line = f"The search ended when every invariant was broken. {line}"
     if not missing:
         return f"{line}."
     granted = " (assumptions may exclude them)" if result.assumptions else ""

@@ -49,7 +49,7 @@ class Counterexample:
     @property
     def mechanism(self) -> str:
         """A short name of what goes wrong."""
-        return self.explanation.mechanism if self.explanation else "the design fails"
+        return self.explanation.mechanism if self.explanation else "the design does what the kernel must not"
 
     @property
     def words(self) -> str:
@@ -75,7 +75,7 @@ class HostResult:
     ``invariants`` says of each ``holds``, ``violated`` or ``unknown``. ``states``,
     ``transitions`` and ``depth`` (transitions from the start to the farthest state) are
     those searched; ``seconds`` how long it took. ``cut`` says why the search is incomplete,
-    '' if it is not.
+    '' if it is not; ``ended_early``: every invariant was broken, and nothing was left to find.
     """
 
     host: str
@@ -87,6 +87,7 @@ class HostResult:
     sometimes: dict[str, bool]
     counterexamples: dict[str, Counterexample]
     cut: str = ""
+    ended_early: bool = False
 
     @property
     def verdict(self) -> str:

@@ -32,7 +32,7 @@ class Inspected(Exception):
 
 
 class Token(Value):
-    """Whatever value a slot holds. To compare it is to look at it."""
+    """Whatever value a slot holds. To compare it, or to ask for its number, is to look at it."""
 
     __slots__ = ("slot",)
     slot: int
@@ -41,13 +41,13 @@ class Token(Value):
         super().__init__(1, "")
         object.__setattr__(self, "slot", slot)
 
+    def look(self) -> int:
+        raise Inspected(self.slot)
+
     def __eq__(self, other: object) -> bool:
         raise Inspected(self.slot)
 
     def __ne__(self, other: object) -> bool:
-        raise Inspected(self.slot)
-
-    def __bool__(self) -> bool:
         raise Inspected(self.slot)
 
     __hash__ = object.__hash__

@@ -147,7 +147,16 @@ def _check_host(bounds: _Bounds, limits: Limits, interrupted: list[bool]) -> Hos
     ordered = {name: invariants[name] for name in (*wanted, "contract") if name in invariants}
     sometimes = reached(control, found.taken)
     return HostResult(
-        bounds.host, ordered, states, transitions, depth, limits.seconds, sometimes, counterexamples, cut
+        bounds.host,
+        ordered,
+        states,
+        transitions,
+        depth,
+        limits.seconds,
+        sometimes,
+        counterexamples,
+        cut,
+        found.decided,
     )
 
 

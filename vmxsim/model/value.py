@@ -1,5 +1,7 @@
 """Values of the register, and who owns them."""
 
+from typing import Any
+
 from attrs import frozen
 
 U64 = (1 << 64) - 1
@@ -23,6 +25,16 @@ class Value:
 
     def __str__(self) -> str:
         return hex(self.number)
+
+    def look(self) -> int:
+        """The number, for kernel code that compares it or computes with it. A value whose number
+        is left open (the model checker's) hears of it here."""
+        return self.number
+
+
+def number_of(x: Any) -> Any:
+    """What an expression of kernel code sees of a value: its number. Owners are for people."""
+    return x.look() if isinstance(x, Value) else x
 
 
 def owner_words(owner: str) -> str:

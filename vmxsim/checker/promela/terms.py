@@ -16,6 +16,7 @@ from vmxsim.errors import InputError
 from vmxsim.model.primitive import COST_ONLY
 from vmxsim.model.registers import EFER_LMA, MSR_KERNEL_GS_BASE
 from vmxsim.model.value import Value
+from vmxsim.model.value import number_of as number
 from vmxsim.program.ir import Const, Current, Expr, Field, Instruction, Local, Operation, Primitive
 
 OPERATORS: dict[str, tuple[str, Callable[..., Any]]] = {
@@ -209,6 +210,19 @@ class Terms:
             sign, function = OPERATORS[e.op]
         if e.op in _EQUALITY:
             self.encoding.distinct(everything, where)
+            looked = {isinstance(x, Value) for x in everything if x is not None}
+            if looked == {True, False}:
+                raise InputError(
+                    f"'{e.op}' between a value of the register and a number: the Promela model numbers the"
+                    " values and does not know what they are",
+                    where,
+                )
+            if looked == {True} and e.op in ("==", "!="):
+                # one number may have several owners: kernel code sees the number
+                args = [
+                    Term(f"number_of({arg.text})", frozenset(number(x) for x in arg.values), arg.fails)
+                    for arg in args
+                ]
         else:
             if any(isinstance(x, (Value, str)) for x in everything):
                 raise InputError(
