@@ -192,7 +192,7 @@ def _hosts(result: CheckResult, width: int) -> Table:
     names = list(result.telling.invariants)
     for title in ("host", *names):
         table.add_column(title, no_wrap=True)
-    figures = _FIGURES if width >= 90 else _FIGURES[:1]
+    figures = _FIGURES if width >= 80 else _FIGURES[:1]
     for title in figures:
         table.add_column(title, justify="right", no_wrap=True)
     for host in result.hosts:
