@@ -183,8 +183,9 @@ def show(result: CheckResult, out: Console) -> None:
     out.print(Text.assemble(("Why is this wrong? ", "bold"), example.words))
 
 
-#: Columns of figures; where there is little room only the first.
-_FIGURES = ("states", "transitions", "depth", "seconds")
+#: Columns of figures, and the room that each needs with those before it: where it is not to be
+#: had, the last are left out.
+_FIGURES = {"states": 9, "transitions": 22, "depth": 29, "seconds": 36}
 
 
 def _hosts(result: CheckResult, width: int) -> Table:
@@ -192,7 +193,8 @@ def _hosts(result: CheckResult, width: int) -> Table:
     names = list(result.telling.invariants)
     for title in ("host", *names):
         table.add_column(title, no_wrap=True)
-    figures = _FIGURES if width >= 80 else _FIGURES[:1]
+    room = width - 8 - sum(2 + max(len(name), 8) for name in names)
+    figures = [title for title, needs in _FIGURES.items() if room >= needs]
     for title in figures:
         table.add_column(title, justify="right", no_wrap=True)
     for host in result.hosts:
