@@ -110,11 +110,12 @@ class Restriction:
 
 
 def restriction(names: str | Iterable[str]) -> Restriction:
-    """The assumptions of these names, or of one text with commas between them.
+    """The assumptions of these names; a text may hold several, with commas between them.
 
     Raises InputError for a name that is none, or for two that exclude each other.
     """
-    words = names.split(",") if isinstance(names, str) else [str(name) for name in names]
+    texts = [names] if isinstance(names, str) else names
+    words = [word for text in texts for word in str(text).split(",")]
     found = dict.fromkeys(word.strip() for word in words if word.strip())
     for name in found:
         if name not in ASSUMPTIONS:

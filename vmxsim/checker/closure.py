@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import define, frozen
 
-from vmxsim.checker.control import Control, CutShort, Watch
+from vmxsim.checker.control import Control, Watch, why_cut
 from vmxsim.checker.data import as_the_host_sees, data_as_the_host_sees, make_doers
 from vmxsim.checker.footprints import BROKEN, Effect
 from vmxsim.checker.loops import endless
@@ -54,11 +54,8 @@ class Search:
         """Whether the search ends after a layer; ``found`` then says why."""
         if (self.until and found.broken & self.until == self.until) or found.broken & self.first:
             found.decided = True
-        elif self.watch:
-            try:
-                self.watch(count, layer)
-            except CutShort as cut:
-                found.cut = str(cut)
+        else:
+            found.cut = why_cut(self.watch, count, layer)
         return found.decided or bool(found.cut)
 
 

@@ -70,15 +70,14 @@ def check_command(
     Prints a verdict for each invariant and the shortest counterexample. Exit status 1 where
     an invariant is violated, 3 where a search was cut short.
     """
-    assumptions = [name for text in assume for name in text.split(",")]
-    if "help" in assumptions:
+    if any("help" in text.split(",") for text in assume):
         _list_assumptions(console())
         return FINE
     chosen = _chosen(designs, everything, file)
     results = []
     with _progress() as progress:
         for design in chosen:
-            results.append(check(design, assume=assumptions, progress=progress, **options))
+            results.append(check(design, assume=assume, progress=progress, **options))
     if as_json:
         print_json({result.name: as_object(result) for result in results})
     elif len(results) == 1:

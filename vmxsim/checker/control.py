@@ -52,6 +52,16 @@ class CutShort(Exception):
     """A search was ended by one of its limits. ``str()`` says which."""
 
 
+def why_cut(watch: Watch | None, states: int, layer: int) -> str:
+    """Why a search ends after this layer, '' if it goes on."""
+    try:
+        if watch:
+            watch(states, layer)
+    except CutShort as cut:
+        return str(cut)
+    return ""
+
+
 @define(eq=False)
 class Edge:
     """A transition between control states. ``target`` is -1 where the section failed;

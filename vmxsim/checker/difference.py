@@ -190,4 +190,5 @@ def _told(left: _Walker, right: _Walker, path: tuple[Any, ...], host: str) -> Di
     steps = [action_text(choice, control) for choice in path[1:]]
     names = f"{left.control.design._name()} and {right.control.design._name()}"
     reason = f"on a {host} host both {names} are violated, and here they give different values"
+    reason += " (found among schedules of whole actions, without ticks inside the kernel)"
     return Difference(make_scenario(steps, host=host, long_mode=long_mode), reason)

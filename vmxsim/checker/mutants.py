@@ -9,8 +9,9 @@ from attrs import frozen
 
 from vmxsim.errors import InputError
 from vmxsim.kernel.kvm import Kvm
+from vmxsim.kernel.points import uses
 from vmxsim.model.primitive import COST_ONLY, QUERIES
-from vmxsim.program.ir import Const, Expr, Function, Local, Operation, Primitive
+from vmxsim.program.ir import Expr, Function, Operation, Primitive
 from vmxsim.program.lower import lower_text
 
 REMOVED, NEGATED = "removed", "negated"
@@ -114,15 +115,11 @@ def _only_costs(e: Expr | None) -> bool:
             return (name in COST_ONLY or name in QUERIES or _of_others(e)) and all(map(_only_costs, args))
         case Operation(_, args):
             return all(map(_only_costs, args))
-        case Const() | Local() | None:
-            return True
     return True
 
 
 def _of_others(e: Primitive) -> bool:
     """RDMSR or WRMSR of another MSR, or what only reads a selector."""
-    from vmxsim.model.registers import MSR_KERNEL_GS_BASE
-
     if e.name in ("rdmsr", "wrmsr"):
-        return e.args[0] != Const(MSR_KERNEL_GS_BASE)
+        return not uses(e, e.name)
     return e.name in ("savesegment", "sldt", "vmcs_read")

@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import define
 
-from vmxsim.checker.control import CutShort, Watch
+from vmxsim.checker.control import Watch, why_cut
 from vmxsim.checker.threads import NOWHERE, ThreadGraph
 
 
@@ -89,12 +89,9 @@ def _in_plain_python(a: ThreadGraph, b: ThreadGraph, cpus: int, watch: Watch | N
         count += len(layer)
         if layer:
             found.layers.append(len(layer))
-        if watch:
-            try:
-                watch(count, len(layer))
-            except CutShort as cut:
-                found.cut = str(cut)
-                break
+        found.cut = why_cut(watch, count, len(layer))
+        if found.cut:
+            break
     return found
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from vmxsim.checker.control import CutShort, Watch
+from vmxsim.checker.control import Watch, why_cut
 from vmxsim.checker.dense_set import MOST, DenseSet
 from vmxsim.checker.product import Product
 from vmxsim.checker.sorted_set import SortedSet, edges_of
@@ -43,12 +43,9 @@ def product(a: ThreadGraph, b: ThreadGraph, cpus: int, watch: Watch | None) -> P
         count += len(layer)
         if len(layer):
             found.layers.append(len(layer))
-        if watch:
-            try:
-                watch(count, len(layer))
-            except CutShort as cut:
-                found.cut = str(cut)
-                break
+        found.cut = why_cut(watch, count, len(layer))
+        if found.cut:
+            break
     return found
 
 

@@ -9,7 +9,7 @@ from attrs import define, field, frozen
 
 from vmxsim.checker.assumptions import ASSUMPTIONS, Restriction, restriction
 from vmxsim.checker.closure import closure
-from vmxsim.checker.control import CutShort
+from vmxsim.checker.control import Control, CutShort
 from vmxsim.checker.counterexample import scenario_of
 from vmxsim.checker.footprints import BROKEN
 from vmxsim.checker.limits import Limits
@@ -66,11 +66,12 @@ class _Ground:
 @frozen(slots=False, repr=False)
 class Why:
     """``reasons``, one for each line, and what was granted on each host width (None: nothing
-    that was tried makes the design safe there)."""
+    that was tried makes the design safe there). ``assumed`` is what the reader granted."""
 
     design: type[Kvm]
     reasons: tuple[Reason, ...]
     granted: dict[str, tuple[str, ...] | None]
+    assumed: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         from vmxsim.checker.reasontext import as_text
@@ -99,7 +100,8 @@ def why(
     ``progress(done, all)`` is told of each variant. Raises InputError.
     """
     chosen, limits = find_design(design), limits or Limits()
-    grounds = [_ground(chosen, host, restriction(assume), limits) for host in hosts]
+    assumed = restriction(assume)
+    grounds = [_ground(chosen, host, assumed, limits) for host in hosts]
     variants = list(mutants(chosen))
     reasons = []
     for number, mutant in enumerate(variants, 1):
@@ -107,7 +109,7 @@ def why(
         if progress:
             progress(number, len(variants))
     granted = {g.host: None if g.assumed is None else g.assumed.names for g in grounds}
-    return Why(chosen, tuple(reasons), granted)
+    return Why(chosen, tuple(reasons), granted, assumed.names)
 
 
 def _ground(design: type[Kvm], host: str, assumed: Restriction, limits: Limits) -> _Ground:
@@ -118,27 +120,35 @@ def _ground(design: type[Kvm], host: str, assumed: Restriction, limits: Limits) 
     breaks = sum(BROKEN[name] for name in found.counterexamples)
     for names in () if assumed.names else _GRANTED:
         tried = restriction(names)
-        broken, _, situations = _breaks(design, host, tried, 0, limits)
-        if not broken:
-            return _Ground(host, tried, breaks, situations)
+        look = _look(design, host, tried, 0, limits)
+        if not look.broken:
+            return _Ground(host, tried, breaks, look.situations)
     return _Ground(host, None, breaks)
 
 
-def _breaks(
-    design: Any, host: str, assumed: Restriction, ignore: int, limits: Limits
-) -> tuple[int, bool, set[str]]:
-    """Bits of what is broken first, breaches in ``ignore`` passed over; whether the search was
-    cut; the situations that it reached."""
+@frozen
+class _Look:
+    """What a search for the first breach found: bits of what is broken, whether it was cut, the
+    situations that it reached. ``control`` is the table, None where none could be made."""
+
+    control: Control | None
+    broken: int
+    cut: bool
+    situations: set[str]
+
+
+def _look(design: Any, host: str, assumed: Restriction, ignore: int, limits: Limits) -> _Look:
+    """Search a design for the first breach; those in ``ignore`` are passed over."""
     wanted = sum(BROKEN[name] for name in _INVARIANTS) & ~ignore
     try:
         control = new_table(design, int(host[:2]), assumed, watch=limits.watch)
     except CutShort:
-        return 0, True, set()
+        return _Look(None, 0, True, set())
     ghosts = bool(wanted & (BROKEN["guest-value"] | BROKEN["no-leak"]))
     found = closure(control, ignore=ignore, first=wanted, ghosts=ghosts, watch=limits.watch)
     broken = found.broken & wanted
     situations = set() if broken else {n for n, was in reached(control, found.taken).items() if was}
-    return broken, bool(found.cut), situations
+    return _Look(control, broken, bool(found.cut), situations)
 
 
 def _reason(mutant: Mutant, grounds: list[_Ground], limits: Limits) -> Reason:
@@ -149,12 +159,12 @@ def _reason(mutant: Mutant, grounds: list[_Ground], limits: Limits) -> Reason:
     for ground in grounds:
         best: Reason | None = None
         for assumed, ignore in _looks(ground):
-            broken, was_cut, situations = _breaks(mutant.design, ground.host, assumed, ignore, limits)
-            cut |= was_cut
-            if not broken:
-                lost |= dict.fromkeys(sorted(ground.reaches - situations) if not ignore else ())
+            look = _look(mutant.design, ground.host, assumed, ignore, limits)
+            cut |= look.cut
+            if not look.broken or look.control is None:
+                lost |= dict.fromkeys(sorted(ground.reaches - look.situations) if not ignore else ())
                 continue
-            example = _shortest(mutant, ground.host, assumed, ignore)
+            example = _shortest(mutant, look.control, ignore)
             if example and (best is None or _length(example) < _length(best.counterexample)):
                 best = Reason(mutant, example, ground.host, assumed.names)
         if best is not None:
@@ -173,8 +183,7 @@ def _length(example: Counterexample | None) -> tuple[int, int]:
     return (example.actions, example.steps) if example else (1 << 30, 0)
 
 
-def _shortest(mutant: Mutant, host: str, assumed: Restriction, ignore: int) -> Counterexample | None:
-    control = new_table(mutant.design, int(host[:2]), assumed)
+def _shortest(mutant: Mutant, control: Control, ignore: int) -> Counterexample | None:
     wanted = [name for name in _INVARIANTS if not BROKEN[name] & ignore]
     path: Path | None = shortest_path(control, wanted, past_others=bool(ignore))
     if path is None:

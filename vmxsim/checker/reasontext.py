@@ -40,7 +40,7 @@ def granted_words(found: Why) -> list[str]:
     for host, names in found.granted.items():
         if names is None:
             told.append(f"On a {host} host the design is violated under every assumption that was tried.")
-        elif names:
+        elif names != found.assumed:
             told.append(
                 f"On a {host} host the design itself is violated; its lines are judged under"
                 f" {', '.join(names)} too."

@@ -8,7 +8,7 @@ from attrs import frozen
 
 from vmxsim.checker.control import Control, Edge
 from vmxsim.checker.data import make_doers
-from vmxsim.checker.footprints import BROKEN
+from vmxsim.checker.footprints import BROKEN, EARLY
 from vmxsim.checker.loops import endless
 from vmxsim.checker.state import CONSTANTS, DATA_MASK
 
@@ -78,7 +78,7 @@ def shortest_path(
                     after, broken = doers[edge.effect].done(data)
                     if broken & wanted:
                         return _path(parents, state, edge, broken)
-                    if (broken and not past_others) or edge.target < 0:
+                    if (broken and not past_others) or broken & EARLY or edge.target < 0:
                         continue
                     to = (edge.target << CONSTANTS) | after
                     costs_action = edge.at_rest and not steps_alone

@@ -44,7 +44,7 @@ def export_command(
 
     The model's head says how to run it.
     """
-    assumed = restriction([name for text in assume for name in text.split(",")])
+    assumed = restriction(assume)
     model = promela(
         named_design(design),
         bits=int(host[:2]),

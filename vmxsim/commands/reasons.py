@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vmxsim.checker.reasons import Reason, Why, why
-from vmxsim.checker.reasontext import reason_words
+from vmxsim.checker.reasontext import granted_words, reason_words
 from vmxsim.commands.designs import named_design
 from vmxsim.commands.output import FINE, INCONCLUSIVE, console, print_json, remark
 from vmxsim.scenario import HOSTS
@@ -32,14 +32,9 @@ def why_command(design: str, host: str, assume: tuple[str, ...], as_json: bool) 
     """
     hosts = HOSTS if host == "both" else (host,)
     with _progress() as progress:
-        assumed = [name for text in assume for name in text.split(",")]
-        found = why(named_design(design), hosts=hosts, assume=assumed, progress=progress)
-    for width, granted in found.granted.items():
-        if granted is None:
-            remark(f"on a {width} host the design itself is violated under every assumption that was tried")
-        elif granted and not assume:
-            names = ", ".join(granted)
-            remark(f"on a {width} host the design itself is violated; its lines are judged under {names} too")
+        found = why(named_design(design), hosts=hosts, assume=assume, progress=progress)
+    for sentence in granted_words(found):
+        remark(sentence)
     if as_json:
         print_json(as_object(found))
     else:

@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from vmxsim.checker.difference import shortest_difference
 from vmxsim.commands.designs import named_design
 from vmxsim.commands.output import (
     FINE,
@@ -206,6 +205,8 @@ def compare_command(a: str, b: str, file: Path | None, as_json: bool, host: str 
     """
     designs = [named_design(name) for name in (a, b)]
     if file is None:
+        from vmxsim.checker.difference import shortest_difference  # 'vmxsim run' need not wait for it
+
         found = shortest_difference(designs[0], designs[1], (host,) if host else HOSTS)
         remark(found.reason)
         if found.scenario is None:
