@@ -14,9 +14,15 @@ from tests.checker.failing import (
 )
 from tests.checker.replaying import checked, replay
 from tests.checker.schedules import Thread
+from vmxsim.checker.assumptions import restriction
+from vmxsim.checker.data import make_doers
+from vmxsim.checker.footprints import EARLY
+from vmxsim.checker.search import shortest_path
 from vmxsim.checker.sometimes import SOMETIMES
+from vmxsim.checker.state import DATA_MASK
+from vmxsim.checker.tables import control_table
 from vmxsim.checker.verdict import check
-from vmxsim.designs import DESIGNS
+from vmxsim.designs import DESIGNS, find_design
 from vmxsim.scenario import HOSTS
 from vmxsim.simulation import run
 
@@ -158,3 +164,14 @@ def test_without_ticks_the_third_way_needs_its_four_actions():
 def test_widths_agree_where_the_host_is_no_part_of_the_defect():
     found = [checked("dedicated-accessors").hosts[n].counterexample.scenario for n in range(len(HOSTS))]
     assert found[0].steps == found[1].steps
+
+
+@pytest.mark.parametrize("design", ["lazy-long-mode", "dedicated-accessors"])
+def test_what_an_assumption_forbids_is_forbidden_behind_other_breaches_too(design):
+    """With guest-wrote-first no path may break anything before the guest wrote."""
+    control = control_table(find_design(design), 64, restriction("guest-wrote-first"))
+    doers = make_doers(control.values, control.effects)
+    for invariant in ("host-value", "no-leak"):
+        path = shortest_path(control, invariant, past_others=True)
+        for state, edge in path.transitions if path else ():
+            assert not doers[edge.effect].done(state & DATA_MASK)[1] & EARLY
