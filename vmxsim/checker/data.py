@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
+from typing import TYPE_CHECKING
 
 from attrs import evolve
 
 from vmxsim.checker.choices import GUEST_CHECK, HOST_CHECK
 from vmxsim.checker.footprints import BROKEN, EARLY, IDENTITY, Effect
-from vmxsim.checker.state import ALL_SLOTS, CONSTANT_BITS, CONSTANTS, pack, unpack
+from vmxsim.checker.state import ALL_SLOTS, CONSTANT_BITS, CONSTANTS, DATA_MASK, pack, unpack
 from vmxsim.checker.values import (
     BITS,
     FIRST,
@@ -21,6 +23,9 @@ from vmxsim.checker.values import (
     TRUE_BASE,
 )
 from vmxsim.model.value import Value
+
+if TYPE_CHECKING:
+    from vmxsim.checker.control import Control, Edge
 
 #: Kinds of checks; the last two are those of paths on which no violation counts yet.
 CHECKS = (GUEST_CHECK, HOST_CHECK, f"{GUEST_CHECK} {EARLY}", f"{HOST_CHECK} {EARLY}")
@@ -94,3 +99,13 @@ def data_as_the_host_sees(data: int, looks: bool) -> int:
         if slot in (TRUE, TRUE_BASE) or (value in _GUESTS and not looks):
             values[slot] = RESET
     return pack(values)
+
+
+def transitions(control: Control, doers: list[Doer], state: int) -> Iterator[tuple[Edge, int, int]]:
+    """What can happen next in a packed state: the transition, the state that it leads to (-1 where
+    it fails), and the bits of what it breaks."""
+    number, data = state >> CONSTANTS, state & DATA_MASK
+    for edge in control.edges[control.first[number] : control.first[number + 1]]:
+        if data & edge.leaf.mask == edge.leaf.bits:
+            after, broken = doers[edge.effect].done(data)
+            yield edge, (edge.target << CONSTANTS) | after if edge.target >= 0 else -1, broken

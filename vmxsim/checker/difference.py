@@ -8,7 +8,7 @@ violated designs have to be run side by side.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -16,9 +16,9 @@ from attrs import evolve, frozen
 
 from vmxsim.checker.assumptions import Restriction
 from vmxsim.checker.choices import STEP, Choice
-from vmxsim.checker.control import Control, Edge
+from vmxsim.checker.control import Control
 from vmxsim.checker.counterexample import action_text
-from vmxsim.checker.data import Doer, make_doers
+from vmxsim.checker.data import Doer, make_doers, transitions
 from vmxsim.checker.result import SAFE, Counterexample
 from vmxsim.checker.state import CONSTANT_BITS, CONSTANTS, DATA_MASK
 from vmxsim.checker.tables import control_table
@@ -99,17 +99,9 @@ class _Walker:
         self._doers: list[Doer] = make_doers(self.control.values, self.control.effects)
         self._done: dict[tuple[int, Choice], tuple[int, tuple[int, ...]] | None] = {}
 
-    def edges(self, state: int) -> Iterator[Edge]:
-        """The transitions that are possible from a state."""
-        control = self.control
-        number, data = state >> CONSTANTS, state & DATA_MASK
-        for edge in control.edges[control.first[number] : control.first[number + 1]]:
-            if data & edge.leaf.mask == edge.leaf.bits:
-                yield edge
-
     def choices(self, state: int) -> list[Choice]:
         """The actions that are possible at rest."""
-        return [edge.leaf.choice for edge in self.edges(state)]
+        return [edge.leaf.choice for edge, _, _ in transitions(self.control, self._doers, state)]
 
     def act(self, state: int, choice: Choice) -> tuple[int, tuple[int, ...]] | None:
         """Where an action leads when nobody interferes, and what was read on the way; None where
@@ -123,13 +115,13 @@ class _Walker:
         read: list[int] = []
         wanted = choice
         while True:
-            edge = next((e for e in self.edges(state) if e.leaf.choice == wanted), None)
-            if edge is None or edge.target < 0:
+            possible = transitions(self.control, self._doers, state)
+            edge, target, _ = next((t for t in possible if t[0].leaf.choice == wanted), (None, -1, 0))
+            if edge is None or target < 0:
                 return None
-            data = state & DATA_MASK
-            full = data | CONSTANT_BITS
+            full = state & DATA_MASK | CONSTANT_BITS
             read += [full >> found & 7 for kind, found, _ in edge.leaf.effect.checks if kind == "guest"]
-            state = (edge.target << CONSTANTS) | self._doers[edge.effect].done(data)[0]
+            state = target
             if self.waits(state):
                 wanted = Choice("in")
             elif self.mode(state) == "kernel":

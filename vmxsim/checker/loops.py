@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from vmxsim.checker.choices import STEP
-from vmxsim.checker.data import Doer
-from vmxsim.checker.state import CONSTANTS, DATA_MASK
+from vmxsim.checker.data import Doer, transitions
+from vmxsim.checker.state import CONSTANTS
 from vmxsim.errors import SimulationError
 
 if TYPE_CHECKING:
@@ -65,14 +65,11 @@ def endless(control: Control, doers: list[Doer], state: int) -> Edge | None:
     at, first, seen = state, None, set()
     while at >> CONSTANTS in control.suspects and at not in seen:
         seen.add(at)
-        number, data = at >> CONSTANTS, at & DATA_MASK
-        edges = control.edges[control.first[number] : control.first[number + 1]]
-        fitting = (e for e in edges if e.leaf.choice is STEP and data & e.leaf.mask == e.leaf.bits)
-        edge = next(fitting, None)
-        if edge is None or edge.target < 0:
+        steps = (t for t in transitions(control, doers, at) if t[0].leaf.choice is STEP)
+        edge, to, _ = next(steps, (None, -1, 0))
+        if edge is None or to < 0:
             return None
-        first = first or edge
-        at = (edge.target << CONSTANTS) | doers[edge.effect].done(data)[0]
+        first, at = first or edge, to
     if at != state or first is None or at not in seen:
         return None
     error = SimulationError(_WORDS, control.function_of(state >> CONSTANTS))

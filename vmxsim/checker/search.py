@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from attrs import frozen
 
 from vmxsim.checker.control import Control, Edge
-from vmxsim.checker.data import make_doers
+from vmxsim.checker.data import make_doers, transitions
 from vmxsim.checker.footprints import BROKEN, EARLY
 from vmxsim.checker.loops import endless
-from vmxsim.checker.state import CONSTANTS, DATA_MASK
+from vmxsim.checker.state import CONSTANTS
 
 UNSEEN = 1 << 60
 
@@ -67,20 +67,15 @@ def shortest_path(
                 visited += 1
                 if watch and not visited & 1023:
                     watch(visited)
-                number, data = state >> CONSTANTS, state & DATA_MASK
-                if number in control.suspects and wanted & BROKEN["contract"]:
+                if state >> CONSTANTS in control.suspects and wanted & BROKEN["contract"]:
                     loop = endless(control, doers, state)
                     if loop is not None:
                         return _path(parents, state, loop, BROKEN["contract"])
-                for edge in control.edges[control.first[number] : control.first[number + 1]]:
-                    if data & edge.leaf.mask != edge.leaf.bits:
-                        continue
-                    after, broken = doers[edge.effect].done(data)
+                for edge, to, broken in transitions(control, doers, state):
                     if broken & wanted:
                         return _path(parents, state, edge, broken)
-                    if (broken and not past_others) or broken & EARLY or edge.target < 0:
+                    if (broken and not past_others) or broken & EARLY or to < 0:
                         continue
-                    to = (edge.target << CONSTANTS) | after
                     costs_action = edge.at_rest and not steps_alone
                     if level.get(to, UNSEEN) <= actions + costs_action:
                         continue

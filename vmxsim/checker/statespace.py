@@ -15,11 +15,11 @@ from attrs import frozen
 
 from vmxsim.checker.assumptions import restriction
 from vmxsim.checker.control import Control, Edge
-from vmxsim.checker.counterexample import hexadecimal
-from vmxsim.checker.data import make_doers
+from vmxsim.checker.counterexample import action_text
+from vmxsim.checker.data import make_doers, transitions
 from vmxsim.checker.footprints import BROKEN, EARLY
 from vmxsim.checker.resting import Looker, StateLook
-from vmxsim.checker.state import CONSTANTS, DATA_MASK
+from vmxsim.checker.state import CONSTANTS
 from vmxsim.checker.tables import control_table
 from vmxsim.designs import find_design
 from vmxsim.errors import InputError, nearest, printable
@@ -162,12 +162,7 @@ class _Resting:
                 yield _Arrow(self._name(edge), -1 if broken else target, broken)
 
     def _transitions(self, state: int) -> Iterator[tuple[Edge, int, int]]:
-        """What can happen next: the transition, where it leads (-1: nowhere), what it breaks."""
-        number, data = state >> CONSTANTS, state & DATA_MASK
-        for edge in self.control.edges[self.control.first[number] : self.control.first[number + 1]]:
-            if data & edge.leaf.mask == edge.leaf.bits:
-                after, broken = self._doers[edge.effect].done(data)
-                yield edge, (edge.target << CONSTANTS) | after if edge.target >= 0 else -1, broken
+        return transitions(self.control, self._doers, state)
 
     def _on_its_way(self, state: int) -> bool:
         """Whether the thread is in the kernel, waits for a CPU, or the guest is amid an action."""
@@ -185,11 +180,7 @@ class _Resting:
 
     def _name(self, edge: Edge) -> str:
         choice = edge.leaf.choice
-        if choice.kind == "out":
-            return "preempt"
-        if choice.value is None:
-            return choice.verb
-        return f"{choice.verb} {hexadecimal(self.control.values[choice.value].number)}"
+        return "preempt" if choice.kind == "out" else action_text(choice, self.control)
 
 
 def _nodes(resting: _Resting) -> tuple[tuple[StateNode, ...], tuple[StateEdge, ...]]:

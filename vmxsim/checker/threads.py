@@ -10,8 +10,8 @@ from __future__ import annotations
 from attrs import define, frozen
 
 from vmxsim.checker.closure import Closure
-from vmxsim.checker.data import make_doers
-from vmxsim.checker.state import CONSTANTS, DATA_MASK
+from vmxsim.checker.data import make_doers, transitions
+from vmxsim.checker.state import CONSTANTS
 
 #: A transition that breaks an invariant or fails leads here.
 NOWHERE = -1
@@ -66,7 +66,7 @@ class ThreadGraph:
 def thread_graph(closure: Closure, cpus: int, moves: bool, starts_on: int | None) -> ThreadGraph:
     """The graph of a complete closure. ``starts_on`` is None for a thread that has no CPU yet."""
     control = closure.control
-    doers = [doer.done for doer in make_doers(control.values, control.effects)]
+    doers = make_doers(control.values, control.effects)
     states = [int(state) for layer in closure.layers for state in layer]
     waits = [bool(control.get(state, "thread0", "waiting")) for state in control.states]
     base: dict[int, int] = {}
@@ -80,16 +80,11 @@ def thread_graph(closure: Closure, cpus: int, moves: bool, starts_on: int | None
             cpu.append(cpus)
     graph = ThreadGraph([0], [], cpu, [], [])
     for state in states:
-        number, data = state >> CONSTANTS, state & DATA_MASK
         going, bits = [], 0
-        for edge in control.edges[control.first[number] : control.first[number + 1]]:
-            if data & edge.leaf.mask != edge.leaf.bits:
-                continue
-            after, broken = doers[edge.effect](data)
+        for edge, to, broken in transitions(control, doers, state):
             bits |= broken
-            to = NOWHERE if broken or edge.target < 0 else (edge.target << CONSTANTS) | after
-            going.append((to, edge.target >= 0 and not waits[edge.target]))
-        here_waits = waits[number]
+            going.append((NOWHERE if broken or to < 0 else to, to >= 0 and not waits[edge.target]))
+        here_waits = waits[state >> CONSTANTS]
         for c in range(1 if here_waits and moves else cpus):
             for to, holds in going:
                 if to == NOWHERE:
