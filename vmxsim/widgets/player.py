@@ -1,36 +1,19 @@
 """The player: plays one film, or two side by side, in a notebook.
 
-The front end is one ES module, kept in parts under ``js/`` (an anywidget's module can
-import nothing beside it, so they are joined, in order) and one style sheet. Frames are
-computed once per run and switched in the browser: stepping needs no kernel.
+The front end is ``vmxsim/web``. Frames are computed once per run and switched in the browser:
+stepping needs no kernel.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from importlib.resources import files
 from typing import Any
 
 import anywidget
 import traitlets
 
-from vmxsim.views.style import HUES, STATUS_MEANINGS, owner_class, theme_css
-
-_HERE = files("vmxsim.widgets")
-_PARTS = ("dom", "picture", "source", "timeline", "pane", "deck", "player")
-
-
-def _lane_css() -> str:
-    """The timeline's spans in their owners' colours."""
-    rules = []
-    for owner in HUES:
-        name = owner_class(owner)
-        key = name.removeprefix("owner-")
-        rules.append(
-            f".vmxsim-player .vp-span.{name}"
-            f"{{background:var(--vx-{key}-tint);border-left-color:var(--vx-{key}-line)}}\n"
-        )
-    return "".join(rules)
+from vmxsim.views.style import STATUS_MEANINGS
+from vmxsim.web.assets import PLAYER, script, style
 
 
 class Player(anywidget.AnyWidget):
@@ -42,8 +25,8 @@ class Player(anywidget.AnyWidget):
     made cannot be taken for one in that run.
     """
 
-    _esm = "\n".join(_HERE.joinpath("js", f"{part}.js").read_text("utf-8") for part in _PARTS)
-    _css = theme_css(".vmxsim-player") + _HERE.joinpath("player.css").read_text("utf-8") + _lane_css()
+    _esm = script((*PLAYER, "player"))
+    _css = style()
 
     films = traitlets.List(traitlets.Dict()).tag(sync=True)
     pairs: traitlets.List[Any] = traitlets.List().tag(sync=True)
