@@ -12,13 +12,14 @@ class Deck {
     this.buildTransport();
     this.buildPreempt();
     this.divergence = make("div", { class: "vp-divergence" });
+    this.questions = make("div");
     this.stage = make("div", { class: "vp-panes" });
     this.root = make("div", {
       class: "vmxsim-player", tabindex: "0", role: "group", "data-lm-suppress-shortcuts": "true",
       "aria-label": "Run of the simulator. Left and right arrow keys step, Home and End jump, space plays,"
-        + " Page Up and Page Down go from action to action, P preempts.",
+        + " Page Up and Page Down go from action to action, P preempts; a digit answers a question.",
       keydown: (event) => this.onKey(event),
-    }, this.transport, this.preempt, this.divergence, this.stage, this.announced);
+    }, this.transport, this.preempt, this.divergence, this.questions, this.stage, this.announced);
     el.replaceChildren(this.root);
   }
 
@@ -66,14 +67,29 @@ class Deck {
     const [run, slot] = this.model.get("shown");
     this.position = Math.max(0, Math.min(run === this.model.get("run") ? slot : this.model.get("start"), last));
     const split = this.model.get("divergence");
-    this.panes = films.map((film, which) => {
+    const slotsOf = films.map((film, which) => {
       const slots = new Array(film.frames.length + 1).fill(this.pairs.length);
       for (let slot = last; slot >= 0; slot--) slots[this.pairs[slot][which]] = slot;
+      return slots;
+    });
+    this.panes = films.map((film, which) => {
+      const slots = slotsOf[which];
       const marks = split.words ? [{ frame: this.pairs[split.slot][which], cpu: -1, kind: "divergence", label: split.words }] : [];
       const name = films.length > 1 ? film.subtitle.split(" (")[0].split(",")[0] : "";
       return new Pane(film, name, this.pairs.length, (frame) => slots[Math.min(frame, film.frames.length)],
         (slot) => { this.stop(); this.goTo(slot); }, () => this.redrawn(), marks, this.model.get("meanings"));
     });
+    this.gates = new Gates(this.model, {
+      slotOf: (frame, which) => slotsOf[which][frame],
+      lastBefore: (frame, which) => this.pairs.findLastIndex((pair) => pair[which] <= frame),
+      goTo: (slot) => { this.stop(); this.goTo(slot); },
+      goOn: () => { this.stop(); this.jump("forward"); this.root.focus({ preventScroll: true }); },
+      last,
+      changed: () => this.show(false),
+    });
+    this.questions.replaceChildren(this.gates.root);
+    this.gates.paintAll();
+    this.position = Math.min(this.position, this.gates.limit());
     this.slider.max = String(Math.max(0, last));
     this.stage.replaceChildren(...this.panes.map((pane) => pane.root));
     this.stage.classList.toggle("two", films.length > 1);
@@ -105,8 +121,10 @@ class Deck {
   options() { this.coarse.checked = this.model.get("skip_quiet"); }
 
   goTo(slot) {
-    const to = Math.max(0, Math.min(slot, this.pairs.length - 1));
-    if (to === this.position) return;
+    const limit = this.gates.limit();
+    const to = Math.max(0, Math.min(slot, this.pairs.length - 1, limit));
+    if (slot > limit && !this.gates.moveOn(this.position)) this.gates.nudge();
+    if (to === this.position) { this.slider.value = String(to); return; }
     this.position = to;
     this.show();
     clearTimeout(this.saving);
@@ -137,7 +155,8 @@ class Deck {
       ? (slot) => slot === 0 || this.frame(slot).action !== this.frame(slot - 1).action
       : (slot) => !this.coarse.checked || !this.quiet(slot);
     let slot = at + way;
-    while (slot > 0 && slot < last && !wanted(slot)) slot += way;
+    const limit = at < this.gates.limit() ? Math.min(last, this.gates.limit()) : last;
+    while (slot > 0 && slot < limit && !wanted(slot)) slot += way;
     return Math.max(0, Math.min(slot, last));
   }
 
@@ -151,7 +170,7 @@ class Deck {
     const [, pause] = SPEEDS.find(([name]) => name === this.speed.value);
     this.timer = setInterval(() => {
       this.jump("forward");
-      if (this.position === this.pairs.length - 1) this.stop();
+      if (this.position >= Math.min(this.pairs.length - 1, this.gates.limit())) this.stop();
     }, pause);
   }
 
@@ -180,7 +199,8 @@ class Deck {
       ArrowRight: "forward", ArrowLeft: "back", Home: "first", End: "last",
       PageDown: "next action", PageUp: "previous action",
     };
-    if (event.key in keys) { this.stop(); this.jump(keys[event.key]); }
+    if (this.gates.key(event, this.position)) this.stop();
+    else if (event.key in keys) { this.stop(); this.jump(keys[event.key]); }
     else if (event.key === " ") this.togglePlay();
     else if (event.key.toLowerCase() === "p" && !this.preempt.hidden) this.sendTick();
     else return;
@@ -210,7 +230,13 @@ class Deck {
     if (!this.panes.length) return;
     const slot = this.position;
     const differing = this.differing(slot);
-    this.panes.forEach((pane, which) => pane.show(this.pairs[slot][which], slot, differing, animate));
+    const hides = this.gates.hides(slot);
+    const limit = Math.min(this.gates.limit(), this.pairs.length - 1);
+    this.panes.forEach((pane, which) => {
+      pane.show(this.pairs[slot][which], slot, differing, animate, this.pairs[limit][which], hides);
+      pane.timeline.veil(limit + 1);
+    });
+    this.gates.show(slot);
     const last = this.pairs.length - 1;
     const frame = this.frame(slot);
     this.slider.value = String(slot);

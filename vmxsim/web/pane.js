@@ -32,10 +32,11 @@ class Pane {
     return make("details", { class: "vp-legend" }, make("summary", {}, "Legend"), make("div", {}, ...entries));
   }
 
-  show(index, slot, differing, animate) {
+  /** Show frame `index`; `upTo` is the last one that may be seen, `hides` what a question keeps secret. */
+  show(index, slot, differing, animate, upTo, hides) {
     const frame = this.film.frames[index];
-    this.picture.show(frame, differing, animate);
-    this.source.show(frame, index);
+    this.picture.show(frame, differing, animate, hides);
+    this.source.show(frame, index, upTo, hides.has("next"));
     this.timeline.show(slot);
     setText(this.step, frame.words);
     setText(this.now, frame.now);

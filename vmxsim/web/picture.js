@@ -40,8 +40,8 @@ class Picture {
   /** Take the room that a picture of this height to width needs. */
   shape(ratio) { if (this.ratio) this.root.querySelector("svg").style.aspectRatio = `1 / ${ratio}`; }
 
-  /** Show `frame`; `differing` are places to mark as unlike the other design's. */
-  show(frame, differing, animate) {
+  /** Show `frame`; `differing` are places to mark as unlike the other design's, `hides` facts not to tell. */
+  show(frame, differing, animate, hides) {
     const changed = new Set(frame.changed);
     for (const [place, cell] of this.cells) {
       const [value, owner, status] = frame.cells[place];
@@ -59,7 +59,7 @@ class Picture {
       cell.classList.toggle("differs", differing.has(place));
       if (animate && changed.has(place)) cell.animate([{ opacity: 0.25 }, { opacity: 1 }], 160);
     }
-    for (const [name, fact] of this.facts) if (name in frame.facts) setText(fact, frame.facts[name]);
+    for (const [name, fact] of this.facts) if (name in frame.facts) setText(fact, hides.has(name) ? "?" : frame.facts[name]);
     const moving = new Map(frame.moves);
     for (const [key, move] of this.moves) {
       move.classList.toggle("on", moving.has(key));

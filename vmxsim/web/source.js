@@ -43,8 +43,12 @@ class Source {
     });
   }
 
-  show(frame, index) {
+  /** Show `frame`, number `index`; `upTo` is the last frame that may be seen, `hideNext` keeps the next line secret. */
+  show(shown, index, upTo, hideNext) {
+    const frame = hideNext ? { ...shown, next: null } : shown;
     this.index = index;
+    if (this.upTo !== upTo) this.fn = null; // which lines can be gone to is another matter now
+    this.upTo = upTo;
     this.cursor?.classList.remove("cursor");
     this.cursor = null;
     const known = (fn) => this.film.listings[fn]?.length > 0;
@@ -88,7 +92,7 @@ class Source {
     if (this.fn !== fn) {
       this.fn = fn;
       this.lines = new Map();
-      const rows = this.film.listings[fn].map((text, i) => this.row(i + 1, text, this.runs.has(`${fn}:${i + 1}`)));
+      const rows = this.film.listings[fn].map((text, i) => this.row(i + 1, text, this.runs.get(`${fn}:${i + 1}`)?.[0] <= this.upTo));
       this.listing.replaceChildren(...rows);
     }
     this.mark(null, "ran");
@@ -100,7 +104,7 @@ class Source {
     this.fn = null;
     this.lines = new Map();
     const from = Math.max(1, index - 12);
-    const around = this.film.frames.slice(from, index + 13);
+    const around = this.film.frames.slice(from, Math.min(index + 13, this.upTo + 1));
     this.listing.replaceChildren(...around.map((frame, i) =>
       this.row(from + i, frame.source || frame.words, true, from + i)));
     this.mark(null, "next");

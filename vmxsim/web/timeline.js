@@ -17,6 +17,7 @@ class Timeline {
     const span = (kind, { from, to, label }) =>
       place(make("span", { class: `vp-span ${kind}`, title: label }, roomy(from, to) ? label : ""), from, to);
     this.heads = [];
+    this.veils = [];
     const lane = (name, spans, marks) => {
       const head = make("span", { class: "vp-head" });
       this.heads.push(head);
@@ -25,7 +26,9 @@ class Timeline {
         symbol.style.left = percent(slotOf(mark.frame) + 0.5);
         return symbol;
       });
-      const track = make("div", { class: "vp-track" }, ...spans, ...symbols, head);
+      const veil = make("span", { class: "vp-veil", hidden: true, title: "behind a question" });
+      this.veils.push(veil);
+      const track = make("div", { class: "vp-track" }, ...spans, ...symbols, veil, head);
       return [make("div", { class: "vp-lane-name" }, name), track];
     };
     const { actions, cpus, marks } = film.timeline;
@@ -36,8 +39,9 @@ class Timeline {
       ...cpus.flatMap(({ cpu, spans }) =>
         lane(`CPU ${cpu} register`, spans.map((s) => span(`${ownerClass(s.owner)} mode-${s.mode}`, s)), signs(cpu))),
     ];
+    this.told = this.description(film);
     this.root = make("div", {
-      class: "vp-timeline", role: "img", "aria-label": this.description(film),
+      class: "vp-timeline", role: "img", "aria-label": this.told,
       click: (event) => {
         const track = event.target.closest(".vp-track");
         if (!track) return;
@@ -52,6 +56,17 @@ class Timeline {
     const told = marks.slice(0, 12).map((mark) => `step ${mark.frame}: ${mark.label}`);
     if (marks.length > told.length) told.push(`and ${marks.length - told.length} more`);
     return `Timeline of ${cpus.length} CPUs. ${told.join("; ") || "Nothing is marked."}`;
+  }
+
+  /** Cover what lies at `from` and behind it. */
+  veil(from) {
+    this.covered = from < this.slots;
+    for (const veil of this.veils) {
+      veil.hidden = !this.covered;
+      if (this.covered) veil.style.left = `${(100 * from) / this.slots}%`;
+    }
+    const told = this.covered ? "Timeline; what comes behind the question is covered." : this.told;
+    if (this.root.getAttribute("aria-label") !== told) this.root.setAttribute("aria-label", told);
   }
 
   show(slot) {

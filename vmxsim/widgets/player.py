@@ -36,6 +36,10 @@ class Player(anywidget.AnyWidget):
     shown = traitlets.Tuple((0, 0)).tag(sync=True)
     skip_quiet = traitlets.Bool(False).tag(sync=True)
     meanings = traitlets.Dict(STATUS_MEANINGS).tag(sync=True)
+    #: Questions that bar the steps behind them (``Question.as_data``, with ``locked``, ``votes``, ``film``),
+    #: in order, and what was answered, by their ids: {choice, right, votes}.
+    gates: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    answers = traitlets.Dict().tag(sync=True)
     can_preempt = traitlets.Bool(False).tag(sync=True)
 
     @property
@@ -44,10 +48,13 @@ class Player(anywidget.AnyWidget):
         run, slot = self.shown
         return int(slot) if run == self.run else self.start
 
-    def show(self, film: Mapping[str, Any], position: int = 0) -> None:
-        """Play one film, from ``position``. The browser gets both in one message."""
+    def show(
+        self, film: Mapping[str, Any], position: int = 0, gates: Sequence[Mapping[str, Any]] = ()
+    ) -> None:
+        """Play one film, from ``position``, with questions. The browser gets all in one message."""
         with self.hold_sync():
             self.films, self.pairs, self.divergence = [dict(film)], [], {}
+            self.gates = [dict(gate) for gate in gates]
             self.start, self.run = position, self.run + 1
 
     def show_two(
@@ -56,6 +63,7 @@ class Player(anywidget.AnyWidget):
         pairs: Sequence[tuple[int, int]],
         divergence: Mapping[str, Any],
         position: int = 0,
+        gates: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         """Play two films on one schedule.
 
@@ -64,6 +72,7 @@ class Player(anywidget.AnyWidget):
         """
         with self.hold_sync():
             self.films, self.pairs = [dict(film) for film in films], [list(pair) for pair in pairs]
+            self.gates = [dict(gate) for gate in gates]
             self.divergence, self.start, self.run = dict(divergence), position, self.run + 1
 
     def look(self) -> None:

@@ -1,0 +1,94 @@
+"""What was answered in this session of the kernel, so that a cell that runs again does not ask again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from html import escape
+from typing import Any
+
+from attrs import define, field
+
+
+@define
+class Remembered:
+    """A question that was asked: its data, the answer that stands, and whether the first try was right."""
+
+    gate: Mapping[str, Any]
+    answer: Mapping[str, Any] | None = None
+    first: bool | None = None
+
+
+@define
+class Session:
+    """Every question asked since the kernel started, by id, in the order of asking."""
+
+    asked: dict[str, Remembered] = field(factory=dict)
+
+    def ask(self, gates: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+        """Enter these questions; returns the answers that are known already, by id."""
+        known = {}
+        for gate in gates:
+            entry = self.asked.setdefault(gate["id"], Remembered(gate))
+            if entry.answer is not None:
+                known[gate["id"]] = dict(entry.answer)
+        return known
+
+    def answer(self, answers: Mapping[str, Any], of: Iterable[str]) -> None:
+        """Take what the reader answered to the questions with the ids ``of``; one that is missing was
+        asked to be asked again, and its first try stays."""
+        for name in of:
+            entry = self.asked.get(name)
+            if entry is None:
+                continue
+            entry.answer = answers.get(name)
+            if entry.answer is not None and entry.answer["choice"] >= 0 and entry.first is None:
+                entry.first = bool(entry.answer["right"])
+
+
+#: The one of this kernel.
+SESSION = Session()
+
+
+class Answers:
+    """This session's questions and answers, as a table for a notebook or a terminal."""
+
+    def __init__(self, session: Session = SESSION) -> None:
+        self.session = session
+
+    def rows(self) -> list[tuple[str, str, str, str]]:
+        """(question, right answer, the reader's, at first try) of each question that was answered."""
+        found = []
+        for entry in self.session.asked.values():
+            if entry.answer is None:
+                continue
+            options = entry.gate["options"]
+            choice = entry.answer["choice"]
+            right = next(option["text"] for option in options if option["right"])
+            mine = options[choice]["text"] if choice >= 0 else "the audience's votes"
+            first = {True: "✔ right", False: "✖ not right", None: "–"}[entry.first]
+            found.append((entry.gate["prompt"], right, mine, first))
+        return found
+
+    @property
+    def summary(self) -> str:
+        """``3 of 5 questions answered, 2 at the first try.``"""
+        asked = self.session.asked.values()
+        answered = sum(entry.answer is not None for entry in asked)
+        right = sum(entry.first is True for entry in asked)
+        return f"{answered} of {len(asked)} questions answered, {right} right at the first try."
+
+    def __repr__(self) -> str:
+        lines = [self.summary]
+        for prompt, right, mine, first in self.rows():
+            lines += ["", prompt, f"    {first}: {mine}" + ("" if right == mine else f"; right is: {right}")]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            "<tr>" + "".join(f'<td style="text-align:left">{escape(text)}</td>' for text in row) + "</tr>"
+            for row in self.rows()
+        )
+        titles = ("Question", "Right", "Your answer", "First try")
+        head = "".join(f'<th scope="col" style="text-align:left">{title}</th>' for title in titles)
+        table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>" if rows else ""
+        return f"<p>{escape(self.summary)}</p>{table}"

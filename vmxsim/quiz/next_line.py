@@ -1,0 +1,169 @@
+"""The question which line of kernel code runs next."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+from textwrap import dedent
+
+from attrs import frozen
+
+from vmxsim.errors import InputError
+from vmxsim.quiz.question import Option, Question
+from vmxsim.quiz.span import Span
+from vmxsim.trace import Trace
+
+#: Wrong lines that are offered.
+_OTHERS = 3
+
+
+@frozen
+class _Test:
+    """An ``if``, ``while`` or ``case``: its line, its text, and the lines that it lets run (``body``) or
+    that run where it is false (``other``)."""
+
+    line: int
+    text: str
+    body: range
+    other: range
+
+
+def line(span: Span) -> Question:
+    """Which line runs next?"""
+    step = span.last
+    before = span.trace.steps[span.before - 1] if span.before else None
+    if span.whole or not step.line or before is None:
+        raise InputError("'line' asks which line of kernel code runs next: name the line by step=", "predict")
+    next_one = (step.function, step.line, step.source)
+    others = list(dict.fromkeys(_candidates(span)))[:_OTHERS]
+    if not others:
+        raise InputError("there is no other line to choose from here: ask 'line' at another step", "predict")
+    options = [
+        Option(
+            f"{function}, line {number}: “{source}”",
+            (function, number, source) == next_one,
+            _why(span.trace, span.before)
+            if (function, number, source) == next_one
+            else _why_not(span, function, number),
+        )
+        for function, number, source in sorted([next_one, *others])
+    ]
+    ran = f"Line {before.line} of {before.function} has run: “{before.source}”." if before.line else ""
+    prompt = f"{ran} Which line runs next?".strip()
+    return Question("line", span.before, span.after, prompt, tuple(options), span.after, frozenset({"next"}))
+
+
+def _candidates(span: Span) -> Iterator[tuple[str, int, str]]:
+    """Lines that a reader may take for the next one: those that follow in the text, of the function that
+    has just run a line and of the one that runs the next."""
+    step, before = span.last, span.trace.steps[span.before - 1]
+    for function, from_line in ((before.function, before.line), (step.function, step.line)):
+        for number, source in _statements(span.trace, function):
+            if number > from_line and (function, number) != (step.function, step.line):
+                yield function, number, source
+    for number, source in _statements(span.trace, step.function):
+        if number < step.line:
+            yield step.function, number, source
+
+
+def _statements(trace: Trace, function: str) -> Iterator[tuple[int, str]]:
+    """Lines that are statements of their own; ``else:`` and comments are not."""
+    listing = trace.listing(function)
+    tree = _parsed(listing)
+    if tree is None:
+        return
+    starts = {node.lineno for node in ast.walk(tree) if isinstance(node, ast.stmt)}
+    doc = {n.lineno for n in ast.walk(tree) if isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant)}
+    for number in sorted(starts - doc):
+        source = listing[number - 1].strip()
+        if not source.startswith(("def ", "@")):
+            yield number, source
+
+
+def _parsed(listing: Sequence[str]) -> ast.Module | None:
+    try:
+        return ast.parse(dedent("\n".join(listing)))
+    except SyntaxError:  # not Python: nothing can be said of its structure
+        return None
+
+
+def _tests(trace: Trace, function: str) -> list[_Test]:
+    """The conditions of a function, outermost first."""
+    tree = _parsed(trace.listing(function))
+    found = []
+    for node in ast.walk(tree) if tree else ():
+        if isinstance(node, ast.If | ast.While):
+            found.append(_Test(node.lineno, ast.unparse(node.test), _lines(node.body), _lines(node.orelse)))
+        elif isinstance(node, ast.Match):
+            subject = ast.unparse(node.subject)
+            for case in node.cases:
+                text = f"{subject} is {ast.unparse(case.pattern)}"
+                found.append(_Test(node.lineno, text, _lines(case.body), range(0)))
+    return sorted(found, key=lambda test: test.line)
+
+
+def _lines(body: Sequence[ast.stmt]) -> range:
+    return range(body[0].lineno, (body[-1].end_lineno or body[-1].lineno) + 1) if body else range(0)
+
+
+def _why(trace: Trace, index: int) -> str:
+    """Why step ``index`` (from 0) is what runs next."""
+    step, before = trace.steps[index], trace.steps[index - 1]
+    if len(step.stack) > len(before.stack):
+        return f"{before.function} calls {step.function}."
+    if len(step.stack) < len(before.stack):
+        return f"{before.function} is done: {step.function} goes on."
+    test = next((t for t in _tests(trace, step.function) if t.line == before.line and t.text), None)
+    if test is None:
+        return "It follows in the text."
+    holds = next(
+        (t for t in _tests(trace, step.function) if t.line == before.line and step.line in t.body), None
+    )
+    if holds is not None:
+        return f"The condition of line {before.line} holds: {holds.text}."
+    return f"The condition of line {before.line} does not hold: {test.text}."
+
+
+def _decided(trace: Trace, index: int) -> str:
+    """How the condition on the line before step ``index`` turned out, as a sentence; '' if that is none."""
+    step, before = trace.steps[index], trace.steps[index - 1]
+    tests = [t for t in _tests(trace, before.function) if t.line == before.line]
+    if not tests or step.function != before.function:
+        return ""
+    holds = next((t for t in tests if step.line in t.body), None)
+    if holds is not None:
+        return f"The condition of line {before.line} holds: {holds.text}."
+    return f"The condition of line {before.line} does not hold: {tests[0].text}."
+
+
+def _why_not(span: Span, function: str, number: int) -> str:
+    """Why line ``number`` of ``function`` is not next."""
+    step, before = span.last, span.trace.steps[span.before - 1]
+    if function == before.function and len(step.stack) < len(before.stack) and number > before.line:
+        return f"Line {before.line} leaves {function}: “{before.source}”."
+    if function == before.function and len(step.stack) > len(before.stack):
+        return f"Line {before.line} calls {step.function} first."
+    for test in _tests(span.trace, function):
+        if test.line != before.line:
+            continue
+        if number in test.body and step.line not in test.body:
+            return f"It runs only if {test.text}, and that is not so here."
+        if number in test.other and step.line not in test.other:
+            return f"It runs only if {test.text} is not so, and it is so here."
+    later = next(
+        (s for s in span.trace.steps[span.after :]
+         if (s.action, s.function, s.line) == (step.action, function, number)), None,
+    )  # fmt: skip
+    if later is not None:
+        return f"It runs later, at step {later.index + 1}: line {step.line} comes first."
+    ran = next(
+        (s for s in reversed(span.trace.steps[: span.before])
+         if (s.action, s.function, s.line) == (step.action, function, number)), None,
+    )  # fmt: skip
+    if ran is not None:
+        return f"It has run, at step {ran.index + 1}."
+    decides = [t.line for t in _tests(span.trace, function) if number in t.body or number in t.other]
+    if function == step.function and step.line in decides:
+        return f"Line {step.line} decides about it, and comes first."
+    decided = _decided(span.trace, span.before)
+    return f"{decided} Line {step.line} comes next, and this action never comes to line {number}.".strip()

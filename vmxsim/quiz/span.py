@@ -1,0 +1,105 @@
+"""What a question is about: one step of a trace, or all the steps of one action."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from attrs import frozen
+
+from vmxsim.errors import InputError, printable
+from vmxsim.trace import Box, Cell, Scene, Step, Trace
+
+
+@frozen
+class Span:
+    """The steps from scene ``before`` to scene ``after`` of ``trace``; ``whole``: they are an action."""
+
+    trace: Trace
+    before: int
+    after: int
+    whole: bool
+
+    @property
+    def steps(self) -> list[Step]:
+        """The steps that the question hides."""
+        return list(self.trace.steps[self.before : self.after])
+
+    @property
+    def last(self) -> Step:
+        """The last of them."""
+        return self.trace.steps[self.after - 1]
+
+    @property
+    def vcpu(self) -> str:
+        """The vCPU whose thread acts here; the first one where it is another task."""
+        named = next((s.thread for s in self.steps if s.thread.startswith("thread")), "thread0")
+        return "vcpu" + named.removeprefix("thread")
+
+    def scene(self) -> Scene:
+        """How things stand afterwards."""
+        return self.trace.scene(self.after)
+
+    @property
+    def comes(self) -> str:
+        """What comes now, as a sentence."""
+        if self.whole:
+            return f"The action “{printable(self.trace.actions[self.last.action])}” comes next."
+        step, source = self.last, f"“{printable(self.last.source, 120)}”"
+        if step.line:
+            return f"Line {step.line} of {step.function} comes next: {source}."
+        return f"Next, {'in the guest' if step.mode == 'guest' else 'in user space'}: {source}."
+
+    @property
+    def afterwards(self) -> str:
+        """``after this line``, or ``when it is done``."""
+        return "when it is done" if self.whole else "after it"
+
+    def cells(self) -> Iterator[tuple[Box, Cell]]:
+        """The places that may hold a value of the register itself: each CPU's, g and h of the vCPU."""
+        for box in self.scene().boxes:
+            for cell in box.cells:
+                if box.kind == "cpu" or (box.id == self.vcpu and cell.place.endswith((".g", ".h"))):
+                    yield box, cell
+
+    def put_there(self, place: str, until: int | None = None) -> int:
+        """The scene right after the last step that changed ``place``, moved a value into it or, for a
+        register, saw it used; 0 where nothing did."""
+        for step in reversed(self.trace.steps[: self.after if until is None else until]):
+            moved = any(place in (m.target, m.source if m.both else "") for m in step.moves)
+            if moved or any(c.place == place for c in step.changes):
+                return step.index + 1
+        return 0
+
+    def how(self, place: str) -> str:
+        """Which step put there what stands in ``place``, as a clause."""
+        at = self.put_there(place)
+        if not at:
+            return "it has stood there since the start"
+        step = self.trace.steps[at - 1]
+        where = f"line {step.line} of {step.function}" if step.line else f"“{printable(step.source, 80)}”"
+        return f"{where} put it there (step {at})"
+
+
+def span(trace: Trace, step: int | None = None, action: int | None = None) -> Span:
+    """The span of a step (from 1; negative: from the end) or of an action (from 0; negative: from the end);
+    without either, of the last action.
+
+    Raises InputError for one that the trace does not have.
+    """
+    total = len(trace.steps)
+    if not total:
+        raise InputError("nothing ran in this trace: there is nothing to ask about", "predict")
+    if step is not None and action is not None:
+        raise InputError("a step or an action, not both", "predict")
+    if step is not None:
+        index = step + total + 1 if step < 0 else step
+        if not 1 <= index <= total:
+            raise InputError(f"no step {step}: this run has steps 1 to {total}", "step")
+        return Span(trace, index - 1, index, whole=False)
+    count = len(trace.actions)
+    wanted = -1 if action is None else action
+    number = wanted + count if wanted < 0 else wanted
+    steps = [s.index for s in trace.steps if s.action == number]
+    if not steps:
+        raise InputError(f"no action {wanted}: this run has actions 0 to {count - 1}", "action")
+    return Span(trace, steps[0], steps[-1] + 1, whole=True)

@@ -1,0 +1,218 @@
+// Gates: questions that stand before a step. The steps behind an unanswered one are barred. All cards lie
+// in one place, so that it takes the same room whichever is shown, answered or not.
+
+class Gates {
+  /** `slotOf(frame, film)` places a frame; `goTo(slot)` moves the deck, `goOn()` one step;
+      `changed()` is called after an answer; `last` is the last slot. */
+  constructor(model, { slotOf, lastBefore, goTo, goOn, changed, last }) {
+    this.model = model;
+    this.goTo = goTo;
+    this.goOn = goOn;
+    this.last = last;
+    this.changed = changed;
+    this.root = make("section", { class: "vp-gates", "aria-label": "Questions" });
+    this.answers = { ...(model.get("answers") ?? {}) };
+    this.votes = {};
+    this.gates = (model.get("gates") ?? []).map((gate) => ({
+      ...gate,
+      at: lastBefore(gate.before, gate.film ?? 0),
+      opens: slotOf(gate.after, gate.film ?? 0),
+      shows: slotOf(gate.telling, gate.film ?? 0),
+    }));
+    this.root.hidden = !this.gates.length;
+    this.waiting = make("div", { class: "vp-gate vp-waits" });
+    this.cards = this.gates.map((gate, number) => this.card(gate, number));
+    this.root.replaceChildren(this.waiting, ...this.cards);
+  }
+
+  answered(gate) { return gate.id in this.answers; }
+
+  /** The last slot that may be shown; Infinity where nothing is barred. */
+  limit() {
+    const closed = this.gates.find((gate) => !this.answered(gate));
+    return closed ? closed.at : Infinity;
+  }
+
+  /** What is hidden at this slot: facts by name, and `next`. */
+  hides(slot) {
+    const closed = this.gates.find((gate) => !this.answered(gate));
+    return new Set(closed && slot === closed.at ? closed.hides : []);
+  }
+
+  /** The gate whose card belongs to this slot: the last one that stands at it or before it; or the one that
+      was just answered, until the reader moves on. */
+  current(slot) {
+    if (this.pinned && this.pinned.slot === slot) return this.pinned.gate;
+    this.pinned = null;
+    return this.gates.findLastIndex((gate) => gate.at <= slot);
+  }
+
+  /** Leave the question that was just answered. True if another one waits at this very slot. */
+  moveOn(slot) {
+    if (!this.pinned) return false;
+    this.pinned = null;
+    this.show(slot);
+    const gate = this.gates[this.current(slot)];
+    return Boolean(gate) && !this.answered(gate);
+  }
+
+  card(gate, number) {
+    const of = this.gates.length > 1 ? ` ${number + 1} of ${this.gates.length}` : "";
+    gate.buttons = gate.options.map((option, i) => this.option(gate, option, i));
+    gate.told = make("p", { class: "vp-told", role: "status" });
+    gate.reveal = gate.locked && make("button", { type: "button", class: "vp-reveal", click: () => this.reveal(gate) }, "Reveal (R)");
+    gate.next = make("button", { type: "button", class: "vp-next", click: () => this.goOn() }, "Go on (→)");
+    gate.again = make("button", { type: "button", class: "vp-again", click: () => this.forget(gate) }, "Ask me again");
+    return make("div", { class: "vp-gate", role: "group", "aria-label": `Question${of}` },
+      make("h4", {}, gate.locked ? `Question${of}: vote` : `Predict${of}`), make("p", { class: "vp-ask" }, gate.prompt),
+      make("div", { class: "vp-options" }, ...gate.buttons.map((b) => b.root)),
+      make("div", { class: "vp-foot" }, gate.told, gate.reveal || "", gate.next, gate.again));
+  }
+
+  option(gate, option, i) {
+    const mark = make("span", { class: "vp-tick-mark", "aria-hidden": "true" }, String(i + 1));
+    const reason = make("p", { class: "vp-reason" }, make("strong", {}, option.right ? "Right. " : "No. "), option.reason);
+    const answer = make("button", { type: "button", class: "vp-option", click: () => this.choose(gate, i) },
+      mark, make("span", {}, option.text));
+    const count = make("output", { class: "vp-count" }, "0");
+    const less = make("button", { type: "button", class: "vp-less", "aria-label": `One vote less for ${option.text}`,
+      click: () => this.vote(gate, i, -1) }, "−");
+    const bar = make("span", { class: "vp-bar" });
+    const votes = gate.locked ? make("div", { class: "vp-votes" }, less, count, bar) : "";
+    const root = make("div", { class: gate.locked ? "vp-choice voted" : "vp-choice" }, answer, votes, reason);
+    return { root, answer, mark, count, less, bar };
+  }
+
+  /** An answer, or a vote of the audience where the gate is locked. */
+  choose(gate, i) {
+    if (this.answered(gate)) return;
+    if (gate.locked) this.vote(gate, i, 1);
+    else this.settle(gate, i);
+  }
+
+  vote(gate, i, by) {
+    if (this.answered(gate)) return;
+    const counts = (this.votes[gate.id] ??= gate.options.map(() => 0));
+    counts[i] = Math.max(0, counts[i] + by);
+    this.paint(gate);
+    setText(gate.told, this.tally(gate));
+  }
+
+  cast(gate) { return (this.votes[gate.id] ?? []).reduce((sum, n) => sum + n, 0); }
+
+  needed(gate) { return gate.votes ?? 1; }
+
+  tally(gate) {
+    const [cast, needed] = [this.cast(gate), this.needed(gate)];
+    if (cast >= needed) return `${cast} voted: it may be revealed.`;
+    return gate.votes ? `${cast} of ${needed} voted.` : "Click an option once for each vote.";
+  }
+
+  reveal(gate) {
+    if (this.answered(gate)) return;
+    if (this.cast(gate) < this.needed(gate)) { setText(gate.told, `Locked until the audience has voted. ${this.tally(gate)}`); return; }
+    this.settle(gate, -1);
+  }
+
+  settle(gate, i) {
+    const right = i >= 0 && gate.options[i].right;
+    this.answers = { ...this.answers, [gate.id]: { choice: i, right, votes: this.votes[gate.id] ?? [] } };
+    this.model.set("answers", this.answers);
+    this.model.save_changes();
+    const slot = right ? gate.opens : gate.shows;
+    this.pinned = { slot, gate: this.gates.indexOf(gate) };
+    this.goTo(slot);
+    this.paintAll();
+    this.changed();
+  }
+
+  forget(gate) {
+    const { [gate.id]: _, ...rest } = this.answers;
+    this.answers = rest;
+    delete this.votes[gate.id];
+    this.model.set("answers", rest);
+    this.model.save_changes();
+    this.changed();
+    this.goTo(gate.at);
+    this.paintAll();
+  }
+
+  /** The kernel brought answers of its own: another widget asked the same. */
+  load() {
+    const answers = this.model.get("answers") ?? {};
+    if (JSON.stringify(answers) === JSON.stringify(this.answers)) return;
+    this.answers = { ...answers };
+    this.paintAll();
+    this.changed();
+  }
+
+  paintAll() { this.gates.forEach((gate) => this.paint(gate)); }
+
+  paint(gate) {
+    const answer = this.answers[gate.id];
+    const counts = answer?.votes?.length ? answer.votes : this.votes[gate.id] ?? [];
+    const most = Math.max(1, ...counts);
+    const rightOne = gate.options.findIndex((option) => option.right);
+    gate.buttons.forEach((b, i) => {
+      const [right, chosen] = [gate.options[i].right, answer?.choice === i];
+      b.answer.setAttribute("aria-disabled", String(Boolean(answer)));
+      b.root.classList.toggle("answered", Boolean(answer));
+      b.root.classList.toggle("right", Boolean(answer) && right);
+      b.root.classList.toggle("wrong", Boolean(answer) && chosen && !right);
+      setText(b.mark, !answer ? String(i + 1) : right ? "✔" : chosen ? "✖" : "·");
+      b.answer.setAttribute("aria-label", `${i + 1}: ${gate.options[i].text}${!answer ? "" : right ? ", right" : chosen ? ", your answer, wrong" : ""}`);
+      if (!gate.locked) return;
+      setText(b.count, String(counts[i] ?? 0));
+      b.bar.style.width = `${(60 * (counts[i] ?? 0)) / most}%`;
+      b.less.disabled = Boolean(answer) || !counts[i];
+    });
+    gate.again.hidden = !answer;
+    gate.next.hidden = !answer || gate.opens === this.last;
+    if (gate.reveal) {
+      gate.reveal.hidden = Boolean(answer);
+      gate.reveal.setAttribute("aria-disabled", String(this.cast(gate) < this.needed(gate)));
+    }
+    if (!answer) { setText(gate.told, gate.locked ? this.tally(gate) : "Choose one: click it, or press its number."); return; }
+    const where = gate.shows === gate.opens ? "" : ` It happens at step ${gate.shows}.`;
+    if (answer.right) setText(gate.told, `✔ Right.${where}`);
+    else if (answer.choice < 0) setText(gate.told, `Answer ${rightOne + 1} is right. ${this.worked(gate)}`);
+    else setText(gate.told, `✖ Not so: answer ${rightOne + 1} is right. ${this.worked(gate)}`);
+  }
+
+  /** Where the worked step is to be seen. */
+  worked(gate) { return `Step ${gate.shows}, shown below, decides it; ← goes back to how it came about.`; }
+
+  /** Digits choose, R reveals. True if the key meant something here. */
+  key(event, slot) {
+    const gate = this.gates[this.current(slot)];
+    if (!gate || this.answered(gate)) return false;
+    const digit = Number(event.key) - 1;
+    if (digit >= 0 && digit < gate.options.length) this.choose(gate, digit);
+    else if (gate.locked && event.key.toLowerCase() === "r") this.reveal(gate);
+    else return false;
+    return true;
+  }
+
+  /** Someone wants to go on: say that an answer comes first. */
+  nudge() {
+    const gate = this.gates.find((one) => !this.answered(one));
+    if (!gate) return;
+    setText(gate.told, gate.locked ? `Locked until the audience has voted. ${this.tally(gate)}` : "First an answer: the steps behind are shown then.");
+    const card = this.cards[this.gates.indexOf(gate)];
+    card.classList.remove("nudged");
+    void card.offsetWidth;
+    card.classList.add("nudged");
+  }
+
+  show(slot) {
+    if (!this.gates.length) return;
+    const at = this.current(slot);
+    this.cards.forEach((card, i) => card.classList.toggle("shown", i === at));
+    this.waiting.classList.toggle("shown", at < 0);
+    if (at < 0 && this.waitsFor !== this.gates[0].at) {
+      this.waitsFor = this.gates[0].at;
+      const go = make("button", { type: "button", click: () => this.goTo(this.gates[0].at) }, "Go to it");
+      this.waiting.replaceChildren(make("p", {}, `A question comes at step ${this.gates[0].at}. `, go));
+    }
+  }
+}

@@ -1,0 +1,125 @@
+"""``vmxsim.predict``: a run that asks before it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from vmxsim.errors import InputError
+from vmxsim.quiz.asking import ask, spans_apart
+from vmxsim.quiz.memory import SESSION, Answers
+from vmxsim.quiz.question import Question
+from vmxsim.trace import Trace
+from vmxsim.views.film import film
+from vmxsim.widgets.player import Player
+
+#: A question, or its kind and where: ``("value", {"action": 2})``.
+Asked = str | Question | tuple[str, Mapping[str, int]]
+
+
+def predict(
+    trace: Trace,
+    question: Asked | Sequence[Asked] = "live",
+    *,
+    step: int | None = None,
+    action: int | None = None,
+    locked: bool = False,
+    votes: int | None = None,
+) -> PredictGate:
+    """A player of ``trace`` that stops before a step, or before all the steps of an action, and asks.
+
+    ``question`` is ``live`` (where is the guest's live value afterwards?), ``stale`` (which place
+    holds a stale or foreign value?), ``owner`` (whose value does the register hold?), ``preempt``
+    (a tick comes after this line: when does the scheduler act?), ``intercepted`` (does the guest's
+    access exit?), ``value`` (what does the action return?) or ``line`` (which line runs next?).
+    ``step`` is the step to be predicted (from 1), ``action`` an action of which every step is
+    (from 0); negative numbers count from the end. Several questions are a list of
+    ``(question, {"step": n})`` or ``(question, {"action": n})``.
+
+    The steps behind a question are barred until it is answered: by the reader, or, if ``locked``,
+    by the audience, whose ``votes`` (at least that many; default 1) the presenter clicks in. Options
+    and reasons come from the trace. Answers are remembered while the kernel lives.
+    Raises InputError where a question cannot be asked.
+    """
+    questions = _questions(trace, question, step, action)
+    return PredictGate([trace], [film(trace)], [(0, q) for q in questions], locked=locked, votes=votes)
+
+
+def answers() -> Answers:
+    """This session's questions and what was answered."""
+    return Answers()
+
+
+def _questions(trace: Trace, question: Any, step: int | None, action: int | None) -> list[Question]:
+    if isinstance(question, str | Question | tuple):
+        asked = [question]
+        if isinstance(question, str):
+            return [ask(trace, question, step=step, action=action)]
+    else:
+        asked = list(question)
+    if step is not None or action is not None:
+        raise InputError("say with each question of a list where it is: ('value', {'action': 2})", "predict")
+    found = [_question(trace, one) for one in asked]
+    if not found:
+        raise InputError("no question: name at least one", "predict")
+    found.sort(key=lambda q: (q.before, q.after))
+    if not spans_apart(found):
+        raise InputError("two questions overlap: each must be answered before the next is asked", "predict")
+    return found
+
+
+def _question(trace: Trace, one: Any) -> Question:
+    if isinstance(one, Question):
+        return one
+    if isinstance(one, str):
+        return ask(trace, one)
+    if not isinstance(one, tuple) or len(one) != 2 or not isinstance(one[1], Mapping):
+        raise InputError(f"{one!r} is no question; expected ('live', {{'action': 1}})", "predict")
+    kind, where = one
+    unknown = set(where) - {"step", "action"}
+    if unknown:
+        raise InputError(f"'{', '.join(sorted(unknown))}' says not where; expected step or action", "predict")
+    return ask(trace, kind, **where)
+
+
+def gate_data(
+    traces: Sequence[Trace], questions: Iterable[tuple[int, Question]], locked: bool, votes: int | None
+) -> list[dict[str, Any]]:
+    """Questions about film ``which`` of a player, as its ``gates``."""
+    return [
+        q.as_data(f"{traces[which].title}; {traces[which].subtitle}")
+        | {"film": which, "locked": locked, "votes": votes}
+        for which, q in questions
+    ]
+
+
+class PredictGate(Player):
+    """A player with questions, which remembers what was answered."""
+
+    def __init__(
+        self,
+        traces: Sequence[Trace],
+        films: Sequence[Mapping[str, Any]],
+        questions: Sequence[tuple[int, Question]],
+        pairs: Sequence[tuple[int, int]] = (),
+        divergence: Mapping[str, Any] | None = None,
+        *,
+        locked: bool = False,
+        votes: int | None = None,
+        start: int | None = None,
+        **traits: Any,
+    ) -> None:
+        if votes is not None and votes < 1:
+            raise InputError(f"{votes} votes open nothing; expected at least 1", "votes")
+        gates = gate_data(traces, questions, locked or votes is not None, votes)
+        super().__init__(answers=SESSION.ask(gates), **traits)
+        self.observe(self._on_answers, "answers")
+        first = next((g for g in gates if g["id"] not in self.answers), None)
+        at = start if start is not None else first["before"] if first else gates[-1]["after"]
+        if pairs:
+            self.show_two(films, pairs, divergence or {}, at, gates)
+        else:
+            self.show(films[0], at, gates)
+
+    def _on_answers(self, change: Mapping[str, Any]) -> None:
+        SESSION.answer(change["new"], [gate["id"] for gate in self.gates])
