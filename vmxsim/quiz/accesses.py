@@ -102,13 +102,12 @@ def _number(span: Span, number: int, known: Mapping[int, list[str]], found: int)
     whose = value_words(Value(number, owners[number])) if number in owners else hex(number)
     label = f"{hex(number)}, {whose.removesuffix(hex(number)).strip()}" if number in owners else hex(number)
     places = known[number]
-    stands = (
-        f"It stands in {' and '.join(places)}" if places else "No place that the access looks in holds it"
-    )
+    stands = f"It stands in {' and '.join(places)}" if places else ""
     if number == found:
         right = "and it is the guest's true value" if number == true else f"but right would be {hex(true)}"
-        return Option(label, True, f"{stands}: this is what the access finds, {right}.")
-    return Option(label, False, f"{stands}; the access does not look there. It returns {hex(found)}.")
+        return Option(label, True, f"{stands or 'It is gone since'}: this is what the access finds, {right}.")
+    looks = f"{stands}; the access does not look there." if places else "No place holds it now."
+    return Option(label, False, f"{looks} It returns {hex(found)}.")
 
 
 def _owners(span: Span) -> dict[int, str]:

@@ -48,15 +48,17 @@ def key_questions(trace: Trace, limit: int = 3) -> list[Question]:
     decisive = {violation.action for violation in trace.violations}
     ranked: list[tuple[int, Question]] = []
     for action in range(len(trace.actions)):
-        asked = _about(trace, action)
+        asked = _about(trace, action, action in decisive)
         if asked is not None:
             rank = 0 if action in decisive else 1 if asked.kind == "owner" else 2
             ranked.append((rank, asked))
+    if sum(rank < 2 for rank, _ in ranked) > 1:  # what merely moves is asked about where little else is
+        ranked = [pair for pair in ranked if pair[0] < 2]
     chosen = sorted(ranked, key=lambda pair: pair[0])[:limit]
     return sorted((question for _, question in chosen), key=lambda question: question.before)
 
 
-def _about(trace: Trace, action: int) -> Question | None:
+def _about(trace: Trace, action: int, decisive: bool) -> Question | None:
     """The question about an action that says most; None where nothing of interest happens."""
     steps = [s for s in trace.steps if s.action == action]
     if not steps:
@@ -67,7 +69,7 @@ def _about(trace: Trace, action: int) -> Question | None:
         pass  # it returns nothing
     lma = any(c.place.endswith(".efer") for s in steps for c in s.changes)
     moved = any(s.moves for s in steps)
-    if lma:
+    if lma or (decisive and not moved):
         return ask(trace, "owner", action=action)
     return ask(trace, "live", action=action) if moved else None
 

@@ -6,7 +6,7 @@ from vmxsim.model.value import owner_words
 from vmxsim.quiz.question import Option, Question
 from vmxsim.quiz.span import Span
 from vmxsim.trace import Box, Cell
-from vmxsim.views.naming import place_words, value_words
+from vmxsim.views.naming import place_words, sentence, value_words
 
 _WRONG = ("stale", "foreign")
 
@@ -17,7 +17,10 @@ def live(span: Span) -> Question:
     found = list(span.cells())
     home = next((pair for pair in found if pair[1].status == "live" and _is_of(pair[1], span.vcpu)), None)
     options = [_place(span, box, cell, home, guest) for box, cell in found]
-    options.append(_nowhere(home, guest))
+    unknown = home is None and span.recorded and _hidden(span, found)
+    options.append(_nowhere(home, guest, unknown))
+    if span.recorded:
+        options.append(_untold(home, guest, unknown))
     telling = span.put_there(home[1].place) if home else 0
     return Question(
         "live",
@@ -40,7 +43,10 @@ def _place(span: Span, box: Box, cell: Cell, home: tuple[Box, Cell] | None, gues
         return Option(place, True, f"It holds {held}: {span.how(cell.place)}.{wrong}")
     counts = f" What counts is {place_words(*home)}." if home else ""
     if cell.value is None:
-        return Option(place, False, f"Nothing was ever stored there.{counts}")
+        empty = "No event tells what it holds now." if span.recorded else "Nothing was ever stored there."
+        return Option(place, False, f"{empty}{counts}")
+    if cell.status == "unknown" and _is_of(cell, span.vcpu):
+        return Option(place, False, f"It holds {held}, but no event tells whether that is still true.")
     if cell.status == "copy" and _is_of(cell, span.vcpu):
         return Option(place, False, f"It holds {held}, but this is a copy.{counts}")
     if cell.status == "stale":
@@ -48,13 +54,33 @@ def _place(span: Span, box: Box, cell: Cell, home: tuple[Box, Cell] | None, gues
     return Option(place, False, f"It holds {held}: {span.how(cell.place)}.{counts}")
 
 
-def _nowhere(home: tuple[Box, Cell] | None, guest: str) -> Option:
+def _hidden(span: Span, found: list[tuple[Box, Cell]]) -> bool:
+    """Whether the guest's value may stand in a register whose content no event tells."""
+    true = dict(next(box for box in span.scene().boxes if box.id == span.vcpu).facts)["true value"]
+    return true == "not known" and any(cell.status == "unknown" for _, cell in found)
+
+
+def _nowhere(home: tuple[Box, Cell] | None, guest: str, unknown: bool) -> Option:
     text = "nowhere: it is lost"
+    if unknown:
+        return Option(text, False, "It need not be lost: it may stand in a register that no event shows.")
     if home is None:
         return Option(text, True, f"No place holds {guest}'s true value any more.")
     return Option(
         text, False, f"It is not lost: {place_words(*home)} holds it, {value_words(home[1].value)}."
     )
+
+
+def _untold(home: tuple[Box, Cell] | None, guest: str, unknown: bool) -> Option:
+    """What only a recording makes possible: the events so far do not tell."""
+    text = "the events do not tell"
+    if unknown:
+        seen = (
+            f"{guest} may have changed the register by itself, which leaves no event; nobody read it since."
+        )
+        return Option(text, True, sentence(seen))
+    told = f"{place_words(*home)} holds it" if home else "no place that is shown holds the true value"
+    return Option(text, False, f"They do: {told}.")
 
 
 def stale(span: Span) -> Question:
@@ -75,6 +101,8 @@ def stale(span: Span) -> Question:
     none = "none of them"
     if wrong:
         options.append(Option(none, False, _is_wrong(span, *wrong[0])))
+    elif any(cell.status == "unknown" for _, cell in span.cells()):
+        options.append(Option(none, True, "Nothing that the events tell is wrong; not every place is known."))
     else:
         options.append(Option(none, True, "Every place that is in use holds its owner's true value."))
     telling = max((span.put_there(cell.place) for _, cell in wrong), default=0)
@@ -96,6 +124,8 @@ def _worth(span: Span, box: Box, cell: Cell, alone: bool) -> Option:
         return Option(f"{place} only", False, f"{_is_wrong(span, box, cell)} But it is not the only one.")
     if cell.status == "unused":
         return Option(place, False, f"It holds {held}, which nothing reads now.")
+    if cell.status == "unknown":
+        return Option(place, False, f"It holds {held}; no event tells that it is wrong.")
     worth = {"live": "the one that counts", "copy": "equal to the one that counts"}.get(
         cell.status, cell.status
     )
@@ -113,15 +143,23 @@ def owner(span: Span) -> Question:
     place = f"{cpu}.kernel_gs_base"
     cells = span.scene().cells()
     register = cells[place]
-    names = [span.vcpu, "thread" + span.vcpu.removeprefix("vcpu"), "plain"]
+    guests = sorted({box.id for box in span.scene().boxes if box.kind == "vcpu"} - {span.vcpu})
+    names = [span.vcpu, *guests, "thread" + span.vcpu.removeprefix("vcpu"), "plain"]
     holder = register.value.owner if register.value else "unknown"
     loads = any(a.kind == "load_gs_index" for step in span.trace.steps for a in step.accesses)
     if loads or holder == "descriptor":
         names.append("descriptor")
+    names += ["unknown"] if span.recorded else []
     names += [holder] if holder not in names else []
     held = f"KERNEL_GS_BASE of CPU {span.last.cpu} holds {value_words(register.value)}: {span.how(place)}."
+    if register.value is None:
+        held = f"What KERNEL_GS_BASE of CPU {span.last.cpu} holds is not known: no event tells."
     options = [
-        Option(_whose(name), name == holder, held if name == holder else f"{held}{_elsewhere(span, name)}")
+        Option(
+            "the events do not tell" if name == "unknown" and span.recorded else _whose(name),
+            name == holder,
+            held if name == holder else f"{held}{_elsewhere(span, name)}",
+        )
         for name in names
     ]
     telling = span.put_there(place)
@@ -136,10 +174,13 @@ def owner(span: Span) -> Question:
 
 
 def _whose(name: str) -> str:
-    return "the descriptor's base" if name == "descriptor" else f"{owner_words(name)}'s"
+    named = {"descriptor": "the descriptor's base", "unknown": "nobody's that is known"}
+    return named.get(name) or f"{owner_words(name)}'s"
 
 
 def _elsewhere(span: Span, name: str) -> str:
+    if name == "unknown":
+        return ""
     places = [
         place_words(box, cell)
         for box in span.scene().boxes
@@ -150,4 +191,6 @@ def _elsewhere(span: Span, name: str) -> str:
         return " No place that is shown holds " + (
             "that." if name == "descriptor" else "one of that owner's."
         )
-    return f" {_whose(name)[:1].upper()}{_whose(name)[1:]} is in {' and '.join(places)}."
+    whose = _whose(name)
+    whose = whose if whose.startswith("vCPU") else whose[:1].upper() + whose[1:]
+    return f" {whose} is in {' and '.join(places)}."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from vmxsim.errors import InputError
 from vmxsim.quiz.question import Option, Question
 from vmxsim.quiz.span import Span
@@ -19,7 +21,7 @@ def preempt(span: Span) -> Question:
     state = (
         f"preempt_count is {facts['preempt_count']} and interrupts are {facts['interrupts']} after this line"
     )
-    later = _next_chance(span)
+    later, why = _next_chance(span)
     at_once = (
         f"{state}: nothing holds the scheduler back."
         if step.preemptible
@@ -31,15 +33,9 @@ def preempt(span: Span) -> Question:
             Option("at the next preempt_enable()", False, f"{state}: nothing has to be enabled first.")
         )
     else:
-        where = f"after line {later.line} of {later.function}" if later else "later than this run goes"
-        source = f", “{later.source}”" if later else ""
-        options.append(
-            Option(
-                f"{where}{source}",
-                True,
-                f"{state}. The tick stays pending (TIF_NEED_RESCHED) until both allow it.",
-            )
-        )
+        told = f"{state}. The tick stays pending (TIF_NEED_RESCHED) until both allow it."
+        options += _inner(span)
+        options.append(Option(later, True, f"{told}{why}"))
     rule = "A preemptible kernel does not wait for that" if step.preemptible else "It comes earlier than that"
     options += [
         Option("when the thread goes back to user space", False, f"{rule}. {at_once}"),
@@ -53,7 +49,35 @@ def preempt(span: Span) -> Question:
     return Question("preempt", span.before, span.after, prompt, tuple(options), span.after, hides)
 
 
-def _next_chance(span: Span) -> Step | None:
-    """The next step of the thread after which the scheduler may act."""
-    thread = span.last.thread
-    return next((s for s in span.trace.steps[span.after :] if s.thread == thread and s.preemptible), None)
+def _next_chance(span: Span) -> tuple[str, str]:
+    """The next line of the thread after which the scheduler may act, and what it has to do with the tick."""
+    for step in _later(span):
+        if "need_resched()" in step.source:  # this run saw no tick: with one it goes another way
+            rest = span.trace.listing(step.function)[step.line :]
+            found = (n for n, text in enumerate(rest, step.line + 1) if text.strip() == "preempt_enable()")
+            return (
+                _after(step.function, next(found, step.line), "preempt_enable()"),
+                f" need_resched() in line {step.line} of {step.function} sees it: VM entry is given up.",
+            )
+        if step.preemptible:
+            return _after(step.function, step.line, step.source), ""
+    return "later than this run goes", ""
+
+
+def _inner(span: Span) -> list[Option]:
+    """The ``preempt_enable()`` that comes next, where it is not yet the outermost one."""
+    step = next((s for s in _later(span) if s.preemptible or s.source == "preempt_enable()"), None)
+    if step is None or step.preemptible or "preempt_count" not in step.why_not:
+        return []
+    where = _after(step.function, step.line, step.source)
+    still = step.why_not.split(":")[0]
+    return [Option(where, False, f"preempt_disable() nests. After that line, too, {still}.")]
+
+
+def _later(span: Span) -> Iterator[Step]:
+    """The thread's steps behind the one asked about."""
+    return (s for s in span.trace.steps[span.after :] if s.thread == span.last.thread)
+
+
+def _after(function: str, line: int, source: str) -> str:
+    return f"after line {line} of {function}, “{source}”"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from attrs import frozen
 
 from vmxsim.errors import InputError, printable
+from vmxsim.model.machine import MODE_WORDS
 from vmxsim.trace import Box, Cell, Scene, Step, Trace
 
 
@@ -40,6 +41,11 @@ class Span:
         return self.trace.scene(self.after)
 
     @property
+    def recorded(self) -> bool:
+        """Whether this is a recording: a value may be unknown, and events show more than they do."""
+        return not hasattr(self.trace, "results")
+
+    @property
     def comes(self) -> str:
         """What comes now, as a sentence."""
         if self.whole:
@@ -47,7 +53,9 @@ class Span:
         step, source = self.last, f"“{printable(self.last.source, 120)}”"
         if step.line:
             return f"Line {step.line} of {step.function} comes next: {source}."
-        return f"Next, {'in the guest' if step.mode == 'guest' else 'in user space'}: {source}."
+        if self.recorded:
+            return f"The event {source} comes next."
+        return f"Next, {MODE_WORDS.get(step.mode, 'in the kernel')}: {source}."
 
     @property
     def afterwards(self) -> str:
@@ -71,13 +79,14 @@ class Span:
         return 0
 
     def how(self, place: str) -> str:
-        """Which step put there what stands in ``place``, as a clause."""
+        """Which step put there what stands in ``place``, or shows it, as a clause."""
         at = self.put_there(place)
         if not at:
             return "it has stood there since the start"
         step = self.trace.steps[at - 1]
         where = f"line {step.line} of {step.function}" if step.line else f"“{printable(step.source, 80)}”"
-        return f"{where} put it there (step {at})"
+        moved = any(place in (m.target, m.source if m.both else "") for m in step.moves)
+        return f"{where} {'put it there' if moved or not self.recorded else 'shows it'} (step {at})"
 
 
 def span(trace: Trace, step: int | None = None, action: int | None = None) -> Span:

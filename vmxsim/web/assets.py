@@ -13,7 +13,7 @@ from importlib.resources import files
 from vmxsim.views.style import HUES, owner_class, theme_css
 
 #: What plays films, in the order in which the parts build on each other.
-PLAYER = ("dom", "picture", "source", "timeline", "pane", "gates", "deck")
+PLAYER = ("dom", "picture", "source", "timeline", "pane", "gates", "stage", "deck")
 
 _HERE = files("vmxsim.web")
 
@@ -25,7 +25,7 @@ def script(parts: Sequence[str]) -> str:
 
 
 @cache
-def style(names: Sequence[str] = ("player", "gates"), scope: str = ".vmxsim-player") -> str:
+def style(names: Sequence[str] = ("player", "gates", "stage"), scope: str = ".vmxsim-player") -> str:
     """Colours of both themes under ``scope``, then the named style sheets, then the owners' lanes."""
     sheets = "".join(_HERE.joinpath(f"{name}.css").read_text("utf-8") for name in names)
     return theme_css(scope) + sheets + _lanes()

@@ -20,6 +20,8 @@ class Deck {
         + " Page Up and Page Down go from action to action, P preempts; a digit answers a question.",
       keydown: (event) => this.onKey(event),
     }, this.transport, this.preempt, this.divergence, this.questions, this.stage, this.announced);
+    this.stageCraft = new Stage(model, this.root);
+    this.transport.append(...this.stageCraft.controls);
     el.replaceChildren(this.root);
   }
 
@@ -87,6 +89,7 @@ class Deck {
       last,
       changed: () => this.show(false),
     });
+    this.stops = this.stageCraft.stops((frame, which) => slotsOf[which][frame], last);
     this.questions.replaceChildren(this.gates.root);
     this.gates.paintAll();
     this.position = Math.min(this.position, this.gates.limit());
@@ -113,12 +116,14 @@ class Deck {
     this.divergence.hidden = !split.text;
     if (!split.text) return;
     this.different = make("p", { class: "vp-dim" });
-    const head = make("p", {}, make("strong", {}, "≠ "), split.text);
+    this.split = split;
+    this.splitText = make("span", {}, split.text);
+    const head = make("p", {}, make("strong", {}, "≠ "), this.splitText);
     const go = make("button", { type: "button", click: () => { this.stop(); this.goTo(split.slot); } }, "Go to it");
     this.divergence.replaceChildren(...(split.words ? [head, go, this.different] : [head, this.different]));
   }
 
-  options() { this.coarse.checked = this.model.get("skip_quiet"); }
+  options() { this.coarse.checked = this.model.get("skip_quiet"); this.stageCraft.paint(); }
 
   goTo(slot) {
     const limit = this.gates.limit();
@@ -150,10 +155,14 @@ class Deck {
     const last = this.pairs.length - 1;
     if (where === "first") return 0;
     if (where === "last") return last;
-    const way = where === "forward" || where === "next action" ? 1 : -1;
+    const way = where.endsWith("forward") || where === "next action" ? 1 : -1;
     const wanted = where.endsWith("action")
       ? (slot) => slot === 0 || this.frame(slot).action !== this.frame(slot - 1).action
-      : (slot) => !this.coarse.checked || !this.quiet(slot);
+      : where.startsWith("line")
+        ? () => true
+        : this.stops
+          ? (slot) => this.stops.has(slot)
+          : (slot) => !this.coarse.checked || !this.quiet(slot);
     let slot = at + way;
     const limit = at < this.gates.limit() ? Math.min(last, this.gates.limit()) : last;
     while (slot > 0 && slot < limit && !wanted(slot)) slot += way;
@@ -199,7 +208,9 @@ class Deck {
       ArrowRight: "forward", ArrowLeft: "back", Home: "first", End: "last",
       PageDown: "next action", PageUp: "previous action",
     };
+    const staged = this.stageCraft.key(event);
     if (this.gates.key(event, this.position)) this.stop();
+    else if (staged) { if (staged !== true) { this.stop(); this.jump(staged); } }
     else if (event.key in keys) { this.stop(); this.jump(keys[event.key]); }
     else if (event.key === " ") this.togglePlay();
     else if (event.key.toLowerCase() === "p" && !this.preempt.hidden) this.sendTick();
@@ -245,6 +256,8 @@ class Deck {
     this.root.dataset.step = String(slot);
     if (this.panes.length > 1) {
       const names = [...[...differing].map((place) => this.panes[0].picture.labels.get(place)), ...this.differingFacts(slot)];
+      const covered = this.split.words && this.split.slot > limit; // it would give an answer away
+      setText(this.splitText, covered ? "Where the two first part comes behind a question." : this.split.text);
       setText(this.different, names.length ? `Unlike now: ${names.join(", ")}.` : "Nothing differs now.");
     }
     if (!this.preempt.hidden) {

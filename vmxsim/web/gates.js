@@ -180,7 +180,7 @@ class Gates {
   }
 
   /** Where the worked step is to be seen. */
-  worked(gate) { return `Step ${gate.shows}, shown below, decides it; ← goes back to how it came about.`; }
+  worked(gate) { return `Step ${gate.shows}, shown now, decides it; ← goes back to how it came about.`; }
 
   /** Digits choose, R reveals. True if the key meant something here. */
   key(event, slot) {
@@ -209,10 +209,14 @@ class Gates {
     const at = this.current(slot);
     this.cards.forEach((card, i) => card.classList.toggle("shown", i === at));
     this.waiting.classList.toggle("shown", at < 0);
+    const asks = at >= 0 && (!this.answered(this.gates[at]) || Boolean(this.pinned));
+    this.root.classList.toggle("asking", asks && (this.pinned || slot === this.gates[at].at));
     if (at < 0 && this.waitsFor !== this.gates[0].at) {
       this.waitsFor = this.gates[0].at;
       const go = make("button", { type: "button", click: () => this.goTo(this.gates[0].at) }, "Go to it");
-      this.waiting.replaceChildren(make("p", {}, `A question comes at step ${this.gates[0].at}. `, go));
+      const keys = "Space, → or a clicker: the next step that tells something. ↓: the next line. W: words. F: full screen.";
+      this.waiting.replaceChildren(make("p", {}, `A question comes at step ${this.gates[0].at}. `, go),
+        this.model.get("presenting") ? make("p", { class: "vp-dim" }, keys) : "");
     }
   }
 }

@@ -1,6 +1,7 @@
 // What the notebook calls. The model's traits: films, pairs, divergence, start, run
 // (a number that changes with every new run), shown ([run, slot]), skip_quiet, can_preempt,
-// meanings (of each status), gates and answers (questions: see gates.js).
+// meanings (of each status), gates and answers (questions: see gates.js),
+// presenting, stops and words (see stage.js).
 
 function render({ model, el }) {
   const deck = new Deck(model, el);
@@ -10,6 +11,7 @@ function render({ model, el }) {
   const heard = (message) => { if (message.kind === "look") deck.look(); };
   model.on("change:run", load);
   model.on("change:skip_quiet", options);
+  model.on("change:words", options);
   model.on("change:answers", answers);
   model.on("msg:custom", heard);
   deck.load();
@@ -17,6 +19,7 @@ function render({ model, el }) {
     deck.stop();
     model.off("change:run", load);
     model.off("change:skip_quiet", options);
+    model.off("change:words", options);
     model.off("change:answers", answers);
     model.off("msg:custom", heard);
   };

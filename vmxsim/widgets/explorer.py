@@ -10,7 +10,6 @@ import ipywidgets as w
 from attrs import evolve
 
 from vmxsim.designs import DESIGNS, find_design
-from vmxsim.divergence import divergence
 from vmxsim.errors import InputError, nearest
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.runtrace import RunTrace
@@ -21,7 +20,7 @@ from vmxsim.widgets.check_panel import CheckPanel
 from vmxsim.widgets.controls import OWN, SHORTEST, Choice, Controls
 from vmxsim.widgets.operations import OPERATIONS, actions_of
 from vmxsim.widgets.player import Player
-from vmxsim.widgets.schedule import Pairs, operation_start, run_together
+from vmxsim.widgets.schedule import Pairs, operation_start, parting, run_together
 
 if TYPE_CHECKING:
     from vmxsim.checker.result import CheckResult, Counterexample
@@ -225,19 +224,7 @@ class Explorer(w.VBox):
         if not pairs:
             self.player.show(films[0], min(step, len(films[0]["frames"]) - 1))
             return
-        slot = _slot(pairs, step, which)
-        found = divergence(*self.traces)
-        if found is None:
-            told: dict[str, Any] = {
-                "text": "No divergence: on this schedule both designs hold the same values throughout."
-            }
-        else:
-            at = next(
-                (i for i, (a, b) in enumerate(pairs) if a >= found.a_step or b >= found.b_step),
-                len(pairs) - 1,
-            )
-            told = {"text": f"First divergence, step {at}: {found.words}", "slot": at, "words": found.words}
-        self.player.show_two(films, pairs, told, slot)
+        self.player.show_two(films, pairs, parting(self.traces, pairs), _slot(pairs, step, which))
 
     def _show_ticks(self) -> None:
         """Let the controls say which tick was given last."""

@@ -40,6 +40,10 @@ class Player(anywidget.AnyWidget):
     #: in order, and what was answered, by their ids: {choice, right, votes}.
     gates: traitlets.List[Any] = traitlets.List().tag(sync=True)
     answers = traitlets.Dict().tag(sync=True)
+    #: On a stage: large type, and the forward key goes to the frames of ``stops`` (a list a film).
+    presenting = traitlets.Bool(False).tag(sync=True)
+    stops: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    words = traitlets.Bool(True).tag(sync=True)
     can_preempt = traitlets.Bool(False).tag(sync=True)
 
     @property

@@ -41,7 +41,12 @@ def predict(
     and reasons come from the trace. Answers are remembered while the kernel lives.
     Raises InputError where a question cannot be asked.
     """
-    questions = _questions(trace, question, step, action)
+    if isinstance(question, str):
+        questions = [ask(trace, question, step=step, action=action)]
+    elif step is not None or action is not None:
+        raise InputError("say with each question of a list where it is: ('value', {'action': 2})", "predict")
+    else:
+        questions = questions_of(trace, [question] if isinstance(question, Question | tuple) else question)
     return PredictGate([trace], [film(trace)], [(0, q) for q in questions], locked=locked, votes=votes)
 
 
@@ -50,15 +55,11 @@ def answers() -> Answers:
     return Answers()
 
 
-def _questions(trace: Trace, question: Any, step: int | None, action: int | None) -> list[Question]:
-    if isinstance(question, str | Question | tuple):
-        asked = [question]
-        if isinstance(question, str):
-            return [ask(trace, question, step=step, action=action)]
-    else:
-        asked = list(question)
-    if step is not None or action is not None:
-        raise InputError("say with each question of a list where it is: ('value', {'action': 2})", "predict")
+def questions_of(trace: Trace, asked: Iterable[Asked]) -> list[Question]:
+    """Several questions about a trace, in the order in which they come up.
+
+    Raises InputError for none, for one that cannot be asked, and for two that overlap.
+    """
     found = [_question(trace, one) for one in asked]
     if not found:
         raise InputError("no question: name at least one", "predict")
@@ -115,7 +116,7 @@ class PredictGate(Player):
         super().__init__(answers=SESSION.ask(gates), **traits)
         self.observe(self._on_answers, "answers")
         first = next((g for g in gates if g["id"] not in self.answers), None)
-        at = start if start is not None else first["before"] if first else gates[-1]["after"]
+        at = start if start is not None else first["before"] if first else gates[-1]["after"] if gates else 0
         if pairs:
             self.show_two(films, pairs, divergence or {}, at, gates)
         else:

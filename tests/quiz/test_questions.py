@@ -1,0 +1,158 @@
+"""Questions are true: the right option is what the run does next, and no other option is."""
+
+from contextlib import suppress
+
+import pytest
+
+import vmxsim
+from vmxsim.designs import DESIGNS
+from vmxsim.errors import InputError
+from vmxsim.quiz.asking import KINDS, ask, key_questions, spans_apart
+
+SCHEDULES = {
+    "enters": (["run", "guest long-mode on", "guest rdmsr", "exit", "get-msr"], False),
+    "reads": (["set-msr 0xA000", "run", "guest rdmsr", "emulate rdmsr", "emulate wrmsr 0xB000"], True),
+    "moves": (["set-msr 0xA000", "run", "preempt cpu1", "guest rdmsr", "guest long-mode off", "exit"], True),
+}
+
+
+@pytest.fixture(
+    scope="module", params=[(d, s) for d in DESIGNS for s in SCHEDULES], ids=lambda p: "-".join(p)
+)
+def trace(request):
+    design, name = request.param
+    actions, long_mode = SCHEDULES[name]
+    return vmxsim.run(actions, design, long_mode=long_mode)
+
+
+def every_question(trace):
+    """All that can be asked: of each action, and of each step of kernel code."""
+    for kind in KINDS:
+        places = [{"action": n} for n in range(len(trace.actions))]
+        places += [{"step": s.index + 1} for s in trace.steps]
+        for where in places:
+            with suppress(InputError):  # not every kind can be asked everywhere
+                yield ask(trace, kind, **where)
+
+
+def test_each_has_one_right_answer_and_says_why_of_all(trace):
+    count = 0
+    for question in every_question(trace):
+        count += 1
+        assert sum(option.right for option in question.options) == 1, question
+        assert 2 <= len({option.text for option in question.options}) == len(question.options), question
+        assert all(option.reason.endswith((".", "!")) for option in question.options), question
+        assert 0 <= question.before < question.telling <= question.after <= len(trace.steps), question
+    assert count > len(trace.steps)
+
+
+def right(question):
+    return question.options[question.right].text
+
+
+def test_the_owner_is_who_owns_what_the_register_holds(trace):
+    names = {"vcpu0": "guest 0's", "thread0": "vCPU thread 0's", "plain": "plain task's"}
+    names |= {"descriptor": "the descriptor's base", "unknown": "nobody's that is known"}
+    for number in range(len(trace.actions)):
+        question = ask(trace, "owner", action=number)
+        cpu = trace.steps[question.after - 1].cpu
+        held = trace.machine(question.after).cpus[cpu].kernel_gs_base
+        assert right(question) == names[held.owner]
+
+
+def test_the_value_is_what_the_action_returned(trace):
+    asked = 0
+    for number, result in enumerate(trace.results):
+        if str(result["returned"]).startswith("0x"):
+            asked += 1
+            assert right(ask(trace, "value", action=number)).split(",")[0] == result["returned"]
+        else:
+            with pytest.raises(InputError):
+                ask(trace, "value", action=number)
+    assert asked
+
+
+def test_interception_is_the_design_s(trace):
+    for number, action in enumerate(trace.actions):
+        if action.startswith("guest rdmsr"):
+            exits = trace.results[number - 1]["intercepted"]
+            question = ask(trace, "intercepted", action=number)
+            assert right(question).startswith("Yes") == exits
+            assert question.hides == {"vcpu0.guest access"}
+
+
+def test_a_tick_waits_where_preemption_is_disabled(trace):
+    for step in trace.steps:
+        if step.mode == "kernel" and step.line:
+            question = ask(trace, "preempt", step=step.index + 1)
+            assert right(question).startswith("at once") == step.preemptible
+
+
+def test_the_next_line_is_the_one_that_runs(trace):
+    asked = 0
+    for step in trace.steps[1:]:
+        try:
+            question = ask(trace, "line", step=step.index + 1)
+        except InputError:
+            continue
+        asked += 1
+        assert right(question) == f"{step.function}, line {step.line}: “{step.source}”"
+    assert asked
+
+
+def test_the_live_place_holds_the_true_value_and_stale_ones_do_not(trace):
+    for number in range(len(trace.actions)):
+        live, stale = (ask(trace, kind, action=number) for kind in ("live", "stale"))
+        boxes = trace.scene(live.after).boxes
+        cells = [c for box in boxes for c in box.cells if box.kind == "cpu" or c.place.endswith((".g", ".h"))]
+        true = trace.machine(live.after).vcpus[0].true_guest_value
+        if right(live).startswith("nowhere"):
+            assert not [c for c in cells if c.status == "live" and c.value == true]
+        else:
+            assert [c for c in cells if c.status == "live" and c.value.number == true.number]
+        wrong = [c for c in cells if c.status in ("stale", "foreign")]
+        assert right(stale).startswith("none") == (not wrong)
+
+
+def test_key_questions_are_about_what_decides(trace):
+    questions = key_questions(trace)
+    assert 1 <= len(questions) <= 3
+    assert spans_apart(questions)
+    broken = {v.action for v in trace.violations}
+    if broken:
+        assert broken & {trace.steps[q.after - 1].action for q in questions}
+
+
+def test_the_seed_s_regression_is_asked_about():
+    seed = vmxsim.run(["run", "guest long-mode on", "guest rdmsr"], "dedicated-accessors")
+    owner, value = key_questions(seed)
+    assert (owner.kind, right(owner)) == ("owner", "vCPU thread 0's")
+    assert (value.kind, right(value)) == ("value", "0x7f0000001000, vCPU thread 0's user GS base")
+    assert "right would be 0x0" in value.options[value.right].reason
+
+
+def test_reasons_name_the_condition_that_decides():
+    seed = vmxsim.run(["run", "guest long-mode on"], "dedicated-accessors")
+    again = [s for s in seed.steps if s.function == "vmx_save_host_state"][-1]
+    question = ask(seed, "line", step=again.index + 1)
+    assert right(question) == "vmx_save_host_state, line 3: “return”"
+    assert question.options[question.right].reason == "The condition of line 2 holds: vmx.host_state.loaded."
+    assert question.hides == {"next"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("lively",), "no question 'lively'.*did you mean 'live'"),
+        (("live", {"step": 999}), "no step 999: this run has steps 1 to"),
+        (("live", {"action": 7}), "no action 7: this run has actions 0 to 1"),
+        (("preempt", {"action": 0}), "one line of kernel code"),
+        (("intercepted", {"action": 0}), "no RDMSR or WRMSR here"),
+        (("value", {"action": 0}), "returns nothing"),
+    ],
+)
+def test_what_cannot_be_asked_is_said(arguments, words):
+    run = vmxsim.run(["run", "guest long-mode on"], "dedicated-accessors")
+    kind, where = (*arguments, {})[:2]
+    with pytest.raises(InputError, match=words):
+        ask(run, kind, **where)

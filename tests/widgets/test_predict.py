@@ -1,0 +1,99 @@
+"""The predict gate and the stage, without a browser: what they hand to it, and what they remember."""
+
+import pytest
+
+import vmxsim
+from vmxsim.errors import InputError
+from vmxsim.quiz.memory import SESSION
+
+
+@pytest.fixture(autouse=True)
+def fresh_session():
+    SESSION.asked.clear()
+
+
+@pytest.fixture
+def run():
+    return vmxsim.run(["run", "guest long-mode on", "guest rdmsr"], "dedicated-accessors")
+
+
+def answer(gate, which, choice):
+    """What the browser does."""
+    asked = gate.gates[which]
+    right = asked["options"][choice]["right"]
+    gate.answers = {**gate.answers, asked["id"]: {"choice": choice, "right": right, "votes": []}}
+
+
+def test_it_opens_before_the_step_that_it_asks_about(run):
+    gate = vmxsim.predict(run, "owner", action=1)
+    assert gate.start == gate.gates[0]["before"] == next(s.index for s in run.steps if s.action == 1)
+
+
+def test_answers_are_remembered_while_the_kernel_lives(run):
+    gate = vmxsim.predict(run, "owner", action=1)
+    answer(gate, 0, 0)
+    again = vmxsim.predict(run, "owner", action=1)
+    assert again.answers == gate.answers
+    assert again.start == again.gates[0]["after"], "what was answered is shown"
+    other = vmxsim.predict(run, "value", action=2)
+    assert not other.answers
+
+
+def test_the_first_try_is_what_counts(run):
+    gate = vmxsim.predict(run, [("owner", {"action": 1}), ("value", {"action": 2})])
+    answer(gate, 0, 0)  # wrong
+    gate.answers = {}  # "ask me again"
+    answer(gate, 0, 1)
+    answer(gate, 1, 1)
+    told = vmxsim.answers()
+    assert told.summary == "2 of 2 questions answered, 1 right at the first try."
+    assert [row[3] for row in told.rows()] == ["✖ not right", "✔ right"]
+    assert "<table>" in told._repr_html_()
+
+
+def test_an_audience_s_question_is_nobody_s_first_try(run):
+    gate = vmxsim.predict(run, "owner", action=1, votes=3)
+    assert gate.gates[0]["locked"] and gate.gates[0]["votes"] == 3
+    gate.answers = {gate.gates[0]["id"]: {"choice": -1, "right": False, "votes": [1, 2, 0]}}
+    assert vmxsim.answers().rows()[0][2:] == ("the audience's votes", "–")
+
+
+@pytest.mark.parametrize(
+    ("question", "where", "words"),
+    [
+        ([("owner", {"action": 1}), ("stale", {"action": 1})], {}, "overlap"),
+        ([("owner", {"at": 1})], {}, "'at' says not where"),
+        ([], {}, "no question"),
+        ([("owner", {"action": 1})], {"step": 3}, "say with each question"),
+        ("owner", {"step": 3, "action": 1}, "a step or an action"),
+        ("owner", {"votes": 0}, "0 votes open nothing"),
+        ([3], {}, "3 is no question"),
+    ],
+)
+def test_wrong_questions_are_told(run, question, where, words):
+    with pytest.raises(InputError, match=words):
+        vmxsim.predict(run, question, **where)
+
+
+def test_the_stage_shows_the_shortest_difference_and_asks_about_the_second():
+    stage = vmxsim.present("host-from-thread", "dedicated-accessors", votes=5)
+    assert len(stage.films) == 2 and stage.presenting and stage.divergence["words"]
+    assert {gate["film"] for gate in stage.gates} == {1}
+    assert all(gate["votes"] == 5 for gate in stage.gates)
+    assert len(stage.stops) == 2 and all(stage.stops)
+    last = len(stage.films[1]["frames"]) - 1
+    assert last in stage.stops[1], "the step that breaks the invariant is a stop"
+
+
+def test_the_stage_alone_shows_the_counterexample_or_a_read():
+    seed = vmxsim.present("dedicated-accessors", gates=[])
+    assert seed.films[0]["title"].startswith("dedicated-accessors breaks") and seed.gates == []
+    safe = vmxsim.present("never-trap", gates=[("value", {"action": -1})])
+    assert safe.gates[0]["kind"] == "value"
+
+
+def test_what_cannot_be_presented_is_said():
+    with pytest.raises(InputError, match="name a scenario"):
+        vmxsim.present("never-trap", "guest-state-loaded")
+    with pytest.raises(InputError, match="'some' is none"):
+        vmxsim.present("never-trap", gates="some")

@@ -1,0 +1,59 @@
+// The stage: what a deck has more where it is shown to an audience. Full screen, words on or off, and a
+// forward key that goes from telling step to telling step; arrow down still goes line by line.
+
+class Stage {
+  constructor(model, root) {
+    this.model = model;
+    this.root = root;
+    this.on = Boolean(model.get("presenting"));
+    root.classList.toggle("presenting", this.on);
+    this.full = make("button", { type: "button", class: "vp-full", click: () => this.toggleFull() }, "Full screen (F)");
+    this.words = make("button", { type: "button", class: "vp-words", click: () => this.toggleWords() }, "Words (W)");
+    this.controls = this.on ? [this.words, this.full] : [];
+    root.addEventListener("fullscreenchange", () => {
+      setText(this.full, this.isFull() ? "Leave full screen (F)" : "Full screen (F)");
+      root.focus({ preventScroll: true });
+    });
+    this.paint();
+  }
+
+  /** The slots at which the forward key stops, of decks that are presented; null elsewhere. */
+  stops(slotOf, last) {
+    if (!this.on) return null;
+    const slots = (this.model.get("stops") ?? []).flatMap((frames, which) => frames.map((frame) => slotOf(frame, which)));
+    return new Set([0, ...slots, last]);
+  }
+
+  isFull() { return document.fullscreenElement === this.root; }
+
+  toggleFull() {
+    if (this.isFull()) document.exitFullscreen();
+    else this.root.requestFullscreen?.().catch(() => setText(this.full, "Full screen is not allowed here"));
+  }
+
+  toggleWords() {
+    this.model.set("words", !this.model.get("words"));
+    this.model.save_changes();
+    this.paint();
+  }
+
+  paint() {
+    const words = this.model.get("words") !== false;
+    this.root.classList.toggle("wordless", this.on && !words);
+    this.words.setAttribute("aria-pressed", String(words));
+  }
+
+  /** What a key stands for on the stage: a place to go to, `true` where all is done, or undefined. */
+  key(event) {
+    if (!this.on) return undefined;
+    const keys = {
+      " ": "forward", Enter: "forward", PageDown: "forward", n: "forward", PageUp: "back", ArrowDown: "line forward", ArrowUp: "line back",
+    };
+    if (event.target.tagName === "BUTTON" && (event.key === " " || event.key === "Enter")) return undefined;
+    if (event.key in keys) return keys[event.key];
+    if (event.key.toLowerCase() === "w") this.toggleWords();
+    else if (event.key.toLowerCase() === "f") this.toggleFull();
+    else return undefined;
+    return true;
+  }
+}
