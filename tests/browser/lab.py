@@ -50,7 +50,9 @@ class Lab:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        self._settings("notification", {"fetchNews": "false", "checkForUpdates": False})
+        self._settings("apputils-extension/notification", {"fetchNews": "false", "checkForUpdates": False})
+        # cells that are scrolled out of view stay in the page, where a test can find them
+        self._settings("notebook-extension/tracker", {"windowingMode": "none"})
         self.theme("JupyterLab Light")
         self._log = (home / "jupyter.log").open("wb")
         places = {
@@ -78,13 +80,13 @@ class Lab:
         self._wait()
 
     def _settings(self, plugin: str, values: dict[str, Any]) -> None:
-        folder = self.home / "settings" / "@jupyterlab" / "apputils-extension"
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{plugin}.jupyterlab-settings").write_text(json.dumps(values))
+        file = self.home / "settings" / "@jupyterlab" / f"{plugin}.jupyterlab-settings"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(values))
 
     def theme(self, name: str) -> None:
         """The theme of every page opened from now on."""
-        self._settings("themes", {"theme": name})
+        self._settings("apputils-extension/themes", {"theme": name})
 
     def _wait(self, seconds: float = 60) -> None:
         end = time.monotonic() + seconds

@@ -10,7 +10,7 @@ class Gates {
     this.goOn = goOn;
     this.last = last;
     this.changed = changed;
-    this.root = make("section", { class: "vp-gates", "aria-label": "Questions" });
+    this.root = make("section", { class: "vp-gates", role: "group", "aria-label": "Questions" });
     this.answers = { ...(model.get("answers") ?? {}) };
     this.votes = {};
     this.gates = (model.get("gates") ?? []).map((gate) => ({

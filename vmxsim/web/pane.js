@@ -13,8 +13,8 @@ class Pane {
     this.wrong = make("div");
     this.changes = make("tbody");
     const part = (area, title, ...children) =>
-      make("section", { class: `vp-part ${area}`, tabindex: "0", "aria-label": title }, make("h4", {}, title, name && ` · ${name}`), ...children);
-    this.root = make("section", { class: "vp-pane", "aria-label": `${film.title} ${film.subtitle}` },
+      make("section", { class: `vp-part ${area}`, role: "group", tabindex: "0", "aria-label": title }, make("h4", {}, title, name && ` · ${name}`), ...children);
+    this.root = make("section", { class: "vp-pane", role: "group", "aria-label": `${film.title} ${film.subtitle}` },
       make("header", { class: "vp-title" }, make("h3", {}, film.title), make("p", {}, film.subtitle)),
       this.timeline.root,
       make("div", { class: "vp-stage" }, this.picture.root, this.source.root,

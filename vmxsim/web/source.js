@@ -27,7 +27,7 @@ class Source {
       "aria-label": "Source. Up and down choose a line, Enter goes to the next step that runs it.",
       click: (event) => this.pick(event.target.closest("[data-line]")),
     });
-    this.root = make("section", { class: "vp-source", "aria-label": "Source" }, this.stack, this.listing);
+    this.root = make("section", { class: "vp-source", role: "group", "aria-label": "Source" }, this.stack, this.listing);
     this.lines = new Map();
     this.runs = new Map();
     // rows have no place until the widget is on the page, and another one when its width changes

@@ -1,0 +1,110 @@
+"""The predict gate and the stage in real JupyterLab, by keyboard and by mouse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import Notebook
+
+_RUN = (
+    'import vmxsim\nrun = vmxsim.run(["run", "guest long-mode on", "guest rdmsr"], "dedicated-accessors")\n'
+)
+_GATE = _RUN + 'vmxsim.predict(run, [("owner", {"action": 1}), ("value", {"action": 2})])'
+_STAGE = 'import vmxsim\nvmxsim.present("host-from-thread", "dedicated-accessors", votes=2)'
+
+
+@pytest.fixture
+def book(browser: Any, lab: Any, request: pytest.FixtureRequest) -> Iterator[Notebook]:
+    """A notebook of its own for each test: the kernel of one remembers what was answered."""
+    found = Notebook(browser, lab, request.node.name, [_GATE, "vmxsim.answers()"])
+    yield found
+    found.close()
+
+
+def card(book: Notebook) -> Any:
+    return book.player.locator(".vp-gate.shown")
+
+
+def height(book: Notebook) -> float:
+    return float(book.player.evaluate("e => e.getBoundingClientRect().height"))
+
+
+def test_nothing_is_shown_before_the_answer_and_nothing_jumps(book: Notebook) -> None:
+    page, before, tall = book.page, book.step(), height(book)
+    assert "Whose value does KERNEL_GS_BASE" in card(book).inner_text()
+    book.player.focus()
+    for key in ("ArrowRight", "End", "PageDown"):
+        page.keyboard.press(key)
+    page.keyboard.press(" ")  # play
+    page.wait_for_timeout(1500)
+    assert book.step() == before
+    assert "First an answer" in card(book).inner_text()
+    assert book.player.locator(".vp-reason:visible").count() == 0
+    assert book.player.locator(".vp-veil:visible").count() == 3
+
+    page.keyboard.press("1")  # wrong
+    book.at(before + 34)
+    told = card(book).inner_text()
+    assert "Not so: answer 2 is right" in told
+    assert "Guest 0's is in msr_guest_kernel_gs_base of vCPU 0" in told, "why the answer given is wrong"
+    assert card(book).locator(".wrong").count() == card(book).locator(".right").count() == 1
+    assert height(book) == tall
+
+    page.keyboard.press("ArrowRight")
+    assert "What does it return?" in card(book).inner_text()
+    card(book).get_by_role("button", name="2: 0x7f0000001000").click()
+    book.at(before + 35)
+    assert "✔ Right." in card(book).inner_text()
+    assert height(book) == tall
+    assert book.player.locator(".vp-veil:visible").count() == 0
+
+    card(book).get_by_role("button", name="Ask me again").click()
+    book.at(before + 34)
+    assert "What does it return?" in card(book).inner_text()
+
+
+def test_answers_survive_running_the_cell_again(book: Notebook) -> None:
+    page, before = book.page, book.step()
+    book.player.focus()
+    page.keyboard.press("2")
+    book.at(before + 34)
+    book.settle()
+    page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')")
+    page.get_by_text("1 of 2 questions answered, 1 right at the first try.").wait_for()
+    page.locator(".vp-gate.shown .vp-ask", has_text="What does it return?").wait_for()
+
+
+def test_the_stage_is_locked_until_the_audience_has_voted(browser: Any, lab: Any) -> None:
+    book = Notebook(browser, lab, "stage", [_STAGE], width=1600)
+    page = book.page
+    assert "behind a question" in book.player.locator(".vp-divergence").inner_text()
+    book.player.focus()
+    page.keyboard.press("f")
+    page.wait_for_function("document.fullscreenElement?.classList.contains('presenting')")
+    for _ in range(40):
+        page.keyboard.press("PageDown")  # what a clicker sends
+        if book.player.locator(".vp-gates.asking").count():
+            break
+    asked = book.step()
+    page.keyboard.press("r")
+    assert "Locked until the audience has voted. 0 of 2 voted." in card(book).inner_text()
+    page.keyboard.press("1")
+    page.keyboard.press("PageDown")
+    assert book.step() == asked
+    page.keyboard.press("2")
+    assert [c.inner_text() for c in card(book).locator(".vp-count").all()][:2] == ["1", "1"]
+    page.keyboard.press("r")
+    assert "is right." in card(book).locator(".vp-told").inner_text()
+    assert book.step() > asked
+    page.keyboard.press("w")
+    assert book.player.locator(".vp-part:visible").count() == 0
+    page.keyboard.press("w")
+    assert book.player.locator(".vp-part:visible").count() == 4
+    fits = "document.querySelector('.vmxsim-player').scrollHeight <= window.innerHeight + 1"
+    assert page.evaluate(fits), "all on one page"
+    page.keyboard.press("f")
+    page.wait_for_function("!document.fullscreenElement")
+    book.close()
