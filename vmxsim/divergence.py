@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from attrs import frozen
@@ -39,6 +39,19 @@ class Divergence:
     a_value: str
     b_value: str
     words: str
+
+
+def parting(traces: Sequence[RunTrace], pairs: Sequence[tuple[int, int]]) -> dict[str, Any]:
+    """Where two runs that stand beside each other in ``pairs`` of scenes part, as a player's
+    ``divergence``: ``text``, and, where they do, ``slot`` and ``words``. Empty for one run."""
+    if not pairs:
+        return {}
+    found = divergence(*traces)
+    if found is None:
+        return {"text": "No divergence: on this schedule both designs hold the same values throughout."}
+    last = len(pairs) - 1
+    at = next((i for i, (a, b) in enumerate(pairs) if a >= found.a_step or b >= found.b_step), last)
+    return {"text": f"First divergence, step {at}: {found.words}", "slot": at, "words": found.words}
 
 
 def divergence(a: RunTrace, b: RunTrace) -> Divergence | None:

@@ -1,10 +1,16 @@
 """``images/`` shows what the runs say: compared by structure, never by bytes or positions."""
 
+import re
 from pathlib import Path
+from xml.etree import ElementTree
 
+import vmxsim
+from tests.views.traces import Hostile
 from vmxsim.designs import DESIGNS
 from vmxsim.views import images
+from vmxsim.views.animation import animation
 
+SVG = "{http://www.w3.org/2000/svg}"
 FOLDER = Path(__file__).parents[2] / "images"
 
 
@@ -17,6 +23,7 @@ def test_there_is_one_of_each_design():
         "readme.svg",
         "seed-before.svg",
         "seed-after.svg",
+        "seed-counterexample.svg",
     } == {path.name for path in FOLDER.glob("*.svg")}
 
 
@@ -49,3 +56,47 @@ def test_the_seed_patch_s_after_shows_the_leak_and_its_before_does_not():
     )
     assert "✖ guest-value" in after
     assert "✖" not in before
+
+
+def test_the_moving_picture_is_small_and_stands_at_its_end_without_motion():
+    svg = (FOLDER / "seed-counterexample.svg").read_text(encoding="utf-8")
+    assert len(svg.encode()) < 250_000
+    root = ElementTree.fromstring(svg)
+    assert root.get("role") == "img" and root.get("aria-labelledby")
+    assert root.find(f"{SVG}title").text and "0x7f0000001000" in root.find(f"{SVG}desc").text
+    assert "<script" not in svg and "href" not in svg and "http:" not in svg.replace(SVG.strip("{}"), "")
+    style = root.find(f"{SVG}style").text
+    moving = style.index("@media (prefers-reduced-motion:no-preference)")
+    assert "animation:" not in style[:moving]
+    assert ".t{opacity:0}" in style[:moving] and ".t.end{opacity:1}" in style[:moving]
+    last = [group for group in root.iter(f"{SVG}g") if "end" in group.get("class", "").split()]
+    said = " ".join(text.text or "" for group in last for text in group.iter(f"{SVG}text"))
+    assert "the guest reads 0x7f0000001000 (vCPU thread 0's): foreign" in said and "✖ guest-value" in said
+
+
+def test_the_moving_picture_plays_every_frame_once_and_for_about_twenty_seconds():
+    trace = vmxsim.run(["run", "guest long-mode on"], design="dedicated-accessors", cpus=1)
+    root = ElementTree.fromstring(animation(trace, "x", [13, 43, 63]))
+    style = root.find(f"{SVG}style").text
+    captions = [
+        group.get("class").split()[1]
+        for group in root
+        if group.tag == f"{SVG}g" and group.get("class", "").startswith("t ")
+        if any("caption-title" in text.get("class", "") for text in group.iter(f"{SVG}text"))
+    ]
+    assert len(captions) == 4
+    starts = []
+    for name in captions:
+        (frames,) = re.findall(rf"@keyframes {name}{{(.*?)}}#x", style)
+        (shown,) = re.findall(r"([\d.]+)%{opacity:1}", frames)
+        starts.append(float(shown))
+    assert starts == sorted(starts) and starts[0] == 0
+    seconds = float(re.search(r"animation:k0 ([\d.]+)s", (FOLDER / "seed-counterexample.svg").read_text())[1])
+    assert 12 <= seconds <= 21
+
+
+def test_a_hostile_trace_stays_text_in_the_moving_picture():
+    root = ElementTree.fromstring(animation(Hostile(), "x"))
+    assert {e.tag.removeprefix(SVG) for e in root.iter()} <= {
+        "svg", "title", "desc", "style", "defs", "pattern", "path", "rect", "text", "g",
+    }  # fmt: skip

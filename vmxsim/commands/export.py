@@ -1,58 +1,118 @@
-"""``vmxsim export``: a design as a model for another verifier."""
+"""``vmxsim export``: a counterexample, a run or a recording for somebody else; a design for Spin."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from vmxsim.checker.assumptions import restriction
 from vmxsim.checker.promela import promela, restricted
 from vmxsim.commands.designs import named_design
-from vmxsim.commands.output import FINE, remark
+from vmxsim.commands.export_source import source
+from vmxsim.commands.output import FINE, INCONCLUSIVE, remark
 from vmxsim.errors import InputError, printable
 from vmxsim.scenario import HOSTS
 
+_FORMATS = ("promela", "html", "markdown", "mail", "storyboard", "svg", "png")
+
+#: Options that say something of some formats only.
+_FOR = {
+    "theme": ("html", "storyboard", "svg", "png"),
+    "steps": ("markdown", "mail", "storyboard", "svg", "png"),
+    "scale": ("png",),
+    "per_page": ("storyboard",),
+    "beside": ("html",),
+    "design": _FORMATS[1:],
+    "number": _FORMATS[1:],
+}
+
 
 @click.command("export")
-@click.argument("design")
-@click.option("--to", "language", type=click.Choice(["promela"]), required=True, help="The model's language.")
-@click.option("--host", type=click.Choice(HOSTS), default="64-bit", show_default=True)
-@click.option("--cpus", type=click.IntRange(1, 16), default=2, show_default=True)
-@click.option("--vcpus", type=click.IntRange(1, 2), default=1, show_default=True)
-@click.option(
-    "--interception",
-    type=click.Choice(["rule", "bitmap"]),
-    default="rule",
-    help="When the guest's access exits.",
-)
+@click.argument("what")
+@click.option("--to", "form", type=click.Choice(_FORMATS), required=True, help="What to make of it.")
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="The file; for svg and png the folder.")
+@click.option("--design", "-d", help="Of a scenario file: run it on this design, whatever the file says.")
+@click.option("--number", type=click.IntRange(1), help="Of a scenario file with several: which one, from 1.")
+@click.option("--beside", help="html: the same schedule on this design beside it.")
+@click.option("--theme", type=click.Choice(["auto", "light", "dark"]), help="Colours (auto: the reader's).")
+@click.option("--steps", type=click.Choice(["telling", "all"]), help="Texts: telling; pictures: all.")
+@click.option("--scale", type=click.FloatRange(0.1, 8), help="png: how much larger (1).")
+@click.option("--per-page", type=click.Choice(["2", "4"]), help="storyboard: pictures on a sheet (2).")
+@click.option("--host", type=click.Choice([*HOSTS, "both"]), help="promela: 64-bit; counterexamples: both.")
+@click.option("--cpus", type=click.IntRange(1, 16), help="Of a design (2).")
+@click.option("--vcpus", type=click.IntRange(1, 2), help="Of a design (1).")
+@click.option("--interception", type=click.Choice(["rule", "bitmap"]), help="When the guest's access exits.")
 @click.option("--non-canonical", is_flag=True, help="The guest also writes a non-canonical address.")
 @click.option("--assume", multiple=True, help="What to take for granted, as for 'vmxsim check'.")
-@click.option("--output", "-o", type=click.Path(path_type=Path), help="Write into this file.")
 def export_command(
-    design: str,
-    language: str,
-    host: str,
-    cpus: int,
-    vcpus: int,
-    interception: str,
-    non_canonical: bool,
-    assume: tuple[str, ...],
-    output: Path | None,
+    what: str, form: str, output: Path | None, design: str | None, number: int | None, **options: Any
 ) -> int:
-    """Print a design as a Promela model for Spin, written from its kernel code line by line.
+    """Write WHAT in another form: for a mailing list, a review, a page, paper, slides, or Spin.
 
-    The model's head says how to run it.
+    WHAT is a design (its shortest counterexample is exported; for promela the whole model),
+    a scenario file (.yaml), or a recorded trace: a file, or the name of a shipped example.
     """
-    assumed = restriction(assume)
+    _check(form, {"design": design, "number": number, **options})
+    asked = {name: options[name] for name in ("host", "cpus", "vcpus", "interception") if options[name]}
+    asked |= {name: options[name] for name in ("non_canonical", "assume") if options[name]}
+    if form == "promela":
+        return _model(what, output, asked)
+    if form in ("svg", "png") and output is None:
+        raise InputError(f"{form} is a sequence of files: name a folder with -o FOLDER", "--output")
+    found = source(what, design, number, asked)
+    if found is None:
+        return INCONCLUSIVE
+    return _export(found, form, output, options)
+
+
+def _check(form: str, options: dict[str, Any]) -> None:
+    """Options must have something to say of this format."""
+    for name, forms in _FOR.items():
+        if options[name] is not None and form not in forms:
+            flag = f"--{name.replace('_', '-')}"
+            raise InputError(f"says nothing of '--to {form}'; it is for {', '.join(forms)}", flag)
+
+
+def _export(found: Any, form: str, output: Path | None, options: dict[str, Any]) -> int:
+    from vmxsim.exports.export import export
+    from vmxsim.exports.subject import subject
+    from vmxsim.simulation import run
+
+    chosen = {name: options[name] for name in ("theme", "steps", "scale") if options[name] is not None}
+    if options["per_page"]:
+        chosen["per_page"] = int(options["per_page"])
+    if options["beside"]:
+        about = subject(found)
+        if about.scenario is None:
+            raise InputError("a recording has no schedule to run on another design", "--beside")
+        found = (about.shown, run(about.scenario, named_design(options["beside"])))
+    made = export(found, form, output, **chosen)
+    if isinstance(made, str):
+        click.echo(made, nl=False)
+    elif isinstance(made, list):
+        remark(f"{len(made)} pictures in {output}")
+    else:
+        remark(f"written: {output}")
+    return FINE
+
+
+def _model(name: str, output: Path | None, asked: dict[str, Any]) -> int:
+    """A design as a Promela model for Spin, written from its kernel code line by line. Its head says how to
+    run it."""
+    host = asked.get("host", HOSTS[0])
+    if host not in HOSTS:
+        raise InputError(f"a model is of one host width: choose {' or '.join(HOSTS)}", "--host")
+    assumed = restriction(asked.get("assume", ()))
     model = promela(
-        named_design(design),
+        named_design(name),
         bits=int(host[:2]),
-        cpus=cpus,
-        vcpus=vcpus,
+        cpus=asked.get("cpus", 2),
+        vcpus=asked.get("vcpus", 1),
         long_modes=assumed.long_modes,
-        interception=interception,
-        non_canonical=non_canonical,
+        interception=asked.get("interception", "rule"),
+        non_canonical=asked.get("non_canonical", False),
         environment=restricted(assumed),
     )
     if output is None:

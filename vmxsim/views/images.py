@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 import vmxsim
 from vmxsim.errors import InputError
 from vmxsim.trace import Trace
+from vmxsim.views.animation import animation
 from vmxsim.views.film import still
 
 #: What every design does up to "guest state is loaded in long mode".
@@ -29,6 +30,7 @@ def pictures() -> dict[str, Callable[[], str]]:
         "readme.svg": _accessor,
         "seed-before.svg": lambda: _end("seed-before", "host-from-thread", _ENTERS, "Before the patch"),
         "seed-after.svg": lambda: _end("seed-after", "dedicated-accessors", _ENTERS, "After the patch"),
+        "seed-counterexample.svg": _counterexample,
     }
     for design in vmxsim.DESIGNS:
         drawn[f"loaded-{design}.svg"] = _loaded(design)
@@ -53,6 +55,13 @@ def _accessor() -> str:
         actions, design="dedicated-accessors", long_mode=True, title="KVM reads the guest's MSR"
     )
     return still(trace, _first_read(trace), "readme")
+
+
+def _counterexample() -> str:
+    """The seed patch's defect, playing: the guest enters long mode and reads the host's value."""
+    title = "A guest enters long mode while its state is loaded"
+    trace = vmxsim.run(list(_ENTERS), design="dedicated-accessors", cpus=1, title=title)
+    return animation(trace, "seed-counterexample")
 
 
 def _first_read(trace: Trace) -> int:

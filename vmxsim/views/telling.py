@@ -17,8 +17,12 @@ _WRONG = ("stale", "foreign")
 _UNKNOWN = frozenset({"?", "not known", "unknown"})
 
 
-def telling_steps(trace: Trace, also: Collection[int] = ()) -> list[int]:
-    """Numbers (from 1) of the telling steps, in order; ``also`` are steps that tell for another reason."""
+def telling_steps(trace: Trace, also: Collection[int] = (), turns: bool = True) -> list[int]:
+    """Numbers (from 1) of the telling steps, in order.
+
+    ``also`` are steps that tell for another reason; without ``turns`` those are left out at which
+    guest, kernel and user space only take turns.
+    """
     kinds: list[tuple[int, bool]] = []  # (number, whether it tells by itself)
     before = trace.scene(0)
     for number, step in enumerate(trace.steps, 1):
@@ -31,7 +35,7 @@ def telling_steps(trace: Trace, also: Collection[int] = ()) -> list[int]:
     found = []
     for at, (number, tells) in enumerate(kinds):
         around = kinds[max(0, at - 1) : at] + kinds[at + 1 : at + 2]
-        if tells or any(beside for _, beside in around):
+        if tells or (turns and any(beside for _, beside in around)):
             found.append(number)
     return found
 

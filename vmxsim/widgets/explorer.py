@@ -10,6 +10,7 @@ import ipywidgets as w
 from attrs import evolve
 
 from vmxsim.designs import DESIGNS, find_design
+from vmxsim.divergence import parting
 from vmxsim.errors import InputError, nearest
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.runtrace import RunTrace
@@ -20,7 +21,7 @@ from vmxsim.widgets.check_panel import CheckPanel
 from vmxsim.widgets.controls import OWN, SHORTEST, Choice, Controls
 from vmxsim.widgets.operations import OPERATIONS, actions_of
 from vmxsim.widgets.player import Player
-from vmxsim.widgets.schedule import Pairs, operation_start, parting, run_together
+from vmxsim.widgets.schedule import Pairs, operation_start, run_together
 
 if TYPE_CHECKING:
     from vmxsim.checker.result import CheckResult, Counterexample

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vmxsim.designs import find_design
+from vmxsim.divergence import parting
 from vmxsim.errors import InputError
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.quiz.asking import key_questions
@@ -17,7 +18,7 @@ from vmxsim.views.film import film
 from vmxsim.views.telling import telling_steps
 from vmxsim.widgets.operations import OPERATIONS, actions_of
 from vmxsim.widgets.predict_gate import PredictGate, questions_of
-from vmxsim.widgets.schedule import parting, run_together
+from vmxsim.widgets.schedule import run_together
 
 _SAFE_TITLE = "KVM reads the guest's value while it is loaded"
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from vmxsim.alignment import align
-from vmxsim.divergence import divergence
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.runtrace import RunTrace
 from vmxsim.simulation import run
@@ -41,18 +40,6 @@ def _both(
 ) -> tuple[list[RunTrace], Pairs]:
     a, b = (run(scenario, design, ticks=mine, **options) for design, mine in zip(designs, ticks, strict=True))
     return [a, b], align(a, b)
-
-
-def parting(traces: Sequence[RunTrace], pairs: Pairs) -> dict[str, Any]:
-    """Where two runs part, as a player's ``divergence``; empty for one."""
-    if not pairs:
-        return {}
-    found = divergence(*traces)
-    if found is None:
-        return {"text": "No divergence: on this schedule both designs hold the same values throughout."}
-    last = len(pairs) - 1
-    at = next((i for i, (a, b) in enumerate(pairs) if a >= found.a_step or b >= found.b_step), last)
-    return {"text": f"First divergence, step {at}: {found.words}", "slot": at, "words": found.words}
 
 
 def operation_start(trace: RunTrace, preparation: int, focus: Sequence[str] = ()) -> int:

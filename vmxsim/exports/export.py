@@ -1,0 +1,145 @@
+"""``vmxsim.export``: a run, a recording or a counterexample for somebody else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from vmxsim.errors import InputError, nearest, printable
+from vmxsim.exports.flat import checked_theme
+from vmxsim.exports.mail import mail
+from vmxsim.exports.markdown import markdown
+from vmxsim.exports.page import page
+from vmxsim.exports.pictures import write_pictures
+from vmxsim.exports.report import Report, report
+from vmxsim.exports.rows import chosen_steps
+from vmxsim.exports.storyboard import storyboard
+from vmxsim.exports.subject import Subject, subject
+
+#: What a trace can be exported to, and what that is.
+FORMATS = {
+    "html": "one page that steps through it, without server or network",
+    "markdown": "for a review thread",
+    "mail": "plain text of 75 columns for a mailing list",
+    "storyboard": "sheets of A4 to print, or to make a PDF of",
+    "svg": "a file for each step",
+    "png": "a file for each step",
+}
+
+
+def export(
+    trace: Any,
+    to: str = "html",
+    path: str | Path | None = None,
+    *,
+    theme: str = "auto",
+    steps: str | Sequence[int] | None = None,
+    scale: float = 1.0,
+    per_page: int = 2,
+    **traits: Any,
+) -> Any:
+    """A run, a recording or a counterexample in another form.
+
+    ``trace`` is what ``vmxsim.run`` or a recording's ``read`` gives, a Counterexample, a CheckResult (its
+    counterexample), or, for ``html``, a pair of traces to stand side by side. ``to`` is a key of
+    :data:`FORMATS`. Without ``path`` the text is returned; with it the file is written and its path
+    returned. ``svg`` and ``png`` need a folder as ``path``, and a list of paths is returned.
+
+    ``theme`` is ``auto`` (an HTML page and SVG files follow whoever looks at them, the rest is
+    light), ``light`` or ``dark``. ``steps`` is ``telling``, ``all`` or a list of numbers (0 the start,
+    negative from the end); pictures are made of all steps, texts tell the telling ones. ``scale``
+    enlarges PNG files; ``per_page`` is 2 or 4 pictures on a sheet of the storyboard. Everything else is
+    for ``html``: more of the player's traits, such as ``gates`` and ``answers``.
+
+    Raises InputError for anything that cannot be exported or written.
+    """
+    if to not in FORMATS:
+        raise InputError(
+            f"'{printable(to)}' is none; choose {', '.join(FORMATS)}{nearest(str(to), FORMATS)}", "to"
+        )
+    checked_theme(theme)
+    if traits and to != "html":
+        raise InputError(f"{', '.join(map(printable, traits))}: known to html only", "export")
+    if steps is not None and to == "html":
+        raise InputError("an HTML page always has every step", "steps")
+    if isinstance(trace, (tuple, list)):
+        return _written(_side_by_side(trace, to, theme, traits), path)
+    about = subject(trace)
+    if to in ("svg", "png"):
+        if path is None:
+            raise InputError(f"{to} is a sequence of files: name a folder for them", "path")
+        numbers = chosen_steps(about, "all" if steps is None else steps)
+        return write_pictures(about.shown, numbers, Path(path), to, theme, scale)
+    return _written(_text(about, to, theme, steps, per_page, traits), path)
+
+
+def _text(about: Subject, to: str, theme: str, steps: Any, per_page: int, traits: dict[str, Any]) -> str:
+    if to == "html":
+        return _page(about, theme, traits)
+    if to == "storyboard":
+        told = report(about, "telling" if steps is None else steps)
+        return storyboard(told, "light" if theme == "auto" else theme, per_page)
+    return (mail if to == "mail" else markdown)(report(about, steps))
+
+
+def _page(about: Subject, theme: str, traits: dict[str, Any]) -> str:
+    told = report(about)
+    said, broken = _above(told)
+    return page(
+        about.shown,
+        headline=told.headline,
+        said=said,
+        broken=broken,
+        footer=told.footer,
+        theme=theme,
+        **traits,
+    )
+
+
+def _above(told: Report) -> tuple[list[str], str]:
+    """What stands above the player: paragraphs, and what is wrong."""
+    claim = told.claim.rstrip(":") + "." * told.claim.endswith(":")
+    schedule = f"Schedule: {', '.join(told.about.shown.actions)}." if told.about.scenario else ""
+    lost = f" Lost at {told.lost}: {told.why}" if told.lost else ""
+    where = f"✖ {told.about.invariant} is broken in step {told.about.broken}." if told.about.invariant else ""
+    return [claim, schedule], f"{where} {told.found}{lost}".strip()
+
+
+def _side_by_side(traces: Sequence[Any], to: str, theme: str, traits: dict[str, Any]) -> str:
+    if to != "html":
+        raise InputError(f"two traces side by side are for html only: export them to {to} one by one", "to")
+    if len(traces) != 2:
+        raise InputError(f"a pair of traces was expected, not {len(traces)}", "trace")
+    told = [report(subject(one)) for one in traces]
+    broken = [
+        f"✖ {one.about.invariant} is broken in step {one.about.broken} of {one.headline}."
+        for one in told
+        if one.about.invariant
+    ]
+    shown = [one.about.shown for one in told]
+    names = [one.about.design._name() if one.about.design else printable(one.about.title, 60) for one in told]
+    said = [f"The same schedule on {names[0]} and on {names[1]}: {', '.join(shown[0].actions)}."]
+    if shown[0].actions != shown[1].actions:
+        said = []
+    return page(
+        *shown,
+        headline=f"{names[0]} beside {names[1]}",
+        said=said,
+        broken=" ".join(broken),
+        footer=told[0].footer,
+        theme=theme,
+        **traits,
+    )
+
+
+def _written(text: str, path: str | Path | None) -> str | Path:
+    if path is None:
+        return text
+    file = Path(path)
+    try:
+        file.write_text(text, encoding="utf-8")
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise InputError(f"cannot be written: {why}", printable(path, 200)) from None
+    return file

@@ -1,0 +1,108 @@
+"""A trace as Markdown for a review thread: claim, schedule, verdict, telling steps, source, commands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from vmxsim.exports.marks import block, cell, code, escaped
+from vmxsim.exports.places import fact_line, places
+from vmxsim.exports.report import FILE, Report
+from vmxsim.exports.rows import Row
+from vmxsim.scenariotext import scenario_yaml
+
+
+def markdown(told: Report) -> str:
+    """The whole text. GitHub's and GitLab's tables are used, and nothing else that is not CommonMark."""
+    parts = [
+        [f"## {escaped(told.headline)}"],
+        [escaped(told.claim)],
+        _schedule(told),
+        _verdict(told),
+        _steps(told),
+        _state(told),
+        _source(told),
+        _again(told),
+        [f"*Note:* {escaped(remark)}" for remark in told.remarks],
+        [f"*{escaped(told.footer)}*"],
+    ]
+    return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
+
+
+def _schedule(told: Report) -> list[str]:
+    scenario = told.about.scenario
+    return block(scenario_yaml(scenario).splitlines(), "yaml") if scenario else []
+
+
+def _verdict(told: Report) -> list[str]:
+    lines = []
+    if told.about.invariant:
+        mechanism = f": {escaped(told.mechanism)}" if told.mechanism else ""
+        lines.append(f"**✖ {code(told.about.invariant)} is broken**{mechanism}.")
+    else:
+        lines.append("**✔ No invariant is broken.**")
+    said = {"Expected": told.expected, "Found": told.found, "Lost at": told.lost, "Why": told.why}
+    items = [f"- *{name}:* {escaped(text)}" for name, text in said.items() if text]
+    return [*lines, *([""] if items else []), *items]
+
+
+def _steps(told: Report) -> list[str]:
+    rows, trace = told.rows, told.about.trace
+    if trace is None or not rows.rows:
+        return []
+    lines = ["### What happens", "", f"The {len(rows.rows)} of {rows.steps} steps that matter.", ""]
+    if rows.earlier or rows.later:
+        lines[2] += f" Left out: {rows.earlier} earlier ones of this kind and {rows.later} later ones."
+    lines += ["| step | CPU | where | what runs | what it does |", "|---:|---:|---|---|---|"]
+    for number, action, group in rows.by_action(trace):
+        lines.append(f"| | | **\\[{number}\\]** {cell(code(action))} | | |")
+        lines += [_row(row) for row in group]
+    return lines
+
+
+def _row(row: Row) -> str:
+    number = f"**{row.number}**" if row.lost or row.broken else str(row.number)
+    done = [escaped(effect) for effect in row.effects]
+    if row.lost:
+        done.append("**★ here the right value is lost**")
+    if row.broken:
+        done.append(f"**✖ breaks {escaped(', '.join(row.broken))}**")
+    where = code(row.where) if row.where else ""
+    columns = (number, str(row.cpu), where, code(row.source), "<br>".join(done))
+    return f"| {' | '.join(cell(column) for column in columns)} |"
+
+
+def _state(told: Report) -> list[str]:
+    about = told.about
+    if about.trace is None:
+        return []
+    number = about.broken or len(about.trace.steps)
+    scene = about.trace.scene(number)
+    when = "When it breaks" if about.broken else "At the end"
+    lines = [f"### {when}, after step {number}", "", "| place | value | whose | worth |", "|---|---|---|---|"]
+    for place, value, whose, worth in places(scene):
+        columns = (code(place), code(value), escaped(whose), f"**{worth}**" if worth == "foreign" else worth)
+        lines.append(f"| {' | '.join(cell(column) for column in columns)} |")
+    facts = [escaped(fact_line(box)) for box in scene.boxes if box.kind == "vcpu" and box.facts]
+    return [*lines, "", *_paragraphs(facts)]
+
+
+def _paragraphs(texts: list[str]) -> Iterator[str]:
+    for number, text in enumerate(texts):
+        yield from ([""] if number else [])
+        yield text + "."
+
+
+def _source(told: Report) -> list[str]:
+    if told.code is None:
+        return []
+    function, listing, lost = told.code
+    shown = [f"{'▶' if number == lost else ' '}{number:>3}  {line}" for number, line in enumerate(listing, 1)]
+    return [f"### {code(function)}, line {lost} loses the value", "", *block(shown)]
+
+
+def _again(told: Report) -> list[str]:
+    if not told.commands:
+        return []
+    saved = f"The schedule above, saved as {code(FILE)}:" if told.about.scenario else "The recording itself:"
+    commands = [f"{command}  # {what}" for command, what in told.commands]
+    return ["### To reproduce", "", saved, "", *block(commands, "sh")]

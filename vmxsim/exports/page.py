@@ -1,0 +1,155 @@
+"""A trace as one HTML page that stands alone: it steps without a server, a kernel or the network."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from importlib.resources import files
+from typing import Any
+
+from vmxsim.alignment import align
+from vmxsim.divergence import parting
+from vmxsim.errors import InputError
+from vmxsim.runtrace import RunTrace
+from vmxsim.trace import Trace
+from vmxsim.views.film import film
+from vmxsim.views.style import STATUS_MEANINGS, theme_css
+from vmxsim.views.svg import text
+from vmxsim.web.assets import PLAYER, script, style
+
+_HERE = files("vmxsim.exports")
+
+_KEYS = (
+    "<kbd>←</kbd> <kbd>→</kbd> step, <kbd>Home</kbd> <kbd>End</kbd> jump, <kbd>Page Up</kbd>"
+    " <kbd>Page Down</kbd> go from action to action, the space bar plays."
+)
+
+
+def page(
+    *traces: Trace,
+    headline: str = "",
+    said: Sequence[str] = (),
+    broken: str = "",
+    footer: str = "",
+    theme: str = "auto",
+    **traits: Any,
+) -> str:
+    """The page of one trace, or of two side by side. It opens at the first violation, if there is one;
+    with questions it opens at the start.
+
+    ``headline`` (else the trace's title), ``said`` and ``broken`` (what is wrong) stand above the player as
+    text. ``theme`` is ``auto`` (what the browser prefers), ``light`` or ``dark``; a button changes it.
+    Everything else goes to the player as data, under the names of its traits: ``gates`` and
+    ``answers`` (questions before steps), ``start`` (the step at which it opens), ``skip_quiet``.
+    """
+    if len(traces) not in (1, 2):
+        raise InputError(f"one trace or two were expected, not {len(traces)}", "trace")
+    data = {**_traits(traces), **({"start": 0} if traits.get("gates") else {}), **traits}
+    films = data["films"]
+    code = _script()
+    digest = b64encode(sha256(code.encode()).digest()).decode()
+    policy = (
+        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; base-uri 'none';"
+        " form-action 'none'"
+    )
+    title = headline or traces[0].title
+    paragraphs = [f"<p>{_long(paragraph)}</p>" for paragraph in said if paragraph]
+    if broken:
+        paragraphs.append(f'<p class="vx-broken">{_long(broken)}</p>')
+    chosen = f' data-theme="{theme}"' if theme != "auto" else ""
+    return "\n".join(
+        [
+            "<!doctype html>",
+            f'<html lang="en"{chosen}>',
+            '<head><meta charset="utf-8">',
+            f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            '<meta name="referrer" content="no-referrer">',
+            f"<title>{text(title)}</title>",
+            f"<style>{_style()}</style></head>",
+            '<body class="vx-page"><main>',
+            f"<header><div><h1>{text(title)}</h1>{''.join(paragraphs)}</div>"
+            '<button type="button" id="vx-theme" hidden>Colours</button></header>',
+            '<h2 class="vx-hidden">Step by step</h2>',
+            '<div id="vx-player"></div>',
+            f"<noscript>{''.join(_without_script(one) for one in films)}</noscript>",
+            f"<footer><p>{_KEYS}</p><p>{_long(footer)}</p></footer>",
+            "</main>",
+            f'<script type="application/json" id="vx-data">{_data(data)}</script>',
+            f'<script type="module">{code}</script>',
+            "</body></html>",
+            "",
+        ]
+    )
+
+
+def _traits(traces: Sequence[Trace]) -> dict[str, Any]:
+    """The player's traits, as ``Player.show`` and ``Player.show_two`` set them."""
+    pairs = align(traces[0], traces[1]) if len(traces) == 2 else []
+    runs = [trace for trace in traces if isinstance(trace, RunTrace)]
+    return {
+        "films": [film(trace) for trace in traces],
+        "pairs": [list(pair) for pair in pairs],
+        # two recordings have no state that could be compared
+        "divergence": parting(runs, pairs) if len(runs) == len(traces) else {},
+        "start": _opening(traces, pairs),
+        "run": 1,
+        "shown": [0, 0],
+        "skip_quiet": False,
+        "meanings": dict(STATUS_MEANINGS),
+        "gates": [],
+        "answers": {},
+        "can_preempt": False,
+    }
+
+
+def _opening(traces: Sequence[Trace], pairs: Sequence[tuple[int, int]]) -> int:
+    """The slot of the first violation of the first trace that has one, else the start."""
+    for which, trace in enumerate(traces):
+        broken = [v.step + 1 for v in trace.violations if v.step >= 0]
+        if broken:
+            at = min(broken)
+            return next((slot for slot, pair in enumerate(pairs) if pair[which] >= at), at)
+    return 0
+
+
+def _script() -> str:
+    parts = script((*PLAYER, "player"))
+    code = f"{parts}\n{_HERE.joinpath('page.js').read_text('utf-8')}"
+    assert "</script" not in code and "<!--" not in code, "it would end the script element"
+    return code
+
+
+def _style() -> str:
+    return theme_css(".vx-page") + style() + _HERE.joinpath("page.css").read_text("utf-8")
+
+
+def _data(data: Mapping[str, Any]) -> str:
+    """JSON in which nothing can end the script element."""
+    return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _long(words: str) -> str:
+    return " ".join(text(words[i : i + 400]) for i in range(0, len(words), 400))
+
+
+def _without_script(one: Mapping[str, Any]) -> str:
+    """The first picture, and every step in words."""
+    rows = []
+    for number, frame in enumerate(one["frames"]):
+        broken = "".join(
+            f" <strong>✖ {text(name)}: {_long(words)}</strong>" for name, words in frame["violations"]
+        )
+        known = number and frame["action"] < len(one["actions"])
+        action = text(one["actions"][frame["action"]]) if known else ""
+        rows.append(
+            f'<tr><th scope="row">{number}</th><td>{action}</td><td>{_long(frame["words"])}{broken}</td></tr>'
+        )
+    return (
+        f"<h3>{text(one['title'])}: {text(one['subtitle'])}</h3>"
+        "<p>With scripts this page steps through the run. Without them: how it starts, then every step.</p>"
+        f'{one["svg"]}<table class="vx-plain"><thead><tr><th scope="col">Step</th><th scope="col">Action</th>'
+        f'<th scope="col">What happens</th></tr></thead><tbody>{"".join(rows)}</tbody></table>'
+    )

@@ -1,0 +1,175 @@
+"""A trace on paper: sheets of A4 with the telling steps, a picture each and the words under it.
+
+It is one HTML page; any browser prints it, to paper or into a PDF.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from importlib.resources import files
+
+from vmxsim.errors import InputError, printable
+from vmxsim.exports.flat import colours, flat
+from vmxsim.exports.plain import block
+from vmxsim.exports.report import Report
+from vmxsim.exports.rows import Row
+from vmxsim.trace import Scene, Trace
+from vmxsim.views.film import look
+from vmxsim.views.graph import digraph
+from vmxsim.views.plan import TALL, WIDE, plan
+from vmxsim.views.render import GraphvizMissing, layout
+from vmxsim.views.state import cell_state
+from vmxsim.views.style import HUES
+from vmxsim.views.svg import Drawing, text
+from vmxsim.views.table import html_table
+from vmxsim.views.words import Teller
+
+_STYLE = re.compile(r"<style>.*?</style>", re.DOTALL)
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+#: Pictures on a sheet: two high ones or four wide ones.
+PER_PAGE = {2: TALL, 4: WIDE}
+
+
+def storyboard(told: Report, theme: str, per_page: int = 2) -> str:
+    """The page. Its first sheet says what is claimed, the others show the report's rows.
+
+    Raises InputError for another number of pictures than two or four.
+    """
+    if per_page not in PER_PAGE:
+        raise InputError(f"{printable(repr(per_page))} where 2 or 4 was expected", "per_page")
+    rows = told.rows.rows
+    pictures = _Pictures(told.about.shown, PER_PAGE[per_page], theme)
+    groups = [rows[i : i + per_page] for i in range(0, len(rows), per_page)]
+    total = len(groups) + 1
+    sheets = [_sheet(told, _intro(told), 1, total, "h1")]
+    for number, group in enumerate(groups, 2):
+        panels = "".join(_panel(told, row, pictures) for row in group)
+        sheets.append(_sheet(told, f'<div class="panels of-{per_page}">{panels}</div>', number, total, "h2"))
+    return "\n".join(
+        [
+            "<!doctype html>",
+            '<html lang="en"><head><meta charset="utf-8">',
+            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
+            f"<title>{text(told.headline)}</title>",
+            f"<style>{_style(theme)}{pictures.style}</style></head><body>",
+            *sheets,
+            "</body></html>",
+            "",
+        ]
+    )
+
+
+def _style(theme: str) -> str:
+    sheet = files("vmxsim.exports").joinpath("storyboard.css").read_text("utf-8")
+    found = colours(theme)
+    return re.sub(
+        r"\b(CANVAS|INK|MUTED|PANEL|DANGER)\b", lambda name: found[f"--vx-{name[1].lower()}"], sheet
+    )
+
+
+def _sheet(told: Report, body: str, number: int, total: int, heading: str) -> str:
+    left = f"{told.about.title} · {told.about.shown.subtitle}"
+    head = f"<{heading}>{text(told.headline)}</{heading}>"
+    return (
+        f'<section class="sheet" aria-label="Page {number} of {total}"><header>{head}</header>{body}'
+        f"<footer><span>{text(left)}</span><span>{number} / {total}</span></footer></section>"
+    )
+
+
+def _intro(told: Report) -> str:
+    """What is claimed, what was found and why; beside it the schedule and the source."""
+    said = {
+        "Claim": told.claim.rstrip(":") + "." * told.claim.endswith(":"),
+        "Expected": told.expected,
+        "Found": told.found,
+        "Why": told.why,
+        "Lost at": told.lost,
+        "Note": " ".join(told.remarks),
+    }
+    left = "".join(f"<h3>{name}</h3><p>{text(words)}</p>" for name, words in said.items() if words)
+    right = ""
+    if told.about.scenario:
+        lines = block(told.about.scenario, 66)
+        right += f"<h3>Schedule</h3><pre>{''.join(text(line) + chr(10) for line in lines)}</pre>"
+    if told.code:
+        function, listing, lost = told.code
+        first = max(1, lost - 12)
+        shown = [(n, line) for n, line in enumerate(listing, 1) if first <= n <= first + 24]
+        source = "".join(
+            f"{f'<b>{n:>3}  {text(line)}</b>' if n == lost else f'{n:>3}  {text(line)}'}\n"
+            for n, line in shown
+        )
+        right += f"<h3>{text(function)}, line {lost} loses the value</h3><pre>{source}</pre>"
+    if told.commands:
+        commands = "".join(f"{text(command)}\n" for command, _ in told.commands)
+        right += f"<h3>To reproduce</h3><pre>{commands}</pre>"
+    return f'<div class="intro"><div>{left}<p>{text(told.footer)}</p></div><div>{right}</div></div>'
+
+
+def _panel(told: Report, row: Row, pictures: _Pictures) -> str:
+    where = f"{row.where}: " if row.where else ""
+    clauses = "; ".join(row.effects)
+    trace = told.about.shown
+    known = 0 <= row.action < len(trace.actions)
+    action = text(trace.actions[row.action]) if known else ""
+    broken = [f"✖ {v.invariant}: {v.words}" for v in trace.steps[row.number - 1].violations]
+    lost = ["★ Here the right value is lost."] if row.lost else []
+    kind = "broken" if broken else "telling" if lost else "step"
+    paragraphs = [
+        f'<p class="where">Step {row.number}, CPU {row.cpu} ({action}): '
+        f"<code>{text(where)}{text(row.source)}</code></p>",
+        *([f"<p>{text(clauses)}</p>"] if clauses else []),
+        *(f"<p><strong>{words}</strong></p>" for words in lost),
+        *(f'<p class="broken">{text(words)}</p>' for words in broken),
+    ]
+    return (
+        f'<figure><div class="picture">{pictures.at(row.number)}</div>'
+        f'<figcaption class="{kind}">{"".join(paragraphs)}</figcaption></figure>'
+    )
+
+
+class _Pictures:
+    """One layout for all pictures; their style sheet once, in one theme's colours."""
+
+    def __init__(self, trace: Trace, columns: tuple[tuple[str, ...], ...], theme: str) -> None:
+        self.trace, self.theme = trace, theme
+        scenes = [trace.scene(index) for index in range(len(trace.steps) + 1)]
+        self.told = Teller(trace, scenes)
+        self.drawing: Drawing | None = None
+        self.style = ""
+        try:
+            planned = plan(trace, scenes, columns)
+            self.drawing = Drawing(planned, layout(digraph(planned)), tuple(_owners(scenes)))
+        except GraphvizMissing as error:
+            self.missing = str(error)
+        else:
+            found = _STYLE.search(self._svg(0))
+            self.style = flat(found[0], theme)[len("<style>") : -len("</style>")] if found else ""
+
+    def at(self, number: int) -> str:
+        """The scene after step ``number``, without the style sheet; a table where nothing can draw."""
+        if self.drawing is None:
+            return html_table(self.told.scene(number), f"s{number}", self.missing)
+        upper = '<svg preserveAspectRatio="xMidYMin meet" '  # with the upper edges in line
+        return _STYLE.sub("", self._svg(number)).replace("<svg ", upper, 1)
+
+    def _svg(self, number: int) -> str:
+        assert self.drawing is not None
+        scene = self.told.scene(number)
+        step = self.trace.steps[number - 1] if number else None
+        before = self.told.scene(number - 1) if number else scene
+        old = before.cells()
+        changed = frozenset(
+            place
+            for place, cell in scene.cells().items()
+            if cell_state(cell)[:2] != cell_state(old[place])[:2]
+        )
+        words = self.told.description(number)
+        return self.drawing.svg(look(scene, step, changed), f"s{number}", self.trace.title, words)
+
+
+def _owners(scenes: Sequence[Scene]) -> Iterator[str]:
+    yield from dict.fromkeys(
+        [*HUES, *(c.value.owner for scene in scenes for c in scene.cells().values() if c.value is not None)]
+    )

@@ -1,0 +1,273 @@
+"""A run as a moving picture in one SVG: for a README, where no script runs.
+
+What stays is drawn once. What changes is drawn once for each state it has, as a layer that CSS
+shows in its time. Where less motion is asked for, and in a program that knows no animation, the
+picture stands at its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+from textwrap import wrap
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
+
+from attrs import frozen
+
+from vmxsim.errors import printable
+from vmxsim.trace import Trace
+from vmxsim.views.effects import effects
+from vmxsim.views.film import look
+from vmxsim.views.graph import digraph
+from vmxsim.views.naming import sentence
+from vmxsim.views.plan import TALL, plan, text_width
+from vmxsim.views.render import layout
+from vmxsim.views.state import cell_state
+from vmxsim.views.style import MONO
+from vmxsim.views.svg import Drawing
+from vmxsim.views.telling import telling_steps
+from vmxsim.views.words import Teller
+
+_SVG = "{http://www.w3.org/2000/svg}"
+_SIZE, _LEADING, _LEFT = 16, 25, 20
+#: Seconds that a frame stays: at least, for each character of its words, and at the end.
+_LEAST, _EACH, _END = 1.1, 0.006, 2.5
+
+
+@frozen
+class _Slots:
+    """The frames' shares of the whole time: frame ``i`` starts at ``starts[i]`` percent."""
+
+    starts: tuple[float, ...]
+    seconds: float
+
+    @staticmethod
+    def of(words: Sequence[str]) -> _Slots:
+        """Time to read each frame's words, and longer at the end."""
+        lengths = [_LEAST + _EACH * len(said) for said in words]
+        lengths[-1] += _END
+        total = sum(lengths)
+        starts = [100 * sum(lengths[:i]) / total for i in range(len(lengths))]
+        return _Slots(tuple(starts), round(total, 1))
+
+    def keyframes(self, name: str, shown: Sequence[bool]) -> str:
+        """CSS that shows a layer in its frames and at no other time."""
+        turns = [i for i in range(len(shown)) if not i or shown[i] != shown[i - 1]]
+        rules = "".join(f"{self.starts[i]:.2f}%{{opacity:{int(shown[i])}}}" for i in turns)
+        return f"@keyframes {name}{{{rules}}}.{name}{{animation-name:{name}}}"
+
+
+def animation(trace: Trace, uid: str, steps: Sequence[int] | None = None) -> str:
+    """The run as an SVG that plays the start and ``steps``.
+
+    They are numbers from 1; unless said, those that tell by themselves. Raises GraphvizMissing where
+    nothing can draw it.
+    """
+    numbers = [0, *(steps if steps is not None else telling_steps(trace, turns=False))]
+    scenes = [trace.scene(index) for index in range(len(trace.steps) + 1)]
+    told = Teller(trace, scenes)
+    planned = plan(trace, scenes, TALL)
+    owners = dict.fromkeys(c.value.owner for s in scenes for c in s.cells().values() if c.value is not None)
+    drawing = Drawing(planned, layout(digraph(planned)), tuple(owners))
+    columns = int((drawing.width - 2 * _LEFT) / text_width("m", _SIZE))
+    captions = [_caption(trace, told, number, columns) for number in numbers]
+    slots = _Slots.of([" ".join(line for _, line in lines) for lines in captions])
+    below = _LEADING * max(len(lines) for lines in captions) + 26
+    frames = []
+    for number in numbers:
+        scene, before = scenes[number], scenes[max(0, number - 1)].cells()
+        step = trace.steps[number - 1] if number else None
+        changed = frozenset(
+            p for p, c in scene.cells().items() if cell_state(c)[:2] != cell_state(before[p])[:2]
+        )
+        frames.append(drawing.svg(look(scene, step, changed), uid, trace.title, "", below=below))
+    description = " ".join(
+        f"{number}. {sentence(told.step_words(number) if not number else _spoken(trace, number))}"
+        for number in numbers
+    )
+    layers = _Layers(slots)
+    root = layers.merged([ElementTree.fromstring(frame) for frame in frames])
+    _said(root, description)
+    for element in _words(captions, drawing.height, layers):
+        root.append(element)
+    root.append(_bar(drawing.width, drawing.height + below))
+    style = root.find(f"{_SVG}style")
+    assert style is not None
+    style.text = (style.text or "") + layers.css(f"#{uid}")
+    ElementTree.register_namespace("", _SVG.strip("{}"))
+    return ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def _spoken(trace: Trace, number: int) -> str:
+    """A step in a sentence, for who cannot see it."""
+    step = trace.steps[number - 1]
+    where = f"{step.function}, line {step.line}" if step.line else step.function
+    broken = [f"broken: {v.invariant}, {v.words}" for v in step.violations]
+    return "; ".join([f"{where}: {step.source}", *effects(trace, number), *broken])
+
+
+def _said(root: Element, description: str) -> None:
+    desc = root.find(f"{_SVG}desc")
+    assert desc is not None
+    desc.text = printable(description, 4000)
+
+
+# -- the words below
+
+
+def _caption(trace: Trace, told: Teller, number: int, columns: int) -> list[tuple[str, str]]:
+    """(class, line) of the words under a frame; bold ones need more room."""
+    if not number:
+        title = [("caption-code", line) for line in wrap(trace.title, columns)]
+        start = [("caption-words", line) for line in wrap(told.step_words(0), columns)]
+        return [("caption-title", trace.subtitle), *title, *start]
+    step = trace.steps[number - 1]
+    where = f"{step.function}, line {step.line}" if step.line else step.function
+    action = trace.actions[step.action]
+    lines = [("caption-title", f"{action} · step {number} of {len(trace.steps)} · CPU {step.cpu} · {where}")]
+    lines.append(("caption-code", step.source))
+    for clause in effects(trace, number):
+        lines += [("caption-words", line) for line in wrap(clause, round(columns * 1.08))]
+    for violation in step.violations[:1]:
+        lines += [
+            ("caption-danger", line) for line in wrap(f"✖ {violation.invariant}: {violation.words}", columns)
+        ]
+    return lines
+
+
+def _words(captions: Sequence[list[tuple[str, str]]], top: float, layers: _Layers) -> list[Element]:
+    found = []
+    for index, lines in enumerate(captions):
+        group = ElementTree.Element(f"{_SVG}g")
+        for row, (name, line) in enumerate(lines, 1):
+            y = f"{top + _LEADING * row - 4:g}"
+            element = ElementTree.SubElement(group, f"{_SVG}text", {"class": name, "x": str(_LEFT), "y": y})
+            element.text = printable(line, 200)
+        found.append(layers.layer(group, [i == index for i in range(len(captions))]))
+    return found
+
+
+def _bar(width: float, bottom: float) -> Element:
+    """How much of the time is over."""
+    size = {"width": f"{width - 2 * _LEFT:g}", "height": "4", "rx": "2"}
+    return ElementTree.Element(
+        f"{_SVG}rect", {"class": "bar", "x": str(_LEFT), "y": f"{bottom - 12:g}", **size}
+    )
+
+
+# -- the layers
+
+
+class _Layers:
+    """Frames of one drawing, merged: they differ in classes and texts, never in their structure."""
+
+    def __init__(self, slots: _Slots) -> None:
+        self.slots = slots
+        self.names: dict[tuple[bool, ...], str] = {}
+
+    def layer(self, content: Element, shown: Sequence[bool]) -> Element:
+        """``content``, visible in the frames that ``shown`` says."""
+        key = tuple(shown)
+        name = self.names.setdefault(key, f"k{len(self.names)}")
+        end = " end" if key[-1] else ""
+        group = ElementTree.Element(f"{_SVG}g", {"class": f"t {name}{end}"})
+        group.append(content)
+        return group
+
+    def merged(self, frames: Sequence[Element]) -> Element:
+        """One element for all frames. Whatever differs between them becomes layers in it."""
+        first = frames[0]
+        element = ElementTree.Element(first.tag, {**first.attrib, **_without(first, "here")})
+        element.text, element.tail = first.text, first.tail
+        for children in zip(*frames, strict=True):
+            if _same(children):
+                element.append(children[0])
+            elif any(f"data-{mark}" in children[0].attrib for mark in ("place", "fact", "move")):
+                element.extend(self._states(children))
+            else:
+                element.append(self.merged(children))
+        here = ["here" in _classes(frame) for frame in frames]
+        if any(here) and not all(here):
+            element.insert(1, self._frame(element, here))
+        elif all(here) and "class" in element.attrib:
+            element.set("class", first.attrib["class"])
+        return element
+
+    def _states(self, frames: Sequence[Element]) -> list[Element]:
+        """A layer for each state of a cell, a fact or a move; an arrow that is off needs none."""
+        states: dict[str, tuple[Element, list[bool]]] = {}
+        rings = ["changed" in _classes(frame) for frame in frames]
+        for index, frame in enumerate(frames):
+            if "data-move" in frame.attrib and "on" not in _classes(frame):
+                continue
+            bare = _bare(frame)
+            shown = states.setdefault(ElementTree.tostring(bare, "unicode"), (bare, [False] * len(frames)))[1]
+            shown[index] = True
+        found = [self.layer(*state) if not all(state[1]) else state[0] for state in states.values()]
+        if any(rings):
+            found.append(self.layer(_ring(frames[0]), rings))
+        return found
+
+    def _frame(self, box: Element, here: Sequence[bool]) -> Element:
+        """The bold frame of a box where the step ran, over its usual one."""
+        rect = next(child for child in box if "box-frame" in _classes(child))
+        group = ElementTree.Element(f"{_SVG}g", {"class": "box here"})
+        bold = deepcopy(rect)
+        bold.tail = None
+        group.append(bold)
+        return self.layer(group, here)
+
+    def css(self, scope: str) -> str:
+        """When each layer is visible; standing at the end unless motion is welcome."""
+        keyframes = "\n".join(
+            self.slots.keyframes(name, shown).replace(f".{name}", f"{scope} .{name}")
+            for shown, name in self.names.items()
+        )
+        seconds = self.slots.seconds
+        return (
+            f"{scope} .t{{opacity:0}}\n{scope} .t.end{{opacity:1}}\n"
+            f"{scope} .caption-code{{font:700 {_SIZE}px {MONO}}}\n"
+            f"{scope} .bar{{fill:var(--vx-muted);transform-origin:{_LEFT}px 0}}\n"
+            "@keyframes bar{from{transform:scaleX(0)}to{transform:scaleX(1)}}\n"
+            "@media (prefers-reduced-motion:no-preference){\n"
+            f"{scope} .t{{animation:k0 {seconds}s step-end infinite}}\n"
+            f"{scope} .bar{{animation:bar {seconds}s linear infinite}}\n{keyframes}\n}}\n"
+        )
+
+
+def _classes(element: Element) -> list[str]:
+    return element.get("class", "").split()
+
+
+def _without(element: Element, *names: str) -> dict[str, str]:
+    """The class attribute without some classes; nothing where there is none."""
+    kept = " ".join(name for name in _classes(element) if name not in names)
+    return {"class": kept} if "class" in element.attrib else {}
+
+
+def _same(elements: Sequence[Element]) -> bool:
+    texts = {ElementTree.tostring(element, "unicode") for element in elements}
+    return len(texts) == 1
+
+
+def _bare(frame: Element) -> Element:
+    """A state by itself: no ring of a change, no hatching that is not seen."""
+    bare = deepcopy(frame)
+    bare.attrib.update(_without(frame, "changed"))
+    bare.tail = None
+    for child in list(bare):
+        hatch = "cell-hatch" in _classes(child) and "status-foreign" not in _classes(frame)
+        if hatch or "cell-ring" in _classes(child):
+            bare.remove(child)
+    return bare
+
+
+def _ring(cell: Element) -> Element:
+    """The ring around a cell that has changed."""
+    attributes = {"class": "cell changed"}
+    if "transform" in cell.attrib:
+        attributes["transform"] = cell.attrib["transform"]
+    group = ElementTree.Element(f"{_SVG}g", attributes)
+    group.extend(deepcopy(child) for child in cell if "cell-ring" in _classes(child))
+    return group
