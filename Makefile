@@ -39,7 +39,7 @@ format: $(TEST_STAMP)
 	$(PY) -m nbstripout notebooks/*.ipynb
 
 images: $(RUN_STAMP)
-	$(PY) -m vmxsim.views.images
+	$(PY) -m vmxsim.gallery
 
 bench: $(TEST_STAMP)
 	@for program in $$(grep -l __main__ benchmarks/*.py); do \

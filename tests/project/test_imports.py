@@ -38,6 +38,7 @@ BELOW = {
     "game": ["checker"],
     "widgets": ["web", "ftrace", "alignment", "divergence", "quiz", "exercises", "game"],
     "classroom": ["errors"],
+    "gallery": ["quiz", "simulation"],
     "lab": ["errors"],
     "commands": ["exports", "ftrace", "divergence", "costs", "widgets", "classroom", "lab"],
     "cli": ["commands"],

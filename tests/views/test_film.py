@@ -8,9 +8,9 @@ import pytest
 
 import vmxsim
 from tests.views.traces import HOSTILE, Hostile, crowded, seed
+from vmxsim.gallery import structure
 from vmxsim.trace import STATUSES
 from vmxsim.views.film import film, still
-from vmxsim.views.images import structure
 
 FRAME = {
     "cells", "facts", "moves", "changed", "action", "thread", "cpu", "mode", "fn", "line", "stack", "next",

@@ -81,8 +81,10 @@ def _vcpu(state: State, index: int) -> Box:
     register = _register_of(state, index)
     if g is None:
         g_status = "unknown"
-    elif loaded and (register is None or register.owner == id_):
-        g_status = "unknown" if register is None else ("copy" if register.number == g.number else "stale")
+    elif loaded and register is None:
+        g_status = "unknown"
+    elif loaded and register is not None and register.owner == id_:
+        g_status = "copy" if register.number == g.number else "live" if g.number == true else "stale"
     else:
         g_status = _judge(g, true, id_)
     if h is None:

@@ -185,7 +185,7 @@ def _elsewhere(span: Span, name: str) -> str:
         place_words(box, cell)
         for box in span.scene().boxes
         for cell in box.cells
-        if _is_of(cell, name) and not cell.place.endswith("vcpu0.gs_base")
+        if _is_of(cell, name) and (box.kind != "vcpu" or not cell.place.endswith(".gs_base"))
     ]
     if not places:
         return " No place that is shown holds " + (

@@ -32,14 +32,16 @@ _NAMES = {
     "passed": "guest access passed through, {}",
 }
 _MODES = {**MODE_WORDS, "waits": "waiting"}
-_HEXADECIMAL = ("efer", "cr0", "cr3", "cr4")
+_HEXADECIMAL = ("efer", "cr0", "cr3", "cr4", "true")
+#: What a recording may not tell: None is "not known" there, not "nothing".
+_MAY_BE_UNKNOWN = ("true", "passed", "long_mode", "loaded")
 
 
 def shown(place: str, value: Any) -> str:
     """A field's value as text: control registers in hexadecimal, flags as 0 and 1."""
     name = place.rpartition(".")[2]
     if value is None or value == "":
-        return "nothing"
+        return "not known" if name in _MAY_BE_UNKNOWN else "nothing"
     if isinstance(value, Value):
         return f"{value} ({owner_words(value.owner)})"
     if isinstance(value, bool):

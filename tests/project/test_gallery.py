@@ -6,8 +6,8 @@ from xml.etree import ElementTree
 
 import vmxsim
 from tests.views.traces import Hostile
+from vmxsim import gallery as images
 from vmxsim.designs import DESIGNS
-from vmxsim.views import images
 from vmxsim.views.animation import animation
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -24,6 +24,7 @@ def test_there_is_one_of_each_design():
         "seed-before.svg",
         "seed-after.svg",
         "seed-counterexample.svg",
+        "predict.svg",
     } == {path.name for path in FOLDER.glob("*.svg")}
 
 

@@ -1,4 +1,4 @@
-"""The pictures that README and notebooks show: ``make images``, or ``python -m vmxsim.views.images [DIR]``.
+"""The pictures that README and notebooks show: ``make images``, or ``python -m vmxsim.gallery [DIR]``.
 
 Each comes from a run. Whether a file still says what its run says is told by
 :func:`structure`: marks, classes and texts, never positions or bytes, which depend on the
@@ -14,6 +14,8 @@ from xml.etree import ElementTree
 
 import vmxsim
 from vmxsim.errors import InputError
+from vmxsim.quiz.asking import ask
+from vmxsim.quiz.card import card
 from vmxsim.trace import Trace
 from vmxsim.views.animation import animation
 from vmxsim.views.film import still
@@ -31,6 +33,7 @@ def pictures() -> dict[str, Callable[[], str]]:
         "seed-before.svg": lambda: _end("seed-before", "host-from-thread", _ENTERS, "Before the patch"),
         "seed-after.svg": lambda: _end("seed-after", "dedicated-accessors", _ENTERS, "After the patch"),
         "seed-counterexample.svg": _counterexample,
+        "predict.svg": _prediction,
     }
     for design in vmxsim.DESIGNS:
         drawn[f"loaded-{design}.svg"] = _loaded(design)
@@ -62,6 +65,14 @@ def _counterexample() -> str:
     title = "A guest enters long mode while its state is loaded"
     trace = vmxsim.run(list(_ENTERS), design="dedicated-accessors", cpus=1, title=title)
     return animation(trace, "seed-counterexample")
+
+
+def _prediction() -> str:
+    """A question at the step that decides the seed patch, as one sees it who answered wrong."""
+    trace = vmxsim.run(list(_ENTERS), "dedicated-accessors", title="The guest enters long mode")
+    question = ask(trace, "owner", action=1)
+    guess = next(i for i, option in enumerate(question.options) if not option.right)
+    return card(trace, question, "predict", guess)
 
 
 def _first_read(trace: Trace) -> int:
