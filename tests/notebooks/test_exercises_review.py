@@ -1,0 +1,318 @@
+"""The exercises of notebooks 05, 06 and 07 come out as their text promises."""
+
+import pytest
+
+import vmxsim
+from vmxsim.designs import (
+    DedicatedAccessors,
+    HostAlways,
+    HostFromThread,
+    LazyLongMode,
+    LmaFix,
+    NeverTrap,
+)
+from vmxsim.exercises.reviews import PatchThree, PatchTwo
+from vmxsim.kernel.language import *
+
+# 05, Long mode and interception
+
+
+class Told(HostFromThread):
+    """05, section 4: a new vCPU's bitmap starts as the rule says."""
+
+    bitmap_passes_at_creation = False
+
+
+class HalfRepaired(LazyLongMode):
+    """05, section 8, as it is given: one direction."""
+
+    def exit_lmode(self, vmx):
+        self.vmx_load_host_state(vmx)
+        vmx.efer = vmx.efer & ~EFER_LMA
+        vmcs_write("VM_ENTRY_CONTROLS", vmcs_read("VM_ENTRY_CONTROLS"))
+
+
+class Repaired(HalfRepaired):
+    """05, section 8: both directions."""
+
+    def enter_lmode(self, vmx):
+        vmcs_read("GUEST_TR_AR_BYTES")
+        self.vmx_load_host_state(vmx)
+        vmx.efer = vmx.efer | EFER_LMA
+        self.vmx_set_efer(vmx, vmx.efer)
+
+
+class LoadsOnEntry(DedicatedAccessors):
+    """05, section 9, and 07, v2: the register is loaded on LMA 0 -> 1, after EFER was stored."""
+
+    def vmx_set_efer(self, vmx, efer):
+        entering = efer & EFER_LMA and not is_long_mode(vmx)
+        if not efer & EFER_LMA:
+            self.vmx_read_guest_kernel_gs_base(vmx)
+        vmx.efer = efer
+        self.setup_msrs(vmx)
+        if entering:
+            preempt_disable()
+            if vmx.host_state.loaded:
+                wrmsr(MSR_KERNEL_GS_BASE, vmx.msr_guest_kernel_gs_base)
+            preempt_enable()
+
+
+def actions(before, after, loaded):
+    """05, section 9, filled in."""
+    word = "on" if after else "off"
+    if before == after:
+        change = ["run"]
+    elif loaded:
+        change = ["run", f"guest long-mode {word}"]
+    else:
+        change = [f"set-efer long-mode {word}", "run"]
+    return ["set-msr 0xA000", *change, "guest rdmsr", "exit", "get-msr"]
+
+
+def wrong_cells(design, host="64-bit"):
+    cells = [(b, a, loaded) for b in (0, 1) for a in (0, 1) for loaded in (0, 1)]
+    return [
+        cell
+        for cell in cells
+        if vmxsim.run(actions(*cell), design, long_mode=bool(cell[0]), host=host).violations
+    ]
+
+
+def test_the_bitmap_is_right_when_it_is_told():
+    untold = vmxsim.check("host-from-thread", interception="bitmap", host="64-bit")
+    assert untold.verdict == "violated"
+    assert untold.hosts[0].invariants["host-value"] == "holds"
+    assert vmxsim.check(Told, interception="bitmap").verdict == "safe"
+
+
+def test_each_direction_of_2_6_33_breaks_something_else():
+    found = vmxsim.check("lazy-long-mode", host="64-bit").hosts[0].counterexamples
+    assert found["guest-value"].scenario.steps == ("run", "guest long-mode on")
+    assert found["host-value"].scenario.steps == ("run", "guest long-mode off", "exit")
+
+
+def test_2_6_33_is_repaired_in_both_directions():
+    half = vmxsim.check(HalfRepaired, host="64-bit")
+    assert set(half.hosts[0].counterexamples) == {"guest-value", "host-value", "no-leak"}
+    assert vmxsim.check(Repaired).verdict == "safe"
+
+
+def test_the_table_of_mode_changes_has_three_wrong_cells():
+    wrong = {design: wrong_cells(design) for design in vmxsim.DESIGNS}
+    assert {design: cells for design, cells in wrong.items() if cells} == {
+        "lazy-long-mode": [(0, 1, 1), (1, 0, 1)],
+        "dedicated-accessors": [(0, 1, 1)],
+    }
+
+
+def test_what_the_table_does_not_show():
+    assert not wrong_cells("load-gs-index")
+    assert wrong_cells("load-gs-index", "32-bit")
+    assert not wrong_cells(LoadsOnEntry)
+    assert vmxsim.check(LoadsOnEntry).verdict == "violated"
+
+
+# 06, Fifteen years of one register
+
+
+class NotAlways(HostAlways):
+    """06, section 5: leave writes the host's value in long mode only."""
+
+    @requires("preemption disabled", "vCPU loaded")
+    def __vmx_load_host_state(self, vmx):
+        if not vmx.host_state.loaded:
+            return
+        count_host_state_reload()
+        vmx.host_state.loaded = False
+        if is_long_mode(vmx):
+            vmx.msr_guest_kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE)
+        if vmx.host_state.ldt_sel or vmx.host_state.gs_sel & 7:
+            lldt(vmx.host_state.ldt_sel)
+            load_gs_index(vmx.host_state.gs_sel)
+        ltr()
+        if is_long_mode(vmx):
+            wrmsr(MSR_KERNEL_GS_BASE, vmx.msr_host_kernel_gs_base)
+        load_gdt()
+
+
+class AsTheMessageTells(LmaFix):
+    """06, section 9: lazy switching while every access still exits."""
+
+    interception = "always"
+
+
+class Early(LazyLongMode):
+    """06, Make: never-trap's rule in 2.6.33."""
+
+    interception = "never"
+
+    @staticmethod
+    def _in_register(vcpu):
+        return vcpu.loaded
+
+    @requires("preemption disabled", "vCPU loaded")
+    def vmx_save_host_state(self, vmx):
+        if vmx.host_state.loaded:
+            return
+        vmx.host_state.loaded = True
+        vmx.host_state.ldt_sel = sldt()
+        vmcs_write("HOST_FS_SELECTOR", savesegment("fs"))
+        vmx.host_state.gs_sel = savesegment("gs")
+        vmcs_write("HOST_GS_SELECTOR", vmx.host_state.gs_sel)
+        vmcs_write("HOST_FS_BASE", rdmsr(MSR_FS_BASE))
+        vmcs_write("HOST_GS_BASE", rdmsr(MSR_GS_BASE))
+        vmx.msr_host_kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE)
+        wrmsr(MSR_KERNEL_GS_BASE, vmx.msr_guest_kernel_gs_base)
+        kvm_set_shared_msr(vmx.save_nmsrs)
+
+    @requires("preemption disabled", "vCPU loaded")
+    def __vmx_load_host_state(self, vmx):
+        if not vmx.host_state.loaded:
+            return
+        count_host_state_reload()
+        vmx.host_state.loaded = False
+        if vmx.host_state.ldt_sel or vmx.host_state.gs_sel & 7:
+            lldt(vmx.host_state.ldt_sel)
+            local_irq_disable()
+            loadsegment("gs", vmx.host_state.gs_sel)
+            wrmsr(MSR_GS_BASE, vmcs_read("HOST_GS_BASE"))
+            local_irq_enable()
+        sgdt()
+        ltr()
+        vmx.msr_guest_kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE)
+        wrmsr(MSR_KERNEL_GS_BASE, vmx.msr_host_kernel_gs_base)
+
+
+def test_three_designs_are_wrong_and_the_next_one_repairs_each():
+    order = list(vmxsim.DESIGNS)
+    wrong = [name for name in order if vmxsim.check(name).verdict == "violated"]
+    assert wrong == ["lazy-long-mode", "load-gs-index", "dedicated-accessors"]
+    repairs = [order[order.index(name) + 1] for name in wrong]
+    assert repairs == ["lma-fix", "host-always", "never-trap"]
+
+
+def test_always_is_needed_on_a_32_bit_host_outside_long_mode():
+    wide, narrow = vmxsim.check(NotAlways).hosts
+    assert (wide.verdict, narrow.verdict) == ("safe", "violated")
+    assert set(narrow.counterexamples) == {"host-value"}
+    assert not narrow.counterexample.scenario.long_mode
+
+
+def test_the_order_of_the_message_works_too():
+    assert vmxsim.check(AsTheMessageTells).verdict == "safe"
+    older, younger = (vmxsim.find_design(commit) for commit in ("5897297bc228", "44ea2b1758d8"))
+    assert older.labels["g"] == "guest_msrs[KERNEL_GS_BASE]"
+    assert older.interception == younger.interception == "outside long mode"
+    assert issubclass(younger, older)
+
+
+def on_register(design, path):
+    (row,) = vmxsim.cost(design).only(path, long_mode=False)
+    return sum(n for name, n in row.operations.items() if "kernel_gs_base" in name)
+
+
+def test_never_trap_could_have_been_had_in_2_6_33():
+    assert vmxsim.check(Early).verdict == "safe"
+    assert [on_register(LazyLongMode, path) for path in ("run", "exit")] == [0, 0]
+    assert [on_register(Early, path) for path in ("run", "exit")] == [2, 2]
+
+
+# 07, Would you have caught it?
+
+
+class TogetherV3(DedicatedAccessors):
+    """07, v3: EFER and the register change together."""
+
+    def vmx_set_efer(self, vmx, efer):
+        if not efer & EFER_LMA:
+            self.vmx_read_guest_kernel_gs_base(vmx)
+        preempt_disable()
+        if efer & EFER_LMA and not is_long_mode(vmx) and vmx.host_state.loaded:
+            wrmsr(MSR_KERNEL_GS_BASE, vmx.msr_guest_kernel_gs_base)
+        vmx.efer = efer
+        preempt_enable()
+        if efer & EFER_LMA:
+            vm_entry_controls_setbit("IA32E_MODE")
+        self.setup_msrs(vmx)
+
+
+class LeavesFirstV3(DedicatedAccessors):
+    """07, v3: state is left on LMA 0 -> 1, so that the next enter loads it."""
+
+    def vmx_set_efer(self, vmx, efer):
+        if efer & EFER_LMA and not is_long_mode(vmx):
+            self.vmx_load_host_state(vmx)
+        if not efer & EFER_LMA:
+            self.vmx_read_guest_kernel_gs_base(vmx)
+        vmx.efer = efer
+        if efer & EFER_LMA:
+            vm_entry_controls_setbit("IA32E_MODE")
+        self.setup_msrs(vmx)
+
+
+class KeepsReloadV3(DedicatedAccessors):
+    """07, v3: vmx_set_efer() as it was before the patch."""
+
+    def vmx_set_efer(self, vmx, efer):
+        self.vmx_load_host_state(vmx)
+        vmx.efer = efer
+        if efer & EFER_LMA:
+            vm_entry_controls_setbit("IA32E_MODE")
+        self.setup_msrs(vmx)
+
+
+class PatchThreeTooEarly(LeavesFirstV3):
+    """07, the last question of section 10: EFER relies on a read that refreshes the saved copy."""
+
+    def vmx_read_guest_kernel_gs_base(self, vmx):
+        preempt_disable()
+        data = vmx.msr_guest_kernel_gs_base
+        if is_long_mode(vmx) and vmx.host_state.loaded:
+            data = rdmsr(MSR_KERNEL_GS_BASE)
+        preempt_enable()
+        return data
+
+
+RIGHT_BY_LUCK = ["set-msr 0xA000", "run", "guest long-mode off", "guest long-mode on", "guest rdmsr"]
+
+
+def test_the_four_runs_are_right():
+    for schedule in (
+        ["run", "guest wrmsr 0xB000", "emulate rdmsr"],
+        ["run", "emulate wrmsr 0xB000", "guest rdmsr", "exit", "get-msr"],
+        ["run", "guest wrmsr 0xB000", "guest long-mode off", "guest rdmsr", "exit"],
+        RIGHT_BY_LUCK,
+    ):
+        assert not vmxsim.run(schedule, DedicatedAccessors, long_mode=True).violations
+
+
+@pytest.mark.parametrize("more", ["preempt cpu0", "preempt cpu1", "guest wrmsr 0xB000"])
+def test_one_more_action_ends_the_luck(more):
+    longer = [*RIGHT_BY_LUCK[:3], more, *RIGHT_BY_LUCK[3:]]
+    assert vmxsim.run(longer, DedicatedAccessors, long_mode=True).violations
+    assert not vmxsim.run(longer, NeverTrap, long_mode=True).violations
+
+
+@pytest.mark.parametrize("repair", [TogetherV3, LeavesFirstV3, KeepsReloadV3])
+def test_the_patch_has_more_than_one_repair(repair):
+    assert vmxsim.check(repair).verdict == "safe"
+
+
+def test_patch_two_is_wrong_where_the_emulator_comes():
+    result = vmxsim.check(PatchTwo)
+    assert result.verdict == "violated"
+    assert set(result.telling.counterexamples) == {"guest-value"}
+    assert result.scenario.steps == ("run", "emulate wrmsr 0xA000")
+    assert vmxsim.check(PatchTwo, assume=["no-emulation"]).verdict == "safe"
+
+
+def test_patch_three_is_right_and_would_not_have_been_before():
+    assert vmxsim.check(PatchThree).verdict == "safe"
+    assert vmxsim.check(PatchThreeTooEarly).verdict == "violated"
+
+
+def test_the_reported_form_needs_the_trip_to_user_space():
+    reported = ["set-msr 0xA000", "run", "guest smi", "exit", "run", "guest rsm", "guest rdmsr"]
+    last = vmxsim.run(reported, DedicatedAccessors, long_mode=True).results[-1]
+    assert (last["returned"], last["true_guest_value"]) == ("0x7f0000001000", "0xa000")
