@@ -75,6 +75,12 @@ class Edge:
     leaf: Leaf
     at_rest: bool
 
+    @property
+    def is_tick(self) -> bool:
+        """Whether a tick comes inside the kernel."""
+        choice = self.leaf.choice
+        return not self.at_rest and (choice.kind == "out" or choice.pending > 0)
+
 
 class Control:
     """All control states that a thread of ``design`` can reach on a host of ``bits``.

@@ -35,16 +35,25 @@ class Path:
         return sum(edge.at_rest for _, edge in self.transitions)
 
 
+#: Transitions before it, the state before it, the transition that breaks an invariant, what it breaks.
+_End = tuple[int, int, Edge, int]
+
+
 def shortest_path(
     control: Control,
     invariants: str | Iterable[str],
     *,
     steps_alone: bool = False,
+    count_ticks: bool = False,
     past_others: bool = False,
+    starts: Iterable[int] | None = None,
     watch: Callable[[int], None] | None = None,
 ) -> Path | None:
     """The shortest path that breaks an invariant, or one of several: fewest actions, then fewest
-    transitions; or fewest transitions, with ``steps_alone``. None where there is none.
+    transitions; or fewest transitions, with ``steps_alone``. With ``count_ticks`` a tick inside the kernel
+    counts as an action. None where there is none.
+
+    It starts where the thread does, or in one of the packed states ``starts``.
 
     No path goes on behind a broken invariant, unless ``past_others``: then only behind
     those of other invariants. ``watch`` is called now and then with the number of states
@@ -53,14 +62,19 @@ def shortest_path(
     names = (invariants,) if isinstance(invariants, str) else invariants
     wanted = sum(BROKEN[name] for name in names)
     doers = make_doers(control.values, control.effects)
-    start = [(number << CONSTANTS) | data for number, data in control.initial]
+    if starts is None:
+        starts = ((number << CONSTANTS) | data for number, data in control.initial)
+    start = list(starts)
     parents: dict[int, tuple[int, Edge] | None] = dict.fromkeys(start)
     level = dict.fromkeys(start, 0)  # actions on the best path so far
     buckets, actions, visited = [start], 0, 0  # buckets[n]: states n transitions away
-    while any(buckets):
+    ends: _End | None = None  # breaks an invariant by an action that starts on this level
+    while any(buckets) or ends:
         following: list[list[int]] = []
-        depth = 0
+        found, ends, depth = ends, None, 0
         while depth < len(buckets):
+            if found and found[0] <= depth:
+                break
             for state in buckets[depth]:
                 if level[state] < actions:
                     continue  # found again meanwhile, with fewer actions
@@ -72,17 +86,22 @@ def shortest_path(
                     if loop is not None:
                         return _path(parents, state, loop, BROKEN["contract"])
                 for edge, to, broken in transitions(control, doers, state):
+                    costs_action = not steps_alone and (edge.at_rest or (count_ticks and edge.is_tick))
                     if broken & wanted:
-                        return _path(parents, state, edge, broken)
+                        if not costs_action:
+                            return _path(parents, state, edge, broken)
+                        ends = ends or (depth, state, edge, broken)
+                        continue
                     if (broken and not past_others) or broken & EARLY or to < 0:
                         continue
-                    costs_action = edge.at_rest and not steps_alone
                     if level.get(to, UNSEEN) <= actions + costs_action:
                         continue
                     level[to], parents[to] = actions + costs_action, (state, edge)
                     _put(following if costs_action else buckets, depth + 1, to)
             buckets[depth] = []
             depth += 1
+        if found:
+            return _path(parents, *found[1:])
         buckets, actions = following, actions + 1
     return None
 

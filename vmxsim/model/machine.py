@@ -12,7 +12,7 @@ from typing import Any
 
 from attrs import define, field
 
-from vmxsim.model.value import Value
+from vmxsim.model.value import Value, no_owner
 from vmxsim.model.vcpu import Vcpu
 
 
@@ -89,9 +89,14 @@ class Machine:
         self.task = self.plain
 
     def set(self, obj: Any, name: str, value: Any) -> None:
-        """Store ``value`` in a field of one of the machine's objects and log the change."""
+        """Store ``value`` in a field of one of the machine's objects and log the change.
+
+        Raises TypeError for a bare number where a value belongs: it would have no owner.
+        """
         before = getattr(obj, name)
         if before != value:
+            if type(value) is int and isinstance(before, Value):
+                raise TypeError(no_owner(value))
             setattr(obj, name, value)
             self.log.append((obj.id, name, before, value))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from vmxsim.model.machine import Machine
 from vmxsim.model.primitive import primitive, query
 from vmxsim.model.registers import EFER_LMA, MSR_KERNEL_GS_BASE
-from vmxsim.model.value import Value
+from vmxsim.model.value import Value, no_owner
 from vmxsim.model.vcpu import Vcpu
 
 
@@ -49,6 +49,8 @@ def wrmsr(m: Machine, msr: int, value: Value | None = None) -> None:
         m.operations.append(("wrmsr", 1))
         return
     assert value is not None
+    if isinstance(value, int):  # from kernel code, which nothing has typed
+        raise TypeError(no_owner(value))
     m.operations.append(("wrmsr_kernel_gs_base", 1))
     if not is_canonical(value.number):
         m.events.append(("host-fault", m.cpu.index, value))

@@ -44,3 +44,11 @@ def owner_words(owner: str) -> str:
     if owner.startswith("thread"):
         return f"vCPU thread {owner[6:]}"
     return {"plain": "plain task", "descriptor": "descriptor"}.get(owner, "unknown owner")
+
+
+def no_owner(number: int) -> str:
+    """What to say of a number that kernel code wants to store as a value of the register."""
+    return (
+        f"a number of its own ({hex(number)}) belongs to no guest and no task: take a value from a field,"
+        " from rdmsr() or from the function's argument"
+    )

@@ -15,6 +15,7 @@ from vmxsim.views.naming import place_words, value_words
 _RULES = {
     "always": "This design intercepts the register in every mode.",
     "outside long mode": "This design intercepts the register exactly while EFER.LMA is 0.",
+    "bitmap": "What was last written to the MSR bitmap decides, whatever the mode is now.",
     "never": "This design never intercepts the register.",
 }
 
@@ -32,7 +33,11 @@ def intercepted(span: Span) -> Question:
     mode = f"EFER.LMA is {facts['EFER.LMA']}."
     design = getattr(span.trace, "design", None)
     bitmap = getattr(getattr(span.trace, "environment", None), "interception", "") == "bitmap"
-    rule = "" if bitmap else _RULES.get(getattr(design, "interception", ""), "")
+    rule = (
+        "What was last written to the MSR bitmap decides."
+        if bitmap
+        else _RULES.get(getattr(design, "interception", ""), "")
+    )
     why = " ".join(filter(None, (rule, mode)))
     told = f"{why} The access is passed through: the processor acts on KERNEL_GS_BASE of CPU {access.cpu}."
     if not passes:

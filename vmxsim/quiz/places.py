@@ -149,7 +149,8 @@ def owner(span: Span) -> Question:
     loads = any(a.kind == "load_gs_index" for step in span.trace.steps for a in step.accesses)
     if loads or holder == "descriptor":
         names.append("descriptor")
-    names += ["unknown"] if span.recorded else []
+    nameless = any(cell.value is None or cell.value.owner == "unknown" for _, cell in span.cells())
+    names += ["unknown"] if span.recorded or nameless else []
     names += [holder] if holder not in names else []
     held = f"KERNEL_GS_BASE of CPU {span.last.cpu} holds {value_words(register.value)}: {span.how(place)}."
     if register.value is None:

@@ -19,6 +19,7 @@ from vmxsim.scenariotext import scenario_yaml
 from vmxsim.views.film import film
 from vmxsim.widgets.check_panel import CheckPanel
 from vmxsim.widgets.controls import OWN, SHORTEST, Choice, Controls
+from vmxsim.widgets.message import Answer
 from vmxsim.widgets.operations import OPERATIONS, actions_of
 from vmxsim.widgets.player import Player
 from vmxsim.widgets.schedule import Pairs, operation_start, run_together
@@ -97,7 +98,8 @@ class Explorer(w.VBox):
                 raise
             c.set(operation="efer")
             self._run()
-            c.message.say(str(error))
+            tell = c.message.note if isinstance(error, Answer) else c.message.say
+            tell(str(error))
 
     # what the reader does
 
@@ -211,9 +213,13 @@ class Explorer(w.VBox):
         if choice.operation == SHORTEST:
             from vmxsim.checker.difference import shortest_difference  # only who asks for it waits
 
-            found = shortest_difference(choice.designs[0], choice.designs[1], [choice.host])
+            both = choice.designs[0], choice.designs[1]
+            found = shortest_difference(*both, [choice.host])
+            if found.scenario is None:  # there may be one on the other width
+                found = shortest_difference(*both)
             if found.scenario is None:
-                raise InputError(found.reason, "compare")
+                raise Answer(found.reason)
+            self.controls.set(host=found.scenario.host)
             return found.scenario, 0, {"title": f"Shortest schedule on which they differ: {found.reason}"}
         operation = OPERATIONS[choice.operation]
         actions, preparation = actions_of(operation, choice.long_mode, choice.loaded)

@@ -10,13 +10,24 @@ import ipywidgets as w
 
 from vmxsim.errors import InputError
 
+
+class Answer(InputError):
+    """What was asked for does not exist: an answer, not a fault of the reader's."""
+
+
 _log = logging.getLogger(__name__)
 
+_ERROR = "--jp-error-color1,#a3230a"
 _STYLE = (
-    "padding:6px 10px;border-left:4px solid var(--jp-error-color1,#a3230a);"
+    f"padding:6px 10px;border-left:4px solid var({_ERROR});"
     "line-height:1.45;overflow-wrap:anywhere;"
     "background:var(--jp-layout-color2,transparent);color:var(--jp-ui-font-color1,inherit)"
 )
+
+
+def _told(text: str, role: str, style: str, mark: str = "") -> str:
+    lines = "<br>".join(escape(line) for line in text.splitlines())
+    return f'<div role="{role}" style="{style}">{mark}{lines}</div>'
 
 
 class Message(w.HTML):
@@ -24,13 +35,20 @@ class Message(w.HTML):
 
     def say(self, text: str) -> None:
         """Show a message; '' takes the last one away."""
-        lines = "<br>".join(escape(line) for line in text.splitlines())
-        self.value = f'<div role="alert" style="{_STYLE}"><strong>✖ </strong>{lines}</div>' if text else ""
+        self.value = _told(text, "alert", _STYLE, "<strong>✖ </strong>") if text else ""
+
+    def note(self, text: str) -> None:
+        """Say something that is no fault: that what was asked for does not exist, and why."""
+        self.value = _told(
+            text, "status", _STYLE.replace("--jp-error-color1,#a3230a", "--jp-brand-color1,#0072b2")
+        )
 
     def guard(self, action: Callable[[], object]) -> None:
         """Do what the reader asked for; say what was wrong with it, if anything was."""
         try:
             action()
+        except Answer as answer:
+            self.note(str(answer))
         except InputError as error:
             self.say(str(error))
         except Exception as error:  # a defect of ours must not end as a traceback in someone's lesson

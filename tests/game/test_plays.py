@@ -1,0 +1,198 @@
+"""Any legal play: it is what its scenario says, the checker knows where it is, undo takes it back."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+import vmxsim
+from tests.game.plays import PICKS, Careless, all_plays, play_at_random, possible
+from vmxsim.checker.data import make_doers, transitions
+from vmxsim.designs import DESIGNS
+from vmxsim.game.game import Game
+from vmxsim.game.options import why_not
+from vmxsim.game.packed import Packer
+from vmxsim.game.playing import outcome
+from vmxsim.game.solution import cost
+from vmxsim.kernel.actions import VERBS, Action
+
+GAMES = st.sampled_from(
+    [
+        (name, host, long_mode)
+        for name in (*DESIGNS, Careless)
+        for host in ("64-bit", "32-bit")
+        for long_mode in (False, True)
+    ]
+)
+
+
+@cache
+def game_on(name, host, long_mode, assume=()):
+    return Game(name, host=host, long_mode=long_mode, assume=assume)
+
+
+def fresh(which, picks=(), assume=()):
+    game = game_on(*which, assume)
+    game.restart()
+    play_at_random(game, picks)
+    return game
+
+
+@settings(max_examples=40, deadline=None)
+@given(GAMES, PICKS)
+def test_a_play_is_what_its_scenario_says(which, picks):
+    game = fresh(which, picks)
+    assume(game.plays)
+    again = vmxsim.run(game.scenario_text, game.setting.design)
+    assert outcome(again) == outcome(game.trace)
+    shown = [v for v in game.trace.violations if v.step < game.at.shown]
+    assert bool(shown) == (game.broken is not None)
+
+
+@settings(max_examples=30, deadline=None)
+@given(GAMES, PICKS)
+def test_a_scenario_can_be_played_and_gives_the_same_moves(which, picks):
+    game = fresh(which, picks)
+    assume(game.plays)
+    if not game.at.at_rest and game.broken is None:
+        game.do("to the end")
+    before, scenario = (game.count, game.at.shown, outcome(game.trace)), game.scenario
+    game.play(scenario)
+    assert (game.count, game.at.shown, outcome(game.trace)) == before
+
+
+@settings(max_examples=30, deadline=None)
+@given(GAMES, PICKS)
+def test_undo_restores_every_position(which, picks):
+    game = fresh(which)
+    seen = []
+    for pick in picks:
+        if game.broken is not None:
+            break
+        for _ in range(pick // 10 % 40):
+            if not game.at.at_rest and game.broken is None:
+                game.do("next line")
+        names = possible(game, counts=True)
+        if names and game.broken is None:
+            seen.append((game.plays, game.at.shown, game.options))
+            game.do(names[pick % len(names)])
+    for plays, shown, offered in reversed(seen):
+        game.undo()
+        assert (game.plays, game.at.shown, game.options) == (plays, shown, offered)
+    assert game.count == 0
+
+
+@cache
+def packer_of(name, long_mode):
+    return Packer(game_on(name, "32-bit", long_mode).solution.control)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.sampled_from(["dedicated-accessors", "lazy-long-mode", "load-gs-index"]), st.booleans(), PICKS)
+def test_the_checker_knows_every_position_and_what_can_be_done_there(name, long_mode, picks):
+    game = fresh((name, "32-bit", long_mode))
+    control = game.solution.control
+    assume(control is not None)
+    packer, doers = packer_of(name, long_mode), make_doers(control.values, control.effects)
+    for pick in picks:
+        play_at_random(game, [pick])
+        if game.broken is not None:
+            return
+        if not game.at.is_choice:
+            continue
+        state = packer.pack(game.at, False)
+        if state is None:
+            assert not game.at.at_rest and game.plays[-1].action == "guest long-mode on"
+            continue
+        can = {edge.leaf.choice.verb or "tick" for edge, _, _ in transitions(control, doers, state)}
+        if game.at.at_rest:
+            names = {n.replace(" 0xA000", "").replace(" 0xB000", "") for n in possible(game, counts=True)}
+            assert {"tick" if n.startswith("tick") else n for n in names} == can
+
+
+@settings(max_examples=30, deadline=None)
+@given(GAMES, PICKS)
+def test_what_is_refused_cannot_be_done_and_what_is_offered_can(which, picks):
+    game = fresh(which, picks)
+    if game.broken is None and not game.at.at_rest:
+        game.do("to the end")
+    assume(game.broken is None)
+    environment = game.trace.environment
+    thread, vcpu = environment.m.threads[0], environment.m.vcpus[0]
+    for verb, about in VERBS.items():
+        if verb == "preempt":
+            continue
+        name = verb + {"value": " 0xA000"}.get(about.takes, "")
+        refused = bool(why_not(name, game.at, game.assumed))
+        try:
+            environment._check_possible(Action(verb, name), thread, vcpu)
+        except vmxsim.InputError:
+            assert refused, name
+        else:
+            assert not refused, name
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from(["msr-array", "host-from-thread", "never-trap", "vcpu-vt"]), st.booleans(), PICKS)
+def test_nobody_breaks_a_safe_design(name, long_mode, picks):
+    game = fresh((name, "32-bit", long_mode), picks)
+    assert game.solution.verdict == "safe"
+    assert game.broken is None
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.sampled_from(["dedicated-accessors", "load-gs-index", Careless]), st.booleans(), PICKS)
+def test_a_hint_says_how_many_moves_are_missing(name, long_mode, picks):
+    game = fresh((name, "32-bit", long_mode), picks[:8])
+    if not game.at.at_rest and game.broken is None:
+        game.do("to the end")
+    assume(game.broken is None)
+    _, path = game._hints.path(game.at, False)
+    wins = False
+    for _ in all_plays(game, 1):
+        wins = wins or game.won
+    assert wins == (path is not None and cost(path) <= 1)
+
+
+_FEW_VERBS = "no-mode-switch,one-value,no-emulation,no-set-efer,no-swapgs"
+
+VIOLATED = [
+    ("lazy-long-mode", {}),
+    ("lazy-long-mode", {"host": "32-bit", "long_mode": True}),
+    ("load-gs-index", {"host": "32-bit"}),
+    ("load-gs-index", {"host": "32-bit", "long_mode": False}),
+    ("dedicated-accessors", {}),
+    ("dedicated-accessors", {"long_mode": True, "cpus": 1}),
+    (
+        "dedicated-accessors",
+        {"assume": _FEW_VERBS, "cpus": 1},
+    ),
+    ("dedicated-accessors", {"assume": "guest-wrote-first"}),
+    ("dedicated-accessors", {"assume": "no-kernel-preemption,no-mode-switch"}),
+    (Careless, {}),
+    (Careless, {"long_mode": True, "cpus": 1}),
+]
+
+
+@pytest.mark.parametrize(("design", "options"), VIOLATED, ids=str)
+def test_the_checkers_schedule_comes_to_par(design, options):
+    game = Game(design, **options)
+    assert game.par is not None
+    game.show_solution()
+    assert game.won and game.count == game.par
+    broken = {v.invariant for v in vmxsim.run(game.solution.scenario, game.setting.design).violations}
+    assert game.broken.invariant in broken
+
+
+@pytest.mark.parametrize(("design", "options"), VIOLATED, ids=str)
+def test_no_play_of_fewer_moves_breaks_it(design, options):
+    game = Game(design, **options)
+    assert game.par is not None
+    plays = 0
+    for _ in all_plays(game, game.par - 1 if options.get("cpus") == 1 else min(game.par - 1, 2)):
+        plays += 1
+        assert not game.won, game.plays
+    assert plays > 1

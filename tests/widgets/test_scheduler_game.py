@@ -1,0 +1,130 @@
+"""The game as a widget, without a browser: what the board shows and what the player may show."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import vmxsim
+from tests.game.plays import Careless
+from vmxsim.errors import InputError
+from vmxsim.widgets.scheduler_board import KEYS
+from vmxsim.widgets.scheduler_game import SchedulerGame
+
+
+def press(game: SchedulerGame, *names: str) -> dict[str, Any]:
+    """What the board would send for moves, or for commands written ``:undo``."""
+    for name in names:
+        content = {"kind": name[1:]} if name.startswith(":") else {"kind": "do", "name": name}
+        game.board._handle_custom_msg(content, [])
+    state: dict[str, Any] = game.board.state
+    return state
+
+
+def buttons(state: dict[str, Any]) -> dict[str, dict[str, str]]:
+    return {b["name"]: b for group in state["groups"] for b in group["buttons"]} | {
+        b["name"]: b for b in state["free"]
+    }
+
+
+def test_a_win_is_told_with_its_reason_its_score_and_its_scenario() -> None:
+    game = vmxsim.be_the_scheduler()
+    state = press(game, "run", "to the end", "guest long-mode on")
+    assert (state["count"], state["tally"], state["over"]) == (2, "2 moves · par 2", {})
+    state = press(game, "to the end")
+    assert state["over"]["score"] == "2 moves: par"
+    assert state["over"]["stars"] == 3
+    assert "guest-value" in state["over"]["title"]
+    assert state["best"] == "best so far: 2 (par)"
+    assert vmxsim.run(state["over"]["scenario"]).violations
+    assert not press(game, ":undo")["over"]
+
+
+def test_the_player_never_shows_what_is_to_come() -> None:
+    game = vmxsim.be_the_scheduler()
+    assert len(game.player.films[0]["frames"]) == 1
+    press(game, "run", "next line")
+    film = game.player.films[0]
+    assert len(film["frames"]) == 3 and game.player.start == 2
+    assert film["timeline"]["actions"][-1]["to"] == 2
+    assert set(film["listings"]) <= {"kvm_arch_vcpu_ioctl_run", "user space"}
+
+
+def test_the_picture_stays_the_same_from_move_to_move() -> None:
+    game = vmxsim.be_the_scheduler(Careless)
+    first = game.player.films[0]
+    press(game, "run", "to the end", "emulate rdmsr", "tick cpu1", "to the end")
+    assert all(game.player.films[0][name] == first[name] for name in ("svg", "tall", "uid"))
+
+
+def test_every_move_has_a_key_of_its_own_and_every_refusal_a_reason() -> None:
+    keys = "".join(KEYS.values()) + "z0hod"
+    assert len(set(keys)) == len(keys)
+    game = vmxsim.be_the_scheduler(cpus=4)
+    state = game.board.state
+    assert all(button["key"] for button in buttons(state).values())
+    assert [group["why"] for group in state["groups"]] == [
+        [],
+        ["the guest does not run: run first"],
+        ["the guest does not run: run first"],
+        [],
+    ]
+    state = press(game, "run")
+    assert "an action is under way" in buttons(state)["get-msr"]["why"]
+    assert state["tick"].startswith("The action goes on. A tick now takes effect at once")
+    assert not any(group["why"] for group in state["groups"]), "told once, at the top"
+
+
+def test_a_pending_tick_is_shown() -> None:
+    game = vmxsim.be_the_scheduler("never-trap")
+    state = press(game, "run")
+    while "stay pending" not in state["tick"]:
+        state = press(game, "next line")
+    state = press(game, "tick cpu1")
+    assert state["moves"][-1]["pending"]
+    assert "A tick is pending" in state["tick"]
+    assert buttons(state)["tick cpu0"]["why"] == "a tick is pending already"
+
+
+def test_help_does_not_make_a_move() -> None:
+    game = vmxsim.be_the_scheduler("never-trap", assume="no-smm")
+    state = press(game, ":possible")
+    assert "Nothing you can do breaks never-trap" in state["said"]
+    assert state["granted"] == [["no-smm", "no SMI comes"]]
+    assert "Nothing you can do" in press(game, ":show")["alert"]
+    state = press(game, ":next")
+    assert (state["design"], state["alert"], state["count"]) == ("guest-state-loaded", "", 0)
+    assert "Hint: Nothing you can do" in press(game, ":hint")["said"]
+
+
+def test_the_checkers_schedule_is_played_from_its_start() -> None:
+    game = vmxsim.be_the_scheduler(Careless)
+    state = press(game, ":show")
+    assert state["over"]["stars"] == 0 and "no score" in state["over"]["score"]
+    assert game.player.start == 0 and len(game.player.films[0]["frames"]) > 40
+    assert press(game, ":restart")["count"] == 0
+
+
+def test_another_design_another_host_and_back_to_ones_own() -> None:
+    game = vmxsim.be_the_scheduler(Careless, budget=7)
+    assert game.board.state["designs"][0] == ["own", "Careless (your own)"]
+    game.board._handle_custom_msg({"kind": "game", "design": "load-gs-index", "host": "32-bit"}, [])
+    assert game.board.state["tally"] == "0 of 7 moves · par 2"
+    game.board._handle_custom_msg({"kind": "game", "design": "own", "host": "64-bit"}, [])
+    assert (game.game.setting.design, game.game.par) == (Careless, 3)
+
+
+@pytest.mark.parametrize(
+    "content", [{"kind": "do"}, {"kind": "game", "design": "x"}, {}, {"kind": "do", "name": "exit"}]
+)
+def test_what_makes_no_sense_is_said_and_changes_nothing(content: dict[str, Any]) -> None:
+    game = vmxsim.be_the_scheduler()
+    game.board._handle_custom_msg(content, [])
+    assert game.board.state["count"] == 0
+    assert bool(game.board.state["alert"]) == bool(content)
+
+
+def test_bad_arguments_are_refused() -> None:
+    with pytest.raises(InputError, match="dedicated-accessors"):
+        vmxsim.be_the_scheduler("dedicated-accesors")

@@ -1,0 +1,231 @@
+// The board of "be the scheduler": moves as buttons, each with its key, the schedule so far, score and help.
+// Python says what is possible and why not; the board only shows `state` and tells what was pressed. Regions
+// have fixed heights, and a button that is not possible keeps its place and the keyboard's focus.
+
+const COMMANDS = [
+  ["undo", "z", "Undo", "Take the last move back"],
+  ["restart", "0", "Start over", "Take all moves back"],
+  ["hint", "h", "Hint", "How far it is from here; then who moves; then which move it is"],
+  ["possible", "o", "Is it possible?", "Ask the checker whether anything can break this design"],
+  ["show", "", "Show the checker's", "Play the checker's shortest schedule; this game then has no score"],
+  ["next", "d", "Next design", "Play on another design"],
+];
+
+class Board {
+  constructor(model, el) {
+    this.model = model;
+    this.buttons = new Map(); // by group and place in it
+    this.keys = new Map();
+    this.buildHead();
+    this.buildMoves();
+    this.buildFoot();
+    this.live = make("p", { class: "vs-hidden", "aria-live": "polite" });
+    this.root = make("section", {
+      class: "vmxsim-scheduler", tabindex: "0", role: "group", "data-lm-suppress-shortcuts": "true",
+      "aria-label": "Be the scheduler. Every move has a key, shown on its button.",
+      keydown: (event) => this.onKey(event),
+    }, this.head, this.place, this.groups, this.foot, this.live);
+    el.replaceChildren(this.root);
+  }
+
+  // -- building, once
+
+  buildHead() {
+    const choose = () => this.send({ kind: "game", design: this.design.value, host: this.host.value });
+    this.design = make("select", { "aria-label": "Design to break", change: choose });
+    this.host = make("select", { "aria-label": "Host", change: choose });
+    this.tally = make("strong", { class: "vs-tally" });
+    this.best = make("span", { class: "vs-dim" });
+    this.head = make("header", { class: "vs-head" },
+      make("h3", {}, "Be the scheduler"), this.design, this.host,
+      make("p", { class: "vs-score" }, this.tally, this.best));
+    this.where = make("p", { class: "vs-where" });
+    this.line = make("code", { class: "vs-line" });
+    this.tick = make("p", { class: "vs-dim" });
+    this.place = make("div", { class: "vs-place" }, this.where, this.line, this.tick);
+  }
+
+  buildMoves() {
+    this.groups = make("div", { class: "vs-groups" });
+    this.lists = new Map();
+    for (const name of ["user space", "guest", "emulator", "scheduler"]) {
+      const list = { title: make("h4"), buttons: make("div", { class: "vs-buttons" }), why: make("div", { class: "vs-why" }) };
+      list.root = make("section", { class: `vs-group vs-${name.replace(" ", "-")}` }, list.title, list.buttons, list.why);
+      this.lists.set(name, list);
+      this.groups.append(list.root);
+    }
+    const scheduler = this.lists.get("scheduler");
+    this.free = make("div", { class: "vs-buttons vs-free" });
+    scheduler.root.insertBefore(make("p", { class: "vs-dim" }, "Let it run on (free):"), scheduler.why);
+    scheduler.root.insertBefore(this.free, scheduler.why);
+  }
+
+  buildFoot() {
+    this.commands = make("div", { class: "vs-commands", role: "toolbar", "aria-label": "Game" });
+    for (const [kind, key, label, title] of COMMANDS) {
+      const button = this.button(this.commands, `command ${kind}`, () => this.send({ kind }));
+      this.fill(button, { key, label, words: title, why: "" });
+    }
+    this.schedule = make("ol", { class: "vs-schedule", tabindex: "0", "aria-label": "Your schedule so far" });
+    this.told = make("div", { class: "vs-told", tabindex: "0", role: "region", "aria-label": "What came of it" });
+    this.foot = make("div", { class: "vs-foot" },
+      make("section", { class: "vs-mine" }, make("h4", {}, "Your schedule"), this.schedule),
+      make("section", { class: "vs-outcome" }, this.told), this.commands);
+  }
+
+  /** The button of that name in a list, made at its first use. */
+  button(list, name, press) {
+    let found = this.buttons.get(name);
+    if (!found) {
+      const element = make("button", { type: "button", click: () => found.press() });
+      found = { element, key: make("kbd"), label: make("span"), press: () => {} };
+      element.append(found.key, found.label);
+      this.buttons.set(name, found);
+    }
+    if (found.element.parentNode !== list) list.append(found.element);
+    found.press = () => { if (!found.why) press(); };
+    return found;
+  }
+
+  fill(button, { key, label, words, why }) {
+    button.why = why;
+    setText(button.key, key);
+    button.key.hidden = !key;
+    setText(button.label, label);
+    button.element.setAttribute("aria-disabled", String(Boolean(why)));
+    button.element.title = why ? `${words}. Not now: ${why}` : words;
+    if (!key) return;
+    button.element.setAttribute("aria-keyshortcuts", key);
+    this.keys.set(key, button);
+  }
+
+  // -- showing
+
+  show() {
+    const state = this.model.get("state");
+    if (!state.groups) return;
+    this.fillSelect(this.design, state.designs, state.design);
+    this.fillSelect(this.host, state.hosts.map((host) => [host, `${host} host`]), state.host);
+    setText(this.tally, state.tally);
+    setText(this.best, state.best);
+    setText(this.where, state.where);
+    setText(this.line, state.line || " ");
+    setText(this.tick, state.tick || " ");
+    for (const group of state.groups) this.showGroup(group);
+    this.showButtons(this.free, "free", state.free);
+    this.showCommands(state);
+    this.showSchedule(state.moves);
+    this.showTold(state);
+    this.root.dataset.count = String(state.count);
+    this.root.dataset.over = state.over.title ? "yes" : "";
+    const over = state.over.title ? `${state.over.title}. ${state.over.score}` : "";
+    setText(this.live, [state.alert, over, state.said, state.tally, state.where, state.tick].filter(Boolean).join(". "));
+  }
+
+  fillSelect(select, options, value) {
+    if (select.options.length !== options.length || [...select.options].some((o, n) => o.value !== options[n][0]))
+      select.replaceChildren(...options.map(([key, label]) => make("option", { value: key }, label)));
+    select.value = value;
+  }
+
+  showGroup(group) {
+    const list = this.lists.get(group.name);
+    setText(list.title, group.title);
+    this.showButtons(list.buttons, group.name, group.buttons);
+    const words = group.why.join(". ");
+    setText(list.why, words && `Not now: ${words}`);
+    list.why.title = words;
+  }
+
+  showButtons(list, name, options) {
+    const used = options.map((option, n) => {
+      const button = this.button(list, `${name} ${n}`, () => this.send({ kind: "do", name: option.name }));
+      this.fill(button, option);
+      button.element.dataset.move = option.name;
+      return button.element;
+    });
+    for (const element of [...list.children]) if (!used.includes(element)) element.remove();
+  }
+
+  showCommands(state) {
+    const why = { undo: state.undo ? "" : "no move was made yet", restart: state.undo ? "" : "no move was made yet",
+      show: state.solution ? "" : "the checker has none: ask whether it is possible" };
+    for (const [kind, key, label, words] of COMMANDS)
+      this.fill(this.buttons.get(`command ${kind}`), { key, label, words, why: why[kind] ?? "" });
+  }
+
+  showSchedule(moves) {
+    const rows = moves.map((move) => make("li", { class: move.tick ? "tick" : "" },
+      make("span", {}, move.tick ? (move.pending ? "◔ " : "▼ ") : "", move.text), move.pending ? make("em", {}, " (stays pending)") : ""));
+    if (!rows.length) rows.push(make("li", { class: "none" }, "No move yet. Every action and every tick is one; stepping is free."));
+    this.schedule.replaceChildren(...rows);
+    this.schedule.scrollTop = this.schedule.scrollHeight;
+  }
+
+  showTold(state) {
+    const { over } = state;
+    const parts = [];
+    if (state.alert) parts.push(make("p", { class: "vs-alert", role: "alert" }, make("strong", {}, "✖ "), state.alert));
+    if (state.said) parts.push(make("p", { class: "vs-said" }, state.said));
+    if (over.title) {
+      const stars = over.stars ? make("span", { class: "vs-stars", role: "img", "aria-label": `${over.stars} of 3 stars` },
+        "★".repeat(over.stars) + "☆".repeat(3 - over.stars)) : "";
+      parts.push(make("p", { class: "vs-verdict" }, stars, make("strong", {}, over.score), make("span", {}, over.title)),
+        make("p", {}, over.words));
+      if (over.scenario) parts.push(this.scenario(over.scenario));
+    }
+    if (!parts.length) parts.push(...this.rules(state));
+    this.told.replaceChildren(...parts);
+    this.told.scrollTop = 0;
+  }
+
+  rules(state) {
+    return [
+      make("p", {}, "Break an invariant in as few moves as the checker: the guest reads a wrong value, or a host task finds one,",
+        " or one gets to see the other's. You are the guest, user space and the scheduler. Inside the kernel you decide only",
+        " where a tick comes; where preemption is disabled it stays pending."),
+      make("p", { class: "vs-dim" }, state.start),
+      ...state.granted.map(([name, words]) => make("p", { class: "vs-dim" }, make("strong", {}, `Granted, ${name}: `), words, ".")),
+    ];
+  }
+
+  scenario(text) {
+    const done = make("span", { class: "vs-dim", role: "status" });
+    const pre = make("pre", { tabindex: "0", "aria-label": "Your schedule as a scenario" }, text);
+    const copy = make("button", { type: "button", click: async () => {
+      try {
+        await navigator.clipboard.writeText(text);
+        setText(done, "copied");
+      } catch { // no permission: the text is selected instead
+        getSelection().selectAllChildren(pre);
+        setText(done, "selected: press Ctrl+C");
+      }
+    } }, "Copy the scenario");
+    return make("div", { class: "vs-scenario" }, make("div", {}, copy, done), pre);
+  }
+
+  // -- what the reader does
+
+  send(message) { this.model.send(message); }
+
+  onKey(event) {
+    const tag = event.target.tagName;
+    if (event.ctrlKey || event.metaKey || event.altKey || tag === "SELECT") return;
+    const button = this.keys.get(event.key.toLowerCase());
+    if (!button) return;
+    event.preventDefault();
+    event.stopPropagation();
+    if (button.why) setText(this.live, `Not now: ${button.why}`);
+    button.press();
+  }
+}
+
+function render({ model, el }) {
+  const board = new Board(model, el);
+  const show = () => board.show();
+  model.on("change:state", show);
+  board.show();
+  return () => model.off("change:state", show);
+}
+
+export default { render };
