@@ -108,6 +108,14 @@ def test_efer_and_the_register_must_change_together():
     assert vmxsim.check(SetsTogether).verdict == "safe"
 
 
+def test_a_value_written_outside_long_mode_never_reaches_the_register():
+    """02, Modify: it waits in g, and the next leave overwrites it."""
+    actions = ["run", "guest wrmsr 0xA000", "guest long-mode on", "guest rdmsr", "exit"]
+    trace = vmxsim.run(actions, "dedicated-accessors")
+    assert trace.results[3]["returned"] != "0xa000"
+    assert [trace.results[action]["guest_saved"] == "0xa000" for action in (3, 4)] == [True, False]
+
+
 def test_load_gs_index_is_repaired_by_saving_first():
     assert vmxsim.check("load-gs-index").verdict == "violated"
     assert vmxsim.check(SavesFirst).verdict == "safe"

@@ -1,4 +1,4 @@
-"""The exercises of notebooks 08 and 09 come out as their text promises, and so do their claims."""
+"""Notebook 08: its exercises and claims come out as its text promises."""
 
 import pytest
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 import vmxsim
+from vmxsim.alignment import align
 from vmxsim.designs import DESIGNS
 from vmxsim.designs.dedicated_accessors import DedicatedAccessors
 from vmxsim.errors import InputError
 from vmxsim.simulation import run
-from vmxsim.alignment import align
 from vmxsim.widgets.explorer import Explorer, scenario_text
 from vmxsim.widgets.operations import OPERATIONS, actions_of
 from vmxsim.widgets.window import Window, windows

@@ -51,6 +51,16 @@ def test_the_first_try_is_what_counts(run):
     assert "<table>" in told._repr_html_()
 
 
+def test_the_key_has_every_question_with_its_answer(run):
+    vmxsim.predict(run, [("owner", {"action": 1}), ("value", {"action": 2})])
+    key = vmxsim.answers(key=True)
+    assert [right for _, right, _ in key.key_rows()] == [
+        "vCPU thread 0's",
+        "0x7f0000001000, vCPU thread 0's user GS base",
+    ]
+    assert "Why" in key._repr_html_() and "right would be 0x0" in repr(key)
+
+
 def test_an_audience_s_question_is_nobody_s_first_try(run):
     gate = vmxsim.predict(run, "owner", action=1, votes=3)
     assert gate.gates[0]["locked"] and gate.gates[0]["votes"] == 3

@@ -50,10 +50,11 @@ SESSION = Session()
 
 
 class Answers:
-    """This session's questions and answers, as a table for a notebook or a terminal."""
+    """This session's questions and answers, as a table for a notebook or a terminal; with ``key``,
+    every question that was asked with its right answer and the reason."""
 
-    def __init__(self, session: Session = SESSION) -> None:
-        self.session = session
+    def __init__(self, session: Session = SESSION, key: bool = False) -> None:
+        self.session, self.key = session, key
 
     def rows(self) -> list[tuple[str, str, str, str]]:
         """(question, right answer, the reader's, at first try) of each question that was answered."""
@@ -69,6 +70,14 @@ class Answers:
             found.append((entry.gate["prompt"], right, mine, first))
         return found
 
+    def key_rows(self) -> list[tuple[str, str, str]]:
+        """(question, right answer, reason) of each question that was asked."""
+        found = []
+        for entry in self.session.asked.values():
+            right = next(option for option in entry.gate["options"] if option["right"])
+            found.append((entry.gate["prompt"], right["text"], right["reason"]))
+        return found
+
     @property
     def summary(self) -> str:
         """``3 of 5 questions answered, 2 at the first try.``"""
@@ -78,17 +87,22 @@ class Answers:
         return f"{answered} of {len(asked)} questions answered, {right} right at the first try."
 
     def __repr__(self) -> str:
+        if self.key:
+            return "\n\n".join(f"{ask}\n    {right}\n    {why}" for ask, right, why in self.key_rows())
         lines = [self.summary]
         for prompt, right, mine, first in self.rows():
             lines += ["", prompt, f"    {first}: {mine}" + ("" if right == mine else f"; right is: {right}")]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
+        titles = (
+            ("Question", "Right", "Why") if self.key else ("Question", "Right", "Your answer", "First try")
+        )
+        told: Iterable[tuple[str, ...]] = self.key_rows() if self.key else self.rows()
         rows = "".join(
             "<tr>" + "".join(f'<td style="text-align:left">{escape(text)}</td>' for text in row) + "</tr>"
-            for row in self.rows()
+            for row in told
         )
-        titles = ("Question", "Right", "Your answer", "First try")
         head = "".join(f'<th scope="col" style="text-align:left">{title}</th>' for title in titles)
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>" if rows else ""
-        return f"<p>{escape(self.summary)}</p>{table}"
+        return table if self.key else f"<p>{escape(self.summary)}</p>{table}"

@@ -49,13 +49,26 @@ class Span:
     def comes(self) -> str:
         """What comes now, as a sentence."""
         if self.whole:
-            return f"The action “{printable(self.trace.actions[self.last.action])}” comes next."
+            return (
+                f"The action “{printable(self.trace.actions[self.last.action])}” comes next{self._ticks()}."
+            )
         step, source = self.last, f"“{printable(self.last.source, 120)}”"
         if step.line:
             return f"Line {step.line} of {step.function} comes next: {source}."
         if self.recorded:
             return f"The event {source} comes next."
         return f"Next, {MODE_WORDS.get(step.mode, 'in the kernel')}: {source}."
+
+    def _ticks(self) -> str:
+        """Where a run's scenario lets a tick come in this action; '' where it does not."""
+        scenario = getattr(self.trace, "scenario", None)
+        if scenario is None:
+            return ""
+        points = scenario.actions[self.last.action].preempt
+        told = [
+            f"before {point.before}" + (f" in {point.function}" if point.function else "") for point in points
+        ]
+        return f", with a tick {' and one '.join(told)}" if told else ""
 
     @property
     def afterwards(self) -> str:

@@ -50,9 +50,10 @@ def predict(
     return PredictGate([trace], [film(trace)], [(0, q) for q in questions], locked=locked, votes=votes)
 
 
-def answers() -> Answers:
-    """This session's questions and what was answered."""
-    return Answers()
+def answers(*, key: bool = False) -> Answers:
+    """This session's questions and what was answered; with ``key``, for who teaches, every question
+    that was asked with its right answer and the reason."""
+    return Answers(key=key)
 
 
 def questions_of(trace: Trace, asked: Iterable[Asked]) -> list[Question]:
