@@ -36,7 +36,10 @@ def test_commands(arguments, status, tmp_path):
         timeout=60,
     )
     assert done.returncode == status, done.stdout + done.stderr
-    assert done.stdout.strip()
+    if "--output" in arguments:
+        assert (tmp_path / arguments[arguments.index("--output") + 1]).stat().st_size
+    else:
+        assert done.stdout.strip()
     assert "Traceback" not in done.stderr
 
 
