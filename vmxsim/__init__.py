@@ -23,6 +23,7 @@ _HOMES = {
     "explore": "vmxsim.widgets.explorer",
     "replay": "vmxsim.widgets.recorded",
     "exercise": "vmxsim.widgets.exercise_form",
+    "be_the_scheduler": "vmxsim.widgets.scheduler_game",
     "picture": "vmxsim.views.show",
     "cost": "vmxsim.costs",
     "DESIGNS": "vmxsim.designs",
