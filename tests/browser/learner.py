@@ -30,9 +30,12 @@ def run_all(page: Any, cells: int) -> None:
 def failures(page: Any) -> list[str]:
     """What cells and widgets say that went wrong."""
     found: list[str] = page.evaluate(
-        """() => [...document.querySelectorAll(`.jp-OutputArea-output[data-mime-type*="stderr"], [role="alert"],
-                                                .jp-RenderedText[data-mime-type*="error"]`)]
-             .map((e) => e.textContent.trim()).filter(Boolean)"""
+        """() => {
+          const wrong = ['.jp-OutputArea-output[data-mime-type*="stderr"]', '[role="alert"]',
+                         '.jp-RenderedText[data-mime-type*="error"]'];
+          const found = [...document.querySelectorAll(wrong.join())];
+          return found.map((e) => e.textContent.trim()).filter(Boolean);
+        }"""
     )
     return found
 

@@ -45,15 +45,18 @@ def test_the_first_try_is_what_counts(run):
     gate.answers = {}  # "ask me again"
     answer(gate, 0, 1)
     answer(gate, 1, 1)
-    told = vmxsim.answers()
+    table = vmxsim.answers()
+    told = table.told
     assert told.summary == "2 of 2 questions answered, 1 right at the first try."
     assert [row[3] for row in told.rows()] == ["✖ not right", "✔ right"]
-    assert "<table>" in told._repr_html_()
+    assert "<table>" in table.value
+    gate.answers = {}
+    assert "0 of 2 questions answered" in table.value, "it follows"
 
 
 def test_the_key_has_every_question_with_its_answer(run):
     vmxsim.predict(run, [("owner", {"action": 1}), ("value", {"action": 2})])
-    key = vmxsim.answers(key=True)
+    key = vmxsim.answers(key=True).told
     assert [right for _, right, _ in key.key_rows()] == [
         "vCPU thread 0's",
         "0x7f0000001000, vCPU thread 0's user GS base",
@@ -65,7 +68,7 @@ def test_an_audience_s_question_is_nobody_s_first_try(run):
     gate = vmxsim.predict(run, "owner", action=1, votes=3)
     assert gate.gates[0]["locked"] and gate.gates[0]["votes"] == 3
     gate.answers = {gate.gates[0]["id"]: {"choice": -1, "right": False, "votes": [1, 2, 0]}}
-    assert vmxsim.answers().rows()[0][2:] == ("the audience's votes", "–")
+    assert vmxsim.answers().told.rows()[0][2:] == ("the audience's votes", "–")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from html import escape
-from typing import Any
+from typing import Any, Protocol
+from weakref import WeakSet
 
 from attrs import define, field
 
@@ -18,11 +19,20 @@ class Remembered:
     first: bool | None = None
 
 
+class Listener(Protocol):
+    """Who wants to know when a question was asked or answered."""
+
+    def session_changed(self) -> None:
+        """Something was asked or answered."""
+
+
 @define
 class Session:
     """Every question asked since the kernel started, by id, in the order of asking."""
 
     asked: dict[str, Remembered] = field(factory=dict)
+    #: Called after every question and answer; who no longer lives is forgotten.
+    listeners: WeakSet[Listener] = field(factory=WeakSet)
 
     def ask(self, gates: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         """Enter these questions; returns the answers that are known already, by id."""
@@ -31,6 +41,7 @@ class Session:
             entry = self.asked.setdefault(gate["id"], Remembered(gate))
             if entry.answer is not None:
                 known[gate["id"]] = dict(entry.answer)
+        self._tell()
         return known
 
     def answer(self, answers: Mapping[str, Any], of: Iterable[str]) -> None:
@@ -43,6 +54,11 @@ class Session:
             entry.answer = answers.get(name)
             if entry.answer is not None and entry.answer["choice"] >= 0 and entry.first is None:
                 entry.first = bool(entry.answer["right"])
+        self._tell()
+
+    def _tell(self) -> None:
+        for listener in list(self.listeners):
+            listener.session_changed()
 
 
 #: The one of this kernel.

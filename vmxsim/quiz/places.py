@@ -29,6 +29,7 @@ def live(span: Span) -> Question:
         f"{span.comes} Where is {guest}'s live value {span.afterwards}, the one that counts?",
         tuple(options),
         telling if span.before < telling else span.after,
+        changes=home is None or span.before < telling,
     )
 
 
@@ -113,6 +114,7 @@ def stale(span: Span) -> Question:
         f"{span.comes} Which place holds a stale or a foreign value {span.afterwards}?",
         tuple(options),
         telling if span.before < telling else span.after,
+        changes=not wrong or span.before < telling,
     )
 
 
@@ -171,6 +173,7 @@ def owner(span: Span) -> Question:
         f"{span.comes} Whose value does KERNEL_GS_BASE of CPU {span.last.cpu} hold {span.afterwards}?",
         tuple(options),
         telling if span.before < telling else span.after,
+        changes=span.before < telling,
     )
 
 

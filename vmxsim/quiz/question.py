@@ -22,6 +22,7 @@ class Question:
     """A question asked at scene ``before``; scene ``after`` (as numbered by the trace) shows the answer.
 
     ``telling`` is the scene at which one sees it best: what a reader is shown after a mistake.
+    ``changes``: something in between brings about what is asked for; otherwise it was so before.
     ``hides`` names what would give the answer away until it is given: facts (``vcpu0.guest access``),
     or ``next``, the mark at the line that runs next.
     """
@@ -33,6 +34,7 @@ class Question:
     options: tuple[Option, ...]
     telling: int
     hides: frozenset[str] = frozenset()
+    changes: bool = True
 
     @property
     def right(self) -> int:
@@ -48,6 +50,7 @@ class Question:
             "before": self.before,
             "after": self.after,
             "telling": self.telling,
+            "changes": self.changes,
             "prompt": self.prompt,
             "options": [{"text": o.text, "right": o.right, "reason": o.reason} for o in self.options],
             "hides": sorted(self.hides),

@@ -180,7 +180,10 @@ class Gates {
   }
 
   /** Where the worked step is to be seen. */
-  worked(gate) { return `Step ${gate.shows}, shown now, decides it; ← goes back to how it came about.`; }
+  worked(gate) {
+    if (!gate.changes) return `It was so before, and nothing up to step ${gate.shows} changes it; ← goes back through it.`;
+    return `Step ${gate.shows}, shown now, decides it; ← goes back to how it came about.`;
+  }
 
   /** Digits choose, R reveals. True if the key meant something here. */
   key(event, slot) {

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import ipywidgets as w
+
 from vmxsim.errors import InputError
 from vmxsim.quiz.asking import ask, spans_apart
 from vmxsim.quiz.memory import SESSION, Answers
@@ -50,10 +52,27 @@ def predict(
     return PredictGate([trace], [film(trace)], [(0, q) for q in questions], locked=locked, votes=votes)
 
 
-def answers(*, key: bool = False) -> Answers:
-    """This session's questions and what was answered; with ``key``, for who teaches, every question
-    that was asked with its right answer and the reason."""
-    return Answers(key=key)
+def answers(*, key: bool = False) -> AnswersTable:
+    """This session's questions and what was answered, as a table that keeps itself up to date; with
+    ``key``, for who teaches, every question that was asked with its right answer and the reason."""
+    return AnswersTable(Answers(key=key))
+
+
+class AnswersTable(w.HTML):
+    """What was answered; ``told`` has it as rows and text."""
+
+    def __init__(self, told: Answers) -> None:
+        super().__init__()
+        self.told = told
+        told.session.listeners.add(self)
+        self.session_changed()
+
+    def session_changed(self) -> None:
+        """Something was asked or answered: show it."""
+        self.value = f'<div style="line-height:1.45">{self.told._repr_html_()}</div>'
+
+    def __repr__(self) -> str:
+        return repr(self.told)
 
 
 def questions_of(trace: Trace, asked: Iterable[Asked]) -> list[Question]:
