@@ -27,6 +27,7 @@ _COMMANDS = {
     "export": ("vmxsim.commands.export", "export_command"),
     "cost": ("vmxsim.commands.tables", "cost_command"),
     "replay": ("vmxsim.ftrace.command", "replay"),
+    "labs": ("vmxsim.commands.labs", "labs_command"),
 }
 
 

@@ -1,0 +1,146 @@
+"""A class of nine: perfect, untouched, wrong, tampered with, broken. Each gets the right points."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+
+import pytest
+
+from tests.classroom.submitting import answered, cell, given, submit
+from vmxsim.classroom.feedback import write_feedback
+from vmxsim.classroom.grading import grade
+from vmxsim.classroom.labs import choose_labs, read_labs
+from vmxsim.classroom.submissions import find_submissions
+from vmxsim.classroom.table import why, write_csv
+from vmxsim.exercises import EXERCISES
+
+#: One worker grades the class, and makes the students' versions once.
+pytestmark = pytest.mark.xdist_group("classroom")
+
+ONE, TWO = "1-one-tick", "2-careful-write"
+INSIDE_ONLY = """\
+class Mine(ex.start):
+    def vmx_write_guest_kernel_gs_base(self, vmx, data):
+        if vmx.loaded_cpu_state:
+            preempt_disable()
+            wrmsr(MSR_KERNEL_GS_BASE, data)
+            preempt_enable()
+        vmx.msr_guest_kernel_gs_base = data
+"""
+REFUSED = """\
+class Mine(ex.start):
+    def vmx_write_guest_kernel_gs_base(self, vmx, data):
+        for i in [1, 2]:
+            wrmsr(MSR_KERNEL_GS_BASE, data)
+"""
+
+
+def make_tests_easy(book):
+    """Tests that pass, and are worth more; one test gone, another moved."""
+    cell(book, "-test-1")["source"] = "pass"
+    cell(book, "-test-1")["metadata"]["nbgrader"]["points"] = 100
+    book["cells"].remove(cell(book, "-test-2"))
+
+
+def strip_marks(book):
+    """As some editors do. The setup is changed, too."""
+    cell(book, "-setup")["source"] += "\nprint('mine')"
+    for one in book["cells"]:
+        one["metadata"] = {}
+    book["metadata"] = {}
+
+
+def make_class(folder):
+    submit(folder, "ada", "one-tick", answered("one-tick"))
+    submit(folder, "ada", "careful-write", answered("careful-write"))
+    submit(folder, "bob", "one-tick", given("one-tick"))
+    submit(folder, "cyd", "careful-write", answered("careful-write", INSIDE_ONLY))
+    submit(folder, "dan", "one-tick", given("one-tick"), make_tests_easy)
+    submit(folder, "eve", "one-tick", "this is no notebook")
+    submit(folder, "fay", "one-tick", answered("one-tick", "import os\nos._exit(1)"))
+    submit(folder, "gus", "one-tick", answered("one-tick", "while True:\n    pass"))
+    submit(folder, "hal", "careful-write", answered("careful-write", REFUSED))
+    submit(folder, "ivy", "one-tick", answered("one-tick"), strip_marks)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("class")
+    make_class(folder)
+    before = sorted(folder.rglob("*"))
+    labs = choose_labs(["1", "2"], read_labs())
+    starts = {lab.id: EXERCISES[lab.id].source() for lab in labs}
+    students, submissions = find_submissions(folder, labs)
+    found = grade(submissions, students, labs, starts, seconds=12)
+    assert sorted(folder.rglob("*")) == before, "nothing is left where the teacher works"
+    return {(result.student, result.lab): result for result in found}
+
+
+@pytest.mark.parametrize(
+    ("student", "lab", "status", "points"),
+    [
+        ("ada", ONE, "graded", 3),
+        ("ada", TWO, "graded", 4),
+        ("bob", ONE, "graded", 0),
+        ("bob", TWO, "missing", 0),
+        ("cyd", TWO, "graded", 0),
+        ("dan", ONE, "graded", 0),
+        ("eve", ONE, "problem", 0),
+        ("fay", ONE, "graded", 0),
+        ("gus", ONE, "graded", 0),
+        ("hal", TWO, "graded", 0),
+        ("ivy", ONE, "graded", 3),
+    ],
+)
+def test_points(results, student, lab, status, points):
+    result = results[student, lab]
+    assert (result.status, result.points) == (status, points), result
+    assert result.most == {ONE: 3, TWO: 4}[lab]
+
+
+@pytest.mark.parametrize(
+    ("student", "lab", "says"),
+    [
+        ("bob", ONE, "not answered"),
+        ("cyd", TWO, "Mechanism: Preempted between the test and the access"),
+        ("dan", ONE, "not answered"),
+        ("eve", ONE, "is no notebook"),
+        ("fay", ONE, "the kernel died"),
+        ("gus", ONE, "it took too long: an endless loop?"),
+        ("hal", TWO, "is outside the Python that kernel functions may use"),
+    ],
+)
+def test_reasons(results, student, lab, says):
+    told = why(results[student, lab])
+    assert any(says in line for line in told), told
+    assert not any("Traceback" in line for line in told)
+
+
+def test_what_was_tampered_with_is_told(results):
+    told = " ".join(results["dan", ONE].remarks)
+    assert "changed and restored: one-tick-test-1" in told
+    assert "the cell one-tick-test-2 was missing and was put back" in told
+    assert "one-tick-setup" in " ".join(results["ivy", ONE].remarks)
+    assert not results["ada", ONE].remarks
+
+
+def test_feedback_pages_say_what_failed_and_run_nothing(results, tmp_path):
+    pages = write_feedback(tmp_path, results.values(), read_labs())
+    assert pages == len([r for r in results.values() if r.status != "missing"])
+    wrong = (tmp_path / "cyd" / f"{TWO}.html").read_text("utf-8")
+    assert "emulate wrmsr" in wrong and "0 of 4 points" in wrong
+    assert "preempt_disable()" in wrong, "the answer"
+    for page in tmp_path.rglob("*.html"):
+        text = page.read_text("utf-8")
+        assert "<script" not in text and "http" not in re.sub(r"<!DOCTYPE.*", "", text)
+        assert '<html lang="en">' in text
+
+
+def test_a_spreadsheet_gets_a_row_for_each(results, tmp_path):
+    write_csv(tmp_path / "grades.csv", results.values())
+    rows = list(csv.DictReader((tmp_path / "grades.csv").open(encoding="utf-8")))
+    assert len(rows) == len(results)
+    assert next(r for r in rows if r["student"] == "ada" and r["lab"] == TWO)["points"] == "4"
+    assert json.dumps([r.as_data() for r in results.values()])

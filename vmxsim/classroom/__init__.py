@@ -1,0 +1,1 @@
+"""Labs in a classroom: student versions, grading, feedback. nbgrader does the work, out of sight."""

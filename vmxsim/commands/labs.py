@@ -1,0 +1,206 @@
+"""``vmxsim labs``: hand the exercises out to a class, and grade what comes back."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from vmxsim.classroom.feedback import points, write_feedback
+from vmxsim.classroom.labs import Lab, choose_labs, read_labs
+from vmxsim.classroom.results import UNANSWERED, LabResult
+from vmxsim.classroom.table import why, write_csv
+from vmxsim.commands.output import FINE, console, print_json, remark
+from vmxsim.errors import InputError, nearest, printable
+
+_PLACE = click.Path(path_type=Path)
+
+
+class _Group(click.Group):
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in self.commands:
+            known = ", ".join(self.commands)
+            raise InputError(
+                f"no command 'labs {printable(name)}'; the commands are {known}{nearest(name, self.commands)}"
+            )
+        return super().get_command(ctx, name)
+
+
+@click.group("labs", cls=_Group, invoke_without_command=True)
+@click.pass_context
+def labs_command(ctx: click.Context) -> None:
+    """Graded exercises for a class: list them, hand them out, grade what comes back."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+@labs_command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object for each lab.")
+def list_command(as_json: bool) -> int:
+    """The labs, easiest first."""
+    from vmxsim.exercises.catalogue import find_exercise
+
+    out = console()
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for head in ("lab", "title", "minutes", "difficulty", "points"):
+        table.add_column(head, overflow="fold")
+    for lab in read_labs():
+        exercise = find_exercise(lab.id)
+        if as_json:
+            facts = {"minutes": exercise.minutes, "difficulty": exercise.difficulty, "points": lab.points}
+            goals = [goal.words for goal in exercise.goals]
+            print_json({"lab": lab.name, "id": lab.id, "title": exercise.title, **facts, "goals": goals})
+            continue
+        cells = (str(exercise.minutes), str(exercise.difficulty), points(lab.points))
+        table.add_row(lab.name, exercise.title, *cells)
+    if not as_json:
+        out.print(table)
+    return FINE
+
+
+@labs_command.command("hand-out")
+@click.argument("folder", metavar="DIR", type=_PLACE)
+@click.argument("names", metavar="[LAB]...", nargs=-1)
+@click.option("--force", is_flag=True, help="Overwrite notebooks that are there already.")
+def hand_out_command(folder: Path, names: tuple[str, ...], force: bool) -> int:
+    """Write the students' notebooks of the labs (all, if none is named) into DIR, to be zipped and sent.
+
+    Solutions are replaced by the text to start from, hidden tests are taken out. A LAB is a number, an
+    id or a file's name. Students need vmxsim, not nbgrader.
+    """
+    from vmxsim.classroom.handout import hand_out
+
+    labs = choose_labs(names, read_labs())
+    for path in hand_out(folder, labs, _starts(labs), force):
+        print(path)
+    return FINE
+
+
+@labs_command.command("grade")
+@click.argument("folder", metavar="DIR", type=_PLACE)
+@click.argument("names", metavar="[LAB]...", nargs=-1)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--csv", "csv_file", type=_PLACE, metavar="FILE", help="Write a row for each student and lab.")
+@click.option("--feedback", type=_PLACE, metavar="DIR", help="Write a page for each student and lab.")
+@click.option(
+    "--timeout",
+    type=click.IntRange(1, 3600),
+    metavar="SECONDS",
+    default=60,
+    show_default=True,
+    help="How long one cell may run.",
+)
+def grade_command(
+    folder: Path,
+    names: tuple[str, ...],
+    as_json: bool,
+    csv_file: Path | None,
+    feedback: Path | None,
+    timeout: int,
+) -> int:
+    """Grade what is in DIR: a folder for each student with notebooks in it, or notebooks named by student.
+
+    THE STUDENTS' CODE RUNS ON THIS MACHINE, with your rights: it can read and delete what you can. Grade as
+    a user who owns nothing else, or in a container, unless you trust your students.
+
+    Test cells that were changed or deleted are restored before grading. A notebook that cannot be graded
+    gets a line that says why. Exit status 0 if grading was done, whatever the grades; 2 for bad input.
+    """
+    from vmxsim.classroom.needs import require_nbgrader
+    from vmxsim.classroom.submissions import find_submissions
+
+    all_labs = read_labs()
+    labs = choose_labs(names, all_labs)
+    students, submissions = find_submissions(folder, all_labs)
+    require_nbgrader()
+    if not names:  # of labs that nobody has handed in, nothing is said
+        handed = [lab for lab in labs if any(one.lab == lab for one in submissions)]
+        labs = handed or labs
+    from vmxsim.classroom.grading import grade
+
+    with _progress(len(submissions)) as told:
+        results = grade(submissions, students, labs, _starts(labs), seconds=timeout, told=told)
+    if csv_file is not None:
+        write_csv(csv_file, results)
+    if feedback is not None:
+        remark(f"{write_feedback(feedback, results, labs)} pages in {feedback}")
+    if as_json:
+        print_json(_as_object(results, students, labs))
+    else:
+        _show(results, students, labs, console())
+    return FINE
+
+
+def _starts(labs: list[Lab]) -> dict[str, str]:
+    """The text that each lab's answer starts from."""
+    from vmxsim.exercises.catalogue import find_exercise
+
+    return {lab.id: find_exercise(lab.id).source() for lab in labs}
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[LabResult], None]]:
+    """Says which notebook is graded, on a terminal."""
+    done = 0
+    if not sys.stderr.isatty():
+        yield lambda result: None
+        return
+    with Console(stderr=True).status(f"0 of {total}") as status:
+
+        def told(result: LabResult) -> None:
+            nonlocal done
+            done += 1
+            status.update(f"{done} of {total}: {printable(result.student)}, {printable(result.lab)}")
+
+        yield told
+
+
+def _as_object(results: list[LabResult], students: list[str], labs: list[Lab]) -> dict[str, object]:
+    return {
+        "labs": [{"lab": lab.name, "title": lab.title, "points": lab.points} for lab in labs],
+        "students": [
+            {
+                "student": student,
+                "points": sum(r.points for r in results if r.student == student),
+                "most": sum(lab.points for lab in labs),
+                "labs": [r.as_data() for r in results if r.student == student],
+            }
+            for student in students
+        ],
+    }
+
+
+def _show(results: list[LabResult], students: list[str], labs: list[Lab], out: Console) -> None:
+    by_key = {(r.student, r.lab): r for r in results}
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("student", overflow="fold")
+    for lab in labs:
+        table.add_column(f"lab {lab.number}", justify="right", overflow="fold")
+    table.add_column("all", justify="right")
+    most = sum(lab.points for lab in labs)
+    for student in students:
+        own = [by_key[student, lab.name] for lab in labs]
+        total = f"{points(sum(r.points for r in own))} of {points(most)}"
+        table.add_row(printable(student), *(_cell(r) for r in own), total)
+    out.print(table)
+    for result in results:
+        lines = [*why(result), *(f"note: {text}" for text in result.remarks if text != UNANSWERED)]
+        if not lines:
+            continue
+        out.print(Text(f"\n{printable(result.student)}, {printable(result.lab)}", style="bold"))
+        for line in lines:
+            out.print(Text(f"  {printable(line, 3000)}"))
+
+
+def _cell(result: LabResult) -> Text:
+    if result.status == "missing":
+        return Text("–", style="dim")
+    if result.status == "problem":
+        return Text("✖", style="bold red")
+    return Text(f"{points(result.points)}/{points(result.most)}")
