@@ -26,7 +26,7 @@ lab: $(RUN_STAMP)
 	$(VENV)/bin/vmxsim lab $(ARGS)
 
 test: $(TEST_STAMP)
-	$(PY) -m pytest -n 2 --dist loadgroup $(ARGS)
+	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(TEST_STAMP)
 	$(PY) -m ruff check $(CODE)
@@ -36,7 +36,7 @@ lint: $(TEST_STAMP)
 format: $(TEST_STAMP)
 	$(PY) -m ruff check --fix $(CODE)
 	$(PY) -m ruff format $(CODE)
-	$(PY) -m nbstripout notebooks/*.ipynb
+	$(PY) -m nbstripout notebooks/*.ipynb notebooks/labs/*.ipynb notebooks/labs/source/*.ipynb
 
 images: $(RUN_STAMP)
 	$(PY) -m vmxsim.gallery

@@ -17,10 +17,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.browser)
-            # a worker runs all of a group: they share a server and a browser. The course is the other
-            # worker's, so that both are busy.
-            group = "course" if item.path.stem == "test_course" else "browser"
-            item.add_marker(pytest.mark.xdist_group(group))
             if find_chromium() is None:
                 item.add_marker(pytest.mark.skip(reason=MISSING_CHROMIUM))
 

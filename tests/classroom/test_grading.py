@@ -16,9 +16,6 @@ from vmxsim.classroom.submissions import find_submissions
 from vmxsim.classroom.table import why, write_csv
 from vmxsim.exercises import EXERCISES
 
-#: One worker grades the class, and makes the students' versions once.
-pytestmark = pytest.mark.xdist_group("classroom")
-
 ONE, TWO = "1-one-tick", "2-careful-write"
 INSIDE_ONLY = """\
 class Mine(ex.start):

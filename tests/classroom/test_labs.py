@@ -17,7 +17,6 @@ from vmxsim.errors import InputError
 from vmxsim.exercises import EXERCISES
 
 #: One worker grades the class, and makes the students' versions once.
-pytestmark = pytest.mark.xdist_group("classroom")
 
 FOLDER = Path(__file__).parents[2] / "notebooks" / "labs"
 STARTS = {lab.id: EXERCISES[lab.id].source() for lab in LABS.values()}

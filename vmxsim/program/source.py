@@ -40,6 +40,8 @@ class KernelSource:
         }
         # a part of the kernel may call functions of other parts: those calls are looked up when linked
         exists = (lambda name: True) if part else known.__contains__
+        if not isinstance(cls.kvm_x86_ops, dict):
+            raise InputError("kvm_x86_ops is a dictionary of function names by entry point", cls.__name__)
         cls._own = {f.__name__: lower(f, cls.__name__, exists) for f in written}
         if not part:
             cls._refuse_misspelt()
