@@ -16,8 +16,6 @@ from vmxsim.classroom.labs import choose_labs, read_labs
 from vmxsim.errors import InputError
 from vmxsim.exercises import EXERCISES
 
-#: One worker grades the class, and makes the students' versions once.
-
 FOLDER = Path(__file__).parents[2] / "notebooks" / "labs"
 STARTS = {lab.id: EXERCISES[lab.id].source() for lab in LABS.values()}
 SECONDS = 60

@@ -136,7 +136,7 @@ def test_reasons_name_the_condition_that_decides():
     again = [s for s in seed.steps if s.function == "vmx_save_host_state"][-1]
     question = ask(seed, "line", step=again.index + 1)
     assert right(question) == "vmx_save_host_state, line 3: “return”"
-    assert question.options[question.right].reason == "The condition of line 2 holds: vmx.host_state.loaded."
+    assert question.options[question.right].reason == "Line 2 asks “vmx.host_state.loaded”, and it is so."
     assert question.hides == {"next"}
 
 

@@ -113,15 +113,7 @@ def _why(trace: Trace, index: int) -> str:
         return f"{before.function} calls {step.function}."
     if len(step.stack) < len(before.stack):
         return f"{before.function} is done: {step.function} goes on."
-    test = next((t for t in _tests(trace, step.function) if t.line == before.line and t.text), None)
-    if test is None:
-        return "It follows in the text."
-    holds = next(
-        (t for t in _tests(trace, step.function) if t.line == before.line and step.line in t.body), None
-    )
-    if holds is not None:
-        return f"The condition of line {before.line} holds: {holds.text}."
-    return f"The condition of line {before.line} does not hold: {test.text}."
+    return _decided(trace, index) or "It follows in the text."
 
 
 def _decided(trace: Trace, index: int) -> str:
@@ -132,8 +124,8 @@ def _decided(trace: Trace, index: int) -> str:
         return ""
     holds = next((t for t in tests if step.line in t.body), None)
     if holds is not None:
-        return f"The condition of line {before.line} holds: {holds.text}."
-    return f"The condition of line {before.line} does not hold: {tests[0].text}."
+        return f"Line {before.line} asks “{holds.text}”, and it is so."
+    return f"Line {before.line} asks “{tests[0].text}”, and it is not so."
 
 
 def _why_not(span: Span, function: str, number: int) -> str:

@@ -33,16 +33,16 @@ def preempt(span: Span) -> Question:
             Option("at the next preempt_enable()", False, f"{state}: nothing has to be enabled first.")
         )
     else:
-        told = f"{state}. The tick stays pending (TIF_NEED_RESCHED) until both allow it."
+        until = "interrupts are on again and the count is 0" if facts["interrupts"] == "off" else "it is 0"
+        told = f"{state}. The tick stays pending (TIF_NEED_RESCHED) until {until}."
         options += _inner(span)
         options.append(Option(later, True, f"{told}{why}"))
+        options += _too_late(span, {option.text for option in options})
     rule = "A preemptible kernel does not wait for that" if step.preemptible else "It comes earlier than that"
-    options += [
-        Option("when the thread goes back to user space", False, f"{rule}. {at_once}"),
-        Option(
-            "when the guest exits the next time", False, f"The guest does not run here: KVM does. {at_once}"
-        ),
-    ]
+    options.append(Option("when the thread goes back to user space", False, f"{rule}. {at_once}"))
+    if step.preemptible:
+        told = f"The guest does not run here: KVM does. {at_once}"
+        options.append(Option("when the guest exits the next time", False, told))
     comes = "A tick comes right after it, and another task is ready to run."
     prompt = f"{span.comes} {comes} When does the scheduler act?"
     hides = frozenset({f"cpu{step.cpu}.preempt_count", f"cpu{step.cpu}.interrupts"})
@@ -72,6 +72,16 @@ def _inner(span: Span) -> list[Option]:
     where = _after(step.function, step.line, step.source)
     still = step.why_not.split(":")[0]
     return [Option(where, False, f"preempt_disable() nests. After that line, too, {still}.")]
+
+
+def _too_late(span: Span, offered: set[str]) -> list[Option]:
+    """A line of kernel code that comes only after the scheduler has acted."""
+    chances = [s for s in _later(span) if s.preemptible and s.mode == "kernel" and s.line]
+    for step in chances[1:]:
+        where = _after(step.function, step.line, step.source)
+        if where not in offered:
+            return [Option(where, False, "It acts earlier: as soon as nothing holds it back.")]
+    return []
 
 
 def _later(span: Span) -> Iterator[Step]:

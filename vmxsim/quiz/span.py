@@ -98,6 +98,8 @@ class Span:
             return "it has stood there since the start"
         step = self.trace.steps[at - 1]
         where = f"line {step.line} of {step.function}" if step.line else f"“{printable(step.source, 80)}”"
+        if any(access.kind == "ctxsw" for access in step.accesses) and not self.recorded:
+            where = "the context switch"
         moved = any(place in (m.target, m.source if m.both else "") for m in step.moves)
         return f"{where} {'put it there' if moved or not self.recorded else 'shows it'} (step {at})"
 

@@ -175,8 +175,7 @@ class Gates {
     if (!answer) { setText(gate.told, gate.locked ? this.tally(gate) : "Choose one: click it, or press its number."); return; }
     const where = gate.shows === gate.opens ? "" : ` It happens at step ${gate.shows}.`;
     if (answer.right) setText(gate.told, `✔ Right.${where}`);
-    else if (answer.choice < 0) setText(gate.told, `Answer ${rightOne + 1} is right. ${this.worked(gate)}`);
-    else setText(gate.told, `✖ Not so: answer ${rightOne + 1} is right. ${this.worked(gate)}`);
+    else setText(gate.told, `${answer.choice < 0 ? "" : "✖ Not so. "}Right is: ${gate.options[rightOne].text}. ${this.worked(gate)}`);
   }
 
   /** Where the worked step is to be seen. */

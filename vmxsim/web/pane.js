@@ -21,7 +21,7 @@ class Pane {
         part("step", "This step", this.step, this.notes),
         part("changed", "What changed", make("table", {}, this.changes)),
         part("now", "Live and stale", this.now),
-        part("wrong", "What is wrong, or would be", this.wrong)),
+        part("wrong", "Wrong now, or if it ran now", this.wrong)),
       this.legend(film, meanings));
   }
 
@@ -43,7 +43,7 @@ class Pane {
     this.notes.replaceChildren(...frame.notes.map((note) => make("p", { class: "vp-dim" }, note)));
     const sentences = (pairs, kind, mark) => pairs.map(([invariant, words]) =>
       make("p", { class: kind }, make("strong", {}, `${mark}${invariant} `), words));
-    const wrong = [...sentences(frame.violations, "vp-violation", "✖ broken: "), ...sentences(frame.dangers, "vp-danger", "")];
+    const wrong = [...sentences(frame.violations, "vp-violation", "✖ broken: "), ...sentences(frame.dangers, "vp-danger", "not wrong yet: ")];
     this.wrong.replaceChildren(...(wrong.length ? wrong : [make("p", { class: "vp-dim" }, "nothing")]));
     const rows = frame.changes.map(([label, before, after]) => make("tr", {},
       make("th", { scope: "row" }, label), make("td", {}, before), make("td", { "aria-hidden": "true" }, "→"),

@@ -96,6 +96,6 @@ def _schedule(
     design = find_design(designs[0])
     example = check(design, host=host or "both").counterexample
     if example is not None and not example.failure:
-        return example.scenario, {}
+        return example.scenario, {"title": "The shortest schedule that breaks an invariant"}
     actions, _ = actions_of(OPERATIONS["read"], True, True)
     return actions, {"title": _SAFE_TITLE, "host": host or HOSTS[0], "long_mode": True}
