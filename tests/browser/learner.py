@@ -43,10 +43,11 @@ def failures(page: Any) -> list[str]:
 def answer_all(page: Any, right: bool) -> tuple[int, int]:
     """Answer every open question of every player by keyboard, each right or each wrong.
 
-    Returns how many there were, and at how many the feedback was of that kind.
+    Those that an audience votes on are not a learner's. Returns how many there were, and at how
+    many the feedback was of that kind.
     """
     asked = told = 0
-    players = page.locator(".vmxsim-player:has(.vp-gate:not(.vp-waits))")
+    players = page.locator(".vmxsim-player:has(.vp-gate:not(.vp-waits)):not(:has(.vp-votes))")
     for number in range(players.count()):
         player = players.nth(number)
         player.scroll_into_view_if_needed()

@@ -80,7 +80,7 @@ def test_answers_survive_running_the_cell_again(book: Notebook) -> None:
 def test_the_stage_is_locked_until_the_audience_has_voted(browser: Any, lab: Any) -> None:
     book = Notebook(browser, lab, "stage", [_STAGE], width=1600)
     page = book.page
-    assert "behind a question" in book.player.locator(".vp-divergence").inner_text()
+    assert "hidden until the question is answered" in book.player.locator(".vp-divergence").inner_text()
     book.player.focus()
     page.keyboard.press("f")
     page.wait_for_function("document.fullscreenElement?.classList.contains('presenting')")
@@ -98,6 +98,9 @@ def test_the_stage_is_locked_until_the_audience_has_voted(browser: Any, lab: Any
     assert [c.inner_text() for c in card(book).locator(".vp-count").all()][:2] == ["1", "1"]
     page.keyboard.press("r")
     assert "Right is: " in card(book).locator(".vp-told").inner_text()
+    assert "In dedicated-accessors:" in card(book).inner_text()
+    assert book.step() == asked, "an audience is led there, step by step"
+    page.keyboard.press("PageDown")
     assert book.step() > asked
     page.keyboard.press("w")
     assert book.player.locator(".vp-part:visible").count() == 0

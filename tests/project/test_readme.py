@@ -28,6 +28,8 @@ def commands():
 def test_commands(arguments, status, tmp_path):
     (scenario,) = blocks("yaml")
     (tmp_path / "smi.yaml").write_text(scenario)
+    (design,) = blocks("py")
+    (tmp_path / "mine.py").write_text(design)
     done = subprocess.run(
         [sys.executable, "-m", "vmxsim.cli", *arguments],
         cwd=tmp_path,

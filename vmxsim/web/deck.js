@@ -257,7 +257,7 @@ class Deck {
     if (this.panes.length > 1) {
       const names = [...[...differing].map((place) => this.panes[0].picture.labels.get(place)), ...this.differingFacts(slot)];
       const covered = this.split.words && this.split.slot > limit; // it would give an answer away
-      setText(this.splitText, covered ? "Where the two first part comes behind a question." : this.split.text);
+      setText(this.splitText, covered ? "The first difference is hidden until the question is answered." : this.split.text);
       setText(this.different, names.length ? `Unlike now: ${names.join(", ")}.` : "Nothing differs now.");
     }
     if (!this.preempt.hidden) {

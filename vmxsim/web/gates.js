@@ -105,7 +105,7 @@ class Gates {
   tally(gate) {
     const [cast, needed] = [this.cast(gate), this.needed(gate)];
     if (cast >= needed) return `${cast} voted: it may be revealed.`;
-    return gate.votes ? `${cast} of ${needed} voted.` : "Click an option once for each vote.";
+    return `${gate.votes ? `${cast} of ${needed} voted. ` : ""}Click an option, or press its number, once for each hand.`;
   }
 
   reveal(gate) {
@@ -119,7 +119,8 @@ class Gates {
     this.answers = { ...this.answers, [gate.id]: { choice: i, right, votes: this.votes[gate.id] ?? [] } };
     this.model.set("answers", this.answers);
     this.model.save_changes();
-    const slot = right ? gate.opens : gate.shows;
+    // a reader sees where it ends or is decided; an audience is led there, step by step
+    const slot = this.model.get("presenting") ? gate.at : right ? gate.opens : gate.shows;
     this.pinned = { slot, gate: this.gates.indexOf(gate) };
     this.goTo(slot);
     this.paintAll();
@@ -167,19 +168,20 @@ class Gates {
       b.less.disabled = Boolean(answer) || !counts[i];
     });
     gate.again.hidden = !answer;
-    gate.next.hidden = !answer || gate.opens === this.last;
+    gate.next.hidden = !answer || (gate.opens === this.last && !this.model.get("presenting"));
     if (gate.reveal) {
       gate.reveal.hidden = Boolean(answer);
       gate.reveal.setAttribute("aria-disabled", String(this.cast(gate) < this.needed(gate)));
     }
     if (!answer) { setText(gate.told, gate.locked ? this.tally(gate) : "Choose one: click it, or press its number."); return; }
-    const where = gate.shows === gate.opens ? "" : ` It happens at step ${gate.shows}.`;
+    const where = gate.shows === gate.opens ? "" : ` It is decided at step ${gate.shows}.`;
     if (answer.right) setText(gate.told, `✔ Right.${where}`);
     else setText(gate.told, `${answer.choice < 0 ? "" : "✖ Not so. "}Right is: ${gate.options[rightOne].text}. ${this.worked(gate)}`);
   }
 
   /** Where the worked step is to be seen. */
   worked(gate) {
+    if (this.model.get("presenting")) return gate.changes ? `Step on: it is decided at step ${gate.shows}.` : "It was so before; step on and see that nothing changes it.";
     if (!gate.changes) return `It was so before, and nothing up to step ${gate.shows} changes it; ← goes back through it.`;
     return `Step ${gate.shows}, shown now, decides it; ← goes back to how it came about.`;
   }
@@ -216,7 +218,7 @@ class Gates {
     if (at < 0 && this.waitsFor !== this.gates[0].at) {
       this.waitsFor = this.gates[0].at;
       const go = make("button", { type: "button", click: () => this.goTo(this.gates[0].at) }, "Go to it");
-      const keys = "Space, → or a clicker: the next step that tells something. ↓: the next line. W: words. F: full screen.";
+      const keys = "Space, → or a clicker: the next step that tells something. ↓: the next line. Digits: a vote or an answer. R: reveal.";
       this.waiting.replaceChildren(make("p", {}, `A question comes at step ${this.gates[0].at}. `, go),
         this.model.get("presenting") ? make("p", { class: "vp-dim" }, keys) : "");
     }

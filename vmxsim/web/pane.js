@@ -8,6 +8,8 @@ class Pane {
     this.source = new Source(film, (frame) => goToSlot(slotOf(frame)));
     this.timeline = new Timeline(film, slots, slotOf, goToSlot, extraMarks);
     this.step = make("p");
+    this.own = make("p", { class: "vp-own" }); // in a comparison each run has its own count of steps
+    this.name = name;
     this.notes = make("div", { class: "vp-notes" });
     this.now = make("p");
     this.wrong = make("div");
@@ -15,7 +17,7 @@ class Pane {
     const part = (area, title, ...children) =>
       make("section", { class: `vp-part ${area}`, role: "group", tabindex: "0", "aria-label": title }, make("h4", {}, title, name && ` · ${name}`), ...children);
     this.root = make("section", { class: "vp-pane", role: "group", "aria-label": `${film.title} ${film.subtitle}` },
-      make("header", { class: "vp-title" }, make("h3", {}, film.title), make("p", {}, film.subtitle)),
+      make("header", { class: "vp-title" }, make("h3", {}, film.title), make("p", {}, film.subtitle), name ? this.own : ""),
       this.timeline.root,
       make("div", { class: "vp-stage" }, this.picture.root, this.source.root,
         part("step", "This step", this.step, this.notes),
@@ -39,6 +41,7 @@ class Pane {
     this.source.show(frame, index, upTo, hides.has("next"));
     this.timeline.show(slot);
     setText(this.step, frame.words);
+    if (this.name) setText(this.own, `its own step ${index}`);
     setText(this.now, frame.now);
     this.notes.replaceChildren(...frame.notes.map((note) => make("p", { class: "vp-dim" }, note)));
     const sentences = (pairs, kind, mark) => pairs.map(([invariant, words]) =>

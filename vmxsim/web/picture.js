@@ -11,7 +11,8 @@ class Picture {
     this.words = new Map(film.legend.map(([kind, key, word]) => [`${kind}:${key}`, word]));
     this.draw("svg");
     this.watch = new ResizeObserver(([{ contentRect }]) => {
-      const which = film.tall && contentRect.width && contentRect.width < LITTLE_ROOM ? "tall" : "svg";
+      const staged = document.fullscreenElement?.contains(this.root); // there height is what is scarce
+      const which = film.tall && !staged && contentRect.width && contentRect.width < LITTLE_ROOM ? "tall" : "svg";
       if (which === this.which) return;
       this.draw(which);
       redrawn();

@@ -106,12 +106,15 @@ def _question(trace: Trace, one: Any) -> Question:
 def gate_data(
     traces: Sequence[Trace], questions: Iterable[tuple[int, Question]], locked: bool, votes: int | None
 ) -> list[dict[str, Any]]:
-    """Questions about film ``which`` of a player, as its ``gates``."""
-    return [
-        q.as_data(f"{traces[which].title}; {traces[which].subtitle}")
-        | {"film": which, "locked": locked, "votes": votes}
-        for which, q in questions
-    ]
+    """Questions about film ``which`` of a player, as its ``gates``; with two films each names its own."""
+    found = []
+    for which, q in questions:
+        data = q.as_data(f"{traces[which].title}; {traces[which].subtitle}")
+        if len(traces) > 1:
+            design = traces[which].subtitle.split(" (")[0].split(",")[0]
+            data["prompt"] = f"In {design}: {data['prompt']}"
+        found.append(data | {"film": which, "locked": locked, "votes": votes})
+    return found
 
 
 class PredictGate(Player):
