@@ -110,3 +110,5 @@ def test_what_cannot_be_presented_is_said():
         vmxsim.present("never-trap", "guest-state-loaded")
     with pytest.raises(InputError, match="'some' is none"):
         vmxsim.present("never-trap", gates="some")
+    with pytest.raises(InputError, match="two at most"):
+        vmxsim.present("never-trap", "lma-fix", "host-always")

@@ -9,7 +9,8 @@ class Stage {
     root.classList.toggle("presenting", this.on);
     this.full = make("button", { type: "button", class: "vp-full", click: () => this.toggleFull() }, "Full screen (F)");
     this.words = make("button", { type: "button", class: "vp-words", click: () => this.toggleWords() }, "Words (W)");
-    this.controls = this.on ? [this.words, this.full] : [];
+    const keys = make("span", { class: "vp-keys" }, "→ next · ↓ line · 1–9 answer · R reveal");
+    this.controls = this.on ? [keys, this.words, this.full] : [];
     root.addEventListener("fullscreenchange", () => {
       setText(this.full, this.isFull() ? "Leave full screen (F)" : "Full screen (F)");
       root.focus({ preventScroll: true });

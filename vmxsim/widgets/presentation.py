@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vmxsim.designs import find_design
+from vmxsim.designs import DESIGNS, find_design
 from vmxsim.divergence import parting
 from vmxsim.errors import InputError
 from vmxsim.kernel.kvm import Kvm
@@ -50,6 +50,8 @@ def present(
     """
     if isinstance(gates, str) and gates != "auto":
         raise InputError(f"'{gates}' is none; expected 'auto' or a list of questions ([] for none)", "gates")
+    if isinstance(scenario, str) and scenario in DESIGNS:
+        raise InputError(f"'{scenario}' is a design: two at most stand side by side", "scenario")
     designs = [a] if b is None else [a, b]
     chosen, options = _schedule(designs, scenario, host, long_mode)
     traces, pairs = run_together(chosen, designs, **options)
