@@ -59,8 +59,23 @@ def test_pictures_go_into_a_folder(tmp_path, scenario):
 def test_a_scenario_runs_on_another_design_and_beside_one(scenario):
     done = vmxsim("export", scenario, "--design", "never-trap", "--to", "mail")
     assert done.returncode == 0 and "never-trap: no invariant is broken" in done.stdout
+    assert "design: never-trap" in done.stdout and "--design never-trap" in done.stdout
     done = vmxsim("export", scenario, "--beside", "never-trap", "--to", "html")
     assert done.returncode == 0 and "dedicated-accessors beside never-trap" in done.stdout
+
+
+@pytest.mark.parametrize("options", [["--to", "html", "--beside"], ["--to", "mail", "--design"]])
+def test_a_line_that_the_other_design_lacks_is_said_with_what_to_do(tmp_path, options):
+    file = tmp_path / "line.yaml"
+    point = "{preempt: {before: line 7, in: vmx_set_efer}}"
+    file.write_text(SCENARIO.replace("guest long-mode on", f"guest long-mode on: {point}"))
+    words = ["line.yaml:5", "never-trap lacks", "made for dedicated-accessors", "before: rdmsr, wrmsr"]
+    fails("export", str(file), *options, "never-trap", words=words)
+
+
+def test_assumptions_are_listed_as_check_lists_them():
+    done = vmxsim("export", "--assume", "help")
+    assert done.returncode == 0 and done.stdout == vmxsim("check", "--assume", "help").stdout
 
 
 def test_of_several_scenarios_one_is_named(tmp_path):
@@ -100,6 +115,12 @@ def test_a_safe_design_has_nothing_to_export():
     [
         (["dedicated", "--to", "pdf"], ["promela"]),
         (["dedicated"], ["--to"]),
+        (["dedicated", "--to", "mial"], ["--to", "did you mean 'mail'?"]),
+        (["tests", "--to", "mail"], ["tests: is a folder"]),
+        (["tests", "--to", "promela"], ["tests: is a folder"]),
+        (["smi.yaml", "--to", "promela"], ["promela takes a design, not a scenario"]),
+        (["migrate", "--to", "promela"], ["promela takes a design, not a recording"]),
+        (["dedicatd", "--to", "mail"], ["did you mean 'dedicated-accessors'? 'vmxsim designs'"]),
         (["dedicatd", "--to", "mail"], ["no design, recorded trace or scenario", "did you mean"]),
         (["s1.dedicated-accesors", "--to", "mail"], ["did you mean 's1.dedicated-accessors'"]),
         (["none.yaml", "--to", "mail"], ["none.yaml", "cannot be read"]),

@@ -60,7 +60,9 @@ def test_what_cannot_be_is_said(arguments, message):
 @pytest.mark.parametrize(
     ("what", "to", "message"),
     [
-        ("never-trap", "mail", "a Trace, a Counterexample or a CheckResult"),
+        (7, "mail", "a Trace, a Counterexample or a CheckResult"),
+        ("never-tarp", "mail", "did you mean 'never-trap'"),
+        ("none.py:Mine", "mail", "none.py: cannot be read"),
         (None, "html", "not NoneType"),
         ([], "html", "a pair of traces"),
         ([1, 2], "mail", "html only"),
@@ -75,6 +77,13 @@ def test_what_is_no_trace_is_said(what, to, message):
 def test_a_safe_design_has_nothing_to_export_and_what_to_do_is_said():
     with pytest.raises(InputError, match=r"never-trap is safe.*no counterexample.*vmxsim\.run"):
         vmxsim.export(checked("never-trap", "64-bit"), "mail")
+
+
+def test_a_design_is_checked():
+    with pytest.raises(InputError, match="never-trap is safe"):
+        vmxsim.export("never-trap", "mail")
+    text = vmxsim.export("678e315", "markdown")
+    assert "dedicated-accessors" in text and "The model checker of vmxsim explored" in text
 
 
 def test_a_search_cut_short_has_nothing_to_export():

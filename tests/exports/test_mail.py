@@ -5,7 +5,9 @@ import re
 import pytest
 
 import vmxsim
+from tests.checker import failing
 from tests.exports.cases import VIOLATED, checked, named, names
+from vmxsim.exports.change import change
 from vmxsim.exports.plain import ascii_text, block, code, paragraph
 from vmxsim.scenario import Scenario, make_scenario, read_scenarios
 
@@ -27,8 +29,10 @@ def test_it_says_the_claim_what_was_expected_and_found_and_how_to_see_it_again(d
     flowing = " ".join(text.split())
     assert example.mechanism in flowing
     assert f"breaks {example.invariant} has {example.actions} action" in flowing
-    for part in ("Expected: ", "Found: ", "Lost at: ", "Why: ", "What happens", "To reproduce"):
+    for part in ("Found: ", "Why: ", "The schedule", "What happens", "The words", "To reproduce"):
         assert part in text
+    assert f"is broken: {example.mechanism}" in flowing and "is a model checker" in flowing
+    assert "The right value is lost at step" in flowing
     assert f"vmxsim check {design} --host {host}" in text
     lost = example.trace.steps[example.explanation.step]
     assert f"{lost.function}:{lost.line}" in text
@@ -53,14 +57,16 @@ def test_the_seed_s_mail_shows_the_return_that_leaves_the_register_alone():
     text = vmxsim.export(checked("dedicated-accessors", "64-bit"), "mail")
     assert "vmx_save_host_state:3: return" in text
     assert "not run: line 20: wrmsr(MSR_KERNEL_GS_BASE," in text
+    assert re.search(r"^ +> +3 +return$", text, re.MULTILINE), "the function that fails to load"
+    assert re.search(r"^ +- +20 +wrmsr\(MSR_KERNEL_GS_BASE,$", text, re.MULTILINE)
     assert "EFER.LMA: 0 -> 1" in text
     assert "commit 678e315e78a7" in " ".join(text.split())
-    assert len(text.splitlines()) < 100
+    assert len(text.splitlines()) < 150
 
 
 def test_a_run_in_which_nothing_breaks_is_told_as_such():
     text = vmxsim.export(vmxsim.run(["run", "exit"], "never-trap"), "mail")
-    assert text.startswith("Subject: [vmxsim] never-trap: no invariant is broken\n")
+    assert text.startswith("Subject: KVM: VMX: never-trap: no invariant is broken\n")
     assert "Expected" not in text and "BREAKS" not in text
     assert "At the end, after step" in text
 
@@ -77,6 +83,85 @@ def test_a_recording_is_named_as_replay_knows_it_and_never_by_its_folder(tmp_pat
     assert "vmxsim replay mine.trace\n" in text and str(tmp_path) not in text
 
 
+def test_what_is_said_comes_in_the_order_of_a_list():
+    text = vmxsim.export(checked("dedicated-accessors", "64-bit"), "mail")
+    parts = [
+        "Subject: KVM: VMX: dedicated-accessors (678e315e78a7): guest-value is\n broken: nothing is",
+        'This is about commit 678e315e78a7, "KVM: vmx: add dedicated utility to',
+        "vmxsim is a model checker.",
+        "Found: ",
+        "Why: ",
+        "The schedule\n",
+        "What happens\n",
+        "The words\n",
+        "To reproduce\n",
+    ]
+    places = [text.index(part) for part in parts]
+    assert places == sorted(places)
+
+
+def test_words_that_do_not_occur_are_not_explained():
+    text = vmxsim.export(checked("dedicated-accessors", "64-bit"), "mail")
+    words = text.partition("The words\n")[2].partition("\n\n")[0]
+    assert "  foreign " in words and "  plain task " in words and "  guest-value " in words
+    assert "  stale " not in words and "  copy " not in words and "preempt" not in words
+
+
+@pytest.mark.parametrize("form", ["mail", "markdown"])
+def test_the_design_that_ran_is_named_whatever_the_scenario_said(form):
+    scenario = make_scenario(["run", "guest long-mode on"], design="dedicated-accessors")
+    text = vmxsim.export(vmxsim.run(scenario, vmxsim.find_design("never-trap")), form)
+    assert "design: never-trap" in text and "--design never-trap" in text
+    assert "dedicated-accessors" not in text
+
+
+@pytest.mark.parametrize("form", ["mail", "markdown"])
+def test_a_design_of_one_s_own_is_shown_as_a_diff(form):
+    text = vmxsim.export(named("preempted"), form)
+    assert "on top of never-trap" in " ".join(text.split())
+    assert "--- never-trap: vmx_read_guest_kernel_gs_base" in text
+    assert "-    preempt_disable()" in text
+    assert text.count("+++ WithoutPreemptDisable: ") == 2
+
+
+def test_its_subject_names_the_commit_it_stands_on():
+    text = vmxsim.export(vmxsim.run(["run", "guest long-mode on"], failing.ReloadsOnEntry), "mail")
+    assert text.startswith("Subject: KVM: VMX: ReloadsOnEntry on top of 678e315e78a7: no invariant")
+    assert "+    self.__vmx_load_host_state(vmx)" in text
+
+
+def test_a_changed_rule_of_interception_and_a_helper_are_part_of_the_change():
+    class Always(failing.NeverTrap):
+        interception = "always"
+
+        @staticmethod
+        def _in_register(vcpu):
+            return vcpu.loaded and vcpu.long_mode
+
+    found = "\n".join(change(Always))
+    assert "-interception = 'never'\n+interception = 'always'" in found
+    assert "+    return vcpu.loaded and vcpu.long_mode" in found
+    assert change(failing.NeverTrap) == ()
+
+
+@pytest.mark.parametrize(
+    ("design", "line"),
+    [
+        ("EnablesTooOften", "*   2      preempt_enable()"),
+        ("BreaksAContract", "*   2      self.vmx_prepare_switch_to_host(vmx)"),
+        ("KeepsPreemptionDisabled", "*   7      self.vcpu_put(vcpu)"),
+        ("LeavesWithPreemptionDisabled", "*   6      preempt_disable()"),
+    ],
+)
+def test_the_line_that_breaks_the_contract_is_shown_and_nothing_is_said_to_hold(design, line):
+    text = vmxsim.export(checked(getattr(failing, design), "64-bit"), "mail")
+    assert line in text and "the line that breaks the contract" in " ".join(text.split())
+    flowing = " ".join(text.split())
+    assert "nothing can be concluded about guest-value, host-value and no-leak" in flowing
+    assert not re.search(r"no-leak holds?\b", flowing)
+    assert "No-leak" not in flowing
+
+
 def test_a_design_that_fails_is_told_without_steps():
     text = vmxsim.export(named("failing"), "mail")
     assert "preempt_enable" in text and "What happens" not in text
@@ -86,7 +171,9 @@ def test_a_design_that_fails_is_told_without_steps():
 def test_long_runs_keep_what_is_around_the_violation():
     actions = ["run", *(["exit", "run"] * 12), "guest long-mode on", "guest rdmsr", *(["exit", "run"] * 6)]
     text = vmxsim.export(vmxsim.run(actions, "dedicated-accessors"), "mail")
-    assert "earlier ones of this kind are left out" in text and "later ones of this kind" in text
+    assert "more of this kind are left out" in text and text.count("left out here)") >= 2
+    assert len(re.findall(r"^[ *!] +\d+  CPU \d", text, re.MULTILINE)) == 25
+    assert re.search(r"^\* +\d+  CPU", text, re.MULTILINE)
     assert "BREAKS guest-value" in text
     everything = vmxsim.export(vmxsim.run(actions, "dedicated-accessors"), "mail", steps="all")
     assert "left out" not in everything

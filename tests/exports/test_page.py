@@ -71,6 +71,13 @@ def test_two_traces_go_through_one_schedule():
         page()
 
 
+def test_beside_each_other_a_breach_is_told_by_the_slider_s_step():
+    runs = [vmxsim.run(["run", "guest long-mode on"], d) for d in ("host-from-thread", "dedicated-accessors")]
+    text = vmxsim.export(runs, "html")
+    own, slot = runs[1].violations[0].step + 1, Reader(text).data()["start"]
+    assert own != slot and f"broken in step {slot} (its own step {own}) of dedicated-accessors" in text
+
+
 def test_more_traits_are_passed_on():
     gates = [{"id": "q", "question": "</script>"}]
     data = Reader(

@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.table import Table
+from rich.text import Text
 
-from vmxsim.checker.assumptions import restriction
+from vmxsim.checker.assumptions import ASSUMPTIONS, restriction
 from vmxsim.checker.promela import promela, restricted
 from vmxsim.commands.designs import named_design
-from vmxsim.commands.export_source import source
-from vmxsim.commands.output import FINE, INCONCLUSIVE, remark
-from vmxsim.errors import InputError, printable
+from vmxsim.commands.export_source import no_scenario, run_on, source
+from vmxsim.commands.output import FINE, INCONCLUSIVE, console, remark
+from vmxsim.errors import InputError, nearest, printable
 from vmxsim.scenario import HOSTS
 
 _FORMATS = ("promela", "html", "markdown", "mail", "storyboard", "svg", "png")
@@ -29,13 +31,36 @@ _FOR = {
 }
 
 
+class _Format(click.Choice[str]):
+    """A format; what is none is answered with the nearest one."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value not in _FORMATS:
+            raise InputError(
+                f"'{printable(value)}' is none; choose {', '.join(_FORMATS)}{nearest(str(value), _FORMATS)}",
+                "--to",
+            )
+        return value
+
+
+def _assumptions(ctx: click.Context, _: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    """``--assume help`` lists them, whatever else is said."""
+    if any("help" in text.split(",") for text in given):
+        table = Table(box=None, show_header=False, pad_edge=False)
+        for name, assumption in ASSUMPTIONS.items():
+            table.add_row(Text(name, style="bold"), assumption.words)
+        console().print(table)
+        ctx.exit(FINE)
+    return given
+
+
 @click.command("export")
 @click.argument("what")
-@click.option("--to", "form", type=click.Choice(_FORMATS), required=True, help="What to make of it.")
+@click.option("--to", "form", type=_Format(_FORMATS), required=True, help="What to make of it.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="The file; for svg and png the folder.")
-@click.option("--design", "-d", help="Of a scenario file: run it on this design, whatever the file says.")
+@click.option("--design", "-d", help="Of a scenario file: run it on this design (or FILE.py:NAME) instead.")
 @click.option("--number", type=click.IntRange(1), help="Of a scenario file with several: which one, from 1.")
-@click.option("--beside", help="html: the same schedule on this design beside it.")
+@click.option("--beside", help="html: the same schedule on this design (or FILE.py:NAME) beside it.")
 @click.option("--theme", type=click.Choice(["auto", "light", "dark"]), help="Colours (auto: the reader's).")
 @click.option("--steps", type=click.Choice(["telling", "all"]), help="Texts: telling; pictures: all.")
 @click.option("--scale", type=click.FloatRange(0.1, 8), help="png: how much larger (1).")
@@ -45,19 +70,27 @@ _FOR = {
 @click.option("--vcpus", type=click.IntRange(1, 2), help="Of a design (1).")
 @click.option("--interception", type=click.Choice(["rule", "bitmap"]), help="When the guest's access exits.")
 @click.option("--non-canonical", is_flag=True, help="The guest also writes a non-canonical address.")
-@click.option("--assume", multiple=True, help="What to take for granted, as for 'vmxsim check'.")
+@click.option(
+    "--assume",
+    multiple=True,
+    is_eager=True,
+    callback=_assumptions,
+    help="Of a design: what to take for granted; '--assume help' lists it.",
+)
 def export_command(
     what: str, form: str, output: Path | None, design: str | None, number: int | None, **options: Any
 ) -> int:
     """Write WHAT in another form: for a mailing list, a review, a page, paper, slides, or Spin.
 
-    WHAT is a design (its shortest counterexample is exported; for promela the whole model),
-    a scenario file (.yaml), or a recorded trace: a file, or the name of a shipped example.
+    WHAT is a design (its shortest counterexample is exported; for promela the whole model):
+    an id, a commit, or FILE.py:NAME for one of your own; or a scenario file (.yaml); or a
+    recorded trace: a file, or the name of a shipped example.
     """
     _check(form, {"design": design, "number": number, **options})
     asked = {name: options[name] for name in ("host", "cpus", "vcpus", "interception") if options[name]}
     asked |= {name: options[name] for name in ("non_canonical", "assume") if options[name]}
     if form == "promela":
+        no_scenario(what)
         return _model(what, output, asked)
     if form in ("svg", "png") and output is None:
         raise InputError(f"{form} is a sequence of files: name a folder with -o FOLDER", "--output")
@@ -78,7 +111,6 @@ def _check(form: str, options: dict[str, Any]) -> None:
 def _export(found: Any, form: str, output: Path | None, options: dict[str, Any]) -> int:
     from vmxsim.exports.export import export
     from vmxsim.exports.subject import subject
-    from vmxsim.simulation import run
 
     chosen = {name: options[name] for name in ("theme", "steps", "scale") if options[name] is not None}
     if options["per_page"]:
@@ -87,7 +119,7 @@ def _export(found: Any, form: str, output: Path | None, options: dict[str, Any])
         about = subject(found)
         if about.scenario is None:
             raise InputError("a recording has no schedule to run on another design", "--beside")
-        found = (about.shown, run(about.scenario, named_design(options["beside"])))
+        found = (about.shown, run_on(about.scenario, named_design(options["beside"])))
     made = export(found, form, output, **chosen)
     if isinstance(made, str):
         click.echo(made, nl=False)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from vmxsim.alignment import align
 from vmxsim.errors import InputError, nearest, printable
 from vmxsim.exports.flat import checked_theme
 from vmxsim.exports.mail import mail
@@ -42,7 +43,8 @@ def export(
     """A run, a recording or a counterexample in another form.
 
     ``trace`` is what ``vmxsim.run`` or a recording's ``read`` gives, a Counterexample, a CheckResult (its
-    counterexample), or, for ``html``, a pair of traces to stand side by side. ``to`` is a key of
+    counterexample), a design (its class, its id or ``FILE.py:NAME``; it is checked), or, for ``html``, a
+    pair of traces to stand side by side. ``to`` is a key of
     :data:`FORMATS`. Without ``path`` the text is returned; with it the file is written and its path
     returned. ``svg`` and ``png`` need a folder as ``path``, and a list of paths is returned.
 
@@ -112,12 +114,14 @@ def _side_by_side(traces: Sequence[Any], to: str, theme: str, traits: dict[str, 
     if len(traces) != 2:
         raise InputError(f"a pair of traces was expected, not {len(traces)}", "trace")
     told = [report(subject(one)) for one in traces]
+    shown = [one.about.shown for one in told]
+    pairs = align(*shown)
     broken = [
-        f"✖ {one.about.invariant} is broken in step {one.about.broken} of {one.headline}."
-        for one in told
+        f"✖ {one.about.invariant} is broken in step {_slot(pairs, side, one.about.broken)}"
+        f" (its own step {one.about.broken}) of {one.headline}."
+        for side, one in enumerate(told)
         if one.about.invariant
     ]
-    shown = [one.about.shown for one in told]
     names = [one.about.design._name() if one.about.design else printable(one.about.title, 60) for one in told]
     said = [f"The same schedule on {names[0]} and on {names[1]}: {', '.join(shown[0].actions)}."]
     if shown[0].actions != shown[1].actions:
@@ -131,6 +135,11 @@ def _side_by_side(traces: Sequence[Any], to: str, theme: str, traits: dict[str, 
         theme=theme,
         **traits,
     )
+
+
+def _slot(pairs: Sequence[tuple[int, int]], side: int, step: int) -> int:
+    """The slider's step at which one of two runs comes to its own ``step``."""
+    return next((slot for slot, pair in enumerate(pairs) if pair[side] >= step), step)
 
 
 def _written(text: str, path: str | Path | None) -> str | Path:

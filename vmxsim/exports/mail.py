@@ -5,46 +5,75 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+import vmxsim
+from vmxsim.errors import printable
+from vmxsim.exports.again import FILE
+from vmxsim.exports.legend import legend
+from vmxsim.exports.missed import excerpt
+from vmxsim.exports.naming import MODEL
 from vmxsim.exports.places import fact_line, places
 from vmxsim.exports.plain import COLUMNS, ascii_text, block, code, paragraph
-from vmxsim.exports.report import FILE, Report
+from vmxsim.exports.report import Report
 from vmxsim.exports.rows import Row
 
 _INDENT = "    "
 #: Lines of a function around the one that matters.
 _AROUND = 9
+#: Columns of a legend's words.
+_WORD = 16
 
 
 def mail(told: Report) -> str:
     """The whole mail, its subject first."""
-    parts = [
-        paragraph(told.headline, "Subject: [vmxsim] ", " "),
-        paragraph(told.claim),
+    run = told.about.scenario is not None
+    body = [
+        _beginning(told),
+        _words("Found: ", told.found),
+        _why(told),
         _schedule(told),
-        _verdict(told),
         _steps(told),
         _state(told),
         _source(told),
+        _change(told),
+    ]
+    parts = [
+        paragraph(told.effect, "Subject: KVM: VMX: ", " "),
+        *body,
+        _legend(told, _joined(body)),
         _again(told),
         [line for remark in told.remarks for line in paragraph(remark, "Note: ")],
-        ["-- ", *paragraph(told.footer)],
+        ["-- ", *paragraph(f"vmxsim {vmxsim.__version__}" if run else told.footer)],
     ]
-    return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
+    return _joined(parts) + "\n"
+
+
+def _joined(parts: list[list[str]]) -> str:
+    return "\n\n".join("\n".join(lines) for lines in parts if lines)
+
+
+def _beginning(told: Report) -> list[str]:
+    """What it is about, that it is a model, and the claim."""
+    claim = paragraph(told.claim.rstrip(":") + "." * told.claim.endswith(":"))
+    if not told.about_code:
+        return claim
+    return [*paragraph(told.about_code), "", *paragraph(MODEL), "", *claim]
+
+
+def _words(name: str, text: str) -> list[str]:
+    return paragraph(f"{name}{text}") if text else []
+
+
+def _why(told: Report) -> list[str]:
+    lost = f"The right value is lost at {told.lost}." if told.lost else ""
+    return _words("Why: ", " ".join(filter(None, (told.why, lost))))
 
 
 def _schedule(told: Report) -> list[str]:
     scenario = told.about.scenario
     if scenario is None:
         return []
-    return [_INDENT + line for line in block(scenario, COLUMNS - len(_INDENT))]
-
-
-def _verdict(told: Report) -> list[str]:
-    lines: list[str] = []
-    said = {"Expected:": told.expected, "Found:": told.found, "Lost at:": told.lost, "Why:": told.why}
-    for name, text in said.items():
-        lines += paragraph(text, f"{name:<10}") if text else []
-    return lines
+    lines = block(scenario, COLUMNS - len(_INDENT))
+    return [*_heading("The schedule"), *(_INDENT + line for line in lines)]
 
 
 def _steps(told: Report) -> list[str]:
@@ -53,18 +82,33 @@ def _steps(told: Report) -> list[str]:
         return []
     signs = {"*": told.about.lost, "!": told.about.broken}
     meant = {"*": "here the right value is lost", "!": "here an invariant breaks"}
-    legend = "".join(f" {sign} {meant[sign]}." for sign, number in signs.items() if number)
+    signed = "".join(f" {sign} {meant[sign]}." for sign, number in signs.items() if number)
     lines = _heading("What happens")
-    lines += paragraph(f"The {len(rows.rows)} of {rows.steps} steps that matter.{legend}")
-    if rows.earlier:
-        lines += paragraph(f"({rows.earlier} earlier ones of this kind are left out.)")
+    lines += paragraph(f"The {len(rows.rows)} of {rows.steps} steps that matter.{signed}")
+    if rows.skipped:
+        far = ", those farthest from these" if signed else ""
+        lines += paragraph(f"{rows.skipped} more of this kind are left out{far}.")
     width = max(4, len(str(rows.rows[-1].number)))
     for number, action, group in rows.by_action(trace):
         lines += ["", *paragraph(action, f"[{number}] ")]
-        lines += [line for row in group for line in _row(row, width)]
+        for row in group:
+            lines += [f"{_INDENT}({row.skipped} left out here)"] if row.skipped else []
+            lines += _row(row, width)
+            if told.missed and row.number == told.missed.number:
+                lines += _not_run(told)
     if rows.later:
-        lines += ["", *paragraph(f"({rows.later} later ones of this kind are left out.)")]
+        lines += ["", f"{_INDENT}({rows.later} left out here)"]
     return lines
+
+
+def _not_run(told: Report) -> list[str]:
+    """The function that fails to load, around the line that ran and those that it passes over."""
+    found = told.missed
+    assert found is not None
+    marks = {found.ran: ">", **dict.fromkeys(found.passed, "-")}
+    shown = excerpt(found.listing, (found.ran, *found.passed))
+    head = f"{found.function}(), > runs, - does not:"
+    return ["", _INDENT * 2 + head, *_listing(found.listing, shown, marks, _INDENT * 2), ""]
 
 
 def _row(row: Row, width: int) -> Iterator[str]:
@@ -107,19 +151,44 @@ def _state(told: Report) -> list[str]:
 def _source(told: Report) -> list[str]:
     if told.code is None:
         return []
-    function, listing, lost = told.code
-    first, last = max(1, lost - _AROUND), min(len(listing), lost + _AROUND)
-    shown = sorted({1, *range(first, last + 1)})
-    lines = _heading(f"{function}(), and the line that loses the value")
+    function, listing, line = told.code
+    lines = _heading(f"{function}(), and the line that {told.code_does}")
+    return [*lines, *_listing(listing, excerpt(listing, (line,), _AROUND), {line: "*"}, "")]
+
+
+def _listing(listing: tuple[str, ...], shown: list[int], marks: dict[int, str], before: str) -> list[str]:
+    """The lines of these numbers; 0 stands for those left out."""
+    lines: list[str] = []
     for number in shown:
+        if not number:
+            lines.append(f"{before}{'':7}...")
+            continue
         text = listing[number - 1]
         indent = " " * (len(text) - len(text.lstrip()))
-        head = f"{'*' if number == lost else ' '}{number:>4}  "
+        head = f"{before}{marks.get(number, ' ')}{number:>4}  "
         lines += code(text.strip(), head + indent, " " * len(head) + indent + "    ")
-        if number == 1 and first > 2:
-            lines.append(f"{'':7}    ...")
-    if last < len(listing):
-        lines.append(f"{'':7}    ...")
+    return lines
+
+
+def _change(told: Report) -> list[str]:
+    if not told.change or told.about.design is None:
+        return []
+    lines = _heading(f"What {told.about.design._name()} changes")
+    for one in told.change:
+        shown = printable(one, 200)
+        indent = shown[:1] + " " * (len(shown[1:]) - len(shown[1:].lstrip()))
+        lines += code(shown[1:].lstrip(), f"  {indent}", f"  {indent}    ")
+    return lines
+
+
+def _legend(told: Report, text: str) -> list[str]:
+    broken = {told.about.invariant} - {""}
+    found = legend(text, broken)
+    if not found:
+        return []
+    lines = _heading("The words")
+    for word, meaning in found:
+        lines += paragraph(f"{meaning}.", f"  {word:<{_WORD}}", " " * (_WORD + 2))
     return lines
 
 

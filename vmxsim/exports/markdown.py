@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from vmxsim.errors import printable
+from vmxsim.exports.again import FILE
 from vmxsim.exports.marks import block, cell, code, escaped
 from vmxsim.exports.places import fact_line, places
-from vmxsim.exports.report import FILE, Report
+from vmxsim.exports.report import Report
 from vmxsim.exports.rows import Row
 from vmxsim.scenariotext import scenario_yaml
 
@@ -15,12 +17,14 @@ def markdown(told: Report) -> str:
     """The whole text. GitHub's and GitLab's tables are used, and nothing else that is not CommonMark."""
     parts = [
         [f"## {escaped(told.headline)}"],
+        [escaped(told.about_code)] if told.about_code else [],
         [escaped(told.claim)],
         _schedule(told),
         _verdict(told),
         _steps(told),
         _state(told),
         _source(told),
+        _change(told),
         _again(told),
         [f"*Note:* {escaped(remark)}" for remark in told.remarks],
         [f"*{escaped(told.footer)}*"],
@@ -50,12 +54,14 @@ def _steps(told: Report) -> list[str]:
     if trace is None or not rows.rows:
         return []
     lines = ["### What happens", "", f"The {len(rows.rows)} of {rows.steps} steps that matter.", ""]
-    if rows.earlier or rows.later:
-        lines[2] += f" Left out: {rows.earlier} earlier ones of this kind and {rows.later} later ones."
+    if rows.skipped:
+        lines[2] += f" {rows.skipped} more of this kind are left out."
     lines += ["| step | CPU | where | what runs | what it does |", "|---:|---:|---|---|---|"]
     for number, action, group in rows.by_action(trace):
         lines.append(f"| | | **\\[{number}\\]** {cell(code(action))} | | |")
-        lines += [_row(row) for row in group]
+        for row in group:
+            lines += [f"| | | *{row.skipped} left out* | | |"] if row.skipped else []
+            lines.append(_row(row))
     return lines
 
 
@@ -97,7 +103,14 @@ def _source(told: Report) -> list[str]:
         return []
     function, listing, lost = told.code
     shown = [f"{'▶' if number == lost else ' '}{number:>3}  {line}" for number, line in enumerate(listing, 1)]
-    return [f"### {code(function)}, line {lost} loses the value", "", *block(shown)]
+    return [f"### {code(function)}, line {lost} {told.code_does}", "", *block(shown)]
+
+
+def _change(told: Report) -> list[str]:
+    if not told.change or told.about.design is None:
+        return []
+    name = code(told.about.design._name())
+    return [f"### What {name} changes", "", *block([printable(one, 200) for one in told.change], "diff")]
 
 
 def _again(told: Report) -> list[str]:

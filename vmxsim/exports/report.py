@@ -2,49 +2,39 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Sequence
 
 from attrs import frozen
 
 import vmxsim
 from vmxsim.checker.explanation import Explanation
-from vmxsim.checker.result import CheckResult
-from vmxsim.designs import DESIGNS
+from vmxsim.checker.result import HOLDS, UNKNOWN, VIOLATED, CheckResult
 from vmxsim.errors import printable
+from vmxsim.exports.again import commands
+from vmxsim.exports.change import change
+from vmxsim.exports.failure import failing_line
+from vmxsim.exports.legend import DEMANDS
+from vmxsim.exports.missed import Missed, missed
+from vmxsim.exports.naming import design_words, introduction, subject_name
 from vmxsim.exports.rows import Rows, rows_of
 from vmxsim.exports.subject import Subject
-from vmxsim.kernel.kvm import Kvm
 from vmxsim.views.naming import sentence
-
-#: What each invariant demands.
-_DEMANDS = {
-    "guest-value": (
-        "what the guest, KVM_GET_MSRS or the emulator reads is the guest's own value,"
-        " and the register holds it whenever the guest runs with access passed through"
-    ),
-    "host-value": "a host task in user space has its own user GS base in the register",
-    "no-leak": "a guest can read no value of a host task, and a host task none of a guest",
-    "no-host-fault": "the host executes no WRMSR that raises #GP",
-    "contract": "the design does nothing that the kernel must not",
-    "expectation": "an action returns what the schedule says behind its arrow",
-}
-
-#: The name under which the reader is asked to save the schedule.
-FILE = "schedule.yaml"
 
 
 @frozen
 class Report:
     """The parts of a text about ``about``, each a paragraph or ''.
 
-    ``code`` is (function, its lines, the line that loses the value) or None;
+    ``effect`` is a headline for those who do not know the design's name; ``about_code`` says which code it
+    is about. ``code`` is (function, its lines, the line that matters) or None, ``code_does`` what that line
+    does. ``change`` is a reader's own design as a diff; ``missed`` the function that fails to load.
     ``commands`` are (command, what it does) pairs.
     """
 
     about: Subject
     headline: str
+    effect: str
+    about_code: str
     claim: str
     expected: str
     found: str
@@ -53,6 +43,9 @@ class Report:
     mechanism: str
     rows: Rows
     code: tuple[str, tuple[str, ...], int] | None
+    code_does: str
+    change: tuple[str, ...]
+    missed: Missed | None
     commands: tuple[tuple[str, str], ...]
     remarks: tuple[str, ...]
     footer: str
@@ -60,11 +53,13 @@ class Report:
 
 def report(about: Subject, steps: str | Sequence[int] | None = None) -> Report:
     """All that is to be said. Raises InputError for steps that the trace does not have."""
-    demand = _DEMANDS.get(about.invariant, "")
+    demand = DEMANDS.get(about.invariant, "")
     remarks = [printable(note, 400) for note in (about.trace.notes if about.trace is not None else ())]
     return Report(
         about=about,
         headline=_headline(about),
+        effect=_effect(about),
+        about_code=introduction(about),
         claim=_claim(about),
         expected=sentence(demand) if demand else "",
         found=_found(about),
@@ -73,20 +68,13 @@ def report(about: Subject, steps: str | Sequence[int] | None = None) -> Report:
         mechanism=_mechanism(about),
         rows=rows_of(about, steps),
         code=_code(about),
-        commands=tuple(_commands(about)),
+        code_does="breaks the contract" if about.failure else "loses the value",
+        change=change(about.design) if about.design else (),
+        missed=missed(about),
+        commands=tuple(commands(about)),
         remarks=tuple(dict.fromkeys(remarks)),
         footer=_footer(about),
     )
-
-
-def design_words(design: type[Kvm]) -> str:
-    """``dedicated-accessors (commit 678e315e78a7, Linux 4.19-rc1)``."""
-    known = []
-    if design.commit:
-        known.append(f"commit {design.commit}")
-    if design.release:
-        known.append(f"Linux {design.release}")
-    return design._name() + (f" ({', '.join(known)})" if known else "")
 
 
 def _mechanism(about: Subject) -> str:
@@ -101,6 +89,14 @@ def _headline(about: Subject) -> str:
         return f"{name}: no invariant is broken"
     reason = _mechanism(about)
     return f"{name}: {reason}" if reason else f"{name}: {about.invariant} is broken"
+
+
+def _effect(about: Subject) -> str:
+    name = subject_name(about)
+    if not about.invariant:
+        return f"{name}: no invariant is broken"
+    reason = _mechanism(about)
+    return f"{name}: {about.invariant} is broken" + (f": {reason}" if reason else "")
 
 
 def _claim(about: Subject) -> str:
@@ -123,17 +119,28 @@ def _claim(about: Subject) -> str:
 def _explored(result: CheckResult, about: Subject, design: str) -> str:
     """What the check covered and how it ended, for the host width that is told."""
     host = result.telling
-    broken = [name for name, how in host.invariants.items() if how == "violated"]
-    holds = [name for name, how in host.invariants.items() if how == "holds"]
+    broken = [name for name, how in host.invariants.items() if how == VIOLATED]
+    holds = [name for name, how in host.invariants.items() if how == HOLDS]
+    open_ones = [name for name, how in host.invariants.items() if how == UNKNOWN]
     verdict = f"{_all(broken)} can be broken"
-    if holds:
-        verdict += f", {_all(holds)} hold{'s' * (len(holds) == 1)}"
+    after = ""
+    if "contract" in broken and (holds or open_ones):
+        # where the design fails its run ends: what would come behind is never seen
+        after = (
+            f" Where it breaks the contract the run ends, so nothing can be concluded about"
+            f" {_all([*holds, *open_ones])}."
+        )
+    else:
+        verdict += f", {_all(holds)} hold{'s' * (len(holds) == 1)}" if holds else ""
+        why = f" (the search was cut short: {host.cut})" if host.cut else ""
+        after = f" Nothing can be concluded about {_all(open_ones)}{why}." if open_ones else ""
     granted = f", assuming {', '.join(result.assumptions)}" if result.assumptions else ""
     vcpus = f"{result.vcpus} vCPU{'s' * (result.vcpus > 1)}"
+    explored = "explored schedules" if host.cut else "explored the schedules"
     return (
-        f"The model checker of vmxsim explored the schedules of {design} with {vcpus} on {result.cpus}"
-        f" CPU{'s' * (result.cpus > 1)} of a {host.host} host{granted}: {verdict}. The shortest schedule that"
-        f" breaks {about.invariant} has {_count(about)}:"
+        f"The model checker of vmxsim {explored} of {design} with {vcpus} on {result.cpus}"
+        f" CPU{'s' * (result.cpus > 1)} of a {host.host} host{granted}: {verdict}.{after} The shortest"
+        f" schedule that breaks {about.invariant} has {_count(about)}:"
     )
 
 
@@ -172,45 +179,14 @@ def _reason(about: Subject) -> str:
 
 
 def _code(about: Subject) -> tuple[str, tuple[str, ...], int] | None:
-    """The function that loses the value; else the one that breaks the invariant, if it has a source."""
+    """The function that loses the value, or that does what the kernel must not."""
+    if about.failure and about.scenario and about.design:
+        return failing_line(about.scenario, about.design)
     if about.trace is None or not about.lost:
         return None
     step = about.trace.steps[about.lost - 1]
     lines = tuple(printable(line, 200) for line in about.trace.listing(step.function))
     return (printable(step.function), lines, step.line) if lines and step.line else None
-
-
-def _commands(about: Subject) -> list[tuple[str, str]]:
-    if about.recorded:
-        return [(f"vmxsim replay {about.recorded}", "the verdict, and which designs the recording fits")]
-    if about.scenario is None or about.design is None:
-        return []
-    own = "" if about.design.id in DESIGNS else f" --design {_own(about.design)}"
-    named = "" if about.scenario.design or own else f" --design {about.design.id}"
-    commands = [(f"vmxsim run {FILE}{own or named} --words", "every step in a sentence")]
-    if about.example:
-        asked = f"check --file {_own(about.design).partition(':')[0]}" if own else f"check {about.design.id}"
-        host = f" --host {about.scenario.host}"
-        granted = about.result.assumptions if about.result else ()
-        assume = f" --assume {','.join(granted)}" if granted else ""
-        sizes = "".join(
-            f" --{name} {value}"
-            for name, value, usual in (
-                ("cpus", about.scenario.cpus, 2),
-                ("vcpus", about.scenario.vcpus, 1),
-                ("interception", about.scenario.interception, "rule"),
-            )
-            if value != usual
-        )
-        extra = " --non-canonical" if about.invariant == "no-host-fault" else ""
-        commands.append((f"vmxsim {asked}{host}{assume}{sizes}{extra}", "finds the schedule again"))
-    return commands
-
-
-def _own(design: type[Kvm]) -> str:
-    """How the command line names a design of the reader's own; of its file only the name is told."""
-    file = getattr(sys.modules.get(design.__module__), "__file__", None)
-    return f"{os.path.basename(file) if file else 'FILE.py'}:{design.__name__}"
 
 
 def _footer(about: Subject) -> str:

@@ -13,15 +13,15 @@ from vmxsim.trace import Trace
 from vmxsim.views.effects import effects
 from vmxsim.views.telling import telling_steps
 
-#: Rows of a text; where there are more, those around the violation.
-MOST = 40
-_AFTER = 12
+#: Rows of a text; where there are more, those around the loss and the breach.
+MOST = 25
 
 
 @frozen
 class Row:
     """Step ``number`` (from 1). ``where`` is function and line, '' where ``source`` says it;
-    ``broken`` the invariants that break here; ``lost``: here the value goes missing."""
+    ``broken`` the invariants that break here; ``lost``: here the value goes missing; ``skipped``: how many
+    telling steps are left out just before it."""
 
     number: int
     action: int
@@ -31,15 +31,17 @@ class Row:
     effects: tuple[str, ...]
     broken: tuple[str, ...]
     lost: bool
+    skipped: int = 0
 
 
 @frozen
 class Rows:
-    """Rows of a trace of ``steps`` steps; ``earlier`` and ``later``: how many telling ones are left out."""
+    """Rows of a trace of ``steps`` steps; ``skipped``: how many telling ones are left out in all,
+    ``later``: how many of them behind the last row."""
 
     rows: tuple[Row, ...]
     steps: int
-    earlier: int = 0
+    skipped: int = 0
     later: int = 0
 
     def by_action(self, trace: Trace) -> Iterable[tuple[int, str, list[Row]]]:
@@ -76,20 +78,26 @@ def chosen_steps(about: Subject, steps: str | Sequence[int] | None) -> list[int]
 
 
 def rows_of(about: Subject, steps: str | Sequence[int] | None = None) -> Rows:
-    """The rows of the telling steps (at most :data:`MOST`, around the violation), or of those asked for."""
+    """The rows of the telling steps (at most :data:`MOST`, around loss and breach), or of those asked for."""
     if about.trace is None:
         return Rows((), 0)
     numbers = [number for number in chosen_steps(about, steps) if number]
-    first, last = 0, len(numbers)
-    if steps is None and last > MOST:
-        centre = next((i for i, number in enumerate(numbers) if number >= about.broken), 0)
-        last = min(last, max(centre + _AFTER, MOST)) if about.broken else MOST
-        first = last - MOST
-    shown = tuple(_row(about, number) for number in numbers[first:last])
-    return Rows(shown, len(about.trace.steps), first, len(numbers) - last)
+    kept = _nearest(numbers, {about.lost, about.broken} - {0}) if steps is None else range(len(numbers))
+    shown, last = [], -1
+    for at in kept:
+        shown.append(_row(about, numbers[at], at - last - 1))
+        last = at
+    return Rows(tuple(shown), len(about.trace.steps), len(numbers) - len(shown), len(numbers) - 1 - last)
 
 
-def _row(about: Subject, number: int) -> Row:
+def _nearest(numbers: Sequence[int], centres: set[int]) -> Sequence[int]:
+    """Indices of at most :data:`MOST` numbers: those nearest to a centre, else the first ones."""
+    at = [n for n, number in enumerate(numbers) if number in centres] or [0]
+    ranked = sorted(range(len(numbers)), key=lambda n: (min(abs(n - centre) for centre in at), n))
+    return sorted(ranked[:MOST])
+
+
+def _row(about: Subject, number: int, skipped: int = 0) -> Row:
     step = about.shown.steps[number - 1]
     where = printable(step.function, 60)
     if step.line:
@@ -105,4 +113,5 @@ def _row(about: Subject, number: int) -> Row:
         effects=tuple(effects(about.shown, number)),
         broken=tuple(dict.fromkeys(v.invariant for v in step.violations)),
         lost=number == about.lost,
+        skipped=skipped,
     )

@@ -7,10 +7,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from vmxsim.checker.explanation import Explanation, explain
 from vmxsim.checker.result import CheckResult, Counterexample
+from vmxsim.checker.verdict import check
+from vmxsim.designs import DESIGNS, find_design
+from vmxsim.designs.own import design_in
 from vmxsim.errors import InputError, printable
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.runtrace import RunTrace
@@ -84,10 +87,13 @@ class Subject:
 
 
 def subject(what: Any) -> Subject:
-    """What can be exported: a Trace, a Counterexample, or the counterexample of a CheckResult.
+    """What can be exported: a Trace, a Counterexample, or the counterexample of a CheckResult. A design (its
+    class, its id or ``FILE.py:NAME``) is checked.
 
     Raises InputError for anything else, and for a check that found none.
     """
+    if isinstance(what, str) or (isinstance(what, type) and issubclass(what, Kvm)):
+        what = check(_design(what))
     if isinstance(what, CheckResult):
         if what.counterexample is None:
             raise InputError(nothing_found(what))
@@ -99,7 +105,7 @@ def subject(what: Any) -> Subject:
     if isinstance(what, RunTrace):
         invariant = first_broken(what.violations)
         why = explain(what, invariant) if invariant and invariant != "expectation" else None
-        return Subject(what, invariant, why, what.design, what.scenario)
+        return Subject(what, invariant, why, what.design, _as_run(what.scenario, what.design))
     if all(hasattr(what, name) for name in ("steps", "scene", "actions", "violations", "listing")):
         return Subject(what, first_broken(what.violations))
     raise InputError(
@@ -107,6 +113,13 @@ def subject(what: Any) -> Subject:
         f" CheckResult), not {type(what).__name__}",
         "trace",
     )
+
+
+def _design(what: str | type[Kvm]) -> type[Kvm]:
+    if isinstance(what, str) and ".py" in what:
+        file, colon, name = what.rpartition(":")
+        return design_in(Path(file), name) if colon and file.endswith(".py") else design_in(Path(what), "")
+    return find_design(what)
 
 
 def _named(trace: Any) -> str:
@@ -120,11 +133,17 @@ def _of_example(example: Counterexample, result: CheckResult | None) -> Subject:
         invariant=example.invariant,
         explanation=None if fails else example.explanation,
         design=example.design,
-        scenario=example.scenario,
+        scenario=_as_run(example.scenario, example.design),
         example=example,
         result=result,
         failure=example.failure.rstrip("."),
     )
+
+
+def _as_run(scenario: Scenario, design: type[Kvm]) -> Scenario:
+    """The scenario with the design that ran, whatever it said; a reader's own cannot be named in it."""
+    known = DESIGNS.get(design.id) is design
+    return evolve(scenario, design=design.id if known else None)
 
 
 def first_broken(violations: Sequence[Violation]) -> str:
