@@ -103,7 +103,7 @@ class CostTable(list[CostRow]):
         """
         for path in paths:
             if path not in PATHS:
-                raise InputError(f"no path '{path}'{nearest(path, PATHS)}; the paths are {', '.join(PATHS)}")
+                raise InputError(f"no path '{path}'; the paths are {', '.join(PATHS)}{nearest(path, PATHS)}")
         return CostTable(
             row for row in self
             if (not paths or row.path in paths) and long_mode in (None, row.long_mode)

@@ -120,8 +120,8 @@ def restriction(names: str | Iterable[str]) -> Restriction:
     for name in found:
         if name not in ASSUMPTIONS:
             raise InputError(
-                f"no assumption '{printable(name)}'{nearest(name, ASSUMPTIONS)};"
-                f" they are {', '.join(ASSUMPTIONS)}",
+                f"no assumption '{printable(name)}';"
+                f" they are {', '.join(ASSUMPTIONS)}{nearest(name, ASSUMPTIONS)}",
                 "assume",
             )
     if {"starts-in-long-mode", "starts-outside-long-mode"} <= set(found):

@@ -100,7 +100,7 @@ def _chosen(designs: tuple[str, ...], everything: bool, file: Path | None) -> li
         for name in designs:
             if name not in found:
                 raise InputError(
-                    f"defines no design '{printable(name)}'{nearest(name, found)}; it has {', '.join(found)}",
+                    f"defines no design '{printable(name)}'; it has {', '.join(found)}{nearest(name, found)}",
                     printable(file, 200),
                 )
         return [found[name] for name in designs] if designs else list(found.values())

@@ -61,6 +61,6 @@ def find_design(name: str | type[Kvm]) -> type[Kvm]:
     if found:
         raise InputError(f"'{printable(word)}' could be {' or '.join(d.id for d in found)}", "design")
     raise InputError(
-        f"no design '{printable(word)}'{nearest(word, DESIGNS)}; the designs are {', '.join(DESIGNS)}",
+        f"no design '{printable(word)}'; the designs are {', '.join(DESIGNS)}{nearest(word, DESIGNS)}",
         "design",
     )

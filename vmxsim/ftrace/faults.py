@@ -64,7 +64,7 @@ def inject(recording: Recording | str | Path, seed: int = 0, kind: str | None = 
     good = recording if isinstance(recording, Recording) else read(recording)
     if kind is not None and kind not in KINDS:
         raise InputError(
-            f"no kind of fault '{printable(kind)}'{nearest(kind, KINDS)}; they are {', '.join(KINDS)}", "kind"
+            f"no kind of fault '{printable(kind)}'; they are {', '.join(KINDS)}{nearest(kind, KINDS)}", "kind"
         )
     lines = good.path.read_text(encoding="utf-8", errors="replace").split("\n")
     random = Random(seed)
