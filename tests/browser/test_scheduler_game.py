@@ -70,6 +70,19 @@ def test_the_seed_is_won_in_two_moves_by_keyboard(seed: Table) -> None:
     assert "2 moves: par" in told and "You broke guest-value" in told and "- guest long-mode on" in told
     assert "best so far: 2 (par)" in seed.text("score")
     assert page.evaluate(_PLAYER) == place, "nothing jumps"
+    for width in (1400, 900, 700):
+        page.set_viewport_size({"width": width, "height": 1000})
+        page.wait_for_timeout(300)
+        box = seed.root.locator(".vs-outcome").bounding_box()
+        told = seed.root.locator(".vs-told").bounding_box()
+        copy = seed.button("Copy the scenario").bounding_box()
+        reason = seed.root.locator(".vs-told > p").nth(1).bounding_box()
+        assert copy["y"] + copy["height"] <= box["y"] + box["height"], width
+        assert reason["y"] + reason["height"] <= told["y"] + told["height"], (width, reason, told)
+    page.set_viewport_size({"width": 1280, "height": 1000})
+    page.wait_for_timeout(300)
+    said = page.evaluate("document.querySelector('.vmxsim-scheduler > [aria-live]').textContent")
+    assert ".." not in said and said.endswith("."), said
     seed.book.until("p.querySelector('.vp-counter').textContent === 'step 63 of 63'")
     assert "broken: guest-value" in seed.book.texts(".vp-part.wrong")[0]
     assert page.evaluate("document.activeElement.className") == "vmxsim-scheduler"
@@ -86,6 +99,7 @@ def test_what_is_not_possible_says_why_and_undo_takes_back(seed: Table) -> None:
         ".includes('Not now: the guest does not run')"
     )
     assert seed.text("tally") == "0 moves · par 2"
+    assert seed.text("not-now") == "Not now: the guest does not run: run first."
     seed.press("h")
     assert "From here it takes 2 more moves." in seed.text("told")
     seed.button("set-msr 0xB000").click()

@@ -60,6 +60,7 @@ def make_class(folder):
     submit(folder, "gus", "one-tick", answered("one-tick", "while True:\n    pass"))
     submit(folder, "hal", "careful-write", answered("careful-write", REFUSED))
     submit(folder, "ivy", "one-tick", answered("one-tick"), strip_marks)
+    submit(folder, "Jo", "one-tick", answered("one-tick", "schedule = [\n]\nif 1\n    pass"))
 
 
 @pytest.fixture(scope="module")
@@ -67,10 +68,16 @@ def results(tmp_path_factory):
     folder = tmp_path_factory.mktemp("class")
     make_class(folder)
     before = sorted(folder.rglob("*"))
+    stray = tmp_path_factory.mktemp("stray")
+    (stray / "html.py").write_text("raise RuntimeError('imported')")
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.chdir(stray)
+    monkeypatch.syspath_prepend(str(stray))
     labs = choose_labs(["1", "2"], read_labs())
     starts = {lab.id: EXERCISES[lab.id].source() for lab in labs}
     students, submissions = find_submissions(folder, labs)
     found = grade(submissions, students, labs, starts, seconds=12)
+    monkeypatch.undo()
     assert sorted(folder.rglob("*")) == before, "nothing is left where the teacher works"
     return {(result.student, result.lab): result for result in found}
 
@@ -89,6 +96,7 @@ def results(tmp_path_factory):
         ("gus", ONE, "graded", 0),
         ("hal", TWO, "graded", 0),
         ("ivy", ONE, "graded", 3),
+        ("Jo", ONE, "graded", 0),
     ],
 )
 def test_points(results, student, lab, status, points):
@@ -106,12 +114,14 @@ def test_points(results, student, lab, status, points):
         ("eve", ONE, "is no notebook"),
         ("fay", ONE, "the kernel died"),
         ("gus", ONE, "it took too long: an endless loop?"),
+        ("Jo", ONE, "line 3 of your answer: expected ':'"),
         ("hal", TWO, "is outside the Python that kernel functions may use"),
     ],
 )
 def test_reasons(results, student, lab, says):
     told = why(results[student, lab])
     assert any(says in line for line in told), told
+    assert len(told) == 1, "nothing is told twice"
     assert not any("Traceback" in line for line in told)
 
 
@@ -127,6 +137,10 @@ def test_feedback_pages_say_what_failed_and_run_nothing(results, tmp_path):
     pages = write_feedback(tmp_path, results.values(), read_labs())
     assert pages == len([r for r in results.values() if r.status != "missing"])
     wrong = (tmp_path / "cyd" / f"{TWO}.html").read_text("utf-8")
+    assert "<pre>ex.submit(Mine)</pre>" in wrong and "<p>✖ Goal 2 not met: as told above.</p>" in wrong
+    assert wrong.count("Mechanism: ") == 1
+    index = (tmp_path / "index.html").read_text("utf-8")
+    assert f'<a href="cyd/{TWO}.html">{TWO}</a>: 0 of 4 points' in index
     assert "emulate wrmsr" in wrong and "0 of 4 points" in wrong
     assert "preempt_disable()" in wrong, "the answer"
     for page in tmp_path.rglob("*.html"):

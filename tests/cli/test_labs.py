@@ -55,6 +55,7 @@ def test_from_handing_out_to_grades(tmp_path):
     ]
     assert (tmp_path / "grades.csv").read_text("utf-8").count("\n") == 3
     assert (tmp_path / "feedback" / "bob" / "1-one-tick.html").is_file()
+    assert "ada/1-one-tick.html" in (tmp_path / "feedback" / "index.html").read_text("utf-8")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["feedback", "grades.csv", "in", "out"]
 
 
@@ -73,6 +74,31 @@ def test_bad_input(tmp_path, monkeypatch, args, says):
     monkeypatch.chdir(tmp_path)
     assert says in fails(*args)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("option", ["--csv", "--feedback"])
+def test_a_place_that_cannot_be_written_is_found_before_grading(tmp_path, option):
+    submit(tmp_path / "in", "ada", "one-tick", answered("one-tick", "while True: pass"))
+    (tmp_path / "file").write_text("")
+    place = tmp_path / "file" / "deep"
+    assert "cannot be written" in fails("labs", "grade", tmp_path / "in", option, place)
+    assert "cannot be written" in fails("labs", "grade", tmp_path / "in", "--csv", tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "in"]
+
+
+def test_a_stray_module_in_the_current_directory_is_not_imported(tmp_path):
+    submit(tmp_path / "in", "ada", "one-tick", answered("one-tick"))
+    (tmp_path / "html.py").write_text("raise RuntimeError('imported')")
+    code = "import sys; sys.path.remove(''); from vmxsim.cli import main; main(sys.argv[1:])"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "labs", "grade", "in"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0 and "imported" not in done.stderr, done.stderr
+    assert "3 of 3" in done.stdout
 
 
 def test_without_nbgrader_it_says_what_to_install(tmp_path):

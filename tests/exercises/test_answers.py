@@ -132,7 +132,7 @@ def test_comments_and_new_functions_are_no_changes():
         ([], "a list of actions was expected"),
         (["guest rdmrs"], "did you mean 'guest rdmsr'"),
         ("- run\n- emulate rdmrs", "scenario:3"),
-        ("run", "a mapping with 'steps:'"),
+        ("run", "`schedule` is a text; a list of actions was expected"),
         (NeverTrap, "a schedule was expected"),
         ({"run": 1}, "not dict"),
     ],
@@ -160,6 +160,26 @@ def test_a_schedule_as_text_and_as_a_list_are_one():
     steps = ["run", {"emulate rdmsr": {"preempt": {"before": "rdmsr", "cpu": 1}}}]
     text = "- run\n- emulate rdmsr: {preempt: {before: rdmsr, cpu: 1}}"
     assert TICK.grade(steps).passed and TICK.grade(text).passed and TICK.grade(f"steps:\n{text}").passed
+
+
+@pytest.mark.parametrize("tick", [{"cpu": 0}, {"cpu": 1}, {}])
+def test_it_does_not_matter_where_the_thread_goes_on(tick):
+    for before in ("rdmsr", "line 3"):
+        steps = ["set-msr 0xA000", "run", {"emulate rdmsr": {"preempt": {"before": before, **tick}}}]
+        assert TICK.grade(steps).passed, TICK.grade(steps)
+
+
+@pytest.mark.parametrize("before", ["line 2", "preempt_enable"])
+def test_a_tick_beside_the_middle_of_the_function_is_none(before):
+    steps = ["run", {"emulate rdmsr": {"preempt": {"before": before}}}]
+    assert not TICK.grade(steps, 1).passed
+
+
+def test_an_unmet_goal_says_what_was_wanted_and_what_is():
+    text = " ".join(str(WRITE.grade(WRITE.start)).split())
+    assert "✖ Goal 2 not met (wanted: no schedule breaks an invariant on" in text
+    assert "host): host-value is broken by 2 actions" in text or "host): host-value is broken by" in text
+    assert "Goal 2 not met</strong> (wanted: no schedule" in WRITE.grade(WRITE.start)._repr_html_()
 
 
 @pytest.mark.parametrize(

@@ -218,6 +218,15 @@ def test_hints_come_one_by_one_from_where_the_game_is() -> None:
     assert game.hints == 8
 
 
+def test_the_last_hint_again_is_none_and_start_over_forgets_all() -> None:
+    game = Game(Careless)
+    for _ in range(6):
+        game.hint()
+    assert game.hints == 3
+    game.restart()
+    assert game.hints == 0
+
+
 def test_best_of_a_session_counts_without_help() -> None:
     game = Game("lazy-long-mode", host="32-bit")
     game.hint()

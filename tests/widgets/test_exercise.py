@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 import sys
 
 import pytest
@@ -114,6 +116,25 @@ def test_a_schedule_is_edited_in_the_form_or_in_a_cell():
     assert "passed, 2 of 2 goals met" in form.verdict.words.value
     form.verdict.play.click()
     assert form.verdict.player is not None
+
+
+def test_what_is_typed_is_not_handed_in_and_can_be_copied():
+    form = vmxsim.exercise("one-tick")
+    assert form.verdict.note.layout.display == "none"
+    form.text.value = "- run\n- emulate rdmsr: {preempt: {before: rdmsr}}"
+    form.button.click()
+    assert "passed, 2 of 2 goals met" in form.verdict.words.value
+    assert "Not handed in yet: copy it into the cell" in html.unescape(form.verdict.note.value)
+    cell = re.search("<pre[^>]*>(.*)</pre>", html.unescape(form.verdict.note.value), re.DOTALL)[1]
+    assert cell.startswith("schedule = [") and "Not handed in yet" in form.live.said
+    form.submit(run_cell(cell, "one-tick"))
+    assert "2 of 2 goals met" in form.verdict.words.value
+    assert form.verdict.note.layout.display == "none" and not form.verdict.note.value
+    form.button.click()
+    assert not form.verdict.note.value, "it is what was handed in"
+    form.text.value = "run"
+    form.button.click()
+    assert "`schedule` is a text" in form.verdict.words.value and not form.verdict.note.value
 
 
 @pytest.mark.parametrize("given", [3, None, int, [3], ["<b>x"], [[]], {"a": 1}, "<script>", ["run", "run"]])

@@ -106,6 +106,16 @@ def test_the_checkers_schedule_is_played_from_its_start() -> None:
     assert press(game, ":restart")["count"] == 0
 
 
+def test_a_win_with_hints_is_not_recorded_and_says_so() -> None:
+    game = vmxsim.be_the_scheduler("lazy-long-mode", host="32-bit")
+    assert not game.board.state["restart"]
+    assert press(game, ":hint")["restart"], "hints alone can be forgotten"
+    state = press(game, "run", "to the end", "guest long-mode on", "to the end")
+    assert state["over"]["score"].endswith("with 1 hint")
+    assert state["best"] == "not recorded: with hints"
+    assert not press(game, ":restart")["restart"]
+
+
 def test_another_design_another_host_and_back_to_ones_own() -> None:
     game = vmxsim.be_the_scheduler(Careless, budget=7)
     assert game.board.state["designs"][0] == ["own", "Careless (your own)"]

@@ -148,6 +148,12 @@ class _Side:
             f" register, which holds {describe(held)}.",
         )
 
+    def named(self, place: str) -> str:
+        """A place as the design's source calls it."""
+        if place == "kernel_gs_base":
+            return f"MSR_{place.upper()}"
+        return str(self.trace.design.labels.get(place, place))
+
     def preempted(self, step: Step) -> bool:
         """Whether a context switch came before the step in its action, above the scheduler's code."""
         earlier = self.trace.steps[: step.index]
@@ -165,7 +171,8 @@ class _Side:
             return (
                 "preempted between the test and the access",
                 f"{step.thread} was preempted in this action, which took guest state out of the register;"
-                f" then this line goes on as if it were loaded: {place} becomes {describe(value)}.",
+                f" then this line goes on as if it were loaded: {self.named(place)} becomes"
+                f" {describe(value)}.",
             )
         if place == "g":
             first = next((s for s in self.trace.steps if s.action == step.action and _lma_change(s)), None)
@@ -182,7 +189,10 @@ class _Side:
                 " held.",
             )
         if place == "h":
-            return f"{whose}'s value is saved as the host's", f"h is overwritten with {describe(value)}."
+            return (
+                f"{whose}'s value is saved as the host's",
+                f"{self.named('h')} is overwritten with {describe(value)}.",
+            )
         if any(access.kind == "ctxsw" for access in step.accesses):
             return (
                 "a context switch takes the register",

@@ -13,14 +13,17 @@ import nbformat
 from attrs import frozen
 
 from vmxsim.classroom.course import DATABASE, STUDENT, course_arguments
-from vmxsim.classroom.execution import NOT_RUN, limited_autograde
+from vmxsim.classroom.execution import NOT_RUN, LimitedExecute, limited_autograde
 from vmxsim.classroom.mending import as_json, mend, read_notebook
 from vmxsim.classroom.results import UNANSWERED, TestResult
 from vmxsim.classroom.suspicion import suspicious
 from vmxsim.errors import InputError, printable
 
 RESULT = "result.json"
+#: There from when a worker runs: without it, nothing that a student wrote was reached.
+STARTED = "started"
 _read: Any = nbformat.read  # it has no types
+_LINE = re.compile(r"line \d+ of your answer: ")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -39,6 +42,7 @@ class Job:
 
 def work(job: Job) -> None:
     """Grade, and write the result into the job's folder. Runs in a process of its own."""
+    (job.folder / STARTED).touch()
     _be_quiet(job.folder)
     # the kernel is this Python's, and neither reads nor writes the teacher's own settings
     os.environ |= {"JUPYTER_PREFER_ENV_PATH": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
@@ -50,6 +54,8 @@ def work(job: Job) -> None:
         found = {"problem": str(error)}
     except Exception as error:  # a submission can hold anything: it gets its line, and the next its turn
         found = {"problem": f"could not be graded ({type(error).__name__}: {printable(error, 200)})"}
+    if LimitedExecute.no_kernel:  # no cell of it was reached
+        found = {"problem": "", "failed": f"no kernel could be started ({LimitedExecute.no_kernel})"}
     (job.folder / RESULT).write_text(json.dumps(found), encoding="utf-8")
 
 
@@ -131,6 +137,8 @@ def _error(cell: Any) -> str:
             words = _COLOURS.sub("", output.evalue).strip()
             if output.ename in ("CellTimeoutError", "KeyboardInterrupt"):  # interrupted, or not even that
                 return "it took too long: an endless loop?"
+            if output.ename in ("SyntaxError", "IndentationError", "TabError"):
+                return _syntax(words, cell)
             plain = output.ename in ("NotPassed", "AssertionError", "InputError", NOT_RUN)
             return words if plain and words else f"{output.ename}: {words}"
         if output.output_type == "stream" and output.name == "stderr":
@@ -138,8 +146,15 @@ def _error(cell: Any) -> str:
     return ""
 
 
+def _syntax(words: str, cell: Any) -> str:
+    """Where in the answer the error is; Python names a file that nobody has."""
+    found = re.fullmatch(r"(.*) \([^()]*, line (\d+)\)", words, re.DOTALL)
+    whose = "your answer" if _is(cell, "solution") else "a cell"
+    return f"line {found[2]} of {whose}: {found[1]}" if found else f"{whose}: {words}"
+
+
 def _words(cell: Any, answer_failed: str) -> str:
     error = _error(cell)
     if error.startswith("NameError") and answer_failed:
-        return f"the answer's cell failed: {answer_failed}"
+        return answer_failed if _LINE.match(answer_failed) else f"the answer's cell failed: {answer_failed}"
     return error

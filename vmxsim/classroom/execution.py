@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat.notebooknode import NotebookNode
 from nbgrader.converters import Autograde  # type: ignore[import-untyped]
 from nbgrader.preprocessors import Execute  # type: ignore[import-untyped]
 from traitlets import Float
+
+from vmxsim.errors import printable
 
 #: What a cell's error is called where it could not be run.
 NOT_RUN = "NotRun"
@@ -20,14 +22,22 @@ class LimitedExecute(Execute):
     could not be run hold an error that says why, and so count as failed."""
 
     seconds = Float(240.0).tag(config=True)
+    #: Why no kernel could be started, which no notebook can help; '' if one could.
+    no_kernel: ClassVar[str] = ""
 
     def preprocess(self, nb: Any, resources: Any = None, km: Any = None) -> Any:
         """Run all cells."""
-        self._end, self._why = time.monotonic() + self.seconds, ""
-        return super().preprocess(nb, resources, km)
+        self._end, self._why, self._reached = time.monotonic() + self.seconds, "", False
+        try:
+            return super().preprocess(nb, resources, km)
+        except Exception as error:
+            if not self._reached:
+                type(self).no_kernel = f"{type(error).__name__}: {printable(error, 200)}"
+            raise
 
     def preprocess_cell(self, cell: Any, resources: Any, index: int) -> Any:
         """Run one cell, or say in it why not."""
+        self._reached = True
         if not self._why and time.monotonic() > self._end:
             self._why = f"the notebook ran for more than {self.seconds:g} seconds"
         if not self._why:

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from vmxsim.classroom.autograding import RESULT, Job, work
+from vmxsim.classroom.autograding import RESULT, STARTED, Job, work
 from vmxsim.classroom.course import Course, make_course
+from vmxsim.classroom.isolation import processes, without_current_directory
 from vmxsim.classroom.labs import Lab
 from vmxsim.classroom.results import LabResult, TestResult
 from vmxsim.classroom.submissions import Submission
+from vmxsim.errors import InputError, printable
 
 #: Submissions graded at a time.
 AT_A_TIME = 2
 #: Seconds that one cell may take.
 SECONDS = 60
 
-#: Told of each result as it comes.
-Told = Callable[[LabResult], None]
+#: What no student can help.
+_FAILED = "grading itself failed"
 
 
 def grade(
@@ -32,26 +33,28 @@ def grade(
     starts: Mapping[str, str],
     *,
     seconds: int = SECONDS,
-    told: Told = lambda result: None,
+    starting: Callable[[Submission], None] = lambda submission: None,
 ) -> list[LabResult]:
     """Grade every submission of the labs; a lab that a student did not hand in is told too.
 
-    The students' code runs on this machine, as its user. Raises InputError where nbgrader is missing.
+    ``starting`` is told of each submission before it is graded. The students' code runs on this machine,
+    as its user. Raises InputError where nbgrader is missing, and where grading itself fails: that is
+    booked to no student.
     """
     asked = [one for one in submissions if one.lab is None or one.lab in labs]
     needed = [lab for lab in labs if any(one.lab == lab for one in asked)]
     with tempfile.TemporaryDirectory(prefix="vmxsim-labs-", ignore_cleanup_errors=True) as folder:
         root = Path(folder)
-        course = make_course(root / "course", needed, starts)
-        context = _processes()
+        with without_current_directory():
+            course = make_course(root / "course", needed, starts)
+        context = processes()
 
         def one(numbered: tuple[int, Submission]) -> LabResult:
             number, submission = numbered
-            result = _grade_one(context, course, root / str(number), submission, seconds)
-            told(result)
-            return result
+            starting(submission)
+            return _grade_one(context, course, root / str(number), submission, seconds)
 
-        with ThreadPoolExecutor(AT_A_TIME) as pool:
+        with without_current_directory(), ThreadPoolExecutor(AT_A_TIME) as pool:
             try:
                 found = list(pool.map(one, enumerate(asked)))
             except BaseException:  # the teacher has seen enough: what is still waiting need not be graded
@@ -64,16 +67,7 @@ def grade(
         for lab in labs
         if (student, lab.name) not in there
     ]
-    return sorted([*found, *missing], key=lambda result: (result.student, result.lab))
-
-
-def _processes() -> Any:
-    """Processes that load nbgrader once, where that is possible."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["vmxsim.classroom.autograding"])
-    return context
+    return sorted([*found, *missing], key=lambda r: (r.student.casefold(), r.student, r.lab))
 
 
 def _grade_one(context: Any, course: Course, folder: Path, one: Submission, seconds: int) -> LabResult:
@@ -84,16 +78,25 @@ def _grade_one(context: Any, course: Course, folder: Path, one: Submission, seco
     folder.mkdir()
     job = Job(folder, lab.name, one.path.resolve(), course.student_version(lab), course.database, seconds)
     process = context.Process(target=work, args=(job,), daemon=True)
-    process.start()
+    try:
+        process.start()
+    except (OSError, EOFError) as error:
+        raise InputError(f"{_FAILED}: no process could be started ({printable(error, 200)})") from None
     process.join(6 * seconds + 60)
     if process.exitcode is None:
         process.kill()
         process.join()
         return _problem(one, lab, "did not end, although it was interrupted")
+    if not (folder / STARTED).exists():
+        raise InputError(
+            f"{_FAILED}: a process ended before it read a notebook; its message is above, if any"
+        )
     try:
         data = json.loads((folder / RESULT).read_text("utf-8"))
     except (OSError, ValueError):
         return _problem(one, lab, "ended the process that graded it")
+    if data.get("failed"):
+        raise InputError(f"{_FAILED}: {data['failed']}")
     if data["problem"]:
         return _problem(one, lab, data["problem"])
     tests = tuple(TestResult(**test) for test in data["tests"])

@@ -39,7 +39,7 @@ def find_submissions(folder: Path, labs: Sequence[Lab]) -> tuple[list[str], list
         )
     students: list[str] = []
     found: list[Submission] = []
-    for path in sorted(folder.iterdir()):
+    for path in sorted(folder.iterdir(), key=lambda path: (path.name.casefold(), path.name)):
         if path.name.startswith(".") or path.is_symlink():
             continue
         if path.is_dir():
@@ -55,7 +55,7 @@ def find_submissions(folder: Path, labs: Sequence[Lab]) -> tuple[list[str], list
             "holds no notebook; DIR/STUDENT/LAB.ipynb was expected, or DIR/STUDENT.ipynb",
             printable(folder, 200),
         )
-    return list(dict.fromkeys(students)), _newest(found)
+    return sorted(set(students), key=lambda name: (name.casefold(), name)), _newest(found)
 
 
 def _notebooks(folder: Path) -> Iterator[Path]:
@@ -111,4 +111,7 @@ def _newest(found: list[Submission]) -> list[Submission]:
             one = Submission(one.student, one.lab, one.path, (remark,))
         kept[key] = one
     order = {id(one): n for n, one in enumerate(found)}
-    return sorted(kept.values(), key=lambda s: (s.student, s.lab.name if s.lab else "~", order.get(id(s), 0)))
+    return sorted(
+        kept.values(),
+        key=lambda s: (s.student.casefold(), s.student, s.lab.name if s.lab else "~", order.get(id(s), 0)),
+    )

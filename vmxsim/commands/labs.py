@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +17,7 @@ from rich.text import Text
 from vmxsim.classroom.feedback import points, write_feedback
 from vmxsim.classroom.labs import Lab, choose_labs, read_labs
 from vmxsim.classroom.results import UNANSWERED, LabResult
+from vmxsim.classroom.submissions import Submission, find_submissions
 from vmxsim.classroom.table import why, write_csv
 from vmxsim.commands.output import FINE, console, print_json, remark
 from vmxsim.errors import InputError, nearest, printable
@@ -113,23 +116,29 @@ def grade_command(
     gets a line that says why. Exit status 0 if grading was done, whatever the grades; 2 for bad input.
     """
     from vmxsim.classroom.needs import require_nbgrader
-    from vmxsim.classroom.submissions import find_submissions
+    from vmxsim.classroom.places import require_file, require_folder
 
     all_labs = read_labs()
     labs = choose_labs(names, all_labs)
     students, submissions = find_submissions(folder, all_labs)
     require_nbgrader()
+    if csv_file is not None:
+        require_file(csv_file)
+    if feedback is not None:
+        require_folder(feedback)
     if not names:  # of labs that nobody has handed in, nothing is said
         handed = [lab for lab in labs if any(one.lab == lab for one in submissions)]
         labs = handed or labs
     from vmxsim.classroom.grading import grade
 
-    with _progress(len(submissions)) as told:
-        results = grade(submissions, students, labs, _starts(labs), seconds=timeout, told=told)
+    total = sum(one.lab is None or one.lab in labs for one in submissions)
+    with _progress(total) as starting:
+        results = grade(submissions, students, labs, _starts(labs), seconds=timeout, starting=starting)
     if csv_file is not None:
         write_csv(csv_file, results)
     if feedback is not None:
-        remark(f"{write_feedback(feedback, results, labs)} pages in {feedback}")
+        count = write_feedback(feedback, results, labs)
+        remark(f"{count} page{'s' * (count != 1)} and an index in {feedback}")
     if as_json:
         print_json(_as_object(results, students, labs))
     else:
@@ -145,20 +154,27 @@ def _starts(labs: list[Lab]) -> dict[str, str]:
 
 
 @contextmanager
-def _progress(total: int) -> Iterator[Callable[[LabResult], None]]:
-    """Says which notebook is graded, on a terminal."""
-    done = 0
+def _progress(total: int) -> Iterator[Callable[[Submission], None]]:
+    """Says which notebook is graded, on a terminal: one line, which is taken away in the end."""
     if not sys.stderr.isatty():
-        yield lambda result: None
+        yield lambda submission: None
         return
-    with Console(stderr=True).status(f"0 of {total}") as status:
+    numbers = itertools.count(1)
+    lock = threading.Lock()
 
-        def told(result: LabResult) -> None:
-            nonlocal done
-            done += 1
-            status.update(f"{done} of {total}: {printable(result.student)}, {printable(result.lab)}")
+    def show(text: str) -> None:
+        print(f"\r\x1b[2K{text}", end="", file=sys.stderr, flush=True)
 
-        yield told
+    def starting(one: Submission) -> None:
+        with lock:
+            lab = one.lab.name if one.lab else one.path.name
+            show(f"{next(numbers)} of {total}: {printable(one.student, 30)}, {printable(lab, 30)}")
+
+    show(f"Preparing to grade {total} notebook{'s' * (total != 1)}")
+    try:
+        yield starting
+    finally:
+        show("")
 
 
 def _as_object(results: list[LabResult], students: list[str], labs: list[Lab]) -> dict[str, object]:

@@ -52,7 +52,15 @@ def schedule_answer(start: type[Kvm], given: Any, host: str, long_mode: bool) ->
     if isinstance(given, str):
         bare = given.lstrip().startswith("-")  # the actions alone
         given = f"steps:\n{given}\n" if bare else f"{given}\n"  # a line of text is no file name either
-    scenario = make_scenario(
-        given, host=host, long_mode=long_mode, cpus=2, vcpus=1, interception="rule", title="Your schedule"
-    )
+    try:
+        scenario = make_scenario(
+            given, host=host, long_mode=long_mode, cpus=2, vcpus=1, interception="rule", title="Your schedule"
+        )
+    except InputError as error:
+        if not isinstance(given, str) or not error.message.startswith("is no scenario"):
+            raise
+        raise InputError(
+            "`schedule` is a text; a list of actions was expected, such as"
+            ' ["run", "emulate rdmsr"], or the text of a scenario with \'steps:\''
+        ) from None
     return Answer(start, start, scenario)

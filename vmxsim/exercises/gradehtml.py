@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from vmxsim.exercises.goals.goal import Example, sentence
+from vmxsim.exercises.goals.goal import Example, phrase, sentence
 from vmxsim.exercises.grade import Grade, Outcome
 from vmxsim.exercises.gradetext import example_name, schedule_text
 
@@ -48,10 +48,9 @@ def outcomes_html(grade: Grade) -> str:
 def _outcome(outcome: Outcome) -> str:
     judgement = outcome.judgement
     sign, word = ("✔", "met") if outcome.met else ("✖", "not met")
-    why = sentence(judgement.why)
-    head = (
-        f'<span class="sign">{sign}</span>{outcome.number}. {escape(outcome.words)}: <strong>{word}</strong>'
-    )
+    why, wanted = sentence(judgement.why), escape(phrase(outcome.words))
+    wanted = f": {wanted}." if outcome.met else f" (wanted: {wanted})"
+    head = f'<span class="sign">{sign}</span><strong>Goal {outcome.number} {word}</strong>{wanted}'
     told = f'<p class="why">{escape(why)}</p>' if why else ""
     shown = schedule_html(judgement.example) if judgement.example is not None and judgement.telling else ""
     return head + told + shown

@@ -5,7 +5,7 @@ from __future__ import annotations
 from textwrap import fill, indent
 
 from vmxsim.checker.result import Counterexample
-from vmxsim.exercises.goals.goal import Example, sentence
+from vmxsim.exercises.goals.goal import Example, phrase, sentence
 from vmxsim.exercises.grade import Grade, Outcome
 from vmxsim.scenariotext import scenario_yaml
 
@@ -18,17 +18,21 @@ def as_text(grade: Grade) -> str:
     if grade.answer:
         lines.append(f"  Judged: {grade.answer}")
     if grade.problem:
-        lines.append(_wrapped(grade.problem, "  "))
+        lines.append(_wrapped(grade.problem, "  ", "       "))
     for outcome in grade.outcomes:
         lines += _outcome(outcome)
     return "\n".join(lines)
 
 
 def _outcome(outcome: Outcome) -> list[str]:
-    sign, judgement = "✔" if outcome.met else "✖", outcome.judgement
-    lines = [_wrapped(f"{sign} {outcome.number}. {outcome.words}.", "  ", "       ")]
-    if judgement.why:
-        lines.append(_wrapped(sentence(judgement.why), "       "))
+    judgement = outcome.judgement
+    why = f": {sentence(judgement.why, capital=False)}" if judgement.why else "."
+    if outcome.met:
+        head = f"✔ Goal {outcome.number} met: {phrase(outcome.words)}."
+        text = f"{head} {sentence(judgement.why)}" if judgement.why else head
+    else:
+        text = f"✖ Goal {outcome.number} not met (wanted: {phrase(outcome.words)}){why}"
+    lines = [_wrapped(text, "  ", "       ")]
     if judgement.telling and judgement.example is not None:
         lines.append(indent(schedule_text(judgement.example).rstrip(), "         "))
     return lines

@@ -9,7 +9,7 @@ from vmxsim.checker.assumptions import restriction
 from vmxsim.designs import DESIGNS, find_design
 from vmxsim.errors import InputError, nearest, printable
 from vmxsim.game import score as scores
-from vmxsim.game.hints import LEVELS, Hints
+from vmxsim.game.hints import LEVELS, NO_HINT, Hints
 from vmxsim.game.playing import Setting
 from vmxsim.game.schedule import as_plays, as_scenario
 from vmxsim.game.score import Score
@@ -142,7 +142,7 @@ class Game(Turns):
 
     def _show(self, *args: Any) -> None:
         super()._show(*args)
-        self._asked = 0
+        self._asked, self._last_hint = 0, ""
         if self.score is not None:
             scores.keep(self.key, self.score)
 
@@ -160,8 +160,11 @@ class Game(Turns):
         if self.solution.path is None:
             return self.is_possible()
         self._asked = min(self._asked + 1, LEVELS)
-        self.hints += 1
-        return self._hints.words(self.at, self.wrote(self.at.shown), self._asked, self.count, self.par)
+        words = self._hints.words(self.at, self.wrote(self.at.shown), self._asked, self.count, self.par)
+        if words not in (NO_HINT, self._last_hint):  # the same again is no help
+            self.hints += 1
+        self._last_hint = words
+        return words
 
     def is_possible(self) -> str:
         """What the checker says: whether anything can break this design."""

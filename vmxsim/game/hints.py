@@ -10,6 +10,8 @@ from vmxsim.game.solution import FirstMove, Solution, cost, first_move
 
 #: How many hints a position has.
 LEVELS = 3
+#: What is said where the checker has no state.
+NO_HINT = "There is no hint here: let the action run to its end, then ask again."
 
 _WHO = {
     "guest": "The guest moves next.",
@@ -45,7 +47,7 @@ class Hints:
         """Hint number ``level`` (from 1) at a position to which ``moves`` moves led."""
         found = self.path(at, guest_wrote)
         if found is None:
-            return "There is no hint here: let the action run to its end, then ask again."
+            return NO_HINT
         here, path = found
         if path is None:
             return "From here nothing can break it any more: undo."

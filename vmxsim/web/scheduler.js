@@ -68,9 +68,10 @@ class Board {
     }
     this.schedule = make("ol", { class: "vs-schedule", tabindex: "0", "aria-label": "Your schedule so far" });
     this.told = make("div", { class: "vs-told", tabindex: "0", role: "region", "aria-label": "What came of it" });
+    this.copy = make("div", { class: "vs-copy", hidden: true });
     this.foot = make("div", { class: "vs-foot" },
       make("section", { class: "vs-mine" }, make("h4", {}, "Your schedule"), this.schedule),
-      make("section", { class: "vs-outcome" }, this.told), this.commands);
+      make("section", { class: "vs-outcome" }, this.told, this.copy), this.commands);
   }
 
   /** The button of that name in a list, made at its first use. */
@@ -83,7 +84,7 @@ class Board {
       this.buttons.set(name, found);
     }
     if (found.element.parentNode !== list) list.append(found.element);
-    found.press = () => { if (!found.why) press(); };
+    found.press = () => (found.why ? this.notNow(found.why) : press());
     return found;
   }
 
@@ -118,8 +119,9 @@ class Board {
     this.showTold(state);
     this.root.dataset.count = String(state.count);
     this.root.dataset.over = state.over.title ? "yes" : "";
-    const over = state.over.title ? `${state.over.title}. ${state.over.score}` : "";
-    setText(this.live, [state.alert, over, state.said, state.tally, state.where, state.tick].filter(Boolean).join(". "));
+    const { title, score } = state.over;
+    const parts = [state.alert, title, score, state.said, state.tally, state.where, state.tick];
+    setText(this.live, parts.filter(Boolean).map((part) => part.replace(/[.]?$/, ".")).join(" "));
   }
 
   fillSelect(select, options, value) {
@@ -148,7 +150,7 @@ class Board {
   }
 
   showCommands(state) {
-    const why = { undo: state.undo ? "" : "no move was made yet", restart: state.undo ? "" : "no move was made yet",
+    const why = { undo: state.undo ? "" : "no move was made yet", restart: state.restart ? "" : "no move was made yet",
       show: state.solution ? "" : "the checker has none: ask whether it is possible" };
     for (const [kind, key, label, words] of COMMANDS)
       this.fill(this.buttons.get(`command ${kind}`), { key, label, words, why: why[kind] ?? "" });
@@ -175,6 +177,7 @@ class Board {
       if (over.scenario) parts.push(this.scenario(over.scenario));
     }
     if (!parts.length) parts.push(...this.rules(state));
+    this.copy.hidden = !over.scenario;
     this.told.replaceChildren(...parts);
     this.told.scrollTop = 0;
   }
@@ -189,9 +192,10 @@ class Board {
     ];
   }
 
+  /** The text of the schedule; the button that copies it stays in sight below what scrolls. */
   scenario(text) {
     const done = make("span", { class: "vs-dim", role: "status" });
-    const pre = make("pre", { tabindex: "0", "aria-label": "Your schedule as a scenario" }, text);
+    const pre = make("pre", { class: "vs-scenario", tabindex: "0", "aria-label": "Your schedule as a scenario" }, text);
     const copy = make("button", { type: "button", click: async () => {
       try {
         await navigator.clipboard.writeText(text);
@@ -201,7 +205,8 @@ class Board {
         setText(done, "selected: press Ctrl+C");
       }
     } }, "Copy the scenario");
-    return make("div", { class: "vs-scenario" }, make("div", {}, copy, done), pre);
+    this.copy.replaceChildren(copy, done);
+    return pre;
   }
 
   // -- what the reader does
@@ -215,8 +220,15 @@ class Board {
     if (!button) return;
     event.preventDefault();
     event.stopPropagation();
-    if (button.why) setText(this.live, `Not now: ${button.why}`);
     button.press();
+  }
+
+  /** Why the move that was tried is not possible: heard, and seen at the top of what came of it. */
+  notNow(why) {
+    setText(this.live, `Not now: ${why}`);
+    this.told.querySelector(".vs-not-now")?.remove();
+    this.told.prepend(make("p", { class: "vs-not-now" }, make("strong", {}, "Not now: "), `${why}.`));
+    this.told.scrollTop = 0;
   }
 }
 

@@ -12,8 +12,10 @@ from vmxsim.errors import InputError
 from vmxsim.exercises.catalogue import find_exercise
 from vmxsim.exercises.exercise import Exercise
 from vmxsim.exercises.grade import Grade
+from vmxsim.exercises.source import schedule_source
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.scenariotext import scenario_yaml
+from vmxsim.widgets.exercise_handing import NOT_YET, handing_in
 from vmxsim.widgets.exercise_hints import Hints
 from vmxsim.widgets.exercise_live import Announcer
 from vmxsim.widgets.exercise_verdict import Verdict, css
@@ -108,17 +110,25 @@ class ExerciseForm(w.VBox):
             self.text.value = _schedule_text(answer)
         return Verdict(self._show(self.grade(answer)))
 
-    def _show(self, grade: Grade) -> Grade:
+    def _show(self, grade: Grade, cell: str = "") -> Grade:
+        """``cell`` is the text of a cell that would hand in what was judged; '' if it is handed in."""
         self.goals.value = _checklist(self.exercise, grade)
-        self.verdict.show(grade)
+        self.verdict.show(grade, handing_in(cell) if cell else "")
         failed = grade.failed
         told = grade.problem or (f"Goal {failed.number} is not met: {failed.judgement.why}" if failed else "")
-        self.live.say(f"{grade.headline}. {told}")
+        self.live.say(f"{grade.headline}. {told}{f' {NOT_YET}' if cell else ''}")
         return grade
 
     def _check_current(self) -> None:
         self.live.say("Checking every schedule.")
-        self._show(self.grade(self._current()))
+        answer = self._current()
+        grade = self.grade(answer)
+        typed = self.exercise.schedule and not grade.problem and answer != _schedule_text(self._given)
+        self._show(grade, self._cell(answer) if typed else "")
+
+    def _cell(self, typed: str) -> str:
+        """A typed schedule as the text of a cell."""
+        return schedule_source(self.exercise.answer(typed).schedule().steps)
 
     def _current(self) -> Any:
         """The answer as it is now: the text of the schedule, or the class of that name in the notebook."""
@@ -156,7 +166,7 @@ def _checklist(of: Exercise, grade: Grade | None) -> str:
 
 def _schedule_text(steps: Any) -> str:
     """A list of actions as text to edit. A list that is no schedule stays as it was written."""
-    if not steps:
+    if not isinstance(steps, (list, tuple)) or not steps:
         return "steps:\n"
     try:
         return scenario_yaml({"host": "", "steps": list(steps)}).partition("\n")[2]

@@ -30,7 +30,7 @@ class Verdict(w.VBox):
 
     def __init__(self, grade: Grade | None = None) -> None:
         self.grade = grade
-        self.words = w.HTML()
+        self.words, self.note = w.HTML(), w.HTML(layout={"display": "none"})
         self.play = w.Button(
             description="Play it",
             tooltip="Step through the run, from where it goes wrong",
@@ -41,7 +41,7 @@ class Verdict(w.VBox):
         self.stage = w.VBox()
         self.player: Player | None = None
         self.play.on_click(lambda _: self.message.guard(self._play))
-        super().__init__([w.HTML(css()), self.words, self.play, self.message, self.stage])
+        super().__init__([w.HTML(css()), self.words, self.note, self.play, self.message, self.stage])
         self.add_class("vmxsim-exercise")
         self.add_class("vmxsim-exercise-verdict")
         self.show(grade)
@@ -49,8 +49,9 @@ class Verdict(w.VBox):
     def __repr__(self) -> str:
         return repr(self.grade) if self.grade else "no answer yet"
 
-    def show(self, grade: Grade | None) -> None:
-        """Show a grade; what an earlier one played is put away."""
+    def show(self, grade: Grade | None, note: str = "") -> None:
+        """Show a grade, and below it a ``note``, HTML; what an earlier one played is put away."""
+        self.note.value, self.note.layout.display = note, None if note else "none"
         self.grade, self.player, self.stage.children = grade, None, ()
         self.message.say("")
         self.words.value = _html(grade) if grade else ""

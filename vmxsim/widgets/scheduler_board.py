@@ -69,6 +69,7 @@ def board_state(game: Game, said: str = "", alert: str = "") -> dict[str, Any]:
         "tally": _tally(game),
         "best": _best(game),
         "undo": bool(game.count),
+        "restart": bool(game.count or game.hints),
         "solution": game.solution.scenario is not None,
         "over": _over(game),
         "said": said,
@@ -137,6 +138,9 @@ def _tally(game: Game) -> str:
 
 
 def _best(game: Game) -> str:
+    score = game.score
+    if score is not None and (score.told or score.hints):
+        return f"not recorded: {'the checker played' if score.told else 'with hints'}"
     if game.best is None:
         return "best so far: none"
     return f"best so far: {game.best}" + (f" ({against_par(game.best, game.par)})" if game.par else "")

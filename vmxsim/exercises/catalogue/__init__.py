@@ -38,6 +38,6 @@ def find_exercise(name: str) -> Exercise:
         return EXERCISES[word]
     known = ", ".join(EXERCISES)
     raise InputError(
-        f"no exercise '{printable(word)}'{nearest(word, EXERCISES)}; the exercises are {known}",
+        f"no exercise '{printable(word)}'; the exercises are {known}{nearest(word, EXERCISES)}",
         "exercise",
     )

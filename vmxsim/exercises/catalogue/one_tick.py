@@ -10,12 +10,19 @@ from vmxsim.runtrace import RunTrace
 _READ = "vmx_read_guest_kernel_gs_base"
 
 
-def _moved_inside(trace: RunTrace) -> bool:
-    """Whether the vCPU thread went on on another CPU in the middle of the read."""
-    cpus = [
-        (step.action, step.cpu) for step in trace.steps if step.function == _READ and step.thread == "thread0"
-    ]
-    return len(dict.fromkeys(cpus)) > len({action for action, _ in cpus})
+def _scheduled_out_inside(trace: RunTrace) -> bool:
+    """Whether the vCPU thread was scheduled out in the middle of the read; on which CPU it goes on does
+    not matter."""
+    begun: set[int] = set()
+    out: set[int] = set()
+    for step in trace.steps:
+        if step.thread == "thread0" and step.function == _READ:
+            if step.action in out:
+                return True
+            begun.add(step.action)
+        elif step.action in begun and any(access.kind == "ctxsw" for access in step.accesses):
+            out.add(step.action)
+    return False
 
 
 EXERCISE = Exercise(
@@ -31,7 +38,9 @@ EXERCISE = Exercise(
     long_mode=True,
     goals=(
         Reaches(
-            f"Your tick moves the vCPU thread to another CPU in the middle of {_READ}()", _moved_inside, 3
+            f"Your tick takes the vCPU thread off its CPU in the middle of {_READ}()",
+            _scheduled_out_inside,
+            3,
         ),
         Breaks("guest-value", actions=3, ticks=1),
     ),
@@ -39,8 +48,9 @@ EXERCISE = Exercise(
         f"{_READ}() has three lines. A tick that comes before its first line, or after its last, does no"
         " harm.",
         "A tick inside an action is written with the action as the key:"
-        ' {"emulate rdmsr": {"preempt": {"before": ..., "in": ..., "cpu": 1}}}.'
-        " 'before' names a primitive, such as wrmsr or preempt_enable, or 'line N' of the function in 'in'.",
+        ' {"emulate rdmsr": {"preempt": {"before": ..., "in": ..., "cpu": ...}}}.'
+        " 'before' names a primitive, such as wrmsr or preempt_enable, or 'line N' of the function in 'in';"
+        " 'cpu' says on which CPU the thread goes on: it need not be another one.",
         "The function tests a flag and then believes what it has seen. When the thread is scheduled out,"
         " leave clears the flag and takes the guest's value out of the register. Let that happen after the"
         " test and before the access.",

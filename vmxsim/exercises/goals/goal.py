@@ -49,11 +49,18 @@ def judge(goal: Goal, answer: Answer) -> Judgement:
         return Judgement(False, f"the answer could not be judged ({type(error).__name__}: {error})")
 
 
-def sentence(text: str) -> str:
+def phrase(text: str) -> str:
+    """A sentence as part of another one: without its full stop, small where its first word is ordinary."""
+    text = text.strip().rstrip(".")
+    first = text.split(" ")[0]
+    return text[0].lower() + text[1:] if first.isalpha() and first[1:].islower() else text
+
+
+def sentence(text: str, capital: bool = True) -> str:
     """A text with a full stop, and with a capital where its first word is an ordinary one."""
     text = text.strip().rstrip(".")
     first = text.split(" ")[0].rstrip(":,")
-    if first.isalpha() and first.islower():
+    if capital and first.isalpha() and first.islower():
         text = text[0].upper() + text[1:]
     return f"{text}." if text else ""
 
