@@ -50,7 +50,8 @@ def test_no_widget_holds_an_error(executed):
     """nbclient (like nbmake) passes when a callback fails inside an Output widget: look inside."""
     notebook, _ = executed
     states = widget_states(notebook)
-    assert states, "no widget was shown"
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert states or not code, "no widget was shown"
     for state in states:
         assert not [o for o in state.get("outputs", ()) if o.get("output_type") == "error"]
         assert 'role="alert"' not in str(state.get("value", "")), state["value"]

@@ -125,7 +125,7 @@ class Reader:
                         rest = b""
                         break
         except OSError as error:
-            raise InputError(f"can't be read: {error.strerror}", printable(self.path)) from error
+            raise InputError(f"can't be read: {error.strerror}", printable(self.path, 300)) from error
         # Without a line end the last line may be cut in the middle of a value: it is not used.
         if rest.strip():
             self.cut_line = 1
