@@ -28,8 +28,8 @@ def live(span: Span) -> Question:
         span.after,
         f"{span.comes} Where is {guest}'s live value {span.afterwards}, the one that counts?",
         tuple(options),
-        telling if span.before < telling else span.after,
-        changes=home is None or span.before < telling,
+        span.shown_at(telling),
+        changes=home is None or span.holds(telling),
     )
 
 
@@ -113,8 +113,8 @@ def stale(span: Span) -> Question:
         span.after,
         f"{span.comes} Which place holds a stale or a foreign value {span.afterwards}?",
         tuple(options),
-        telling if span.before < telling else span.after,
-        changes=not wrong or span.before < telling,
+        span.shown_at(telling),
+        changes=not wrong or span.holds(telling),
     )
 
 
@@ -172,8 +172,8 @@ def owner(span: Span) -> Question:
         span.after,
         f"{span.comes} Whose value does KERNEL_GS_BASE of CPU {span.last.cpu} hold {span.afterwards}?",
         tuple(options),
-        telling if span.before < telling else span.after,
-        changes=span.before < telling,
+        span.shown_at(telling),
+        changes=span.holds(telling),
     )
 
 
@@ -195,6 +195,4 @@ def _elsewhere(span: Span, name: str) -> str:
         return " No place that is shown holds " + (
             "that." if name == "descriptor" else "one of that owner's."
         )
-    whose = _whose(name)
-    whose = whose if whose.startswith("vCPU") else whose[:1].upper() + whose[1:]
-    return f" {whose} is in {' and '.join(places)}."
+    return " " + sentence(f"{_whose(name)} is in {' and '.join(places)}")

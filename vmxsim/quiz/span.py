@@ -91,6 +91,14 @@ class Span:
                 return step.index + 1
         return 0
 
+    def holds(self, scene: int) -> bool:
+        """Whether a scene up to the last one lies behind the question, among the steps that it hides."""
+        return self.before < scene
+
+    def shown_at(self, scene: int) -> int:
+        """Where an answer is best seen: at ``scene``, or at the end if that lies before the question."""
+        return scene if self.holds(scene) else self.after
+
     def how(self, place: str) -> str:
         """Which step put there what stands in ``place``, or shows it, as a clause."""
         at = self.put_there(place)

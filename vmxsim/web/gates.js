@@ -27,15 +27,15 @@ class Gates {
 
   answered(gate) { return gate.id in this.answers; }
 
+  /** The first gate that is not answered, which bars what lies behind it. */
+  closed() { return this.gates.find((gate) => !this.answered(gate)); }
+
   /** The last slot that may be shown; Infinity where nothing is barred. */
-  limit() {
-    const closed = this.gates.find((gate) => !this.answered(gate));
-    return closed ? closed.at : Infinity;
-  }
+  limit() { return this.closed()?.at ?? Infinity; }
 
   /** What is hidden at this slot: facts by name, and `next`. */
   hides(slot) {
-    const closed = this.gates.find((gate) => !this.answered(gate));
+    const closed = this.closed();
     return new Set(closed && slot === closed.at ? closed.hides : []);
   }
 
@@ -95,7 +95,6 @@ class Gates {
     const counts = (this.votes[gate.id] ??= gate.options.map(() => 0));
     counts[i] = Math.max(0, counts[i] + by);
     this.paint(gate);
-    setText(gate.told, this.tally(gate));
   }
 
   cast(gate) { return (this.votes[gate.id] ?? []).reduce((sum, n) => sum + n, 0); }
@@ -199,7 +198,7 @@ class Gates {
 
   /** Someone wants to go on: say that an answer comes first. */
   nudge() {
-    const gate = this.gates.find((one) => !this.answered(one));
+    const gate = this.closed();
     if (!gate) return;
     setText(gate.told, gate.locked ? `Locked until the audience has voted. ${this.tally(gate)}` : "First an answer: the steps behind are shown then.");
     const card = this.cards[this.gates.indexOf(gate)];

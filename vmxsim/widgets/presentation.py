@@ -44,7 +44,8 @@ def present(
     reading the guest's value). ``gates`` are questions about the run of ``b``, or of ``a`` if it
     is alone, in the form of ``vmxsim.predict``; ``"auto"`` takes those that decide the run,
     ``[]`` none. ``locked``: the audience votes, the presenter clicks the votes in, at least
-    ``votes`` of them.
+    ``votes`` of them. ``host`` says on which width of user space; ``long_mode`` goes with a ``scenario``,
+    since what is searched for brings its own start.
 
     Raises InputError for what cannot be read, run or asked.
     """

@@ -25,7 +25,7 @@ def compare(
     """Two designs side by side on one schedule, the first divergence marked.
 
     Without ``scenario`` and ``operation`` the schedule is the shortest on which what guest,
-    user space or a host task can read differs. The arguments are those of ``explore``.
-    Raises InputError, also where no such schedule is found.
+    user space or a host task can read differs; where there is none on either host width, the widget says
+    so and shows another operation. The arguments are those of ``explore``. Raises InputError for bad ones.
     """
     return Explorer((a, b), operation, scenario, long_mode=long_mode, loaded=loaded, host=host)
