@@ -15,10 +15,9 @@ from pathlib import Path
 from bounds import SIZES
 
 from vmxsim.checker.assumptions import restriction
-from vmxsim.checker.closure import closure
-from vmxsim.checker.product import product
-from vmxsim.checker.tables import control_table
-from vmxsim.checker.threads import thread_graph
+from vmxsim.checker.check import control_table
+from vmxsim.checker.product import product, thread_graph
+from vmxsim.checker.reach import closure
 from vmxsim.designs import find_design
 
 

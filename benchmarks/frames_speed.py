@@ -10,7 +10,7 @@ from statistics import median
 from time import perf_counter
 
 import vmxsim
-from vmxsim.runtrace import RunTrace
+from vmxsim.simulation.run import RunTrace
 from vmxsim.views.film import film, still
 
 _RUNS = 30

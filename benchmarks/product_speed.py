@@ -20,13 +20,12 @@ import time
 from bounds import SMALL
 
 from vmxsim.checker.assumptions import restriction
-from vmxsim.checker.closure import closure
-from vmxsim.checker.product import product
-from vmxsim.checker.promela import promela, restricted
-from vmxsim.checker.promela.spin import Options, missing, run_spin
-from vmxsim.checker.tables import control_table
-from vmxsim.checker.threads import thread_graph
+from vmxsim.checker.check import control_table
+from vmxsim.checker.product import product, thread_graph
+from vmxsim.checker.reach import closure
 from vmxsim.designs import find_design
+from vmxsim.promela import promela, restricted
+from vmxsim.promela.spin import Options, missing, run_spin
 
 
 def search(design: str, names: str, plain: bool) -> dict[str, float]:

@@ -17,8 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from vmxsim.ftrace.examples import path
-from vmxsim.ftrace.recording import read, verdict
+from vmxsim.ftrace.recording import example_path, read, verdict
 
 AIM = 100_000
 _PROBE = re.compile(r"\d: \w+: \(")
@@ -44,8 +43,8 @@ def rounds(source: list[str], count: int) -> list[str]:
 
 def variants(count: int) -> dict[str, list[str]]:
     """Kinds of traces that differ in what the follower has to do."""
-    migrate = path("migrate").read_text(encoding="utf-8").splitlines()
-    clean = path("s1.guest-state-loaded").read_text(encoding="utf-8").splitlines()
+    migrate = example_path("migrate").read_text(encoding="utf-8").splitlines()
+    clean = example_path("s1.guest-state-loaded").read_text(encoding="utf-8").splitlines()
     return {
         "all probes, two CPUs": rounds(migrate, count),
         "all probes, one CPU": rounds(clean, count),

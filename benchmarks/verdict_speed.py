@@ -14,12 +14,12 @@ import argparse
 import statistics
 import time
 
-from vmxsim.checker import tables
-from vmxsim.checker.promela import promela
-from vmxsim.checker.promela.spin import Options, missing, run_spin
-from vmxsim.checker.verdict import check
+from vmxsim.checker import check as tables
+from vmxsim.checker.check import check
 from vmxsim.designs import DESIGNS
-from vmxsim.scenario import HOSTS
+from vmxsim.promela import promela
+from vmxsim.promela.spin import Options, missing, run_spin
+from vmxsim.simulation.scenario import HOSTS
 
 AIM = 0.3
 

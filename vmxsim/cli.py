@@ -13,20 +13,20 @@ from io import TextIOWrapper
 
 import click
 
-from vmxsim.commands.output import BAD_INPUT, FAULT, complain
+from vmxsim.commands.common import BAD_INPUT, FAULT, complain
 from vmxsim.errors import InputError, nearest, printable
 
 #: Each command, and the module and name to load when it is asked for.
 _COMMANDS = {
     "lab": ("vmxsim.commands.lab", "lab_command"),
-    "designs": ("vmxsim.commands.tables", "designs_command"),
-    "run": ("vmxsim.commands.scenarios", "run_command"),
-    "check": ("vmxsim.checker.command", "check_command"),
-    "compare": ("vmxsim.commands.scenarios", "compare_command"),
-    "why": ("vmxsim.commands.reasons", "why_command"),
+    "designs": ("vmxsim.commands.designs", "designs_command"),
+    "run": ("vmxsim.commands.run", "run_command"),
+    "check": ("vmxsim.commands.check", "check_command"),
+    "compare": ("vmxsim.commands.run", "compare_command"),
+    "why": ("vmxsim.commands.why", "why_command"),
     "export": ("vmxsim.commands.export", "export_command"),
-    "cost": ("vmxsim.commands.tables", "cost_command"),
-    "replay": ("vmxsim.ftrace.command", "replay"),
+    "cost": ("vmxsim.commands.designs", "cost_command"),
+    "replay": ("vmxsim.commands.replay", "replay"),
     "labs": ("vmxsim.commands.labs", "labs_command"),
 }
 

@@ -14,9 +14,9 @@ from xml.etree import ElementTree
 
 import vmxsim
 from vmxsim.errors import InputError
-from vmxsim.quiz.asking import ask
-from vmxsim.quiz.card import card
-from vmxsim.trace import Trace
+from vmxsim.simulation.trace import Trace
+from vmxsim.teaching.questions.ask import ask
+from vmxsim.teaching.questions.card import card
 from vmxsim.views.animation import animation
 from vmxsim.views.film import still
 

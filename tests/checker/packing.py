@@ -1,8 +1,8 @@
 """The simulator's machine as the checker would name it: an independent way from one to the other."""
 
-from vmxsim.checker.state import CONSTANTS, pack, take_out, unpack
-from vmxsim.kernel.system import GUEST_GS_BASE, USER_GS_BASE
-from vmxsim.model.value import Value
+from vmxsim.checker.states import CONSTANTS, pack, take_out, unpack
+from vmxsim.kernel.machine import Value
+from vmxsim.kernel.simulator import GUEST_GS_BASE, USER_GS_BASE
 
 
 def fields_at_rest(control, machine, n=0):

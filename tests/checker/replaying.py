@@ -4,9 +4,9 @@ from functools import cache
 
 import pytest
 
-from vmxsim.checker.verdict import check
+from vmxsim.checker.check import check
 from vmxsim.errors import SimulationError
-from vmxsim.simulation import run
+from vmxsim.simulation.run import run
 
 checked = cache(check)
 

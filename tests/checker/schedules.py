@@ -3,7 +3,7 @@
 from attrs import define
 from hypothesis import strategies as st
 
-from vmxsim.scenario import HOSTS
+from vmxsim.simulation.scenario import HOSTS
 
 
 @define

@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 from tests.checker.odd import ODD
 from tests.checker.packing import fields_at_rest, packed, slots_at_rest, unpacked
 from tests.checker.walks import WALKS, Walk, table
-from vmxsim.checker.mutants import mutants
+from vmxsim.checker.why import mutants
 from vmxsim.designs import DESIGNS
 from vmxsim.errors import SimulationError
-from vmxsim.scenario import HOSTS
-from vmxsim.simulation import run
+from vmxsim.simulation.run import run
+from vmxsim.simulation.scenario import HOSTS
 
 #: A few spoiled designs: what runs on them is not as well-behaved as what was merged.
 SPOILED = [

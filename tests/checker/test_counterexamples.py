@@ -5,8 +5,8 @@ import pytest
 from tests.checker.failing import ReturnsNothing
 from tests.checker.odd import CallsItsParent, PollsInALoop
 from tests.checker.replaying import checked, replay
-from vmxsim.checker.mutants import mutants
-from vmxsim.checker.verdict import check
+from vmxsim.checker.check import check
+from vmxsim.checker.why import mutants
 from vmxsim.designs import DESIGNS
 from vmxsim.kernel.language import *
 

@@ -8,8 +8,8 @@ from tests.checker.failing import LooksAtTheRegister, WithoutPreemptDisable
 from tests.checker.test_verdicts import BREAKS, sequences
 from vmxsim.checker.difference import shortest_difference
 from vmxsim.designs import DESIGNS
-from vmxsim.scenario import HOSTS
-from vmxsim.simulation import run
+from vmxsim.simulation.run import run
+from vmxsim.simulation.scenario import HOSTS
 
 
 def visible(steps, design, host, long_mode):

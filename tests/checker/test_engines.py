@@ -7,16 +7,13 @@ from hypothesis import strategies as st
 
 from tests.checker.failing import TakesEqualForDone
 from tests.checker.walks import edges_from, table
-from vmxsim.checker import product_numpy
-from vmxsim.checker.closure import closure
-from vmxsim.checker.data import make_doers
-from vmxsim.checker.dense_set import DenseSet
+from vmxsim.checker import product as product_numpy
+from vmxsim.checker.check import check
 from vmxsim.checker.footprints import BROKEN
-from vmxsim.checker.product import product
-from vmxsim.checker.sorted_set import SortedSet
-from vmxsim.checker.state import CONSTANTS, DATA_MASK
-from vmxsim.checker.threads import counts, thread_graph
-from vmxsim.checker.verdict import check
+from vmxsim.checker.product import DenseSet, counts, product, thread_graph
+from vmxsim.checker.reach import SortedSet, closure
+from vmxsim.checker.states import CONSTANTS, DATA_MASK
+from vmxsim.checker.transition_table import make_doers
 from vmxsim.designs import DESIGNS
 
 SMALL = "no-swapgs,no-smm,no-emulation,no-cancelled-run,no-set-efer,one-value"

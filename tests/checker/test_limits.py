@@ -4,8 +4,8 @@ import pytest
 
 from tests.checker import failing
 from tests.checker.replaying import replay
-from vmxsim.checker import verdict
-from vmxsim.checker.verdict import check
+from vmxsim.checker import check as verdict
+from vmxsim.checker.check import check
 from vmxsim.errors import InputError
 
 
@@ -65,7 +65,7 @@ def test_progress_is_told_in_states_and_seconds():
 
 
 def test_a_design_that_counts_without_end_is_incomplete(monkeypatch):
-    monkeypatch.setattr("vmxsim.checker.control.MOST_STATES", 20_000)
+    monkeypatch.setattr("vmxsim.checker.transition_table.MOST_STATES", 20_000)
     incomplete(check(failing.CountsWithoutEnd, host="64-bit"), "count up without end")
 
 

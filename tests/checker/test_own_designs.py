@@ -2,7 +2,7 @@
 
 import pytest
 
-from vmxsim.commands.designs import named_design
+from vmxsim.commands.common import named_design
 from vmxsim.designs.never_trap import NeverTrap
 from vmxsim.designs.own import designs_in
 from vmxsim.errors import InputError

@@ -11,11 +11,11 @@ from tests.checker.odd import ODD
 from tests.checker.packing import packed
 from tests.checker.schedules import Thread, schedules
 from tests.checker.walks import table
-from vmxsim.checker.closure import closure
 from vmxsim.checker.footprints import BROKEN
+from vmxsim.checker.reach import closure
 from vmxsim.designs import DESIGNS
-from vmxsim.model.registers import EFER_LMA
-from vmxsim.simulation import run
+from vmxsim.kernel.machine import EFER_LMA
+from vmxsim.simulation.run import run
 
 settled = settings(deadline=None, suppress_health_check=list(HealthCheck))
 #: lazy-long-mode has ten times as many states as the others: one test of it is enough.

@@ -5,8 +5,7 @@ from functools import cache
 import pytest
 
 from tests.checker.replaying import replay
-from vmxsim.checker.mutants import mutants
-from vmxsim.checker.reasons import why
+from vmxsim.checker.why import mutants, why
 from vmxsim.designs import DESIGNS
 from vmxsim.designs.dedicated_accessors import DedicatedAccessors
 from vmxsim.designs.never_trap import NeverTrap

@@ -4,11 +4,10 @@ from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vmxsim.checker.verdict import check
+from vmxsim.checker.check import check
 from vmxsim.designs import DESIGNS
 from vmxsim.kernel.actions import VERBS
-from vmxsim.scenario import HOSTS, INTERCEPTIONS, make_scenario, read_scenarios
-from vmxsim.scenariotext import scenario_yaml
+from vmxsim.simulation.scenario import HOSTS, INTERCEPTIONS, make_scenario, read_scenarios, scenario_yaml
 
 VALUE = st.integers(0, 2**64 - 1).map(lambda number: f" 0x{number:X}")
 CPU = st.integers(0, 63).map(lambda number: f" cpu{number}")

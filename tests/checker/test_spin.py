@@ -12,14 +12,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from vmxsim.checker.assumptions import restriction
-from vmxsim.checker.closure import Closure, closure
-from vmxsim.checker.control import Control
 from vmxsim.checker.footprints import BROKEN
-from vmxsim.checker.product import product
-from vmxsim.checker.promela import promela, restricted
-from vmxsim.checker.promela.spin import Options, SpinRun, missing, run_spin
+from vmxsim.checker.product import counts, product, thread_graph
+from vmxsim.checker.reach import Closure, closure
 from vmxsim.checker.search import shortest_path
-from vmxsim.checker.threads import counts, thread_graph
+from vmxsim.checker.transition_table import Control
 from vmxsim.cli import _status
 from vmxsim.designs import DESIGNS
 from vmxsim.designs.dedicated_accessors import DedicatedAccessors
@@ -27,6 +24,8 @@ from vmxsim.designs.never_trap import NeverTrap
 from vmxsim.errors import InputError
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.kernel.language import *
+from vmxsim.promela import promela, restricted
+from vmxsim.promela.spin import Options, SpinRun, missing, run_spin
 
 needs_spin = pytest.mark.skipif(
     bool(missing()), reason=f"NOT COMPARED WITH SPIN: {' and '.join(missing())} not installed"

@@ -15,16 +15,14 @@ from tests.checker.failing import (
 from tests.checker.replaying import checked, replay
 from tests.checker.schedules import Thread
 from vmxsim.checker.assumptions import restriction
-from vmxsim.checker.data import make_doers
+from vmxsim.checker.check import check, control_table
 from vmxsim.checker.footprints import EARLY
-from vmxsim.checker.search import shortest_path
-from vmxsim.checker.sometimes import SOMETIMES
-from vmxsim.checker.state import DATA_MASK
-from vmxsim.checker.tables import control_table
-from vmxsim.checker.verdict import check
+from vmxsim.checker.search import SOMETIMES, shortest_path
+from vmxsim.checker.states import DATA_MASK
+from vmxsim.checker.transition_table import make_doers
 from vmxsim.designs import DESIGNS, find_design
-from vmxsim.scenario import HOSTS
-from vmxsim.simulation import run
+from vmxsim.simulation.run import run
+from vmxsim.simulation.scenario import HOSTS
 
 #: Under the default interception rule: which invariants which design breaks on which host.
 BREAKS = {

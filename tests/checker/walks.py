@@ -3,14 +3,14 @@
 from hypothesis import strategies as st
 
 from vmxsim.checker.assumptions import restriction
-from vmxsim.checker.choices import IN, STEP
+from vmxsim.checker.check import control_table
 from vmxsim.checker.counterexample import scenario_of
-from vmxsim.checker.data import make_doers
 from vmxsim.checker.footprints import BROKEN
 from vmxsim.checker.search import Path
-from vmxsim.checker.state import CONSTANTS, DATA_MASK
-from vmxsim.checker.tables import control_table
-from vmxsim.scenario import make_scenario
+from vmxsim.checker.states import CONSTANTS, DATA_MASK
+from vmxsim.checker.symbolic import IN, STEP
+from vmxsim.checker.transition_table import make_doers
+from vmxsim.simulation.scenario import make_scenario
 
 
 def table(design, host="64-bit", assume=(), **options):

@@ -9,12 +9,11 @@ import re
 import pytest
 
 from tests.classroom.submitting import answered, cell, given, submit
-from vmxsim.classroom.feedback import write_feedback
-from vmxsim.classroom.grading import grade
-from vmxsim.classroom.labs import choose_labs, read_labs
-from vmxsim.classroom.submissions import find_submissions
-from vmxsim.classroom.table import why, write_csv
-from vmxsim.exercises import EXERCISES
+from vmxsim.teaching.classroom.feedback import why, write_csv, write_feedback
+from vmxsim.teaching.classroom.grading import grade
+from vmxsim.teaching.classroom.handout import choose_labs, read_labs
+from vmxsim.teaching.classroom.submissions import find_submissions
+from vmxsim.teaching.exercises import EXERCISES
 
 ONE, TWO = "1-one-tick", "2-careful-write"
 INSIDE_ONLY = """\

@@ -10,13 +10,11 @@ import nbformat
 import pytest
 
 from tests.classroom.submitting import answered, submit
-from vmxsim.classroom.execution import LimitedExecute
-from vmxsim.classroom.grading import grade
-from vmxsim.classroom.isolation import without_current_directory
-from vmxsim.classroom.labs import choose_labs, read_labs
-from vmxsim.classroom.submissions import find_submissions
 from vmxsim.errors import InputError
-from vmxsim.exercises import EXERCISES
+from vmxsim.teaching.classroom.grading import LimitedExecute, grade, without_current_directory
+from vmxsim.teaching.classroom.handout import choose_labs, read_labs
+from vmxsim.teaching.classroom.submissions import find_submissions
+from vmxsim.teaching.exercises import EXERCISES
 
 
 def dies(job):
@@ -40,7 +38,7 @@ def test_the_current_directory_is_on_no_path(tmp_path, monkeypatch):
 
 
 def test_a_worker_that_cannot_start_is_no_students_fault(tmp_path, monkeypatch):
-    monkeypatch.setattr("vmxsim.classroom.grading.work", dies)
+    monkeypatch.setattr("vmxsim.teaching.classroom.grading.work", dies)
     submit(tmp_path, "ada", "one-tick", answered("one-tick"))
     labs = choose_labs(["1"], read_labs())
     students, submissions = find_submissions(tmp_path, labs)

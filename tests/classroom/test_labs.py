@@ -11,10 +11,9 @@ import nbformat
 import pytest
 
 from tests.exercises.solutions import LABS, solution_text
-from vmxsim.classroom.handout import hand_out, student_versions
-from vmxsim.classroom.labs import choose_labs, read_labs
 from vmxsim.errors import InputError
-from vmxsim.exercises import EXERCISES
+from vmxsim.teaching.classroom.handout import choose_labs, hand_out, read_labs, student_versions
+from vmxsim.teaching.exercises import EXERCISES
 
 FOLDER = Path(__file__).parents[2] / "notebooks" / "labs"
 STARTS = {lab.id: EXERCISES[lab.id].source() for lab in LABS.values()}

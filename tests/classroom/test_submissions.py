@@ -10,13 +10,11 @@ import nbformat
 import pytest
 
 from tests.classroom.submitting import FOLDER, answered, cell, given, submit
-from vmxsim.classroom.labs import read_labs
-from vmxsim.classroom.mending import mend, read_notebook
-from vmxsim.classroom.results import LabResult, TestResult
-from vmxsim.classroom.submissions import find_submissions
-from vmxsim.classroom.suspicion import suspicious
-from vmxsim.classroom.table import why, write_csv
 from vmxsim.errors import InputError
+from vmxsim.teaching.classroom.feedback import why, write_csv
+from vmxsim.teaching.classroom.grading import suspicious
+from vmxsim.teaching.classroom.handout import read_labs
+from vmxsim.teaching.classroom.submissions import LabResult, TestResult, find_submissions, mend, read_notebook
 
 LABS = read_labs()
 

@@ -8,8 +8,8 @@ import linecache
 from typing import Any
 
 import vmxsim
-from vmxsim.classroom.labs import Lab, read_labs
-from vmxsim.exercises import find_exercise
+from vmxsim.teaching.classroom.handout import Lab, read_labs
+from vmxsim.teaching.exercises import find_exercise
 
 LABS = {lab.id: lab for lab in read_labs()}
 _numbers = itertools.count()

@@ -8,7 +8,7 @@ from tests.checker.failing import BreaksAContract, CountsWithoutEnd, LoopsForEve
 from tests.exercises.solutions import run_cell
 from vmxsim.designs.never_trap import NeverTrap
 from vmxsim.errors import InputError
-from vmxsim.exercises import EXERCISES, NotPassed
+from vmxsim.teaching.exercises import EXERCISES, NotPassed
 
 WRITE = EXERCISES["careful-write"]
 TICK = EXERCISES["one-tick"]
@@ -94,7 +94,7 @@ def test_designs_that_fail_or_are_another_ones(design, says):
 
 
 def test_a_design_whose_state_grows_without_end_is_given_up(monkeypatch):
-    monkeypatch.setattr("vmxsim.exercises.goals.invariants.SECONDS", 0.3)
+    monkeypatch.setattr("vmxsim.teaching.exercises.goals.SECONDS", 0.3)
     why = WRITE.grade(CountsWithoutEnd, 2).outcomes[0].judgement.why
     assert why == "nothing could be concluded: 0.3 seconds were over"
 

@@ -9,7 +9,7 @@ import pytest
 
 import vmxsim
 from tests.exercises.solutions import LABS, cells, run_cell, solution, solution_text
-from vmxsim.exercises import EXERCISES, NotPassed, OnlyChanged, find_exercise
+from vmxsim.teaching.exercises import EXERCISES, NotPassed, OnlyChanged, find_exercise
 
 PACKAGE = Path(vmxsim.__file__).parent
 IDS = list(EXERCISES)

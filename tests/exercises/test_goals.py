@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 import vmxsim
+from vmxsim.checker.assumptions import not_granted
 from vmxsim.errors import InputError
-from vmxsim.exercises import (
+from vmxsim.teaching.exercises import (
     ArrowsMet,
     Breaks,
     CostAtMost,
@@ -15,7 +16,6 @@ from vmxsim.exercises import (
     OnlyChanged,
     Reaches,
 )
-from vmxsim.exercises.assumed import not_granted
 
 
 def own(**fields):

@@ -9,8 +9,7 @@ import vmxsim
 from tests.checker import failing
 from tests.views.traces import Hostile, crowded
 from vmxsim.checker.result import CheckResult
-from vmxsim.ftrace.examples import EXAMPLES
-from vmxsim.ftrace.recording import read
+from vmxsim.ftrace.recording import EXAMPLES, read
 
 #: (design, host) of every violated pair.
 VIOLATED = (

@@ -7,9 +7,9 @@ import pytest
 import vmxsim
 from tests.checker import failing
 from tests.exports.cases import VIOLATED, checked, named, names
-from vmxsim.exports.change import change
-from vmxsim.exports.plain import ascii_text, block, code, paragraph
-from vmxsim.scenario import Scenario, make_scenario, read_scenarios
+from vmxsim.exports.mail import ascii_text, block, code, paragraph
+from vmxsim.exports.subject import change
+from vmxsim.simulation.scenario import Scenario, make_scenario, read_scenarios
 
 
 @pytest.mark.parametrize("name", names())

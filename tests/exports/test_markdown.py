@@ -6,8 +6,8 @@ import pytest
 
 import vmxsim
 from tests.exports.cases import VIOLATED, checked, named, names
-from vmxsim.exports.marks import block, cell, code, escaped
-from vmxsim.scenario import read_scenarios
+from vmxsim.exports.markdown import block, cell, code, escaped
+from vmxsim.simulation.scenario import read_scenarios
 
 
 def schedule_of(text):

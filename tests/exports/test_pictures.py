@@ -9,10 +9,9 @@ import vmxsim
 from tests.exports.cases import named
 from tests.views.traces import seed
 from vmxsim.errors import InputError
-from vmxsim.exports import pictures
-from vmxsim.exports.flat import flat
+from vmxsim.exports import export as pictures
 from vmxsim.views.film import drawing_of, still
-from vmxsim.views.style import DARK, LIGHT
+from vmxsim.views.style import DARK, LIGHT, flat
 
 RESVG = pytest.importorskip("resvg_py", reason="resvg-py is not installed: PNG files were not tested")
 

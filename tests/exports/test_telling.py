@@ -5,10 +5,8 @@ import pytest
 import vmxsim
 from tests.exports.cases import VIOLATED, checked, named
 from vmxsim.designs import DESIGNS
-from vmxsim.ftrace.examples import EXAMPLES
-from vmxsim.views.effects import effects
-from vmxsim.views.passed import passed_over
-from vmxsim.views.telling import telling_steps
+from vmxsim.ftrace.recording import EXAMPLES
+from vmxsim.views.telling import effects, passed_over, telling_steps
 
 EVERYTHING = [
     "run",

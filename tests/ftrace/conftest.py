@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from vmxsim.ftrace.examples import EXAMPLES, path
-from vmxsim.ftrace.recording import Recording, read
+from vmxsim.ftrace.recording import EXAMPLES, Recording, example_path, read
 
 HERE = Path(__file__).parent / "traces"
 SEED = ("s1.dedicated-accessors", "s3.dedicated-accessors")
@@ -32,7 +31,7 @@ CLEAN = (
 def lines(name: str) -> list[str]:
     """A recording's lines, without the test program's own markers."""
     if name in EXAMPLES:
-        text = path(name).read_text(encoding="utf-8")
+        text = example_path(name).read_text(encoding="utf-8")
     else:
         text = gzip.decompress((HERE / f"{name}.trace.gz").read_bytes()).decode()
     return [line for line in text.splitlines() if "tracing_mark_write" not in line and "/* [" not in line]

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from vmxsim.ftrace.events import FUNCTIONS
-from vmxsim.trace import Step, Trace
+from vmxsim.ftrace.reader import FUNCTIONS
+from vmxsim.simulation.trace import Step, Trace
 
 _STATE = (
     "enter",

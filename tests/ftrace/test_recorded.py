@@ -8,7 +8,7 @@ import pytest
 
 from tests.ftrace.conftest import CLEAN, SEED, as_report, lines, without_probes
 from vmxsim.designs import DESIGNS as KNOWN
-from vmxsim.ftrace.fits import DESIGNS
+from vmxsim.ftrace.evidence import DESIGNS
 from vmxsim.ftrace.recording import Recording, read, verdict
 
 Reads = Callable[[list[str]], Recording]

@@ -9,7 +9,7 @@ import pytest
 from tests.ftrace.conftest import CLEAN, SEED, lines
 from vmxsim.ftrace import recording as module
 from vmxsim.ftrace.recording import Recording, read, verdict
-from vmxsim.trace import STATUSES
+from vmxsim.simulation.trace import STATUSES
 
 Reads = Callable[[list[str]], Recording]
 

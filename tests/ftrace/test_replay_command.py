@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 
 from vmxsim.cli import main
-from vmxsim.ftrace.examples import EXAMPLES, path
-from vmxsim.ftrace.howto import how_to_record
+from vmxsim.ftrace.recording import EXAMPLES, example_path, how_to_record
 
 KEYS = ["verdict", "invariant", "event", "words", "fits", "ruled_out", "notes"]
 
@@ -36,7 +35,7 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_file_and_example_are_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     for name in EXAMPLES:
-        assert call(capsys, name, "--json")[1] == call(capsys, str(path(name)), "--json")[1]
+        assert call(capsys, name, "--json")[1] == call(capsys, str(example_path(name)), "--json")[1]
 
 
 def test_statuses(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import vmxsim
 from tests.ftrace.emitter import Emitter
-from vmxsim.ftrace.fits import DESIGNS
+from vmxsim.ftrace.evidence import DESIGNS
 from vmxsim.ftrace.recording import read, verdict
 
 VALUES = ("0xA000", "0xffff888011110000", "0xB000")

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from hypothesis import strategies as st
 
 from vmxsim.designs.never_trap import NeverTrap
-from vmxsim.game.game import Game
 from vmxsim.kernel.language import *
+from vmxsim.teaching.game.game import Game
 
 #: Numbers that pick moves, see :func:`play_at_random`.
 PICKS = st.lists(st.integers(0, 999), min_size=1, max_size=30)

@@ -7,7 +7,7 @@ import pytest
 import vmxsim
 from tests.game.plays import Careless, NeverEnables, possible
 from vmxsim.errors import InputError
-from vmxsim.game.game import Game
+from vmxsim.teaching.game.game import Game
 
 
 def won_seed() -> Game:

@@ -10,14 +10,13 @@ from hypothesis import strategies as st
 
 import vmxsim
 from tests.game.plays import PICKS, Careless, all_plays, play_at_random, possible
-from vmxsim.checker.data import make_doers, transitions
+from vmxsim.checker.transition_table import make_doers, transitions
 from vmxsim.designs import DESIGNS
-from vmxsim.game.game import Game
-from vmxsim.game.options import why_not
-from vmxsim.game.packed import Packer
-from vmxsim.game.playing import outcome
-from vmxsim.game.solution import cost
 from vmxsim.kernel.actions import VERBS, Action
+from vmxsim.teaching.game.game import Game
+from vmxsim.teaching.game.moves import why_not
+from vmxsim.teaching.game.playing import outcome
+from vmxsim.teaching.game.solution import Packer, cost
 
 GAMES = st.sampled_from(
     [

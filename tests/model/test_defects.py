@@ -3,7 +3,7 @@
 import pytest
 
 from vmxsim.designs import DESIGNS
-from vmxsim.simulation import run
+from vmxsim.simulation.run import run
 
 ENTER_LONG_MODE = ["run", "guest long-mode on", "guest rdmsr"]
 SECURE_BOOT = ["run", "guest wrmsr 0xA000", "guest smi", "exit", "run", "guest rsm", "guest rdmsr"]

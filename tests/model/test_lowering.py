@@ -5,7 +5,7 @@ import pytest
 from vmxsim.designs import DedicatedAccessors, NeverTrap
 from vmxsim.errors import InputError, SimulationError
 from vmxsim.kernel.language import *
-from vmxsim.simulation import run
+from vmxsim.simulation.run import run
 
 
 def test_a_patch_is_a_subclass_and_is_found_by_inherited_callers():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from vmxsim.designs import DESIGNS
 from vmxsim.errors import InputError
 from vmxsim.kernel.actions import VERBS
-from vmxsim.simulation import run
+from vmxsim.simulation.run import run
 
 #: Under the default interception rule (reference: the history of the defects).
 UNSAFE = {

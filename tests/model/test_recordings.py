@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from vmxsim.costs import PATHS, cost
-from vmxsim.simulation import run
+from vmxsim.simulation.costs import PATHS, cost
+from vmxsim.simulation.run import run
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 

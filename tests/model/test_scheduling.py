@@ -3,7 +3,7 @@
 import pytest
 
 from vmxsim.errors import InputError
-from vmxsim.simulation import run
+from vmxsim.simulation.run import run
 
 
 def notes(trace):

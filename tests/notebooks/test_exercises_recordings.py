@@ -5,14 +5,13 @@ import re
 import pytest
 
 from vmxsim.errors import InputError
-from vmxsim.ftrace import examples
 from vmxsim.ftrace.faults import KINDS, inject
-from vmxsim.ftrace.recording import read, verdict
+from vmxsim.ftrace.recording import example_path, read, verdict
 from vmxsim.kernel.language import *
 
 
 def lines_of(name):
-    return examples.path(name).read_text().splitlines()
+    return example_path(name).read_text().splitlines()
 
 
 def judged(folder, lines):

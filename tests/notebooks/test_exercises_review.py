@@ -3,16 +3,9 @@
 import pytest
 
 import vmxsim
-from vmxsim.designs import (
-    DedicatedAccessors,
-    HostAlways,
-    HostFromThread,
-    LazyLongMode,
-    LmaFix,
-    NeverTrap,
-)
-from vmxsim.exercises.reviews import PatchThree, PatchTwo
+from vmxsim.designs import DedicatedAccessors, HostAlways, HostFromThread, LazyLongMode, LmaFix, NeverTrap
 from vmxsim.kernel.language import *
+from vmxsim.teaching.exercises.faulty_designs import PatchThree, PatchTwo
 
 # 05, Long mode and interception
 

@@ -10,8 +10,8 @@ import urllib.request
 
 import pytest
 
+from vmxsim.commands.lab import FIRST, find_notebooks, is_free, open_lab
 from vmxsim.errors import InputError
-from vmxsim.lab import FIRST, find_notebooks, is_free, open_lab
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def test_a_taken_port_is_said(taken):
 
 
 def test_without_notebooks_it_says_where_they_are(tmp_path, monkeypatch):
-    monkeypatch.setattr("vmxsim.lab.__file__", str(tmp_path / "site-packages" / "vmxsim" / "lab.py"))
+    monkeypatch.setattr("vmxsim.commands.lab.__file__", str(tmp_path / "site-packages" / "vmxsim" / "lab.py"))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=r"(?s)not with the installed.*make lab"):
         find_notebooks()

@@ -7,7 +7,7 @@ import pytest
 import vmxsim
 from vmxsim.designs import DESIGNS
 from vmxsim.errors import InputError
-from vmxsim.quiz.asking import KINDS, ask, key_questions, spans_apart
+from vmxsim.teaching.questions.ask import KINDS, ask, key_questions, spans_apart
 
 SCHEDULES = {
     "enters": (["run", "guest long-mode on", "guest rdmsr", "exit", "get-msr"], False),

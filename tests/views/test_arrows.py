@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from vmxsim.views.arrows import arrow
+from vmxsim.views.drawing import arrow
 
 STRAIGHT = ((0.0, 10.0), (40.0, 10.0), (60.0, 10.0), (100.0, 10.0))
 

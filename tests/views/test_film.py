@@ -9,7 +9,7 @@ import pytest
 import vmxsim
 from tests.views.traces import HOSTILE, Hostile, crowded, seed
 from vmxsim.gallery import structure
-from vmxsim.trace import STATUSES
+from vmxsim.simulation.trace import STATUSES
 from vmxsim.views.film import film, still
 
 FRAME = {

@@ -9,11 +9,10 @@ import graphviz
 import pytest
 
 from tests.views.traces import crowded, seed
-from vmxsim.simulation import run
-from vmxsim.views import plan as planning
+from vmxsim.simulation.run import run
+from vmxsim.views import layout as planning
 from vmxsim.views.film import drawing_of, film, still
-from vmxsim.views.graph import digraph
-from vmxsim.views.render import GraphvizMissing, layout
+from vmxsim.views.layout import GraphvizMissing, digraph, layout
 
 TRACES = {"two CPUs": seed, "four CPUs, two vCPUs": crowded}
 

@@ -4,14 +4,13 @@ from xml.etree import ElementTree
 
 import pytest
 
-from vmxsim.ftrace.examples import EXAMPLES, path
-from vmxsim.ftrace.recording import read
+from vmxsim.ftrace.recording import EXAMPLES, example_path, read
 from vmxsim.views.film import film, still
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_every_example_makes_a_film(name):
-    recording = read(path(name))
+    recording = read(example_path(name))
     data = film(recording)
     assert len(data["frames"]) == len(recording.steps) + 1
     ElementTree.fromstring(data["svg"])
@@ -20,7 +19,7 @@ def test_every_example_makes_a_film(name):
 
 
 def test_the_words_name_events_not_lines():
-    data = film(read(path("s1.dedicated-accessors")))
+    data = film(read(example_path("s1.dedicated-accessors")))
     assert not any(" runs line " in frame["words"] for frame in data["frames"])
     broken = next(frame for frame in data["frames"] if frame["violations"])
     assert "kvm_entry" in broken["words"]
@@ -28,11 +27,11 @@ def test_the_words_name_events_not_lines():
 
 
 def test_unknown_values_look_unknown():
-    first = film(read(path("migrate")))["frames"][0]
+    first = film(read(example_path("migrate")))["frames"][0]
     assert ["?", "unknown", "unknown"] in first["cells"].values()
 
 
 def test_a_still_of_any_event():
-    recording = read(path("migrate"))
+    recording = read(example_path("migrate"))
     for index in (0, len(recording.steps) // 2, len(recording.steps)):
         ElementTree.fromstring(still(recording, index))

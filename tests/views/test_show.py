@@ -7,8 +7,8 @@ from rich.console import Console
 
 import vmxsim
 from tests.views.traces import Hostile, seed
-from vmxsim.views import show
-from vmxsim.views.render import GraphvizMissing
+from vmxsim.views import film as show
+from vmxsim.views.layout import GraphvizMissing
 from vmxsim.views.table import html_table, rich_table
 
 

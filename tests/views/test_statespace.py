@@ -9,9 +9,8 @@ from xml.etree import ElementTree
 import pytest
 
 from vmxsim.checker.statespace import state_space
-from vmxsim.views.plan import text_width
-from vmxsim.views.stategraph import lines_of, node_words, summary
-from vmxsim.views.statespace import StateDrawing
+from vmxsim.views.layout import text_width
+from vmxsim.views.state_graph import StateDrawing, lines_of, node_words, summary
 
 SMALL = ("one-value", "no-smm", "no-swapgs")
 DESIGNS = ("dedicated-accessors", "lazy-long-mode", "msr-array")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from vmxsim.trace import STATUSES
+from vmxsim.simulation.trace import STATUSES
 from vmxsim.views import style
 from vmxsim.views.style import HUES, STATUS_MARKS, STATUS_MEANINGS, THEMES, contrast, line, tint
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import cache
 
 import vmxsim
-from vmxsim.model.value import Value
-from vmxsim.runtrace import RunTrace
-from vmxsim.trace import Box, Cell, Change, Move, Scene, Step, Violation
+from vmxsim.kernel.machine import Value
+from vmxsim.simulation.run import RunTrace
+from vmxsim.simulation.trace import Box, Cell, Change, Move, Scene, Step, Violation
 
 #: What stands for text from outside: markup, quotes, a control character, an ANSI escape.
 HOSTILE = "<script>alert('x')</script>&\"\x1b[31m\x07"

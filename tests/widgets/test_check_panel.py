@@ -9,11 +9,10 @@ import pytest
 
 import vmxsim
 from vmxsim.checker.assumptions import ASSUMPTIONS
+from vmxsim.checker.result import without_options
 from vmxsim.designs.host_from_thread import HostFromThread
-from vmxsim.widgets.background import Background
-from vmxsim.widgets.check_form import CheckForm
-from vmxsim.widgets.check_result import without_options
-from vmxsim.widgets.explorer import Explorer
+from vmxsim.widgets.check_form import Background, CheckForm
+from vmxsim.widgets.explore import Explorer
 
 
 class NothingSaved(HostFromThread):
@@ -43,7 +42,7 @@ def test_the_checker_is_loaded_when_the_panel_opens() -> None:
     code = (
         "import sys, vmxsim; e = vmxsim.explore();"
         "print(any(name.startswith('vmxsim.checker') for name in sys.modules));"
-        "e.panel.fold.click(); print('vmxsim.checker.verdict' in sys.modules)"
+        "e.panel.fold.click(); print('vmxsim.checker.check' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.split() == ["False", "True"], done.stderr

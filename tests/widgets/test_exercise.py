@@ -11,9 +11,8 @@ import pytest
 import vmxsim
 from tests.exercises.solutions import run_cell, solution
 from vmxsim.errors import InputError
-from vmxsim.exercises import EXERCISES, Breaks, InvariantsHold, NotPassed
-from vmxsim.widgets.exercise_form import ExerciseForm
-from vmxsim.widgets.exercise_verdict import Verdict
+from vmxsim.teaching.exercises import EXERCISES, Breaks, InvariantsHold, NotPassed
+from vmxsim.widgets.exercise import ExerciseForm, Verdict
 
 
 def untouched(id_):

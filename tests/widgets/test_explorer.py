@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 import vmxsim
-from vmxsim.alignment import align
 from vmxsim.designs import DESIGNS
 from vmxsim.designs.dedicated_accessors import DedicatedAccessors
 from vmxsim.errors import InputError
-from vmxsim.simulation import run
-from vmxsim.widgets.explorer import Explorer, scenario_text
-from vmxsim.widgets.operations import OPERATIONS, actions_of
-from vmxsim.widgets.window import Window, windows
+from vmxsim.simulation.compare import align
+from vmxsim.simulation.run import run
+from vmxsim.simulation.trace import Window, windows
+from vmxsim.widgets.controls import OPERATIONS, actions_of
+from vmxsim.widgets.explore import Explorer, scenario_text
 
 
 def message(explorer: Explorer) -> str:
@@ -94,7 +94,7 @@ def test_what_is_wrong_is_said_and_the_last_picture_stays() -> None:
 
 def test_a_defect_of_our_own_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     explorer = vmxsim.explore()
-    monkeypatch.setattr("vmxsim.widgets.explorer.film", lambda trace, **options: 1 / 0)
+    monkeypatch.setattr("vmxsim.widgets.explore.film", lambda trace, **options: 1 / 0)
     explorer.controls.long_mode.value = False
     assert "ZeroDivisionError" in message(explorer)
 

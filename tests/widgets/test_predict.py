@@ -4,7 +4,7 @@ import pytest
 
 import vmxsim
 from vmxsim.errors import InputError
-from vmxsim.quiz.memory import SESSION
+from vmxsim.teaching.questions.session import SESSION
 
 
 @pytest.fixture(autouse=True)

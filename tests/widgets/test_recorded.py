@@ -8,8 +8,8 @@ import pytest
 
 import vmxsim
 from vmxsim.errors import InputError
-from vmxsim.ftrace.examples import path
-from vmxsim.widgets import recorded
+from vmxsim.ftrace.recording import example_path
+from vmxsim.widgets import replay as recorded
 
 
 def test_a_broken_recording_opens_at_the_event() -> None:
@@ -22,7 +22,7 @@ def test_a_broken_recording_opens_at_the_event() -> None:
 
 def test_a_long_recording_is_played_in_stretches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recorded, "windows", lambda trace: recorded_windows(trace, 30))
-    from vmxsim.widgets.window import windows as recorded_windows
+    from vmxsim.simulation.trace import windows as recorded_windows
 
     shown = vmxsim.replay("s1.dedicated-accessors")
     assert len(shown.stretch.options) > 1
@@ -36,7 +36,7 @@ def test_a_long_recording_is_played_in_stretches(monkeypatch: pytest.MonkeyPatch
 def test_text_of_a_trace_is_no_markup(tmp_path: Path) -> None:
     name = "<img src=x onerror=alert(1)>.trace"
     copy = tmp_path / name
-    copy.write_text(path("s1.dedicated-accessors").read_text())
+    copy.write_text(example_path("s1.dedicated-accessors").read_text())
     shown = vmxsim.replay(copy)
     assert "<img" not in shown.children[0].value
     assert "<img" not in shown.player.films[0]["svg"]

@@ -9,8 +9,7 @@ import pytest
 import vmxsim
 from tests.game.plays import Careless
 from vmxsim.errors import InputError
-from vmxsim.widgets.scheduler_board import KEYS
-from vmxsim.widgets.scheduler_game import SchedulerGame
+from vmxsim.widgets.be_the_scheduler import KEYS, SchedulerGame
 
 
 def press(game: SchedulerGame, *names: str) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from vmxsim.checker.statespace import StateSpace, TooManyStates
 from vmxsim.checker.statespace import state_space as explored
 from vmxsim.designs import DESIGNS
 from vmxsim.errors import InputError
-from vmxsim.simulation import run
-from vmxsim.widgets.statespace import state_space
+from vmxsim.simulation.run import run
+from vmxsim.widgets.state_space import state_space
 
 SMALL = ("one-value", "no-smm", "no-swapgs", "no-emulation", "no-set-efer")
 
@@ -117,12 +117,12 @@ def test_the_picture_for_a_notebook(tmp_path: Path) -> None:
 
 
 def test_without_graphviz_there_are_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    from vmxsim.views.render import GraphvizMissing
+    from vmxsim.views.layout import GraphvizMissing
 
     def missing(*_: object) -> None:
         raise GraphvizMissing("no Graphviz")
 
-    monkeypatch.setattr("vmxsim.views.statespace.layout", missing)
+    monkeypatch.setattr("vmxsim.views.state_graph.layout", missing)
     html = state_space("vcpu-vt", assume=SMALL).html()
     assert "no Graphviz" in html
     assert "State 1 (a start)" in html

@@ -4,17 +4,264 @@ from __future__ import annotations
 
 from typing import Any
 
-from vmxsim.checker.choices import Choice, Line
-from vmxsim.checker.control import Control
+from attrs import frozen
+
 from vmxsim.checker.search import Path
-from vmxsim.checker.state import CONSTANTS
+from vmxsim.checker.states import CONSTANTS
+from vmxsim.checker.symbolic import Choice, Line
+from vmxsim.checker.transition_table import Control
+from vmxsim.kernel.instructions import PRIMITIVES
+from vmxsim.kernel.invariants import describe, is_host
 from vmxsim.kernel.kvm import Kvm
-from vmxsim.kernel.points import is_before
-from vmxsim.model.primitive import PRIMITIVES
-from vmxsim.model.registers import EFER_LMA
-from vmxsim.program.ir import Function, Instruction
-from vmxsim.program.thread import Stack
-from vmxsim.scenario import Scenario, make_scenario
+from vmxsim.kernel.machine import EFER_LMA, Machine, Value, owner_words
+from vmxsim.kernel.program import Function, Instruction
+from vmxsim.kernel.simulator import is_before
+from vmxsim.kernel.thread import Stack
+from vmxsim.simulation.run import RunTrace
+from vmxsim.simulation.scenario import Scenario, make_scenario
+from vmxsim.simulation.trace import Change, Step, Violation
+
+# -- Why a counterexample is wrong: what was expected, which step lost it, by which mechanism.
+
+
+@frozen
+class Explanation:
+    """``mechanism`` is a short name of what goes wrong; ``words`` say what was expected and
+    found, where the right value is, and which step lost it. ``step`` is that step's index
+    in the trace (from 0), -1 if there is none."""
+
+    mechanism: str
+    words: str
+    step: int
+
+
+def explain(trace: RunTrace, invariant: str) -> Explanation | None:
+    """Why the first violation of ``invariant`` in a run came about; None if there is none."""
+    violation = next((v for v in trace.violations if v.invariant == invariant), None)
+    if violation is None:
+        return None
+    if invariant == "no-host-fault":
+        return Explanation("the host writes a non-canonical address", violation.words, violation.step)
+    side = _Guest(trace, violation) if _is_guests(trace, violation) else _Host(trace, violation)
+    index = side.lost()
+    if index < 0:
+        words = f"{violation.words.rstrip('.')}. No step put the right value where it counts."
+        return Explanation("the value is not put where it counts", words, -1)
+    index = side.cause(index)
+    step = trace.steps[index]
+    mechanism, reason = side.reason(step, index)
+    where = f"{step.function}, line {step.line}" if step.line else step.function
+    action = trace.actions[step.action]
+    lost = f"Lost at step {index + 1} of the run ({where}: {step.source}), in '{action}': {reason}"
+    return Explanation(mechanism, f"{violation.words.rstrip('.')}. {lost}", index)
+
+
+def _is_guests(trace: RunTrace, violation: Violation) -> bool:
+    """Whether it is the guest that finds a wrong value, not a host task."""
+    step = trace.steps[violation.step]
+    others = {v.invariant for v in step.violations}
+    return violation.invariant == "guest-value" or "host-value" not in others
+
+
+class _Side:
+    """Whose value is wrong: where it should be, and where it is, at each point of the run."""
+
+    def __init__(self, trace: RunTrace, violation: Violation) -> None:
+        self.trace, self.violation = trace, violation
+        self.n = trace.scenario.actions[violation.action].vcpu
+
+    def right(self, m: Machine) -> Value:
+        """The value that should be found."""
+        raise NotImplementedError
+
+    def found(self, m: Machine) -> Value:
+        """What would be found now."""
+        raise NotImplementedError
+
+    def places(self, m: Machine) -> list[Value]:
+        """What the places hold that can keep the value."""
+        raise NotImplementedError
+
+    def lost(self) -> int:
+        """The step after which the value was nowhere, or no longer where it counts; -1 if none."""
+        last = self.violation.step + 1
+        right = self.right(self.trace.machine(last))
+        nowhere = right not in self.places(self.trace.machine(last))
+        for index in range(last - 1, -1, -1):
+            m = self.trace.machine(index)
+            if self.right(m) != right:
+                continue  # the guest had not written it yet, or reads and writes pass it on
+            if right in self.places(m) if nowhere else self.found(m) == right:
+                return index
+        return -1
+
+    def cause(self, index: int) -> int:
+        """Where a wrong register is saved over the value: the step that made the register wrong,
+        if the same function did it just before."""
+        step = self.trace.steps[index]
+        if not any(c.place.endswith(".g") for c in step.changes) or not step.accesses:
+            return index
+        right = self.right(self.trace.machine(index + 1))
+        for before in range(index - 1, -1, -1):
+            earlier = self.trace.steps[before]
+            if (earlier.action, earlier.function) != (step.action, step.function):
+                break
+            if self.trace.machine(before).cpus[step.cpu].kernel_gs_base == right:
+                return before
+        return index
+
+    def reason(self, step: Step, index: int) -> tuple[str, str]:
+        """The mechanism and the reason in words, of the step that lost the value."""
+        lma = _lma_change(step)
+        held = self.trace.machine(index).cpus[step.cpu].kernel_gs_base
+        if lma:
+            return self.mode_change(lma > 0, held, step)
+        overwritten = next((c for c in step.changes if c.place.rsplit(".", 1)[-1] in _PLACES), None)
+        if any(access.kind == "load_gs_index" for access in step.accesses):
+            return (
+                "load_gs_index() overwrites the register",
+                "it leaves the descriptor's base in the register, which was not saved before.",
+            )
+        if overwritten is not None and isinstance(overwritten.after, Value):
+            return self.overwritten(overwritten, step)
+        return (
+            "the register is left as it is",
+            f"from here on the register counts, and it holds {describe(held)}.",
+        )
+
+    def mode_change(self, on: bool, held: Value, step: Step) -> tuple[str, str]:
+        """EFER.LMA changed at the step."""
+        action = self.trace.actions[step.action].split(": ")[-1]
+        if not on:
+            return self.mode_left(held)
+        nothing = "EFER.LMA is set while guest state is loaded, and nothing is loaded with it: from here on"
+        if not is_host(held):
+            return (
+                "a value written outside long mode is lost",
+                f"{nothing} the register counts. It still holds {describe(held)}; the value written outside"
+                " long mode went to the saved copy only.",
+            )
+        if action.startswith("guest rsm"):
+            return (
+                "RSM sets LMA after state was left in SMM",
+                f"{nothing} the register counts. SMI cleared LMA, state was left outside long mode and"
+                f" entered again without the register, and RSM sets LMA: it holds {describe(held)}.",
+            )
+        return (
+            "nothing is loaded when LMA is set",
+            f"{nothing} the register counts, and it holds {describe(held)}.",
+        )
+
+    def mode_left(self, held: Value) -> tuple[str, str]:
+        """EFER.LMA was cleared while guest state was loaded."""
+        return (
+            "LMA is changed before state is left",
+            "EFER.LMA is cleared while guest state is loaded; leave, which asks for it, now skips the"
+            f" register, which holds {describe(held)}.",
+        )
+
+    def named(self, place: str) -> str:
+        """A place as the design's source calls it."""
+        if place == "kernel_gs_base":
+            return f"MSR_{place.upper()}"
+        return str(self.trace.design.labels.get(place, place))
+
+    def preempted(self, step: Step) -> bool:
+        """Whether a context switch came before the step in its action, above the scheduler's code."""
+        earlier = self.trace.steps[: step.index]
+        switched = any(
+            s.action == step.action and any(a.kind == "ctxsw" for a in s.accesses) for s in earlier
+        )
+        return switched and not any(frame.function == "preempt_schedule_irq" for frame in step.stack)
+
+    def overwritten(self, change: Change, step: Step) -> tuple[str, str]:
+        """A place that held the value got another one."""
+        place = change.place.rsplit(".", 1)[-1]
+        value: Value = change.after
+        whose = owner_words(value.owner)
+        if self.preempted(step):
+            return (
+                "preempted between the test and the access",
+                f"{step.thread} was preempted in this action, which took guest state out of the register;"
+                f" then this line goes on as if it were loaded: {self.named(place)} becomes"
+                f" {describe(value)}.",
+            )
+        if place == "g":
+            first = next((s for s in self.trace.steps if s.action == step.action and _lma_change(s)), None)
+            if first is not None and first.index < step.index:
+                return (
+                    "LMA is changed before state is left",
+                    f"leave saves {describe(value)} from the register as the guest's: EFER.LMA was"
+                    f" changed before (step {first.index + 1}, {first.function}, line {first.line}), so"
+                    " that leave takes the register for the guest's.",
+                )
+            return (
+                f"{whose}'s value is saved as the guest's",
+                f"the saved copy is overwritten with {describe(value)}, which the register of CPU {step.cpu}"
+                " held.",
+            )
+        if place == "h":
+            return (
+                f"{whose}'s value is saved as the host's",
+                f"{self.named('h')} is overwritten with {describe(value)}.",
+            )
+        if any(access.kind == "ctxsw" for access in step.accesses):
+            return (
+                "a context switch takes the register",
+                "the next task's own value is loaded, and the guest's was not saved.",
+            )
+        return (
+            f"{whose}'s value is written to the register",
+            f"the register of CPU {step.cpu} is overwritten with {describe(value)}.",
+        )
+
+
+_PLACES = ("kernel_gs_base", "g", "h")
+
+
+def _lma_change(step: Step) -> int:
+    """1 where the step sets EFER.LMA, -1 where it clears it, else 0."""
+    for change in step.changes:
+        if change.place.endswith(".efer"):
+            return bool(change.after & EFER_LMA) - bool(change.before & EFER_LMA)
+    return 0
+
+
+class _Guest(_Side):
+    def mode_left(self, held: Value) -> tuple[str, str]:
+        return (
+            "LMA is cleared before the guest's value is saved",
+            "EFER.LMA is cleared while guest state is loaded: from here on the saved copy counts, and the"
+            f" register, which holds {describe(held)}, was not saved into it.",
+        )
+
+    def right(self, m: Machine) -> Value:
+        return m.vcpus[self.n].true_guest_value
+
+    def found(self, m: Machine) -> Value:
+        return self.trace.environment.guest_would_read(m, m.threads[self.n], m.vcpus[self.n])[0]
+
+    def places(self, m: Machine) -> list[Value]:
+        return [m.cpus[m.threads[self.n].cpu].kernel_gs_base, m.vcpus[self.n].g]
+
+
+class _Host(_Side):
+    def right(self, m: Machine) -> Value:
+        return m.threads[self.n].gs_base
+
+    def found(self, m: Machine) -> Value:
+        """What user space would find: h, if leave will restore it, else the register."""
+        vcpu = m.vcpus[self.n]
+        if self.trace.design._in_register(vcpu):
+            return vcpu.h
+        return m.cpus[m.threads[self.n].cpu].kernel_gs_base
+
+    def places(self, m: Machine) -> list[Value]:
+        return [m.cpus[m.threads[self.n].cpu].kernel_gs_base, m.vcpus[self.n].h]
+
+
+# -- (main)
+
 
 #: Primitives that name a point well, most telling first.
 _TELLING = ("rdmsr", "wrmsr", "load_gs_index", "preempt_disable", "preempt_enable", "local_irq_disable")

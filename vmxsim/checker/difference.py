@@ -15,19 +15,16 @@ from typing import Any
 from attrs import evolve, frozen
 
 from vmxsim.checker.assumptions import Restriction
-from vmxsim.checker.choices import STEP, Choice
-from vmxsim.checker.control import Control
+from vmxsim.checker.check import check, control_table
 from vmxsim.checker.counterexample import action_text
-from vmxsim.checker.data import Doer, make_doers, transitions
 from vmxsim.checker.result import SAFE, Counterexample
-from vmxsim.checker.state import CONSTANT_BITS, CONSTANTS, DATA_MASK
-from vmxsim.checker.tables import control_table
-from vmxsim.checker.values import BITS, REGISTER
-from vmxsim.checker.verdict import check
+from vmxsim.checker.states import BITS, CONSTANT_BITS, CONSTANTS, DATA_MASK, REGISTER
+from vmxsim.checker.symbolic import STEP, Choice
+from vmxsim.checker.transition_table import Control, Doer, make_doers, transitions
 from vmxsim.designs import find_design
 from vmxsim.kernel.kvm import Kvm
-from vmxsim.model.registers import EFER_LMA
-from vmxsim.scenario import HOSTS, Scenario, make_scenario
+from vmxsim.kernel.machine import EFER_LMA
+from vmxsim.simulation.scenario import HOSTS, Scenario, make_scenario
 
 
 @frozen

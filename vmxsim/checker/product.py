@@ -6,12 +6,146 @@ share are the CPUs: nobody is switched in where another vCPU thread runs.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from attrs import define
+from attrs import define, frozen
 
-from vmxsim.checker.control import Watch, why_cut
-from vmxsim.checker.threads import NOWHERE, ThreadGraph
+from vmxsim.checker.reach import Closure, SortedSet, edges_of
+from vmxsim.checker.states import CONSTANTS
+from vmxsim.checker.transition_table import Watch, make_doers, transitions, why_cut
+
+try:
+    import numpy as np
+except ModuleNotFoundError:  # the search in plain Python serves
+    np = None  # type: ignore[assignment]
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from vmxsim.checker.reach import Numbers
+
+# -- A set of small numbers as an array of flags: where most of them will be in it.
+
+
+#: Numbers up to which an array of flags is taken (five bytes each).
+MOST = 1 << 27
+
+
+class DenseSet:
+    """A growing set of numbers below ``size``; the same interface as SortedSet."""
+
+    def __init__(self, first: Numbers, size: int) -> None:
+        self._in = np.zeros(size, np.bool_)
+        self._first_at: NDArray[np.int32] = np.empty(size, np.int32)
+        self._in[first] = True
+
+    def add(self, candidates: Numbers) -> Numbers:
+        """Those of ``candidates`` that are new, sorted, each once; from now on they are in."""
+        new = candidates[~self._in[candidates]]
+        # of equal candidates the last one written finds its own position again
+        position = np.arange(len(new), dtype=np.int32)
+        self._first_at[new] = position
+        new = new[self._first_at[new] == position]
+        self._in[new] = True
+        new.sort()
+        return new
+
+
+# -- The states of one thread as a graph: on which CPU it runs, and where each transition leads.
+#
+# CPUs are alike: what a thread does depends on its own state and never on which CPU it runs
+# on. So the closure leaves the CPU out, and here a state that holds a CPU stands once for
+# each. A thread that waits holds none; where threads do not move it remembers its own.
+
+
+#: A transition that breaks an invariant or fails leads here.
+NOWHERE = -1
+
+
+@frozen
+class Counts:
+    """States and transitions of one thread on its CPUs."""
+
+    states: int
+    transitions: int
+
+
+def counts(closure: Closure, cpus: int, moves: bool) -> Counts:
+    """How many states and transitions one thread has on ``cpus`` CPUs, the only thread there.
+
+    If it ``moves``, every state that holds a CPU is reachable on each: being preempted in
+    user space changes nothing but the CPU.
+    """
+    if not moves or cpus == 1:
+        return Counts(closure.states, closure.transitions)
+    waiting = waiting_states(closure)
+    return Counts((closure.states - waiting) * cpus + waiting, closure.transitions * cpus)
+
+
+def waiting_states(closure: Closure) -> int:
+    """How many states are those of a thread that waits for a CPU."""
+    control = closure.control
+    waits = [bool(control.get(state, "thread0", "waiting")) for state in control.states]
+    try:
+        import numpy as np
+    except ModuleNotFoundError:
+        return sum(waits[state >> CONSTANTS] for layer in closure.layers for state in layer)
+    flags = np.array(waits)
+    shift = np.uint64(CONSTANTS)
+    return sum(int(flags[(np.asarray(x, np.uint64) >> shift).astype(int)].sum()) for x in closure.layers)
+
+
+@define(eq=False)
+class ThreadGraph:
+    """``first`` and ``target`` are the edges, grouped by source; ``cpu`` is the CPU that a
+    state holds, ``cpus`` for none; ``start`` are the states at the start, one for each mode;
+    ``broken`` the bits of what some transition from a state breaks."""
+
+    first: list[int]
+    target: list[int]
+    cpu: list[int]
+    broken: list[int]
+    start: list[int]
+
+
+def thread_graph(closure: Closure, cpus: int, moves: bool, starts_on: int | None) -> ThreadGraph:
+    """The graph of a complete closure. ``starts_on`` is None for a thread that has no CPU yet."""
+    control = closure.control
+    doers = make_doers(control.values, control.effects)
+    states = [int(state) for layer in closure.layers for state in layer]
+    waits = [bool(control.get(state, "thread0", "waiting")) for state in control.states]
+    base: dict[int, int] = {}
+    cpu: list[int] = []
+    for state in states:
+        base[state] = len(cpu)
+        holds = not waits[state >> CONSTANTS]
+        if holds or not moves:
+            cpu += range(cpus) if holds else [cpus] * cpus
+        else:
+            cpu.append(cpus)
+    graph = ThreadGraph([0], [], cpu, [], [])
+    for state in states:
+        going, bits = [], 0
+        for edge, to, broken in transitions(control, doers, state):
+            bits |= broken
+            going.append((NOWHERE if broken or to < 0 else to, to >= 0 and not waits[edge.target]))
+        here_waits = waits[state >> CONSTANTS]
+        for c in range(1 if here_waits and moves else cpus):
+            for to, holds in going:
+                if to == NOWHERE:
+                    graph.target.append(NOWHERE)
+                elif here_waits and moves and holds:
+                    graph.target += range(base[to], base[to] + cpus)
+                else:
+                    graph.target.append(base[to] + (c if holds or not moves else 0))
+            graph.first.append(len(graph.target))
+            graph.broken.append(bits)
+    initial = control.initial_waiting if starts_on is None else control.initial
+    graph.start = [base[(number << CONSTANTS) | data] + (starts_on or 0) for number, data in initial]
+    return graph
+
+
+# -- (main)
 
 
 @define(eq=False)
@@ -35,14 +169,9 @@ def product(
     a: ThreadGraph, b: ThreadGraph, cpus: int, *, watch: Watch | None = None, plain: bool = False
 ) -> Product:
     """Every state that two threads can reach together."""
-    if not plain:
-        try:
-            from vmxsim.checker.product_numpy import product as with_numpy
-        except ModuleNotFoundError:
-            pass
-        else:
-            return with_numpy(a, b, cpus, watch)
-    return _in_plain_python(a, b, cpus, watch)
+    if plain or np is None:
+        return _in_plain_python(a, b, cpus, watch)
+    return _with_numpy(a, b, cpus, watch)
 
 
 def _in_plain_python(a: ThreadGraph, b: ThreadGraph, cpus: int, watch: Watch | None) -> Product:
@@ -109,3 +238,70 @@ def _rows(graph: ThreadGraph, cpus: int) -> list[tuple[int, int, int, list[tuple
         going = [(to, graph.cpu[to] if graph.cpu[to] < cpus else -2) for to in targets if to != NOWHERE]
         rows.append((graph.broken[state], holds if holds < cpus else -1, len(targets) - len(going), going))
     return rows
+
+
+# -- The same search a layer at a time, on arrays of pairs packed in one integer.
+
+
+#: States of a layer that are followed at a time: what a layer needs on the way stays small.
+BLOCK = 1 << 20
+
+
+def _with_numpy(a: ThreadGraph, b: ThreadGraph, cpus: int, watch: Watch | None) -> Product:
+    height, width = len(a.cpu), len(b.cpu)
+    dense = height * width <= MOST
+    number = np.dtype(np.int32 if dense else np.uint64)
+    left, right = _Graph(a, cpus), _Graph(b, cpus)
+    start = np.array([x * width + y for x, y in zip(a.start, b.start, strict=True)], number)
+    layer = np.unique(start)
+    seen: Any = DenseSet(layer, height * width) if dense else SortedSet(layer)
+    found = Product([len(layer)], 0, 0)
+    count = len(layer)
+    while len(layer):
+        new = []
+        for first in range(0, len(layer), BLOCK):
+            block = layer[first : first + BLOCK]
+            x = (block // number.type(width)).astype(np.int32)
+            y = (block - x.astype(number) * number.type(width)).astype(np.int32)
+            moved_x, stays_y = left.follow(x, right, y, found)
+            moved_y, stays_x = right.follow(y, left, x, found)
+            pairs = np.concatenate((moved_x, stays_x)).astype(number)
+            pairs *= number.type(width)
+            pairs += np.concatenate((stays_y, moved_y)).astype(number)
+            new.append(seen.add(pairs))
+        layer = np.concatenate(new)
+        count += len(layer)
+        if len(layer):
+            found.layers.append(len(layer))
+        found.cut = why_cut(watch, count, len(layer))
+        if found.cut:
+            break
+    return found
+
+
+class _Graph:
+    """A thread's graph as arrays. ``takes`` is the CPU that an edge takes, -1 if it takes none."""
+
+    def __init__(self, graph: ThreadGraph, cpus: int) -> None:
+        self.first = np.array(graph.first, np.int32)
+        self.target = np.array(graph.target, np.int32)
+        self.cpu = np.array(graph.cpu, np.int8)
+        self.broken = np.array(graph.broken, np.uint8)
+        self.breaks = bool(self.broken.any())
+        source = np.repeat(np.arange(len(self.cpu)), np.diff(self.first))
+        taken = self.cpu[self.target]
+        takes = (self.cpu[source] == cpus) & (self.target != NOWHERE) & (taken != cpus)
+        self.takes = np.where(takes, taken, np.int8(-1))
+
+    def follow(self, here: Any, other: _Graph, there: Any, found: Product) -> tuple[Any, Any]:
+        """Where this thread can go from states ``here`` while the other stays ``there``."""
+        edge, source = edges_of(self.first, here)
+        stays = there[source]
+        free = self.takes[edge] != other.cpu[stays]
+        to, stays = self.target[edge[free]], stays[free]
+        found.transitions += len(to)
+        if self.breaks:
+            found.broken |= int(np.bitwise_or.reduce(self.broken[here]))
+            on = to != NOWHERE
+            to, stays = to[on], stays[on]
+        return to, stays

@@ -14,13 +14,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from vmxsim.classroom.feedback import points, write_feedback
-from vmxsim.classroom.labs import Lab, choose_labs, read_labs
-from vmxsim.classroom.results import UNANSWERED, LabResult
-from vmxsim.classroom.submissions import Submission, find_submissions
-from vmxsim.classroom.table import why, write_csv
-from vmxsim.commands.output import FINE, console, print_json, remark
+from vmxsim.commands.common import FINE, console, print_json, remark
 from vmxsim.errors import InputError, nearest, printable
+from vmxsim.teaching.classroom.feedback import points, why, write_csv, write_feedback
+from vmxsim.teaching.classroom.handout import Lab, choose_labs, read_labs
+from vmxsim.teaching.classroom.submissions import UNANSWERED, LabResult, Submission, find_submissions
 
 _PLACE = click.Path(path_type=Path)
 
@@ -47,7 +45,7 @@ def labs_command(ctx: click.Context) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each lab.")
 def list_command(as_json: bool) -> int:
     """The labs, easiest first."""
-    from vmxsim.exercises.catalogue import find_exercise
+    from vmxsim.teaching.exercises.catalogue import find_exercise
 
     out = console()
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -77,7 +75,7 @@ def hand_out_command(folder: Path, names: tuple[str, ...], force: bool) -> int:
     Solutions are replaced by the text to start from, hidden tests are taken out. A LAB is a number, an
     id or a file's name. Students need vmxsim, not nbgrader.
     """
-    from vmxsim.classroom.handout import hand_out
+    from vmxsim.teaching.classroom.handout import hand_out
 
     labs = choose_labs(names, read_labs())
     for path in hand_out(folder, labs, _starts(labs), force):
@@ -115,8 +113,7 @@ def grade_command(
     Test cells that were changed or deleted are restored before grading. A notebook that cannot be graded
     gets a line that says why. Exit status 0 if grading was done, whatever the grades; 2 for bad input.
     """
-    from vmxsim.classroom.needs import require_nbgrader
-    from vmxsim.classroom.places import require_file, require_folder
+    from vmxsim.teaching.classroom.handout import require_file, require_folder, require_nbgrader
 
     all_labs = read_labs()
     labs = choose_labs(names, all_labs)
@@ -129,7 +126,7 @@ def grade_command(
     if not names:  # of labs that nobody has handed in, nothing is said
         handed = [lab for lab in labs if any(one.lab == lab for one in submissions)]
         labs = handed or labs
-    from vmxsim.classroom.grading import grade
+    from vmxsim.teaching.classroom.grading import grade
 
     total = sum(one.lab is None or one.lab in labs for one in submissions)
     with _progress(total) as starting:
@@ -148,7 +145,7 @@ def grade_command(
 
 def _starts(labs: list[Lab]) -> dict[str, str]:
     """The text that each lab's answer starts from."""
-    from vmxsim.exercises.catalogue import find_exercise
+    from vmxsim.teaching.exercises.catalogue import find_exercise
 
     return {lab.id: find_exercise(lab.id).source() for lab in labs}
 

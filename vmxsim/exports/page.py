@@ -9,14 +9,13 @@ from hashlib import sha256
 from importlib.resources import files
 from typing import Any
 
-from vmxsim.alignment import align
-from vmxsim.divergence import parting
 from vmxsim.errors import InputError
-from vmxsim.runtrace import RunTrace
-from vmxsim.trace import Trace
+from vmxsim.simulation.compare import align, parting
+from vmxsim.simulation.run import RunTrace
+from vmxsim.simulation.trace import Trace
+from vmxsim.views.drawing import text
 from vmxsim.views.film import film
 from vmxsim.views.style import STATUS_MEANINGS, theme_css
-from vmxsim.views.svg import text
 from vmxsim.web.assets import PLAYER, script, style
 
 _HERE = files("vmxsim.exports")

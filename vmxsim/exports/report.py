@@ -2,23 +2,229 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
+from itertools import groupby
 
 from attrs import frozen
 
 import vmxsim
-from vmxsim.checker.explanation import Explanation
+from vmxsim.checker.counterexample import Explanation
 from vmxsim.checker.result import HOLDS, UNKNOWN, VIOLATED, CheckResult
-from vmxsim.errors import printable
-from vmxsim.exports.again import commands
-from vmxsim.exports.change import change
-from vmxsim.exports.failure import failing_line
-from vmxsim.exports.legend import DEMANDS
-from vmxsim.exports.missed import Missed, missed
-from vmxsim.exports.naming import design_words, introduction, subject_name
-from vmxsim.exports.rows import Rows, rows_of
-from vmxsim.exports.subject import Subject
-from vmxsim.views.naming import sentence
+from vmxsim.errors import InputError, printable
+from vmxsim.exports.subject import (
+    Missed,
+    Subject,
+    change,
+    commands,
+    design_words,
+    failing_line,
+    introduction,
+    missed,
+    subject_name,
+)
+from vmxsim.simulation.trace import Box, Scene, Trace
+from vmxsim.views.style import STATUS_MEANINGS, cell_state, holder_words
+from vmxsim.views.telling import effects, telling_steps
+from vmxsim.views.words import place_words, sentence
+
+# -- The words that a text uses, each in a line: only those that occur.
+
+
+#: What each invariant demands.
+DEMANDS = {
+    "guest-value": (
+        "what the guest, KVM_GET_MSRS or the emulator reads is the guest's own value,"
+        " and the register holds it whenever the guest runs with access passed through"
+    ),
+    "host-value": "a host task in user space has its own user GS base in the register",
+    "no-leak": "a guest can read no value of a host task, and a host task none of a guest",
+    "no-host-fault": "the host executes no WRMSR that raises #GP",
+    "contract": "the design does nothing that the kernel must not",
+    "expectation": "an action returns what the schedule says behind its arrow",
+}
+
+#: (pattern, word, meaning); the four worths of a place are found by the value in front of them.
+_WORDS = (
+    (r"\bguest \d", "guest N", "the guest of vCPU N; after a value: the value is that guest's own"),
+    (
+        r"\bvCPU thread \d",
+        "vCPU thread N",
+        "the host task that runs vCPU N; after a value: its user GS base",
+    ),
+    (r"\bplain task", "plain task", "a host task that runs no vCPU; after a value: its user GS base"),
+    (
+        r"\btrue value",
+        "true value",
+        "what the register would hold if the guest had a processor of its own",
+    ),
+    (
+        r"\bpassed through",
+        "passed through",
+        "the guest's RDMSR and WRMSR of the register reach it without a VM exit",
+    ),
+    (
+        r"\bintercepted",
+        "intercepted",
+        "the guest's RDMSR and WRMSR of the register exit, and KVM answers them",
+    ),
+    (r"\bKERNEL_GS_BASE\b", "KERNEL_GS_BASE", "MSR_KERNEL_GS_BASE of that CPU, 'the register'"),
+    (
+        r"\bpreempt(?:ed)?\b",
+        "preempt",
+        "a tick comes there, the scheduler runs another task, and the thread goes on later",
+    ),
+)
+
+
+def legend(text: str, invariants: set[str]) -> list[tuple[str, str]]:
+    """(word, meaning) of what occurs in ``text``, in a fixed order: invariants, worths, the rest."""
+    flowing = " ".join(text.split())
+    found = [(name, what) for name, what in DEMANDS.items() if name in invariants or _has(name, flowing)]
+    for word, meaning in STATUS_MEANINGS.items():
+        # behind an owner, as in a table or in 'still holds 0x1000 (guest 0's): foreign'
+        if re.search(rf"(?:\d|task|nobody|'s\)):? {word}\b", flowing):
+            found.append((word, f"of a place: {meaning}"))
+    found += [(word, meaning) for pattern, word, meaning in _WORDS if re.search(pattern, flowing)]
+    return found
+
+
+def _has(word: str, flowing: str) -> bool:
+    return re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", flowing) is not None
+
+
+# -- A scene in a few rows: the places that hold a value of the register, and the vCPU's facts.
+
+
+def places(scene: Scene) -> list[tuple[str, str, str, str]]:
+    """(place, value, whose, worth) of every register and of what each vCPU has saved, in use."""
+    several = sum(box.kind == "vcpu" for box in scene.boxes) > 1
+    rows = []
+    for box in scene.boxes:
+        for cell in box.cells:
+            if box.kind == "task" or cell.status == "unused" or cell.place.endswith(".gs_base"):
+                continue
+            value, owner, status = cell_state(cell)
+            short = box.kind == "vcpu" and not several
+            name = printable(cell.label) if short else place_words(box, cell)
+            rows.append((name, value, holder_words(owner), status))
+    return rows
+
+
+def fact_line(box: Box) -> str:
+    """A box's facts on a line: ``EFER.LMA 1, host_state.loaded 1, guest access passed through``."""
+    facts = ", ".join(f"{name} {value}" for name, value in box.facts)
+    return printable(f"vCPU {box.id.removeprefix('vcpu')}: {facts}", 400)
+
+
+# -- The telling steps as rows: where each ran, what it did, and whether it lost or broke something.
+
+
+#: Rows of a text; where there are more, those around the loss and the breach.
+MOST = 25
+
+
+@frozen
+class Row:
+    """Step ``number`` (from 1). ``where`` is function and line, '' where ``source`` says it;
+    ``broken`` the invariants that break here; ``lost``: here the value goes missing; ``skipped``: how many
+    telling steps are left out just before it."""
+
+    number: int
+    action: int
+    cpu: int
+    where: str
+    source: str
+    effects: tuple[str, ...]
+    broken: tuple[str, ...]
+    lost: bool
+    skipped: int = 0
+
+
+@frozen
+class Rows:
+    """Rows of a trace of ``steps`` steps; ``skipped``: how many telling ones are left out in all,
+    ``later``: how many of them behind the last row."""
+
+    rows: tuple[Row, ...]
+    steps: int
+    skipped: int = 0
+    later: int = 0
+
+    def by_action(self, trace: Trace) -> Iterable[tuple[int, str, list[Row]]]:
+        """(number of the action, from 0; the action; its rows), in order."""
+        for number, rows in groupby(self.rows, key=lambda row: row.action):
+            known = 0 <= number < len(trace.actions)
+            yield number, printable(trace.actions[number] if known else "?", 200), list(rows)
+
+
+def chosen_steps(about: Subject, steps: str | Sequence[int] | None) -> list[int]:
+    """Numbers of the steps asked for: ``telling``, ``all``, or numbers (0 the start, negative from the end).
+
+    Raises InputError for a step that the trace does not have.
+    """
+    trace = about.shown
+    last = len(trace.steps)
+    if steps is None or steps == "telling":
+        return telling_steps(trace, {about.lost} - {0})
+    if steps == "all":
+        return list(range(last + 1))
+    if isinstance(steps, str) or not isinstance(steps, Iterable):
+        raise InputError("'telling', 'all' or a list of step numbers was expected", "steps")
+    found = []
+    for step in steps:
+        if not isinstance(step, int) or isinstance(step, bool) or not -last - 1 <= step <= last:
+            raise InputError(
+                f"{printable(repr(step))} is no step: this one has steps 0 (its start) to {last} (its end)",
+                "steps",
+            )
+        found.append(step + last + 1 if step < 0 else step)
+    if not found:
+        raise InputError("no step was asked for", "steps")
+    return sorted(set(found))
+
+
+def rows_of(about: Subject, steps: str | Sequence[int] | None = None) -> Rows:
+    """The rows of the telling steps (at most :data:`MOST`, around loss and breach), or of those asked for."""
+    if about.trace is None:
+        return Rows((), 0)
+    numbers = [number for number in chosen_steps(about, steps) if number]
+    kept = _nearest(numbers, {about.lost, about.broken} - {0}) if steps is None else range(len(numbers))
+    shown, last = [], -1
+    for at in kept:
+        shown.append(_row(about, numbers[at], at - last - 1))
+        last = at
+    return Rows(tuple(shown), len(about.trace.steps), len(numbers) - len(shown), len(numbers) - 1 - last)
+
+
+def _nearest(numbers: Sequence[int], centres: set[int]) -> Sequence[int]:
+    """Indices of at most :data:`MOST` numbers: those nearest to a centre, else the first ones."""
+    at = [n for n, number in enumerate(numbers) if number in centres] or [0]
+    ranked = sorted(range(len(numbers)), key=lambda n: (min(abs(n - centre) for centre in at), n))
+    return sorted(ranked[:MOST])
+
+
+def _row(about: Subject, number: int, skipped: int = 0) -> Row:
+    step = about.shown.steps[number - 1]
+    where = printable(step.function, 60)
+    if step.line:
+        where += f":{step.line}"
+    elif where and where in step.source:  # an event of a recording names itself
+        where = ""
+    return Row(
+        number=number,
+        action=step.action,
+        cpu=step.cpu,
+        where=where,
+        source=printable(step.source, 400),
+        effects=tuple(effects(about.shown, number)),
+        broken=tuple(dict.fromkeys(v.invariant for v in step.violations)),
+        lost=number == about.lost,
+        skipped=skipped,
+    )
+
+
+# -- (main)
 
 
 @frozen

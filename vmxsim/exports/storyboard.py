@@ -10,18 +10,13 @@ from collections.abc import Iterator, Sequence
 from importlib.resources import files
 
 from vmxsim.errors import InputError, printable
-from vmxsim.exports.flat import colours, flat
-from vmxsim.exports.plain import block
-from vmxsim.exports.report import Report
-from vmxsim.exports.rows import Row
-from vmxsim.trace import Scene, Trace
+from vmxsim.exports.mail import block
+from vmxsim.exports.report import Report, Row
+from vmxsim.simulation.trace import Scene, Trace
+from vmxsim.views.drawing import Drawing, text
 from vmxsim.views.film import look
-from vmxsim.views.graph import digraph
-from vmxsim.views.plan import TALL, WIDE, plan
-from vmxsim.views.render import GraphvizMissing, layout
-from vmxsim.views.state import cell_state
-from vmxsim.views.style import HUES
-from vmxsim.views.svg import Drawing, text
+from vmxsim.views.layout import TALL, WIDE, GraphvizMissing, digraph, layout, plan
+from vmxsim.views.style import HUES, cell_state, colours, flat
 from vmxsim.views.table import html_table
 from vmxsim.views.words import Teller
 

@@ -2,23 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from difflib import unified_diff
 from importlib.resources import files
 from pathlib import Path
+from pprint import pformat
+from textwrap import dedent
+from types import FunctionType
 from typing import Any
 
 from attrs import evolve, frozen
 
-from vmxsim.checker.explanation import Explanation, explain
+from vmxsim.checker.check import check
+from vmxsim.checker.counterexample import Explanation, explain
 from vmxsim.checker.result import CheckResult, Counterexample
-from vmxsim.checker.verdict import check
 from vmxsim.designs import DESIGNS, find_design
 from vmxsim.designs.own import design_in
 from vmxsim.errors import InputError, printable
 from vmxsim.kernel.kvm import Kvm
-from vmxsim.runtrace import RunTrace
-from vmxsim.scenario import Scenario
-from vmxsim.trace import Trace, Violation
+from vmxsim.kernel.machine import Task
+from vmxsim.kernel.simulator import Environment, make_machine
+from vmxsim.simulation.run import RunTrace
+from vmxsim.simulation.scenario import Scenario
+from vmxsim.simulation.trace import Trace, Violation
+from vmxsim.views.telling import passed_over
+
+# -- Where a design does what the kernel must not: the line at which its run ends.
+
+
+class _Watched(Environment):
+    """Remembers where the step that runs began, for a step that fails leaves no record."""
+
+    began: Any = None
+
+    def step(self, thread: Task) -> None:
+        self.began = thread.stack
+        super().step(thread)
+
+
+def failing_line(scenario: Scenario, design: type[Kvm]) -> tuple[str, tuple[str, ...], int] | None:
+    """(function, its lines, the line that cannot be carried out); None where the run does not fail, or no
+    kernel code runs."""
+    bits = int(scenario.host[:2])
+    machine = make_machine(design, bits, scenario.long_mode, scenario.cpus, scenario.vcpus)
+    environment = _Watched(design, machine, scenario.interception)
+    try:
+        for action in scenario.actions:
+            environment.perform(action)
+    except InputError:
+        if environment.began is not None:
+            function, index = environment.began[:2]
+            return function.name, tuple(function.source), function.instructions[index].line
+    return None
+
+
+# -- (main)
 
 
 @frozen
@@ -167,3 +210,251 @@ def nothing_found(result: CheckResult) -> str:
         f" counterexample. Export one of its runs: write a scenario file and name it with --design {name},"
         " or in Python vmxsim.export(vmxsim.run([...], ...))"
     )
+
+
+# -- The function that fails to load: between the loss and the breach it passes over a write of the register.
+
+
+#: Lines around one that matters.
+_AROUND = 2
+
+
+@frozen
+class Missed:
+    """At step ``number`` ``function`` runs its line ``ran`` and so passes over the lines ``passed``."""
+
+    number: int
+    function: str
+    listing: tuple[str, ...]
+    ran: int
+    passed: tuple[int, ...]
+
+
+def missed(about: Subject) -> Missed | None:
+    """The last step between the loss and the breach that passes over a WRMSR of KERNEL_GS_BASE, if any."""
+    if not isinstance(about.trace, RunTrace) or not about.lost or not about.broken:
+        return None
+    if about.invariant == "host-value" or not _saved(about, about.trace):
+        return None
+    for step in reversed(about.trace.steps[about.lost : about.broken]):
+        passed = [line for line, source in passed_over(about.trace, step) if "wrmsr(" in source]
+        if passed:
+            lines = tuple(printable(line, 200) for line in about.trace.listing(step.function))
+            return Missed(step.index + 1, printable(step.function), lines, step.line, tuple(passed))
+    return None
+
+
+def _saved(about: Subject, trace: RunTrace) -> bool:
+    """Whether the guest's value is still in its field when the invariant breaks: it only was not loaded."""
+    violation = about.violation
+    assert violation is not None
+    vcpu = trace.machine(about.broken).vcpus[trace.scenario.actions[violation.action].vcpu]
+    return bool(vcpu.g == vcpu.true_guest_value)
+
+
+def excerpt(listing: tuple[str, ...], marked: tuple[int, ...], around: int = _AROUND) -> list[int]:
+    """Numbers (from 1) of the lines to show: the first one and those around the marked ones; 0 stands
+    where some are left out."""
+    wanted = {1} | {n for mark in marked for n in range(mark - around, mark + around + 1)}
+    shown: list[int] = []
+    last = 0
+    for number in sorted(n for n in wanted if 1 <= n <= len(listing)):
+        if number == last + 2:
+            shown.append(number - 1)
+        elif number > last + 2:
+            shown.append(0)
+        shown.append(number)
+        last = number
+    return [*shown, 0] if last < len(listing) else shown
+
+
+# -- What a design is called in a text for somebody else: its commit, the commit's title, its base.
+
+
+#: What every text says of the model.
+MODEL = (
+    "vmxsim is a model checker. What it explores is a model of the kernel code, retold in Python, one"
+    " statement a step; a line number counts from the function's 'def' in the model, not in the kernel's"
+    " source."
+)
+
+
+def shipped(design: type[Kvm]) -> bool:
+    """Whether the design is one of the history, not the reader's own."""
+    return DESIGNS.get(design.id) is design
+
+
+def base_of(design: type[Kvm]) -> type[Kvm]:
+    """The design of the history that a reader's own stands on; Kvm where it stands on none."""
+    return next((base for base in design.__mro__[1:] if base in DESIGNS.values()), Kvm)
+
+
+def base_words(design: type[Kvm]) -> str:
+    """``on top of 678e315e78a7``, for a reader's own design; '' for one of the history."""
+    if shipped(design):
+        return ""
+    base = base_of(design)
+    return f"on top of {base.commit or base._name()}" if base is not Kvm else ""
+
+
+def design_words(design: type[Kvm]) -> str:
+    """``dedicated-accessors (commit 678e315e78a7, Linux 4.19-rc1)``; ``PatchV2 (on top of ...)``."""
+    known = []
+    base = base_of(design)
+    if not shipped(design) and base is not Kvm:
+        known.append(f"on top of {base.id}")
+        design_of = base
+    else:
+        design_of = design
+    if design_of.commit:
+        known.append(f"commit {design_of.commit}")
+    if design_of.release:
+        known.append(f"Linux {design_of.release}")
+    return design._name() + (f" ({', '.join(known)})" if known else "")
+
+
+def subject_name(about: Subject) -> str:
+    """The design in the subject of a mail: its name and its commit, or what it stands on."""
+    if about.design is None:
+        return printable(about.title, 60)
+    name, base = about.design._name(), base_words(about.design)
+    if base:
+        return f"{name} {base}"
+    return f"{name} ({about.design.commit})" if about.design.commit else name
+
+
+def introduction(about: Subject) -> str:
+    """Which code it is about, with the commit and its title; '' for a recording."""
+    design = about.design
+    if design is None:
+        return ""
+    if shipped(design):
+        return f"This is about {_origin(design)}; it is called {design.id} below."
+    base = base_of(design)
+    if base is Kvm:
+        return f"This is about {design._name()}, a design of its own, which is shown below."
+    return (
+        f"This is about {design._name()}, a change on top of {_origin(base)}. The change is shown below;"
+        f" what it stands on is called {base.id}."
+    )
+
+
+def _origin(design: type[Kvm]) -> str:
+    quoted = re.search(r'"([^"]+)"', design.__doc__ or "")
+    if quoted:
+        title = f'"{" ".join(quoted[1].split())}"'
+        said = f"commit {design.commit}, {title}" if design.commit else title
+    else:  # its title is vmxsim's, not the commit's
+        said = f"commit {design.commit} (in short: {design.title})" if design.commit else design.title
+    return f"{said}, Linux {design.release}" if design.release else said
+
+
+# -- The commands with which a reader sees it again.
+
+
+#: The name under which the reader is asked to save the schedule.
+FILE = "schedule.yaml"
+
+
+def commands(about: Subject) -> list[tuple[str, str]]:
+    """(command, what it does) pairs; each names the design that ran."""
+    if about.recorded:
+        return [(f"vmxsim replay {about.recorded}", "the verdict, and which designs the recording fits")]
+    if about.scenario is None or about.design is None:
+        return []
+    own = not shipped(about.design)
+    name = _own(about.design) if own else about.design.id
+    found = [(f"vmxsim run {FILE} --design {name} --words", "every step in a sentence")]
+    if about.example:
+        asked = f"check --file {name.partition(':')[0]}" if own else f"check {name}"
+        found.append((f"vmxsim {asked}{_options(about)}", "finds the schedule again"))
+    return found
+
+
+def _options(about: Subject) -> str:
+    """The options of the check that differ from what is usual."""
+    scenario = about.scenario
+    assert scenario is not None
+    granted = about.result.assumptions if about.result else ()
+    assume = f" --assume {','.join(granted)}" if granted else ""
+    sizes = "".join(
+        f" --{name} {value}"
+        for name, value, usual in (
+            ("cpus", scenario.cpus, 2),
+            ("vcpus", scenario.vcpus, 1),
+            ("interception", scenario.interception, "rule"),
+        )
+        if value != usual
+    )
+    extra = " --non-canonical" if about.invariant == "no-host-fault" else ""
+    return f" --host {scenario.host}{assume}{sizes}{extra}"
+
+
+def _own(design: type[Kvm]) -> str:
+    """How the command line names a design of the reader's own; of its file only the name is told."""
+    file = getattr(sys.modules.get(design.__module__), "__file__", None)
+    return f"{os.path.basename(file) if file else 'FILE.py'}:{design.__name__}"
+
+
+# -- What a reader's own design changes: the functions that it overrides, as a unified diff.
+
+
+#: What else a design may say of the code.
+_FIELDS = ("interception", "bitmap_passes_at_creation", "shared_msrs", "kvm_x86_ops")
+
+
+def change(design: type[Kvm]) -> tuple[str, ...]:
+    """Lines of a unified diff against the design of the history on which this one stands; a function that
+    is new is shown whole. Empty for a design of the history."""
+    if shipped(design):
+        return ()
+    base = base_of(design)
+    here, there = _sources(design), _sources(base)
+    lines: list[str] = []
+    for name, source in _own_methods(design, base):
+        lines += _diff(there.get(name, []), here.get(name, source), base, design, name)
+    for name in _FIELDS:
+        old, new = getattr(base, name), getattr(design, name)
+        if old != new:
+            lines += _diff(_field(name, old), _field(name, new), base, design, name)
+    return tuple(lines)
+
+
+def _own_methods(design: type[Kvm], base: type[Kvm]) -> Iterator[tuple[str, list[str]]]:
+    """The functions of the classes between the design and its base, each once."""
+    between = design.__mro__[: design.__mro__.index(base)]
+    names = dict.fromkeys(name for cls in reversed(between) for name in _sources_of(cls))
+    found = _sources(design)
+    for name in names:
+        yield name, found[name]
+
+
+def _sources(design: type[Kvm]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for cls in reversed(design.__mro__):
+        found |= _sources_of(cls)
+    return found
+
+
+def _sources_of(cls: type) -> dict[str, list[str]]:
+    """The kernel functions of a class, and what else of the model it overrides."""
+    found = {f.name: list(f.source) for f in vars(cls).get("_own_methods", {}).values()}
+    marked = {f.name: f.requires for f in vars(cls).get("_own_methods", {}).values() if f.requires}
+    for name, conditions in marked.items():
+        quoted = ", ".join(f'"{condition}"' for condition in conditions)
+        found[name] = [f"@requires({quoted})", *found[name]]
+    helper = vars(cls).get("_in_register")
+    if isinstance(helper, staticmethod) and isinstance(helper.__func__, FunctionType):
+        with suppress(OSError, TypeError):  # a class without a file
+            found["_in_register"] = dedent(inspect.getsource(helper.__func__)).splitlines()
+    return found
+
+
+def _diff(old: list[str], new: list[str], base: type[Kvm], design: type[Kvm], name: str) -> list[str]:
+    was = f"{base._name()}: {name}" if old else "(new)"
+    made = unified_diff(old, new, was, f"{design._name()}: {name}", lineterm="")
+    return [line.rstrip() for line in made]
+
+
+def _field(name: str, value: object) -> list[str]:
+    return f"{name} = {pformat(value, width=60)}".splitlines()

@@ -15,7 +15,7 @@ from random import Random
 from attrs import field, frozen
 
 from vmxsim.errors import InputError, nearest, printable
-from vmxsim.ftrace.events import Event
+from vmxsim.ftrace.reader import Event
 from vmxsim.ftrace.recording import Recording, read
 
 #: Kind of fault: what such a kernel does.

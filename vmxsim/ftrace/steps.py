@@ -2,17 +2,225 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterable
 from typing import Any
 
 from vmxsim.errors import printable
-from vmxsim.ftrace.events import EFER, KERNEL_GS_BASE, Event
-from vmxsim.ftrace.follower import Follower
-from vmxsim.ftrace.places import State
-from vmxsim.ftrace.residence import ROLES
-from vmxsim.ftrace.spans import Spans
-from vmxsim.ftrace.thread import Thread
-from vmxsim.model.value import Value
-from vmxsim.trace import Access, Change, Frame, Move, Step
+from vmxsim.ftrace.reader import EFER, KERNEL_GS_BASE, Event
+from vmxsim.ftrace.vcpu import ROLES
+from vmxsim.ftrace.vcpu_thread import Thread
+from vmxsim.ftrace.verdict import Follower
+from vmxsim.kernel.machine import MODE_WORDS, Value, owner_words
+from vmxsim.simulation.trace import Access, Box, Cell, Change, Frame, Move, Scene, Step
+
+# -- The places that can hold the register's value while a recording plays, and what each is worth.
+#
+# The state is a flat dictionary, so that a step is the list of what it changed and can be taken
+# back. What can't be told is None; its status is ``unknown``.
+
+
+State = dict[str, Any]
+
+_MODES: dict[str | None, str] = {None: "not known", "waits": "waits"}
+_MODES.update(MODE_WORDS)
+_ANSWERS = {None: "not known", True: "yes", False: "no"}
+_PASSED = {None: "not known", True: "passed through", False: "intercepted"}
+
+
+def scene(state: State, cpus: list[int], threads: list[tuple[int, str, int]]) -> Scene:
+    """All boxes. ``threads``: index, name and pid of each vCPU thread."""
+    register = {cpu: judge_register(state, cpu) for cpu in cpus}
+    boxes = [_cpu(state, cpu, register[cpu]) for cpu in cpus]
+    boxes += [_vcpu(state, index) for index, _, _ in threads]
+    boxes += [_task(state, *thread) for thread in threads]
+    dangers = tuple(danger for cpu in cpus for danger in _dangers(state, cpu, register[cpu]))
+    return Scene(tuple(boxes), dangers)
+
+
+def judge_register(state: State, cpu: int) -> str:
+    """The status of a CPU's register: whose value should stand in it now?"""
+    value: Value | None = state.get(f"cpu{cpu}.kernel_gs_base")
+    if value is None:
+        return "unknown"
+    index = state.get(f"cpu{cpu}.thread")
+    if index is None:
+        return "live"
+    guest = f"vcpu{index}"
+    if state.get(f"thread{index}.mode") == "guest" and state.get(f"{guest}.passed") is not False:
+        return _judge(value, state.get(f"{guest}.true"), guest)
+    if value.owner == guest:
+        if not state.get(f"{guest}.loaded"):
+            return "foreign"
+        true = state.get(f"{guest}.true")
+        return "live" if true is None or true == value.number else "stale"
+    return "live" if value.owner == f"thread{index}" else "foreign"
+
+
+def _judge(value: Value, true: int | None, owner: str) -> str:
+    if true is not None and value.number == true:
+        return "live"
+    if value.owner != owner:
+        return "foreign"
+    return "live" if true is None else "stale"
+
+
+def _cpu(state: State, cpu: int, status: str) -> Box:
+    index = state.get(f"cpu{cpu}.thread")
+    runs = state.get(f"cpu{cpu}.runs") or "not known"
+    if index is not None:
+        runs = f"{owner_words(f'thread{index}')}, {_MODES[state.get(f'thread{index}.mode')]}"
+    place = f"cpu{cpu}.kernel_gs_base"
+    cell = Cell(place, "KERNEL_GS_BASE", state.get(place), status)
+    return Box(f"cpu{cpu}", "cpu", f"CPU {cpu}", (("runs", runs),), (cell,))
+
+
+def _vcpu(state: State, index: int) -> Box:
+    id_ = f"vcpu{index}"
+    true = state.get(f"{id_}.true")
+    loaded = state.get(f"{id_}.loaded")
+    facts = (
+        ("EFER.LMA", _ANSWERS[state.get(f"{id_}.long_mode")]),
+        ("guest state loaded", _ANSWERS[loaded]),
+        ("guest access", _PASSED[state.get(f"{id_}.passed")]),
+        ("true value", "not known" if true is None else hex(true)),
+    )
+    g, h = state.get(f"{id_}.g"), state.get(f"{id_}.h")
+    register = _register_of(state, index)
+    if g is None:
+        g_status = "unknown"
+    elif loaded and register is None:
+        g_status = "unknown"
+    elif loaded and register is not None and register.owner == id_:
+        g_status = "copy" if register.number == g.number else "live" if g.number == true else "stale"
+    else:
+        g_status = _judge(g, true, id_)
+    if h is None:
+        h_status = "unknown" if loaded else "unused"
+    elif not loaded:
+        h_status = "unused"
+    else:
+        h_status = "copy" if register is not None and register.owner == f"thread{index}" else "live"
+    cells = (
+        Cell(f"{id_}.g", "msr_guest_kernel_gs_base", g, g_status),
+        Cell(f"{id_}.h", "msr_host_kernel_gs_base", h, h_status),
+    )
+    return Box(id_, "vcpu", f"struct vcpu_vmx, vCPU {index}", facts, cells)
+
+
+def _register_of(state: State, index: int) -> Value | None:
+    cpu = state.get(f"thread{index}.cpu")
+    if cpu is None or state.get(f"cpu{cpu}.thread") != index:
+        return None
+    value: Value | None = state.get(f"cpu{cpu}.kernel_gs_base")
+    return value
+
+
+def _task(state: State, index: int, name: str, pid: int) -> Box:
+    id_ = f"thread{index}"
+    base = state.get(f"{id_}.gs_base")
+    cpu = state.get(f"{id_}.cpu")
+    facts = (
+        ("mode", _MODES[state.get(f"{id_}.mode")]),
+        ("CPU", "not known" if cpu is None else str(cpu)),
+    )
+    register = _register_of(state, index)
+    status = "unknown" if base is None else ("copy" if register == base else "live")
+    title = f"vCPU thread {index} ({name}-{pid})"
+    return Box(id_, "task", title, facts, (Cell(f"{id_}.gs_base", "user GS base", base, status),))
+
+
+def _dangers(state: State, cpu: int, status: str) -> list[tuple[str, str]]:
+    index = state.get(f"cpu{cpu}.thread")
+    value: Value | None = state.get(f"cpu{cpu}.kernel_gs_base")
+    if index is None or value is None:
+        return []
+    guest = f"vcpu{index}"
+    found = []
+    if state.get(f"{guest}.loaded") and state.get(f"{guest}.passed") and value.owner != guest:
+        true = state.get(f"{guest}.true")
+        if true != value.number:
+            right = "" if true is None else f"; right is {hex(true)}"
+            whose = owner_words(value.owner)
+            who = owner_words(guest)
+            text = f"If {who} read its KERNEL_GS_BASE now, it would get {value}, of {whose}{right}."
+            found.append(("guest-value", text))
+    if value.owner == guest:
+        thread = owner_words(f"thread{index}")
+        text = f"If user space of {thread} ran now, its GS base would be the guest's {value}."
+        found.append(("host-value", text))
+    return found
+
+
+# -- Groups a recording's events as a run's are grouped by actions: one group an ioctl.
+
+
+_RUN, _OTHER = "KVM_RUN", "a vCPU ioctl"
+
+
+class Spans:
+    """The groups so far. A group belongs to one thread; when another thread goes on, a new one starts."""
+
+    def __init__(self) -> None:
+        self.labels: list[str] = []
+        self._owner: int | None = None
+        self._fresh: set[int] = set()
+        self._marks: dict[int, str] = {}
+        self._ended: set[int] = set()
+
+    def mark(self, event: Event) -> None:
+        """A trace marker: the text goes to the next group of that task."""
+        self._marks[event.pid] = printable(event.data, 60)
+        self._fresh.add(event.pid)
+
+    def feed(self, event: Event, index: int) -> None:
+        """An event of vCPU thread ``index``: does a group start, and what is it?"""
+        starts = event.kind in ("probe", "leaf") and event.name == "vcpu_load"
+        if starts or event.pid in self._ended:
+            self._fresh.add(event.pid)
+            self._ended.discard(event.pid)
+        if event.kind == "userspace":
+            self._ended.add(event.pid)
+        if self._owner != event.pid or event.pid in self._fresh or not self.labels:
+            return
+        self._name(event, index)
+
+    def _name(self, event: Event, index: int) -> None:
+        what = ""
+        if event.kind in ("entry", "exit") or (event.kind == "probe" and event.data[0] == "enter"):
+            what = _RUN
+        elif (
+            event.kind == "probe"
+            and event.data[0] in ("get", "set")
+            and event.data[1].get("index") == KERNEL_GS_BASE
+        ):
+            if event.data[1].get("host") == 1:
+                what = "KVM_GET_MSRS" if event.data[0] == "get" else "KVM_SET_MSRS"
+        elif event.kind == "probe" and event.data[0] in ("efer", "set_cr0"):
+            what = "KVM_SET_SREGS"
+        if what and _OTHER in self.labels[-1]:
+            self.labels[-1] = self.labels[-1].replace(_OTHER, what)
+
+    def action(self, event: Event, index: int | None) -> int:
+        """The group of a step."""
+        if index is None:
+            if not self.labels:
+                self._start(None, "other tasks")
+            return len(self.labels) - 1
+        if self._owner != event.pid or event.pid in self._fresh:
+            mark = self._marks.pop(event.pid, "")
+            self._start(event.pid, f"vCPU thread {index}: {_OTHER}" + (f": {mark}" if mark else ""))
+            self._fresh.discard(event.pid)
+            self._name(event, index)
+        return len(self.labels) - 1
+
+    def _start(self, owner: int | None, label: str) -> None:
+        self._owner = owner
+        self.labels.append(label)
+
+
+# -- (main)
+
 
 #: Functions that become steps of their own; put, load and run only bring facts.
 _SHOWN_CALLS = ("enter", "leave", "efer", "efer_work", "set_cr0", "accessor_read", "accessor_write")
@@ -236,3 +444,132 @@ class StepMaker:
             moves=(Move(event.kind, *ends),),
             notes=(ROLES[role],),
         )
+
+
+# -- Plays a recording: each event that tells something becomes a step, with what it changed.
+
+
+class Stage(StepMaker):
+    """Replays the events with their roles known from the first reading (``told``)."""
+
+    def __init__(self, told: Follower) -> None:
+        super().__init__(told)
+        self.steps: deque[tuple[Step, Delta]] = deque()
+        self.dropped = False
+
+    def play(self, events: Iterable[Event], limit: int, around: int) -> State:
+        """Make steps, ``limit`` at most, so that the event at line ``around`` is among them (0: from the
+        start). Returns the state before the first step that is kept."""
+        start: State = {}
+        for event in events:
+            step = self._feed(event)
+            if step is None:
+                continue
+            if len(self.steps) == limit // 2 and event.line <= around:
+                _, old = self.steps.popleft()
+                start.update((place, value) for place, _, value in old)
+                self.dropped = True
+            self.steps.append((step, self.delta))
+            self.delta = []
+            if len(self.steps) >= limit:
+                break
+        return start
+
+    # ------------------------------------------------------------------------------------- one event
+
+    def _feed(self, event: Event) -> Step | None:
+        if event.kind == "marker":
+            self.spans.mark(event)
+            return None
+        self._finish_switch(event)
+        self.follower.feed(event)
+        index = self.index.get(event.pid)
+        if event.kind == "switch":
+            return self._switch(event)
+        if index is None:
+            return self._other(event)
+        thread = self.follower.threads[event.pid]
+        self._seen_on(event, index)
+        step: Step | None = None
+        if event.kind in ("rdmsr", "wrmsr"):
+            step = self._access(event, index)
+        else:
+            self._learn(thread, index)
+            self.spans.feed(event, index)
+            if event.kind == "entry":
+                step = self._entry(event, index, thread)
+            elif event.kind == "exit":
+                step = self._exit(event, index)
+            elif event.kind == "userspace":
+                self._set(f"thread{index}.mode", "user")
+                step = self._step(event, "user", "kvm_userspace_exit: KVM_RUN returns to user space")
+            elif event.kind in ("msr", "cr0"):
+                step = self._emulated(event, index)
+            elif event.kind in ("probe", "leaf", "return"):
+                step = self._call(event, index)
+        return step
+
+    def _seen_on(self, event: Event, index: int) -> None:
+        self._set(f"cpu{event.cpu}.thread", index)
+        self._set(f"thread{index}.cpu", event.cpu)
+        if self.state.get(f"thread{index}.mode") in (None, "waits"):
+            self._set(f"thread{index}.mode", "kernel")
+
+    def _learn(self, thread: Thread, index: int) -> None:
+        """What the follower knows now about the vCPU."""
+        vcpu = thread.vcpu
+        id_ = f"vcpu{index}"
+        loaded = vcpu.loaded
+        if loaded is False and self.state.get(f"{id_}.loaded"):
+            self._set(f"{id_}.passed", None)
+        self._set(f"{id_}.loaded", loaded)
+        # CR0 is written before EFER: the mode is another one when vmx_set_efer() stores it
+        if not vcpu.changing:
+            self._set(f"{id_}.long_mode", vcpu.long_mode)
+        elif any(role in ("efer", "efer_work") for role, _, _ in thread.calls):
+            self._set(f"{id_}.long_mode", vcpu.next_mode)
+        self._set(f"{id_}.true", vcpu.true)
+        if loaded:
+            self._set(f"{id_}.passed", vcpu.passed_through)
+        if vcpu.base is not None:
+            self._set(f"thread{index}.gs_base", Value(vcpu.base, f"thread{index}"))
+        self._number(f"{id_}.g", vcpu.saved_next if vcpu.saved_next is not None else vcpu.saved, id_)
+        if loaded and vcpu.host_saved is not None:
+            self._number(f"{id_}.h", vcpu.host_saved, f"thread{index}")
+        if loaded and vcpu.owner == "host" and vcpu.residence.host is not None:
+            place = f"cpu{thread.cpu}.kernel_gs_base"
+            if self.state.get(place) is None and index not in self.unseen:
+                self._set(place, Value(vcpu.residence.host, f"thread{index}"))
+
+    def _switch(self, event: Event) -> Step | None:
+        prev, prev_name, following, next_name = event.data
+        if not any(pid in self.index and self.follower.threads[pid].in_kvm for pid in (prev, following)):
+            self._set(f"cpu{event.cpu}.runs", printable(next_name, 16))
+            self.switching[event.cpu] = (prev, following, next_name)
+            return None
+        self.switching[event.cpu] = (prev, following, next_name)
+        text = f"sched_switch: {prev_name}-{prev} ==> {next_name}-{following}"
+        return self._step(
+            event, "kernel", text, notes=("The old task's leave, if any, comes after this line.",)
+        )
+
+    def _finish_switch(self, event: Event) -> None:
+        """The switch is done when the CPU's next event is not the old task's any more."""
+        pending = self.switching.get(event.cpu)
+        if pending is None or (event.pid == pending[0] and event.kind != "switch"):
+            return
+        prev, following, name = pending
+        del self.switching[event.cpu]
+        cpu = event.cpu
+        old, new = self.index.get(prev), self.index.get(following)
+        if old is not None and self.state.get(f"thread{old}.cpu") in (cpu, None):
+            self._set(f"thread{old}.mode", "waits")
+        self._set(f"cpu{cpu}.thread", new)
+        self._set(f"cpu{cpu}.runs", printable(name, 16))
+        base = None
+        if new is not None:
+            self._set(f"thread{new}.cpu", cpu)
+            self._set(f"thread{new}.mode", "kernel")
+            base = self.state.get(f"thread{new}.gs_base")
+        if old is not None or new is not None or self.state.get(f"cpu{cpu}.kernel_gs_base") is not None:
+            self._set(f"cpu{cpu}.kernel_gs_base", base)

@@ -12,9 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from vmxsim.model.machine import Cpu, Machine, Task
-from vmxsim.model.value import Value, owner_words
-from vmxsim.model.vcpu import Vcpu
+from vmxsim.kernel.machine import Cpu, Machine, Task, Value, Vcpu, owner_words
 
 #: A broken invariant: its name, whose value or run it concerns, the reason in words.
 Breach = tuple[str, str, str]

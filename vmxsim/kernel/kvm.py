@@ -4,13 +4,210 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from vmxsim.kernel.control_registers import ControlRegisters
-from vmxsim.kernel.msr import MsrAccess
-from vmxsim.kernel.run_loop import RunLoop
-from vmxsim.kernel.scheduler import Scheduler
-from vmxsim.kernel.smm import SystemManagement
-from vmxsim.kernel.vcpu_ioctls import VcpuIoctls
-from vmxsim.model.vcpu import Vcpu
+from vmxsim.kernel.compiler import KernelSource
+from vmxsim.kernel.language import *
+from vmxsim.kernel.machine import Vcpu
+
+# -- CR0.PG, the switch that turns EFER.LME into EFER.LMA.
+
+
+class ControlRegisters(KernelSource, part=True):
+    """arch/x86/kvm/vmx.c: the guest flips CR0.PG."""
+
+    def handle_set_cr0(self, vcpu):
+        self.kvm_x86_ops.set_cr0(vcpu, vcpu.cr0 ^ X86_CR0_PG)
+
+    def vmx_set_cr0(self, vcpu, cr0):
+        if vcpu.efer & EFER_LME:
+            if not vcpu.cr0 & X86_CR0_PG and cr0 & X86_CR0_PG:
+                self.enter_lmode(vcpu)
+            if vcpu.cr0 & X86_CR0_PG and not cr0 & X86_CR0_PG:
+                self.exit_lmode(vcpu)
+        vmcs_write("CR0_READ_SHADOW", cr0)
+        vmcs_write("GUEST_CR0", cr0)
+        vcpu.cr0 = cr0
+
+
+# -- The guest's RDMSR and WRMSR in KVM's hands: intercepted, or met by the emulator.
+
+
+class MsrAccess(KernelSource, part=True):
+    """arch/x86/kvm/vmx.c (handle_*), arch/x86/kvm/emulate.c (em_*), arch/x86/kvm/x86.c."""
+
+    def handle_rdmsr(self, vcpu):
+        data = self.kvm_x86_ops.get_msr(vcpu)
+        complete_rdmsr(vcpu, data)
+
+    def handle_wrmsr(self, vcpu):
+        if self.kvm_set_msr(vcpu, vcpu.msr_data):
+            kvm_inject_gp(vcpu)
+        else:
+            complete_wrmsr(vcpu)
+
+    def em_rdmsr(self, vcpu):
+        data = self.kvm_x86_ops.get_msr(vcpu)
+        complete_rdmsr(vcpu, data)
+
+    def em_wrmsr(self, vcpu):
+        if self.kvm_set_msr(vcpu, vcpu.msr_data):
+            kvm_inject_gp(vcpu)
+        else:
+            complete_wrmsr(vcpu)
+
+    def kvm_set_msr(self, vcpu, data):
+        self.kvm_x86_ops.set_msr(vcpu, data)
+        return 0
+
+    def set_efer(self, vcpu):
+        # the guest sets EFER.LME, with paging off: LMA stays clear
+        self.kvm_x86_ops.set_efer(vcpu, vcpu.efer | EFER_LME)
+
+
+# -- KVM_RUN: enter the guest, handle its exit, enter again.
+
+
+class RunLoop(KernelSource, part=True):
+    """arch/x86/kvm/x86.c: the loop around VM entry, and arch/x86/kvm/vmx.c: its exits."""
+
+    def kvm_arch_vcpu_ioctl_run(self, vcpu):
+        self.vcpu_load(vcpu)
+        again = True
+        while again:
+            again = self.vcpu_enter_guest(vcpu)
+        self.vcpu_put(vcpu)
+
+    def vcpu_enter_guest(self, vcpu):
+        preempt_disable()
+        self.kvm_x86_ops.prepare_guest_switch(vcpu)
+        local_irq_disable()
+        if signal_pending() or need_resched():
+            local_irq_enable()
+            preempt_enable()
+            return not signal_pending()
+        vm_entry(vcpu)
+        local_irq_enable()
+        preempt_enable()
+        return self.vmx_handle_exit(vcpu)
+
+    def vmx_handle_exit(self, vcpu):
+        match vcpu.exit_reason:
+            case "MSR_READ":
+                self.handle_rdmsr(vcpu)
+            case "MSR_WRITE":
+                self.handle_wrmsr(vcpu)
+            case "MSR_WRITE of EFER":
+                self.set_efer(vcpu)
+            case "CR_ACCESS":
+                self.handle_set_cr0(vcpu)
+            case "emulated RDMSR":
+                self.em_rdmsr(vcpu)
+            case "emulated WRMSR":
+                self.em_wrmsr(vcpu)
+            case "SMI":
+                self.enter_smm(vcpu)
+            case "RSM":
+                self.em_rsm(vcpu)
+            case "IO_INSTRUCTION":
+                return False
+        return True
+
+
+# -- Preemption: out through the notifier, in again through the notifier, maybe elsewhere.
+#
+# The next enter loads guest state again; being scheduled in does not.
+
+
+class Scheduler(KernelSource, part=True):
+    """kernel/sched/core.c and KVM's preempt notifiers (virt/kvm/kvm_main.c)."""
+
+    @interrupt
+    @requires("preemption enabled")
+    def preempt_schedule_irq(self, vcpu):
+        preempt_disable()
+        if preempt_notifier_registered():
+            self.kvm_sched_out(vcpu)
+        context_switch()
+        if preempt_notifier_registered():
+            self.kvm_sched_in(vcpu)
+        preempt_enable()
+
+    @requires("preemption disabled")
+    def kvm_sched_out(self, vcpu):
+        self.kvm_x86_ops.vcpu_put(vcpu)
+
+    @requires("preemption disabled")
+    def kvm_sched_in(self, vcpu):
+        self.kvm_x86_ops.vcpu_load(vcpu)
+
+
+# -- System management mode: KVM emulates SMI and RSM while guest state may be loaded.
+#
+# SMRAM holds EFER and CR0 among others, but not KERNEL_GS_BASE: neither SMI nor RSM
+# reads or writes the register.
+
+
+class SystemManagement(KernelSource, part=True):
+    """arch/x86/kvm/x86.c and emulate.c, since Linux 4.2 (not looked up)."""
+
+    def enter_smm(self, vcpu):
+        vcpu.smram_efer = vcpu.efer
+        vcpu.smram_cr0 = vcpu.cr0
+        vcpu.smm = True
+        self.kvm_x86_ops.set_cr0(vcpu, vcpu.cr0 & ~X86_CR0_PG)
+        self.kvm_x86_ops.set_efer(vcpu, 0)
+
+    def em_rsm(self, vcpu):
+        vcpu.smm = False
+        if vcpu.cr0 & X86_CR0_PG:
+            self.kvm_x86_ops.set_cr0(vcpu, vcpu.cr0 & ~X86_CR0_PG)
+        self.kvm_x86_ops.set_efer(vcpu, 0)
+        self.kvm_x86_ops.set_efer(vcpu, vcpu.smram_efer & ~EFER_LMA)
+        self.kvm_x86_ops.set_cr0(vcpu, vcpu.smram_cr0)
+
+
+# -- vCPU ioctls: vcpu_load() and vcpu_put() bracket every one of them. Only KVM_RUN ever
+# enters the guest, so guest state is never loaded in the others.
+
+
+class VcpuIoctls(KernelSource, part=True):
+    """virt/kvm/kvm_main.c and arch/x86/kvm/x86.c: loading a vCPU, reading and setting it."""
+
+    @requires("preemption enabled")
+    def vcpu_load(self, vcpu):
+        preempt_disable()
+        preempt_notifier_register()
+        self.kvm_x86_ops.vcpu_load(vcpu)
+        preempt_enable()
+
+    @requires("preemption enabled", "vCPU loaded")
+    def vcpu_put(self, vcpu):
+        preempt_disable()
+        self.kvm_x86_ops.vcpu_put(vcpu)
+        preempt_notifier_unregister()
+        preempt_enable()
+
+    def kvm_vcpu_ioctl_get_msrs(self, vcpu):
+        self.vcpu_load(vcpu)
+        data = self.kvm_x86_ops.get_msr(vcpu)
+        copy_to_user(vcpu, data)
+        self.vcpu_put(vcpu)
+
+    def kvm_vcpu_ioctl_set_msrs(self, vcpu):
+        self.vcpu_load(vcpu)
+        if self.kvm_set_msr(vcpu, vcpu.msr_data):
+            refuse_msr(vcpu)
+        else:
+            complete_wrmsr(vcpu)
+        self.vcpu_put(vcpu)
+
+    def kvm_vcpu_ioctl_set_sregs(self, vcpu, efer, cr0):
+        self.vcpu_load(vcpu)
+        self.kvm_x86_ops.set_efer(vcpu, efer)
+        self.kvm_x86_ops.set_cr0(vcpu, cr0)
+        self.vcpu_put(vcpu)
+
+
+# -- (main)
 
 
 class Kvm(VcpuIoctls, RunLoop, MsrAccess, ControlRegisters, SystemManagement, Scheduler):

@@ -4,10 +4,8 @@ Primitives, register numbers and ``@requires``: what a kernel function may use b
 its variables, fields of the vCPU, ``current`` and other kernel functions.
 """
 
-from vmxsim.kernel import primitives as _services
-from vmxsim.model import processor as _instructions
-from vmxsim.model.primitive import PRIMITIVES
-from vmxsim.model.registers import (
+from vmxsim.kernel.instructions import PRIMITIVES
+from vmxsim.kernel.machine import (
     EFER_LMA,
     EFER_LME,
     EFER_NX,
@@ -18,9 +16,8 @@ from vmxsim.model.registers import (
     MSR_KERNEL_GS_BASE,
     X86_CR0_PG,
 )
-from vmxsim.program.contract import interrupt, requires
+from vmxsim.kernel.program import interrupt, requires
 
-assert _services and _instructions  # imported for the primitives they register
 globals().update(PRIMITIVES)
 
 __all__ = [

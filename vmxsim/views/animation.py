@@ -16,18 +16,13 @@ from xml.etree.ElementTree import Element
 from attrs import frozen
 
 from vmxsim.errors import printable
-from vmxsim.trace import Trace
-from vmxsim.views.effects import effects
+from vmxsim.simulation.trace import Trace
+from vmxsim.views.drawing import Drawing
 from vmxsim.views.film import look
-from vmxsim.views.graph import digraph
-from vmxsim.views.naming import sentence
-from vmxsim.views.plan import TALL, plan, text_width
-from vmxsim.views.render import layout
-from vmxsim.views.state import cell_state
-from vmxsim.views.style import MONO
-from vmxsim.views.svg import Drawing
-from vmxsim.views.telling import telling_steps
-from vmxsim.views.words import Teller
+from vmxsim.views.layout import TALL, digraph, layout, plan, text_width
+from vmxsim.views.style import MONO, cell_state
+from vmxsim.views.telling import effects, telling_steps
+from vmxsim.views.words import Teller, sentence
 
 _SVG = "{http://www.w3.org/2000/svg}"
 _SIZE, _LEADING, _LEFT = 16, 25, 20

@@ -8,10 +8,10 @@ from secrets import token_hex
 from typing import Any
 
 from vmxsim.errors import printable
-from vmxsim.trace import Trace
+from vmxsim.simulation.trace import Trace
+from vmxsim.views.drawing import text
+from vmxsim.views.film import timeline
 from vmxsim.views.style import MONO, SANS, holder_words, owner_class, theme_css
-from vmxsim.views.svg import text
-from vmxsim.views.timeline import timeline
 
 #: One sign a kind of mark, in pictures and in the terminal.
 MARKS = {"preempt": "▼", "pending": "◔", "migrate": "⇄", "violation": "✖"}

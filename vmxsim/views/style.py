@@ -10,12 +10,15 @@ word, each status a word, a mark and a line style of its own.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 
 from attrs import frozen
 
-from vmxsim.model.value import owner_words
+from vmxsim.errors import InputError, nearest
+from vmxsim.kernel.machine import owner_words
+from vmxsim.simulation.trace import Cell
 
 #: Okabe-Ito hue of each owner. Further guests and threads take turns (see :func:`hue`).
 HUES = {
@@ -237,3 +240,104 @@ def _css(scope: str, owners: tuple[str, ...]) -> str:
             f"{scope} .{name} text{{stroke:var(--vx-{key}-tint)}}\n"
         )
     return theme_css(scope, owners) + rules
+
+
+# -- A picture in one theme's colours: for what knows no CSS variables (slides, drawing programs, resvg).
+
+
+#: The themes that may be asked for; ``auto`` follows whoever looks.
+CHOICES = ("auto", *(theme.name for theme in THEMES))
+
+_VARIABLE = re.compile(r"(--vx-[\w-]+):([^;}]+)")
+_USE = re.compile(r"var\((--vx-[\w-]+)\)")
+#: A line of the style sheet that gives the variables their colours (see ``theme_css``).
+_THEME_LINE = re.compile(r"(?:^|(?<=<style>))[^\n<]*--vx-canvas:[^\n<]*\n?", re.MULTILINE)
+
+
+def checked_theme(theme: str) -> str:
+    """The theme's name. Raises InputError for one that does not exist."""
+    if theme not in CHOICES:
+        raise InputError(f"'{theme}' is none; choose {', '.join(CHOICES)}{nearest(theme, CHOICES)}", "theme")
+    return theme
+
+
+def flat(svg: str, theme: str) -> str:
+    """``svg`` with the theme's colours in place of ``var(--x)``, without the rules that choose a theme."""
+    lines = [line for line in _THEME_LINE.findall(svg) if _VARIABLE.search(line)]
+    which = [one.name for one in THEMES].index(theme)
+    colours = dict(_VARIABLE.findall(lines[which])) if lines else {}
+    return _USE.sub(lambda use: colours.get(use[1], "none"), _THEME_LINE.sub("", svg))
+
+
+def colours(theme: str) -> dict[str, str]:
+    """The theme's colours by the names of their variables."""
+    which = [one.name for one in THEMES].index(theme)
+    return dict(_VARIABLE.findall(theme_css(".x").splitlines()[which]))
+
+
+# -- What a cell says: its value, owner and worth as text.
+
+
+def cell_state(cell: Cell) -> tuple[str, str, str]:
+    """(value, owner, status) of a cell as text; an unknown value's owner is unknown, nothing's is ''."""
+    if cell.value is not None:
+        return str(cell.value), cell.value.owner, cell.status
+    if cell.status == "unknown":
+        return NOT_KNOWN, "unknown", cell.status
+    return NOTHING_STORED, "", cell.status
+
+
+# -- How a state space looks, in the colours and marks of the other pictures.
+
+
+_SCOPE = ".vmxsim-statespace"
+
+_RULES = """
+P{background:var(--vx-canvas);font-family:SANS}
+P text{fill:var(--vx-ink);font-size:13px;font-family:SANS}
+P .canvas{fill:var(--vx-canvas)}
+P .frame{fill:var(--vx-panel);stroke:var(--vx-muted);stroke-width:1.5}
+P .guest .frame{stroke:var(--vx-ink);stroke-width:2.5}
+P .ring{fill:none;stroke:var(--vx-ink);stroke-width:1.5}
+P .wrong .frame{stroke:var(--vx-danger);stroke-dasharray:9 5}
+P .wrong .verdict{fill:var(--vx-danger);font-weight:700}
+P .title,P .number{font-weight:700}
+P .number{font-size:15px;fill:var(--vx-muted)}
+P .place,P .stays{fill:var(--vx-muted)}
+P .stays{font-size:12px;font-family:MONO}
+P .value{font-family:MONO;font-size:12px;font-weight:700}
+P .worth{text-anchor:end;font-size:12px}
+P .owner{font-size:12px}
+P .status-live .ground{stroke:var(--vx-ink);stroke-width:1.5}
+P .status-stale .ground{stroke-dasharray:5 3;stroke-width:1.5}
+P .status-foreign .ground{stroke:var(--vx-danger);stroke-width:2}
+P .status-live .worth,P .status-foreign .worth{font-weight:700}
+P .ground{fill:var(--vx-panel);stroke:var(--vx-muted);stroke-width:1}
+P .status-none .ground{stroke:none}
+P .bar{fill:var(--vx-muted)}
+P .edge .line{fill:none;stroke:var(--vx-muted);stroke-width:1.75}
+P .edge .head{fill:var(--vx-muted)}
+P .edge .label{fill:var(--vx-canvas);stroke:none}
+P .edge text{font-size:12px;text-anchor:middle;font-family:MONO}
+P .breaks .line{stroke:var(--vx-danger);stroke-width:2.5;stroke-dasharray:8 4}
+P .breaks .head{fill:var(--vx-danger)}
+P .breaks text{fill:var(--vx-danger);font-weight:700}
+P .sink .frame{stroke:var(--vx-danger);stroke-width:3;fill:var(--vx-canvas)}
+P .sink .cross{fill:none;stroke:var(--vx-danger);stroke-width:6;stroke-linecap:round}
+P .sink text{fill:var(--vx-danger);font-weight:700}
+"""
+
+
+def statespace_css(owners: Iterable[str]) -> str:
+    """The rules of a state space's picture, for the owners whose values are in it."""
+    owners = list(owners)
+    rules = _RULES.replace("SANS", SANS).replace("MONO", MONO)
+    rules = (
+        rules.replace("\nP ", f"\n{_SCOPE} ").replace("\nP{", f"\n{_SCOPE}{{").replace(",P ", f",{_SCOPE} ")
+    )
+    for owner in owners:
+        name = owner_class(owner)
+        key = name.removeprefix("owner-")
+        rules += f"{_SCOPE} .{name} .ground{{fill:var(--vx-{key}-tint)}}\n"
+        rules += f"{_SCOPE} .{name} .bar{{fill:var(--vx-{key}-line)}}\n"
+    return theme_css(_SCOPE, owners) + rules

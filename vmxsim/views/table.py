@@ -6,10 +6,9 @@ from rich.table import Table
 from rich.text import Text
 
 from vmxsim.errors import printable
-from vmxsim.trace import Box, Cell, Scene
-from vmxsim.views.state import cell_state
-from vmxsim.views.style import css, holder_words, hue, owner_class, status_words
-from vmxsim.views.svg import text
+from vmxsim.simulation.trace import Box, Cell, Scene
+from vmxsim.views.drawing import text
+from vmxsim.views.style import cell_state, css, holder_words, hue, owner_class, status_words
 
 _WEIGHT = {"live": "bold", "stale": "underline", "foreign": "reverse", "unused": "dim"}
 

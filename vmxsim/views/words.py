@@ -5,14 +5,227 @@ For a run and for a recording alike; a recording's function is its event's name,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from vmxsim.errors import printable
-from vmxsim.model.machine import MODE_WORDS
-from vmxsim.trace import Scene, Step, Trace
-from vmxsim.views.fields import field_words, shown, subject
-from vmxsim.views.moved import moved_words
-from vmxsim.views.naming import box_words, held_words, place_words, sentence, thread_words, value_words
+from vmxsim.kernel.machine import MODE_WORDS, Value, owner_words
+from vmxsim.simulation.trace import Box, Cell, Change, Move, Scene, Step, Trace
+
+# -- The machine's fields in words: what a change of something that is not a cell means.
+
+
+#: What a field is called where its own name would not say it. ``{}`` is its box.
+_NAMES = {
+    "current": "the task that {} runs",
+    "cpu": "the CPU of {}",
+    "loaded": "guest state loaded, {}",
+    "need_resched": "TIF_NEED_RESCHED on {}",
+    "irqs_disabled": "interrupts off on {}",
+    "preempt_notifier": "preempt notifier of {}",
+    "mode": "where {} is",
+    "efer": "EFER of {}",
+    "cr0": "CR0 of {}",
+    "cr4": "CR4 of {}",
+    "returned": "what the access returns, {}",
+    "exit_reason": "exit reason of {}",
+    "true_guest_value": "true value of the guest of {}",
+    "true_gs_base": "true GS base of the guest of {}",
+    "smm": "SMM of {}",
+    "long_mode": "EFER.LMA of {}",
+    "true": "true value of the guest of {}",
+    "passed": "guest access passed through, {}",
+}
+_MODES = {**MODE_WORDS, "waits": "waiting"}
+_HEXADECIMAL = ("efer", "cr0", "cr3", "cr4", "true")
+#: What a recording may not tell: None is "not known" there, not "nothing".
+_MAY_BE_UNKNOWN = ("true", "passed", "long_mode", "loaded")
+
+
+def shown(place: str, value: Any) -> str:
+    """A field's value as text: control registers in hexadecimal, flags as 0 and 1."""
+    name = place.rpartition(".")[2]
+    if value is None or value == "":
+        return "not known" if name in _MAY_BE_UNKNOWN else "nothing"
+    if isinstance(value, Value):
+        return f"{value} ({owner_words(value.owner)})"
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, int) and name in _HEXADECIMAL:
+        return hex(value)
+    if name == "mode":
+        return _MODES.get(str(value), printable(value))
+    if name == "current":
+        return owner_words(str(value))
+    return printable(value)
+
+
+def subject(place: str, boxes: Mapping[str, str]) -> str:
+    """What a place is called: ``TIF_NEED_RESCHED on CPU 0``; ``boxes`` names the boxes by id."""
+    box, _, name = place.rpartition(".")
+    return _NAMES.get(name, name + " of {}").format(boxes.get(box, box))
+
+
+def field_words(change: Change, boxes: Mapping[str, str]) -> str:
+    """A change as a clause; '' for what a step's own sentence says already."""
+    box_id, _, name = change.place.rpartition(".")
+    box, after = boxes.get(box_id, box_id), change.after
+    match name:
+        case "current":
+            return f"{box} now runs {owner_words(str(after))}"
+        case "cpu":
+            return f"{box} is now on CPU {after}"
+        case "loaded":
+            return f"guest state of {box} is now {'loaded' if after else 'not loaded'}"
+        case "need_resched":
+            return f"TIF_NEED_RESCHED is {'set' if after else 'cleared'} on {box}"
+        case "irqs_disabled":
+            return f"interrupts are {'off' if after else 'on'} on {box}"
+        case "preempt_notifier":
+            return f"the preempt notifier of {box} is {'registered' if after else 'unregistered'}"
+        case "mode":
+            return f"{box} is now {shown(change.place, after)}"
+        case "msr_data":
+            return ""
+        case "returned" | "exit_reason" if not after:
+            return ""
+        case "true_guest_value" | "true_gs_base" if isinstance(after, Value):
+            what = "value" if name == "true_guest_value" else "GS base"
+            return f"the true {what} of guest {box_id.removeprefix('vcpu')} is now {after}"
+        case "runs":
+            return f"{box} now runs {printable(after)}"
+        case "thread":
+            runs = f"vCPU thread {after}" if after is not None else "no vCPU thread"
+            return f"{box} now runs {runs}"
+        case "true":
+            known = (
+                f"is now {after:#x}" if isinstance(after, int) else "is no longer known: it can store unseen"
+            )
+            return f"the true value of guest {box_id.removeprefix('vcpu')} {known}"
+        case "passed" if after is not None:
+            return f"the guest's accesses are now {'passed through' if after else 'intercepted'}"
+        case "exit_reason":
+            return f"the exit reason is {printable(after)}"
+        case "returned":
+            return f"the access returns {shown(change.place, after)}"
+    told = f"{subject(change.place, boxes)} is now {shown(change.place, after)}"
+    return told if change.before in (None, "") else f"{told} (before: {shown(change.place, change.before)})"
+
+
+# -- Names in sentences: of values, tasks, boxes and places.
+
+
+def value_words(value: Value | None) -> str:
+    """``guest 0's value 0xa000``, ``plain task's user GS base 0x7f0000002000``."""
+    if value is None:
+        return "an unknown value"
+    if value.owner == "unknown":
+        return f"{value} (whose is not known)"
+    if value.owner == "descriptor":
+        return f"the descriptor's base {value}"
+    task = value.owner == "plain" or value.owner.startswith("thread")
+    return f"{owner_words(value.owner)}'s {'user GS base' if task else 'value'} {value}"
+
+
+def held_words(cell: Cell | None) -> str:
+    """What a cell holds, short: ``0xa000 (guest 0)``, ``nothing``, ``not known``."""
+    if cell is None or cell.value is None:
+        return "not known" if cell is not None and cell.status == "unknown" else "nothing"
+    return f"{cell.value} ({owner_words(cell.value.owner)})"
+
+
+def thread_words(thread: str) -> str:
+    """``vCPU thread 0``; a task that only a recording knows keeps its name."""
+    words = owner_words(thread)
+    return printable(thread) if words == "unknown owner" else words
+
+
+def box_words(box: Box) -> str:
+    """A box's name in a sentence: ``CPU 0``, ``vCPU 0``, ``vCPU thread 0``."""
+    if box.kind == "vcpu":
+        return f"vCPU {box.id.removeprefix('vcpu')}"
+    words = owner_words(box.id)
+    if box.kind == "task" and words != "unknown owner":
+        return words
+    return printable(box.title)
+
+
+def place_words(box: Box, cell: Cell) -> str:
+    """``KERNEL_GS_BASE of CPU 0``."""
+    return printable(f"{cell.label} of {box_words(box)}", 120)
+
+
+def named_place(place: str, scene: Scene) -> str:
+    """A place's name by its id; '' is no place."""
+    for box in scene.boxes:
+        for cell in box.cells:
+            if cell.place == place:
+                return place_words(box, cell)
+    return printable(place)
+
+
+def sentence(text: str) -> str:
+    """A clause as a sentence; identifiers and ``vCPU`` keep their first letter as it is."""
+    word = text.split(" ", 1)[0]
+    if word.isalpha() and word != "vCPU":
+        text = text[:1].upper() + text[1:]
+    return text if text.endswith((".", "!", "?")) else text + "."
+
+
+# -- A move in words: which instruction took whose value from where to where.
+
+
+def moved_words(move: Move, before: Scene, after: Scene) -> str:
+    """``RDMSR reads guest 0's value 0xa000 from KERNEL_GS_BASE of CPU 0 into ...``, as a clause."""
+    old, new = before.cells(), after.cells()
+    source, target = named_place(move.source, after), named_place(move.target, after)
+    if move.both:
+        return (
+            f"SWAPGS exchanges {source} and {target}: {source} now holds "
+            f"{_value(new.get(move.source))}, {target} holds {_value(new.get(move.target))}"
+        )
+    cell = new.get(move.target) or old.get(move.source)
+    value = _value(cell)
+    if _held_already(old.get(move.target), new.get(move.target)):
+        value += " (which it held already)"
+    return _clause(move.kind, value, source, target) + _worth(cell)
+
+
+def _clause(kind: str, value: str, source: str, target: str) -> str:
+    origin = f" from {source}" if source else ""
+    match kind:
+        case "rdmsr":
+            return f"RDMSR reads {value}{origin}" + (f" into {target}" if target else "")
+        case "wrmsr":
+            return f"WRMSR writes {value}{origin} into {target}"
+        case "guest_rdmsr":
+            return f"RDMSR in the guest reads {value}{origin}"
+        case "guest_wrmsr":
+            return f"WRMSR in the guest puts {value} into {target}"
+        case "load_gs_index":
+            return f"load_gs_index() leaves {value} in {target}"
+        case "ctxsw":
+            return f"the context switch puts {value} into {target}"
+        case "store":
+            return f"stores {value}{origin} in {target}"
+    return f"{printable(kind)} moves {value}{origin}" + (f" to {target}" if target else "")
+
+
+def _value(cell: Cell | None) -> str:
+    return value_words(cell.value if cell else None)
+
+
+def _held_already(old: Cell | None, new: Cell | None) -> bool:
+    return bool(old and new and old.value and new.value and old.value.number == new.value.number)
+
+
+def _worth(cell: Cell | None) -> str:
+    """Another owner's value has arrived, or is read: say so where it happens."""
+    return ", where it is foreign" if cell is not None and cell.status == "foreign" else ""
+
+
+# -- (main)
+
 
 _WRONG = ("stale", "foreign")
 

@@ -2,23 +2,229 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
 from html import escape
 from importlib.resources import files
+from threading import Event, Thread
 
 import ipywidgets as w
 
 from vmxsim.checker.assumptions import ASSUMPTIONS
-from vmxsim.checker.result import CheckResult, Counterexample
-from vmxsim.checker.verdict import check
+from vmxsim.checker.check import check
+from vmxsim.checker.result import (
+    CheckResult,
+    Counterexample,
+    counterexample_html,
+    steps_words,
+    telling_steps,
+    verdict_html,
+)
+from vmxsim.checker.statespace import MOST, TooManyStates
 from vmxsim.designs import find_design
+from vmxsim.errors import InputError
 from vmxsim.kernel.kvm import Kvm
-from vmxsim.scenario import HOSTS
+from vmxsim.simulation.scenario import HOSTS
 from vmxsim.views.style import theme_css
-from vmxsim.widgets.background import Background, Progress
-from vmxsim.widgets.findings import Findings
 from vmxsim.widgets.message import Message
-from vmxsim.widgets.space_part import SpacePart
+from vmxsim.widgets.state_space import state_space
+
+# -- Work that goes on while the reader does something else, can be stopped, and tells how far it is.
+
+
+#: Told (states found, seconds).
+Progress = Callable[[int, float], None]
+#: Does something long: gets whom to tell and whom to ask whether it is to stop.
+Work = Callable[[Progress, Callable[[], bool]], object]
+
+#: Seconds between two words of progress: more often than this nobody reads them.
+_PAUSE = 0.2
+
+
+class Background:
+    """One piece of work at a time, in a thread of its own."""
+
+    def __init__(self) -> None:
+        self._stop = Event()
+        self._thread: Thread | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether something is being done."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def start(self, work: Work, told: Progress) -> None:
+        """Begin ``work``; it must not raise. ``told`` hears of its progress a few times a second."""
+        self._stop = stop = Event()
+        last = time.perf_counter()
+
+        def tell(states: int, seconds: float) -> None:
+            nonlocal last
+            now = time.perf_counter()
+            if now - last >= _PAUSE:
+                last = now
+                told(states, seconds)
+
+        # the context says which cell widgets made from here belong to
+        target = copy_context().run
+        self._thread = Thread(target=target, args=(work, tell, stop.is_set), name="vmxsim-check", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask the work to end."""
+        self._stop.set()
+
+    def wait(self, seconds: float | None = None) -> None:
+        """Until the work has ended."""
+        if self._thread is not None:
+            self._thread.join(seconds)
+
+
+# -- A check's result in the panel: the verdict, a choice of counterexamples, and the way into the stepper.
+
+
+_NOTHING_YET = (
+    '<p class="dim">No check has run yet. <em>Check</em> explores every schedule of the design chosen above'
+    " and says whether each invariant holds; a design that breaks one is shown with the shortest schedule"
+    " that does it.</p>"
+)
+
+#: Shows a counterexample of the result in the stepper, from a step of its run on; says for each step
+#: where in the stepper it is.
+Load = Callable[[CheckResult, Counterexample, int], Callable[[int], int]]
+
+
+class Findings(w.VBox):
+    """What :meth:`show` was given last."""
+
+    def __init__(self, load: Load) -> None:
+        self.result: CheckResult | None = None
+        self._load = load
+        self._examples: list[Counterexample] = []
+        self.verdict = w.HTML(_NOTHING_YET)
+        self.choice = w.Dropdown(
+            description="Counterexample",
+            style={"description_width": "initial"},
+            layout={"width": "auto", "max_width": "calc(100% - 4px)"},
+        )
+        self.button = w.Button(
+            description="Load into the stepper",
+            tooltip="Run this schedule in the stepper below, at the step that goes wrong",
+            button_style="primary",
+            layout={"width": "auto"},
+        )
+        self.message = Message()
+        self.loaded = w.HTML().add_class("vmxsim-check-loaded")
+        self.example = w.HTML()
+        self.counterexample = w.VBox(
+            [w.HBox([self.choice, self.button]), self.loaded, self.message, self.example]
+        )
+        self.counterexample.add_class("vmxsim-check-example")
+        self.counterexample.layout.display = "none"
+        self.choice.observe(self._choose, "value")
+        self.button.on_click(lambda _: self.message.guard(self._into_stepper))
+        super().__init__([self.verdict, self.counterexample])
+
+    def show(self, result: CheckResult) -> None:
+        """Show a result, its shortest counterexample first."""
+        self.result = None
+        found = [(host, c) for host in result.hosts for c in host.counterexamples.values()]
+        found.sort(key=lambda pair: (pair[0] is not result.telling, pair[1].actions, pair[1].steps))
+        self._examples = [c for _, c in found]
+        labels = [f"{host.host} host: {c.invariant}, {c.actions} actions" for host, c in found]
+        self.choice.options = [(label, n) for n, label in enumerate(labels)]
+        self.choice.value = 0 if found else None
+        self.result = result
+        self.verdict.value = verdict_html(result)
+        self._choose()
+        self.counterexample.layout.display = None if found else "none"
+
+    @property
+    def chosen(self) -> Counterexample | None:
+        """The counterexample that the reader sees."""
+        return None if self.choice.value is None else self._examples[self.choice.value]
+
+    def _choose(self, _change: object = None) -> None:
+        if self.result is None:  # the options are being made
+            return
+        self.loaded.value = ""
+        self.message.say("")
+        example = self.chosen
+        self.example.value = counterexample_html(example) if example else ""
+
+    def _into_stepper(self) -> None:
+        result, example = self.result, self.chosen
+        if result is None or example is None:
+            return
+        self.loaded.value = ""
+        if example.failure:
+            raise InputError(f"there is no run to step through, the design fails: {example.failure}")
+        lost, breaks = telling_steps(example)
+        shown_at = self._load(result, example, lost)
+        words = steps_words(example, shown_at(lost), shown_at(breaks))
+        self.loaded.value = f'<p role="status">The stepper below shows it: {escape(words)}.</p>'
+
+
+# -- The panel's lower part: the state space of the chosen design, drawn on demand.
+
+
+_ABOUT = (
+    "Every state of one vCPU in user space and in the guest, and where each action leads;"
+    f" at most {MOST} states."
+)
+
+
+class SpacePart(w.VBox):
+    """``chosen`` says design, host and assumptions; ``assume`` ticks other assumptions."""
+
+    def __init__(
+        self,
+        chosen: Callable[[], tuple[str | type[Kvm], str, tuple[str, ...]]],
+        assume: Callable[[Sequence[str]], None],
+    ) -> None:
+        self._chosen, self._assume = chosen, assume
+        self._suggestion: tuple[str, ...] = ()
+        self.draw = w.Button(description="Draw the state space", layout={"width": "auto"})
+        self.fewer = w.Button(
+            description="Assume these and draw", layout={"width": "auto", "display": "none"}
+        )
+        self.clear = w.Button(description="Take it away", layout={"width": "auto", "display": "none"})
+        self.message = Message()
+        self.told, self.picture = w.HTML(f'<p class="dim">{escape(_ABOUT)}</p>'), w.HTML()
+        self.draw.on_click(lambda _: self.message.guard(self._draw))
+        self.fewer.on_click(lambda _: self.message.guard(self._draw_fewer))
+        self.clear.on_click(lambda _: self._show(""))
+        row = w.Box([self.draw, self.fewer, self.clear, self.told]).add_class("vmxsim-check-row")
+        super().__init__([row, self.message, self.picture])
+        self.add_class("vmxsim-check-space")
+
+    def _draw(self) -> None:
+        self._suggest((), _ABOUT)
+        try:
+            found = state_space(*self._chosen())
+        except TooManyStates as many:
+            self._show("")
+            self._suggest(many.suggestion, f"Not drawn: {many}.")
+            return
+        self._show(found.html())
+
+    def _draw_fewer(self) -> None:
+        self._assume(self._suggestion)
+        self._draw()
+
+    def _suggest(self, names: tuple[str, ...], words: str) -> None:
+        self._suggestion = names
+        self.fewer.layout.display = None if names else "none"
+        self.told.value = f'<p class="dim" role="status">{escape(words)}</p>'
+
+    def _show(self, html: str) -> None:
+        self.picture.value = html
+        self.clear.layout.display = None if html else "none"
+
+
+# -- (main)
+
 
 _NATURAL = {"description_width": "initial"}
 _FITS = {"width": "auto", "max_width": "calc(100% - 4px)"}

@@ -13,6 +13,7 @@ from vmxsim.widgets.message import Message
 if TYPE_CHECKING:
     from vmxsim.widgets.check_form import CheckForm
 
+
 _TITLE = "Check every schedule"
 
 

@@ -1,0 +1,371 @@
+"""``vmxsim.check``: every schedule of a design, a verdict, the shortest counterexample."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
+
+from attrs import define, field
+
+from vmxsim.checker.assumptions import Restriction, restriction
+from vmxsim.checker.counterexample import scenario_of
+from vmxsim.checker.footprints import BROKEN
+from vmxsim.checker.product import counts, product, thread_graph
+from vmxsim.checker.reach import Closure, closure
+from vmxsim.checker.result import HOLDS, UNKNOWN, VIOLATED, CheckResult, Counterexample, HostResult
+from vmxsim.checker.search import Path, reached, shortest_path
+from vmxsim.checker.transition_table import Control, CutShort, Watch
+from vmxsim.designs import find_design
+from vmxsim.errors import InputError, nearest, printable
+from vmxsim.kernel.kvm import Kvm
+from vmxsim.simulation.scenario import HOSTS, MAX_CPUS
+
+# -- When a search ends before it is complete, and who hears of its progress.
+
+
+#: States after which a search is cut short if nobody says otherwise.
+MAX_STATES = 20_000_000
+
+INTERRUPTED = "it was interrupted"
+
+#: Told (states found, seconds) now and then.
+Progress = Callable[[int, float], None]
+
+
+@define(eq=False)
+class Limits:
+    """Limits of one check. ``stopped`` says whether the reader asked to stop."""
+
+    max_states: int = MAX_STATES
+    max_seconds: float | None = None
+    progress: Progress | None = None
+    stopped: Callable[[], bool] = lambda: False
+    started: float = field(factory=time.perf_counter)
+
+    @property
+    def seconds(self) -> float:
+        """Since the check began."""
+        return time.perf_counter() - self.started
+
+    def watch(self, states: int, layer: int = 0) -> None:
+        """Raises CutShort where a limit is reached."""
+        if self.stopped():
+            raise CutShort(INTERRUPTED)
+        if layer and states >= self.max_states:
+            raise CutShort(f"{self.max_states:,} states were found (--max-states)")
+        seconds = self.seconds
+        if self.max_seconds is not None and seconds >= self.max_seconds:
+            raise CutShort(f"{self.max_seconds:g} seconds were over (--max-seconds)")
+        if self.progress:
+            self.progress(states, seconds)
+
+
+# -- Progress of a check in a notebook: one line below the cell, for searches that take a while.
+
+
+#: Seconds before the line appears, and between two updates of it.
+PATIENCE, EVERY = 0.7, 0.25
+
+
+@contextmanager
+def notebook_progress() -> Iterator[Progress | None]:
+    """A Progress that writes below the cell that runs; None outside a notebook."""
+    if not _in_notebook():
+        yield None
+        return
+    line = _Line()
+    try:
+        yield line.tell
+    finally:
+        line.take_away()
+
+
+def _in_notebook() -> bool:
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return getattr(shell, "kernel", None) is not None
+
+
+class _Line:
+    def __init__(self) -> None:
+        self._handle: Any = None
+        self._told = 0.0
+
+    def tell(self, states: int, seconds: float) -> None:
+        """Called by the search."""
+        if seconds < PATIENCE or seconds - self._told < EVERY:
+            return
+        self._told = seconds
+        text = (
+            f"{states:,} states, {states / seconds:,.0f} a second. To end the search, interrupt the kernel."
+        )
+        data = {"text/plain": text}
+        display: Any = import_module("IPython.display").display
+        if self._handle is None:
+            self._handle = display(data, raw=True, display_id=True)
+        else:
+            self._handle.update(data, raw=True)
+
+    def take_away(self) -> None:
+        """The result tells the rest."""
+        if self._handle is not None:
+            self._handle.update({"text/plain": ""}, raw=True)
+
+
+# -- Control tables, kept: the same design under the same assumptions is run once.
+
+
+_KEPT = 32
+_tables: dict[Any, Control] = {}
+
+
+def control_table(
+    design: Any,
+    bits: int,
+    assumed: Restriction,
+    interception: str = "rule",
+    non_canonical: bool = False,
+    watch: Watch | None = None,
+) -> Control:
+    """The transitions of one thread of ``design``, a class, under assumptions.
+
+    Raises what ``watch`` raises, and CutShort for a design whose state grows without end.
+    """
+    key = (design, bits, assumed, interception, non_canonical)
+    found = _tables.pop(key, None) or new_table(*key, watch=watch)
+    _tables[key] = found  # now the one used last
+    while len(_tables) > _KEPT:
+        del _tables[next(iter(_tables))]
+    return found
+
+
+def new_table(
+    design: Any,
+    bits: int,
+    assumed: Restriction,
+    interception: str = "rule",
+    non_canonical: bool = False,
+    watch: Watch | None = None,
+) -> Control:
+    """The same, made anew and not kept."""
+    return Control(
+        design,
+        bits,
+        long_modes=assumed.long_modes,
+        interception=interception,
+        non_canonical=non_canonical,
+        guest_wrote_first=assumed.guest_wrote_first,
+        allows=assumed.filter() if assumed.names else None,
+        watch=watch,
+    )
+
+
+# -- (main)
+
+
+#: Invariants of every check; ``no-host-fault`` comes with non-canonical values.
+ALWAYS = ("guest-value", "host-value", "no-leak")
+#: Invariants that compare with the guest's true value.
+_OF_THE_GUEST = {"guest-value", "no-leak"}
+
+
+def check(
+    design: str | type[Kvm],
+    *,
+    host: str = "both",
+    cpus: int = 2,
+    vcpus: int = 1,
+    assume: str | Iterable[str] = (),
+    max_states: int = MAX_STATES,
+    max_seconds: float | None = None,
+    non_canonical: bool = False,
+    interception: str = "rule",
+    progress: Progress | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> CheckResult:
+    """Explore every schedule of a design and say whether the invariants hold.
+
+    ``design`` is an id, a commit's hash, a prefix or your own subclass of a design. ``host``
+    is ``64-bit``, ``32-bit`` or ``both``; ``vcpus`` is 1 or 2. ``assume`` names assumptions
+    (:data:`~vmxsim.checker.assumptions.ASSUMPTIONS`). A search that reaches ``max_states``
+    or ``max_seconds``, or that ``stopped()`` ends, is *incomplete*, never *safe*.
+    ``progress(states, seconds)`` is told now and then; without it a notebook shows a line.
+    ``non_canonical`` lets the guest write a non-canonical address too and adds the invariant
+    ``no-host-fault``.
+
+    A keyboard interrupt ends the search: what was found so far is returned.
+    Raises InputError for a bad argument or a design that cannot be checked.
+    """
+    chosen, assumed = find_design(design), restriction(assume)
+    hosts = _hosts(host)
+    _whole("cpus", cpus, MAX_CPUS)
+    _whole("vcpus", vcpus, 2)
+    if not max_states > 0 or (max_seconds is not None and not max_seconds > 0):
+        raise InputError("more than 0 was expected", "max_states" if not max_states > 0 else "max_seconds")
+    interrupted: list[bool] = []
+    results = []
+    with notebook_progress() as in_notebook:
+        for width in hosts:
+            told = progress or in_notebook
+            limits = Limits(max_states, max_seconds, told, lambda: bool(interrupted) or stopped())
+            bounds = _Bounds(chosen, width, cpus, vcpus, assumed, interception, non_canonical)
+            results.append(_check_host(bounds, limits, interrupted))
+    return CheckResult(chosen, tuple(results), cpus, vcpus, assumed.names)
+
+
+def _hosts(host: str) -> tuple[str, ...]:
+    if host == "both":
+        return HOSTS
+    if host not in HOSTS:
+        choices = (*HOSTS, "both")
+        raise InputError(
+            f"'{printable(host)}' is none; choose {', '.join(choices)}{nearest(str(host), choices)}", "host"
+        )
+    return (host,)
+
+
+def _whole(name: str, value: Any, most: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+        raise InputError(f"{printable(repr(value))} where a whole number from 1 to {most} was expected", name)
+
+
+@define
+class _Bounds:
+    design: Any  # a design's class
+    host: str
+    cpus: int
+    vcpus: int
+    assumed: Restriction
+    interception: str
+    non_canonical: bool
+
+    def control(self, limits: Limits) -> Control:
+        bits = int(self.host[:2])
+        return control_table(
+            self.design, bits, self.assumed, self.interception, self.non_canonical, limits.watch
+        )
+
+    @property
+    def invariants(self) -> tuple[str, ...]:
+        return ("no-host-fault", *ALWAYS) if self.non_canonical else ALWAYS
+
+
+def _check_host(bounds: _Bounds, limits: Limits, interrupted: list[bool]) -> HostResult:
+    wanted = bounds.invariants
+    until = sum(BROKEN[name] for name in wanted)
+    try:
+        control = bounds.control(limits)
+        found = closure(control, until=until, watch=limits.watch)
+    except (KeyboardInterrupt, CutShort) as end:
+        cut = str(end) or INTERRUPTED
+        if isinstance(end, KeyboardInterrupt):
+            interrupted.append(True)
+        return HostResult(bounds.host, dict.fromkeys(wanted, UNKNOWN), 0, 0, 0, limits.seconds, {}, {}, cut)
+    total = counts(found, bounds.cpus, bounds.assumed.moves)
+    states, transitions, depth, cut = total.states, total.transitions, len(found.layers) - 1, found.cut
+    broken = found.broken
+    if bounds.vcpus > 1 and not cut and not found.decided:
+        graphs = _graphs(bounds, control, found, limits)
+        try:
+            both = product(*graphs, bounds.cpus, watch=limits.watch)
+            states, transitions, depth, cut = both.states, both.transitions, len(both.layers) - 1, both.cut
+            broken |= both.broken
+        except KeyboardInterrupt:
+            interrupted.append(True)
+            cut = INTERRUPTED
+        if cut and not broken:
+            cut += "; each thread alone was explored to the end and breaks nothing"
+    counterexamples = _counterexamples(bounds, control, broken, wanted)
+    invariants = dict.fromkeys(counterexamples, VIOLATED)
+    for name in wanted:
+        if name not in invariants:
+            invariants[name] = UNKNOWN if cut else HOLDS
+    if counterexamples and not cut:
+        _go_on_past(bounds, control, invariants, counterexamples, limits)
+    ordered = {name: invariants[name] for name in (*wanted, "contract") if name in invariants}
+    sometimes = reached(control, found.taken)
+    return HostResult(
+        bounds.host,
+        ordered,
+        states,
+        transitions,
+        depth,
+        limits.seconds,
+        sometimes,
+        counterexamples,
+        cut,
+        found.decided,
+    )
+
+
+def _graphs(bounds: _Bounds, control: Control, found: Closure, limits: Limits) -> tuple[Any, Any]:
+    """The two threads' graphs: vCPU 1's thread starts on CPU 1, or without a CPU if there is one only."""
+    cpus, moves = bounds.cpus, bounds.assumed.moves
+    if cpus > 1:
+        return thread_graph(found, cpus, moves, 0), thread_graph(found, cpus, moves, 1)
+    waiting = closure(control, waiting=True, watch=limits.watch)
+    return thread_graph(found, 1, moves, 0), thread_graph(waiting, 1, moves, None)
+
+
+def _counterexamples(
+    bounds: _Bounds, control: Control, broken: int, wanted: Iterable[str], past: bool = False
+) -> dict[str, Counterexample]:
+    """The shortest counterexample to each invariant that is broken. One path may break several,
+    and is the shortest for each of them if it is so for all."""
+    left = [name for name in (*wanted, "contract") if broken & BROKEN[name]]
+    found: dict[str, Counterexample] = {}
+    while left:
+        path = shortest_path(control, left[:1] if past else left, past_others=past)
+        if path is None:
+            break
+        shown = [name for name in left if path.broken & BROKEN[name]]
+        found |= {name: _counterexample(bounds, control, path, name, past) for name in shown}
+        left = [name for name in left if name not in found]
+    return found
+
+
+def _counterexample(bounds: _Bounds, control: Control, path: Path, name: str, past: bool) -> Counterexample:
+    title = f"{bounds.design._name()} breaks {name}"
+    if bounds.assumed.names:
+        title += f", assuming {', '.join(bounds.assumed.names)}"
+    scenario = scenario_of(
+        path, control, bounds.design, cpus=bounds.cpus, vcpus=bounds.vcpus,
+        interception=bounds.interception, title=title,
+    )  # fmt: skip
+    failure = str(path.transitions[-1][1].leaf.error or "")
+    return Counterexample(bounds.design, name, scenario, path.actions, len(path.transitions), failure, past)
+
+
+def _go_on_past(
+    bounds: _Bounds,
+    control: Control,
+    invariants: dict[str, str],
+    counterexamples: dict[str, Counterexample],
+    limits: Limits,
+) -> None:
+    """Decide the invariants that hold as long as no other is broken: go on behind the others' breaches."""
+    open_ones = [name for name, how in invariants.items() if how == HOLDS]
+    if not open_ones:
+        return
+    ignore = sum(BROKEN[name] for name in counterexamples if name != "contract")
+    until = sum(BROKEN[name] for name in open_ones)
+    try:
+        found = closure(
+            control,
+            ignore=ignore,
+            until=until,
+            ghosts=bool(_OF_THE_GUEST & set(open_ones)),
+            watch=limits.watch,
+        )
+    except (KeyboardInterrupt, CutShort):
+        found = None
+    more = _counterexamples(bounds, control, found.broken if found else 0, open_ones, past=True)
+    for name in open_ones:
+        if name in more:
+            invariants[name], counterexamples[name] = VIOLATED, more[name]
+        elif found is None or found.cut:
+            invariants[name] = UNKNOWN

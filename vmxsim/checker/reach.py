@@ -1,0 +1,321 @@
+"""All states that one thread can reach: with numpy where it is installed, else without."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, frozen
+
+from vmxsim.checker.footprints import BROKEN, IDENTITY, Effect
+from vmxsim.checker.states import ALL_SLOTS, BITS, CONSTANT_BITS, CONSTANTS, DATA_MASK, RESET, unpack
+from vmxsim.checker.transition_table import (
+    Control,
+    Watch,
+    as_the_host_sees,
+    breach_table,
+    data_as_the_host_sees,
+    endless,
+    make_doers,
+    why_cut,
+)
+
+try:
+    import numpy as np
+except ModuleNotFoundError:  # the search in plain Python serves
+    np = None  # type: ignore[assignment]
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.uint64]
+    Numbers = NDArray[np.int64]
+
+# -- Sets of states as sorted arrays, and the edges of many states at once.
+
+
+class SortedSet:
+    """A growing set: a few sorted arrays, each at least twice as long as the next, so that
+    an element is merged a logarithmic number of times."""
+
+    def __init__(self, first: Array) -> None:
+        self.runs = [first]
+
+    def add(self, candidates: Array) -> Array:
+        """Those of ``candidates`` that are new, sorted, each once; from now on they are in."""
+        new = np.sort(candidates)
+        if len(new):
+            new = new[np.concatenate(([True], new[1:] != new[:-1]))]
+        for run in self.runs:
+            if not len(new):
+                return new
+            at = np.searchsorted(run, new)
+            at[at == len(run)] = 0
+            new = new[run[at] != new]
+        if len(new):
+            self.runs.append(new)
+        while len(self.runs) > 1 and len(self.runs[-2]) < 2 * len(self.runs[-1]):
+            last = self.runs.pop()
+            merged = np.concatenate((self.runs.pop(), last))
+            merged.sort(kind="stable")
+            self.runs.append(merged)
+        return new
+
+
+def edges_of(first: Any, nodes: Any) -> tuple[Any, Any]:
+    """All edges of ``nodes`` (those of node n are first[n] up to first[n + 1]), and for each
+    the position of its node in ``nodes``."""
+    start = first[nodes]
+    count = first[nodes + 1] - start
+    source = np.repeat(np.arange(len(nodes), dtype=np.int32), count)
+    ends = np.cumsum(count, dtype=np.int32)
+    return np.arange(len(source), dtype=np.int32) + np.repeat(start - ends + count, count), source
+
+
+# -- (main)
+
+
+@define(eq=False)
+class Closure:
+    """What a search of one thread's states found.
+
+    ``layers`` are packed states by distance from the start. ``transitions`` counts those
+    taken, ``broken`` has the bits of every breach met, ``taken`` says of each edge of the
+    control table whether it was taken with any data. ``cut`` says why the search ended
+    before it was complete, '' if it was; ``decided`` whether it ended because nothing was
+    left to find.
+    """
+
+    control: Control
+    layers: list[Any]
+    transitions: int
+    broken: int
+    taken: Any
+    cut: str = ""
+    decided: bool = False
+
+    @property
+    def states(self) -> int:
+        """How many states were found."""
+        return sum(map(len, self.layers))
+
+
+@frozen
+class Search:
+    """How a closure is searched: breaches in ``ignore`` (bits of BROKEN) do not end a path;
+    with all of ``until`` met, or one of ``first``, it ends. ``effects`` are those of the control table."""
+
+    ignore: int
+    until: int
+    first: int
+    effects: list[Effect]
+    initial: list[tuple[int, int]]
+    watch: Watch | None
+
+    def ends(self, found: Closure, count: int, layer: int) -> bool:
+        """Whether the search ends after a layer; ``found`` then says why."""
+        if (self.until and found.broken & self.until == self.until) or found.broken & self.first:
+            found.decided = True
+        else:
+            found.cut = why_cut(self.watch, count, layer)
+        return found.decided or bool(found.cut)
+
+
+def closure(
+    control: Control,
+    *,
+    ignore: int = 0,
+    until: int = 0,
+    first: int = 0,
+    ghosts: bool = True,
+    waiting: bool = False,
+    watch: Watch | None = None,
+    plain: bool = False,
+) -> Closure:
+    """Every state that a thread can reach without going on behind a broken invariant.
+
+    Breaches in ``ignore`` (bits of BROKEN) do not end a path; the search ends early when
+    every breach in ``until`` was met, or one in ``first``. Without ``ghosts`` only what the host
+    finds is looked at: the guest's true values are left out, and its values are one.
+    ``waiting``: the thread starts without a CPU. ``plain`` keeps to plain Python.
+    """
+    effects, initial = control.effects, control.initial_waiting if waiting else control.initial
+    if not ghosts:
+        looks = any(edge.leaf.mask for edge in control.edges)
+        effects = [as_the_host_sees(effect, looks) for effect in effects]
+        initial = [(number, data_as_the_host_sees(data, looks)) for number, data in initial]
+    search = Search(ignore, until, first, effects, initial, watch)
+    engine = _in_plain_python if plain or np is None else _with_numpy
+    found = engine(control, search)
+    if control.suspects and _loops(found):
+        found.broken |= BROKEN["contract"]
+    return found
+
+
+def _loops(found: Closure) -> bool:
+    """Whether kernel code loops for ever from a state that was found."""
+    control = found.control
+    doers = make_doers(control.values, control.effects)
+    states = (int(state) for layer in found.layers for state in layer)
+    return any(
+        state >> CONSTANTS in control.suspects and endless(control, doers, state) is not None
+        for state in states
+    )
+
+
+def _in_plain_python(control: Control, search: Search) -> Closure:
+    doers = [doer.done for doer in make_doers(control.values, search.effects)]
+    rows = [
+        [
+            (n, e.leaf.mask, e.leaf.bits, doers[e.effect], e.target << CONSTANTS if e.target >= 0 else -1)
+            for n, e in enumerate(control.edges[first:last], first)
+        ]
+        for first, last in zip(control.first, control.first[1:], strict=False)
+    ]
+    layer = list({(number << CONSTANTS) | data for number, data in search.initial})
+    taken = bytearray(len(control.edges))
+    found = Closure(control, [layer], 0, 0, taken)
+    seen = set(layer)
+    while layer:
+        following = []
+        for state in layer:
+            data = state & DATA_MASK
+            for n, mask, bits, do, target in rows[state >> CONSTANTS]:
+                if data & mask != bits:
+                    continue
+                after, broken = do(data)
+                found.transitions += 1
+                taken[n] = 1
+                if broken:
+                    found.broken |= broken
+                    if broken & ~search.ignore:
+                        continue
+                if target >= 0 and (to := target | after) not in seen:
+                    seen.add(to)
+                    following.append(to)
+        layer = following
+        if layer:
+            found.layers.append(layer)
+        if search.ends(found, len(seen), len(layer)):
+            break
+    return found
+
+
+# -- The same search a layer at a time, on arrays of packed states.
+
+
+def _with_numpy(control: Control, search: Search) -> Closure:
+    table = Table(control, search.effects)
+    start = [(number << CONSTANTS) | data for number, data in search.initial]
+    layer = np.unique(np.array(start, np.uint64))
+    seen = SortedSet(layer)
+    taken = np.zeros(len(control.edges), bool)
+    found = Closure(control, [layer], 0, 0, taken)
+    count = len(layer)
+    while len(layer):
+        went = table.from_states(layer)
+        taken[went.edge] = True
+        found.transitions += len(went.edge)
+        found.broken |= int(np.bitwise_or.reduce(went.broken, initial=0))
+        layer = seen.add(went.reached(search.ignore))
+        if len(layer):
+            found.layers.append(layer)
+            count += len(layer)
+        if search.ends(found, count, len(layer)):
+            break
+    return found
+
+
+@frozen(eq=False)
+class Transitions:
+    """Transitions from many states: position of the state each starts from, number of its
+    edge in the control table, state it leads to, bits of what it breaks, whether it fails."""
+
+    source: Numbers
+    edge: Numbers
+    target: Array
+    broken: NDArray[np.uint8]
+    fails: NDArray[np.bool_]
+
+    def reached(self, ignore: int) -> Array:
+        """The states that a search goes on from."""
+        return self.target[~self.fails & (self.broken & np.uint8(0xFF & ~ignore) == 0)]
+
+
+class Table:
+    """The control table as arrays."""
+
+    def __init__(self, control: Control, effects: list[Effect]) -> None:
+        edges = control.edges
+        self.first = np.array(control.first, np.int32)
+        self.target = np.array([edge.target for edge in edges], np.int64)
+        self.effect = np.array([edge.effect for edge in edges], np.int64)
+        self.mask = np.array([edge.leaf.mask for edge in edges], np.uint64)
+        self.bits = np.array([edge.leaf.bits for edge in edges], np.uint64)
+        self.looks = bool(self.mask.any())
+        self.moves = np.array([effect.moves for effect in effects], np.uint64)
+        self.moves_any = np.array([effect.moves != IDENTITY for effect in effects])
+        self.active = moving_slots(control, effects)
+        self.kept = np.uint64(DATA_MASK & ~sum(7 << (BITS * slot) for slot in self.active))
+        self.to = np.array([BITS * slot for slot in self.active], np.uint64)
+        self.moves = self.moves[:, self.active]
+        self._take_checks(control, effects)
+
+    def _take_checks(self, control: Control, effects: list[Effect]) -> None:
+        """The n-th check of every effect side by side: where the values come from, and where
+        in one long table it says what they break. Where there is none it breaks nothing."""
+        breach = breach_table(control.values)
+        places = {kind: n * 64 for n, kind in enumerate(breach)}
+        nothing = 64 * len(breach)
+        self.breach = np.array([code for codes in breach.values() for code in codes] + [0] * 64, np.uint8)
+        self.always = np.array([effect.broken for effect in effects], np.uint8)
+        most = max((len(effect.checks) for effect in effects), default=0)
+        rows = [
+            [(found, right, places[kind]) for kind, found, right in effect.checks]
+            + [(0, 0, nothing)] * (most - len(effect.checks))
+            for effect in effects
+        ]
+        self.checks = np.array(rows, np.uint64).reshape(len(effects), most, 3)
+        self.checked = np.array([bool(effect.checks or effect.broken) for effect in effects])
+
+    def from_states(self, states: Array) -> Transitions:
+        """All transitions from ``states``."""
+        edge, source = edges_of(self.first, (states >> np.uint64(CONSTANTS)).astype(np.int32))
+        data = (states & np.uint64(DATA_MASK))[source]
+        if self.looks:
+            fits = (data & self.mask[edge]) == self.bits[edge]
+            edge, source, data = edge[fits], source[fits], data[fits]
+        effect = self.effect[edge]
+        broken = self._broken(effect, data)
+        to = self.target[edge]
+        target = (to.astype(np.uint64) << np.uint64(CONSTANTS)) | self._moved(effect, data)
+        return Transitions(source, edge, target, broken, to < 0)
+
+    def _broken(self, effect: NDArray[np.int64], data: Array) -> NDArray[np.uint8]:
+        broken = self.always[effect]
+        at = np.flatnonzero(self.checked[effect])
+        if len(at):
+            full = (data[at] | np.uint64(CONSTANT_BITS))[:, None]
+            checks = self.checks[effect[at]]
+            seven = np.uint64(7)
+            pair = (full >> checks[:, :, 0] & seven) | (full >> checks[:, :, 1] & seven) << np.uint64(BITS)
+            broken[at] |= np.bitwise_or.reduce(self.breach[pair + checks[:, :, 2]], axis=1)
+        return broken
+
+    def _moved(self, effect: NDArray[np.int64], data: Array) -> Array:
+        at = np.flatnonzero(self.moves_any[effect])
+        full, moves = data[at] | np.uint64(CONSTANT_BITS), self.moves[effect[at]]
+        values = (full[:, None] >> moves & np.uint64(7)) << self.to
+        data[at] = full & self.kept | np.bitwise_or.reduce(values, axis=1)
+        return data
+
+
+def moving_slots(control: Control, effects: list[Effect]) -> list[int]:
+    """The slots whose value can change: not those that nothing but their first value comes to."""
+    reset = CONSTANTS + BITS * RESET
+    starts = [unpack(data) for _, data in (*control.initial, *control.initial_waiting)]
+    found = []
+    for slot in range(ALL_SLOTS):
+        sources = {effect.moves[slot] for effect in effects} - {IDENTITY[slot]}
+        if sources and (sources != {reset} or any(start[slot] != RESET for start in starts)):
+            found.append(slot)
+    return found

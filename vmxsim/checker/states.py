@@ -1,0 +1,130 @@
+"""A thread's state in two parts: *control*, a tuple, and *data*, the values in its slots.
+
+Control is everything that decides what happens next: the stack with its values taken out,
+the modes, flags and EFER. Data is three bits a slot in one integer: the slots of
+:data:`~vmxsim.checker.states.SLOTS`, then the values among the stack's locals, outermost
+function first.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vmxsim.errors import SimulationError
+from vmxsim.kernel.machine import Value
+from vmxsim.kernel.simulator import GUEST_GS_BASE, PLAIN_GS_BASE, USER_GS_BASE
+from vmxsim.kernel.thread import Stack
+
+# -- The values that can reach the register of one guest and its host thread, numbered.
+#
+# The kernel moves these values and never computes with them, so that three bits are enough
+# for each place that holds one (*slot*).
+
+
+#: What the guest and user space write: two values, so that one can be told from the other.
+GUEST_VALUES = (0xA000, 0xB000)
+#: The second of them where non-canonical addresses are asked for (invariant ``no-host-fault``).
+NON_CANONICAL = 0x8000_0000_0000_0000
+
+BITS = 3
+RESET, FIRST, SECOND, GUEST_BASE, HOST, PLAIN, DESCRIPTOR, UNKNOWN = range(8)
+
+#: The slots of a thread, in the order in which they are packed; the locals of its stack follow.
+SLOTS = (
+    "kernel_gs_base",  # the register, on the CPU where the thread runs
+    "g",
+    "h",
+    "gs_base",
+    "true_guest_value",
+    "true_gs_base",
+    "msr_data",
+    "user_gs_base",  # thread.gsbase
+)
+REGISTER, G, H, GS_BASE, TRUE, TRUE_BASE, MSR_DATA, USER = range(len(SLOTS))
+
+
+def numbered_values(second: int = GUEST_VALUES[1]) -> tuple[Value, ...]:
+    """The values by number, for vCPU 0 and its thread."""
+    guest = "vcpu0"
+    return (
+        Value(0, guest),
+        Value(GUEST_VALUES[0], guest),
+        Value(second, guest),
+        Value(GUEST_GS_BASE[0], guest),
+        Value(USER_GS_BASE[0], "thread0"),
+        Value(PLAIN_GS_BASE, "plain"),
+        Value(0, "descriptor"),
+        Value(0, "unknown"),
+    )
+
+
+# -- (main)
+
+
+#: Slots for values among the stack's locals.
+LOCAL_SLOTS = 5
+ALL_SLOTS = len(SLOTS) + LOCAL_SLOTS
+#: In an integer of data the constants stand above the slots: value v at bit CONSTANTS + 3 v.
+CONSTANTS = BITS * ALL_SLOTS
+DATA_MASK = (1 << CONSTANTS) - 1
+CONSTANT_BITS = sum(v << (CONSTANTS + BITS * v) for v in range(1 << BITS))
+
+
+class Hole:
+    """Stands in a stack where a value was: the n-th, from the outermost function."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __repr__(self) -> str:
+        return f"<value {self.number}>"
+
+
+HOLES = tuple(Hole(n) for n in range(LOCAL_SLOTS))
+
+
+def take_out(stack: Stack) -> tuple[Stack, list[Value]]:
+    """The stack with a hole for each value, and the values.
+
+    Raises SimulationError for more values than there are slots.
+    """
+    if stack is None:
+        return None, []
+    function, index, frame, caller = stack
+    caller, values = take_out(caller)
+    if any(isinstance(one, Value) for one in frame):
+        frame = tuple(_hole(one, values, function.name) for one in frame)
+    return (function, index, frame, caller), values
+
+
+def _hole(one: Any, values: list[Value], function: str) -> Any:
+    if not isinstance(one, Value):
+        return one
+    if len(values) == LOCAL_SLOTS:
+        raise SimulationError(
+            f"more than {LOCAL_SLOTS} variables of nested functions hold a value of the register: the checker"
+            " follows no more",
+            function,
+        )
+    values.append(one)
+    return HOLES[len(values) - 1]
+
+
+def put_in(stack: Stack, values: list[Value]) -> Stack:
+    """The stack with its holes filled."""
+    if stack is None:
+        return None
+    function, index, frame, caller = stack
+    if any(isinstance(one, Hole) for one in frame):
+        frame = tuple(values[one.number] if isinstance(one, Hole) else one for one in frame)
+    return (function, index, frame, put_in(caller, values))
+
+
+def pack(numbers: list[int]) -> int:
+    """Numbers of values, one a slot, as one integer."""
+    return sum(number << (BITS * slot) for slot, number in enumerate(numbers))
+
+
+def unpack(data: int) -> list[int]:
+    """The numbers of the values in all slots."""
+    return [data >> (BITS * slot) & 7 for slot in range(ALL_SLOTS)]

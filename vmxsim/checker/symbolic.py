@@ -1,0 +1,515 @@
+"""From one scheduling point to the next: what a thread does in one transition.
+
+A *section* starts where the thread is at rest (in user space or in the guest), may be
+preempted, or is switched in, and ends at the next such point. Lines in between, where
+preemption is disabled or interrupts are off, are no states of their own: nobody else can
+act there, and no other CPU can see the register.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+from attrs import define, frozen
+
+from vmxsim.checker.states import FIRST, RESET, SECOND, SLOTS, USER, numbered_values
+from vmxsim.errors import SimulationError
+from vmxsim.kernel.kvm import Kvm
+from vmxsim.kernel.machine import EFER_LMA, EFER_LME, X86_CR0_PG, Machine, Value
+from vmxsim.kernel.program import Callee, Function
+from vmxsim.kernel.simulator import check_return_to_user, uses
+from vmxsim.kernel.thread import Stack, enter, step
+
+# -- What can happen next to a thread, and how it comes out.
+
+
+USER_VERBS = ("run", "run cancelled", "get-msr", "set-msr")
+GUEST_VERBS = ("guest rdmsr", "guest wrmsr", "emulate rdmsr", "emulate wrmsr", "exit")
+WRITES = {"set-msr", "guest wrmsr", "emulate wrmsr"}
+
+#: A line of kernel code: a function, and the number of an instruction.
+Line = tuple[Function, int]
+
+GUEST_CHECK, HOST_CHECK = "guest", "host"
+
+
+@frozen(cache_hash=True)
+class Choice:
+    """What happens next to a thread. ``kind`` is one of
+
+    ``action``  an action of the scenario starts (``verb``, ``value``: the number of what is written)
+    ``step``    its kernel code goes on; with ``pending`` n, a tick comes while preemption is
+                disabled, so that the n-th ``need_resched()`` is the first to see it
+    ``out``     a tick: the scheduler takes it from its CPU
+    ``in``      the scheduler puts it on a CPU
+    """
+
+    kind: str
+    verb: str = ""
+    value: int | None = None
+    pending: int = 0
+
+
+STEP, OUT, IN = Choice("step"), Choice("out"), Choice("in")
+
+
+@define
+class Outcome:
+    """How a section ended. ``where`` is ``user``, ``guest``, ``kernel``, ``waiting`` or
+    ``error``. ``checks`` are (kind, value found, value right), in order; ``broken`` what broke
+    whatever the values; ``asked`` has, for each ``need_resched()`` that a tick could have made
+    true, the line before which it would have come: (function, instruction)."""
+
+    where: str
+    stack: Stack
+    checks: list[tuple[str, Value, Value]]
+    broken: list[str]
+    asked: list[Line]
+    error: SimulationError | None = None
+    lines: int = 0
+
+
+@cache
+def actions_at_rest(mode: str, long_mode: bool, smm: bool) -> tuple[Choice, ...]:
+    """What can happen to a thread at rest."""
+    other = "off" if long_mode else "on"
+    if mode == "user":
+        verbs = [*USER_VERBS] + ([] if smm else [f"set-efer long-mode {other}"])
+    else:
+        verbs = [*GUEST_VERBS, f"guest long-mode {other}", "guest rsm" if smm else "guest smi"]
+        verbs += ["guest swapgs"] if long_mode else []
+    actions = (
+        Choice("action", verb, value)
+        for verb in verbs
+        for value in ((FIRST, SECOND) if verb in WRITES else (None,))
+    )
+    return (*actions, OUT)
+
+
+# -- A machine whose values are tokens and whose fields say when they are read.
+#
+# Kernel code moves values of the register without looking at them. Run on tokens, one for
+# each slot, it says where every value goes, for all values at once; and the fields it read on
+# its way say for which other states it would have done the same.
+
+
+#: Fields of the objects that are part of a thread's state beside the slots and the stack.
+CPU_FIELDS = ("preempt_count", "irqs_disabled", "need_resched")
+TASK_FIELDS = ("mode", "preempt_notifier", "signal_pending", "gs_sel", "bits")
+VCPU_FIELDS = (
+    "efer", "cr0", "loaded", "lists_kernel_gs_base", "save_nmsrs", "msrs_ready", "bitmap_passes",
+    "ldt_sel", "gs_sel", "exit_reason", "smm", "smram_efer", "smram_cr0",
+)  # fmt: skip
+
+
+class Inspected(Exception):
+    """A design looked at the value in a slot instead of moving it."""
+
+    def __init__(self, slot: int) -> None:
+        self.slot = slot
+
+
+class Token(Value):
+    """Whatever value a slot holds. To compare it, or to ask for its number, is to look at it."""
+
+    __slots__ = ("slot",)
+    slot: int
+
+    def __init__(self, slot: int) -> None:
+        super().__init__(1, "")
+        object.__setattr__(self, "slot", slot)
+
+    def look(self) -> int:
+        raise Inspected(self.slot)
+
+    def __eq__(self, other: object) -> bool:
+        raise Inspected(self.slot)
+
+    def __ne__(self, other: object) -> bool:
+        raise Inspected(self.slot)
+
+    __hash__ = object.__hash__
+
+
+class SecretToken(Token):
+    """A token of a model with non-canonical values: asking for its number is looking at it."""
+
+    __slots__ = ()
+
+    @property
+    def number(self) -> int:
+        raise Inspected(self.slot)
+
+    def __init__(self, slot: int) -> None:
+        object.__setattr__(self, "slot", slot)
+        object.__setattr__(self, "owner", "")
+
+
+class Traced:
+    """One of the machine's objects: its fields are in ``now``; reading one is noted."""
+
+    def __init__(self, id: str, note: Callable[[tuple[str, str]], None], **constants: Any) -> None:
+        self.id = id
+        self.now: dict[str, Any] = {}
+        self._note = note
+        self.__dict__.update(constants)
+
+    def __getattr__(self, name: str) -> Any:
+        now = self.__dict__["now"]
+        if name not in now:  # left out of the state: whatever it is, nothing depends on it
+            return 0
+        self._note((self.id, name))
+        return now[name]
+
+    @property
+    def long_mode(self) -> bool:
+        """EFER.LMA, of a vCPU."""
+        return bool(self.efer & EFER_LMA)
+
+
+class TracedMachine(Machine):
+    """One vCPU, its thread and the CPU that it runs on.
+
+    ``reads`` lists the fields read since :meth:`start` that were not written before.
+    """
+
+    def __init__(self) -> None:
+        self.reads: list[tuple[str, str]] = []
+        self.written: dict[tuple[str, str], None] = {}
+        self._known: set[tuple[str, str]] = set()
+        vcpu = Traced("vcpu0", self._note)
+        cpu = Traced("cpu0", self._note, index=0)
+        task = Traced("thread0", self._note, vcpu=0, cpu=0)
+        plain: Any = Traced("plain", self._note)
+        super().__init__([cpu], [task], plain, [vcpu])  # type: ignore[list-item]
+        self.cpu, self.task = cpu, task  # type: ignore[assignment]
+        self.vcpu: Any = vcpu
+
+    def start(self, fields: dict[tuple[str, str], Any], slots: Sequence[Value]) -> None:
+        """Take a state: its fields by (object, name), and a token or value for each slot."""
+        self.forget()
+        self.reads, self.written, self._known = [], {}, set()
+        objects: dict[str, Any] = {"vcpu0": self.vcpu, "cpu0": self.cpu, "thread0": self.task}
+        for traced in objects.values():
+            traced.now = {}
+        for (holder, name), value in fields.items():
+            objects[holder].now[name] = value
+        for (holder, name), value in zip(SLOT_FIELDS, slots, strict=False):
+            objects[holder].now[name] = value
+
+    def slots(self) -> list[Value]:
+        """What is in the slots of :data:`~vmxsim.checker.states.SLOTS` now."""
+        objects: dict[str, Any] = {"vcpu0": self.vcpu, "cpu0": self.cpu, "thread0": self.task}
+        return [objects[holder].now[name] for holder, name in SLOT_FIELDS]
+
+    def _note(self, field: tuple[str, str]) -> None:
+        if field not in self._known and field not in _SLOT_FIELDS:
+            self._known.add(field)
+            self.reads.append(field)
+
+    def set(self, obj: Any, name: str, value: Any) -> None:
+        """Store a value. Nothing is compared, so that nothing is read."""
+        self._known.add((obj.id, name))
+        self.written[obj.id, name] = None
+        obj.now[name] = value
+
+    def field(self, field: tuple[str, str]) -> Any:
+        """A field's value now, without reading it."""
+        holder, name = field
+        return {"vcpu0": self.vcpu, "cpu0": self.cpu, "thread0": self.task}[holder].now[name]
+
+
+#: Where each slot is.
+SLOT_FIELDS = tuple(
+    ("cpu0", name) if name == "kernel_gs_base" else ("thread0", "gs_base") if n == USER else ("vcpu0", name)
+    for n, name in enumerate(SLOTS)
+)
+_SLOT_FIELDS = frozenset(SLOT_FIELDS)
+
+
+# -- (main)
+
+
+#: Lines after which a section is taken to loop for ever, and calls after which to recurse.
+MAX_LINES, MAX_DEPTH = 5_000, 60
+
+
+class Sections:
+    """Runs sections of one design on a :class:`TracedMachine`."""
+
+    def __init__(self, design: type[Kvm], interception: str, second: int) -> None:
+        self.design, self.interception = design, interception
+        self.m = TracedMachine()
+        self.values = numbered_values(second)
+
+    def function(self, name: str) -> Any:
+        """The design's kernel function of that name."""
+        return self.design.link(Callee("self", name))
+
+    def passes_through(self) -> bool:
+        """Whether the guest's RDMSR and WRMSR reach the register now."""
+        if self.design.interception == "outside long mode":
+            vcpu = self.m.vcpu
+            return bool(vcpu.bitmap_passes if self.interception == "bitmap" else vcpu.long_mode)
+        return self.design.interception == "never"
+
+    def run(self, choice: Choice, stack: Stack) -> Outcome:
+        """Run the section that ``choice`` starts, from the state the machine was given."""
+        run = _Section(self, stack, choice.pending)
+        try:
+            if choice.kind == "action":
+                run.action(choice)
+            elif choice.kind == "in":
+                run.switch_in()
+            elif choice.kind == "out":
+                run.tick()
+            else:
+                run.go_on()
+        except SimulationError as error:
+            run.end.error, run.end.where = error, "error"
+        run.end.stack = run.stack
+        if run.end.where in ("user", "guest"):
+            self._rest()
+        return run.end
+
+    def _rest(self) -> None:
+        """At rest nothing is left of the action: what only it needed is as at the start."""
+        m = self.m
+        m.set(m.vcpu, "exit_reason", "")
+        m.set(m.task, "signal_pending", False)
+        m.set(m.vcpu, "msr_data", self.values[RESET])
+        if not m.vcpu.smm:
+            m.set(m.vcpu, "smram_efer", 0)
+            m.set(m.vcpu, "smram_cr0", 0)
+
+
+class _Section:
+    def __init__(self, owner: Sections, stack: Stack, pending: int) -> None:
+        self.owner, self.m, self.design = owner, owner.m, owner.design
+        self.stack, self.pending = stack, pending
+        self.end = Outcome("kernel", stack, [], [], [])
+        self.before: Line | None = None
+
+    # -- how it starts
+
+    def action(self, choice: Choice) -> None:
+        m, vcpu, verb = self.m, self.m.vcpu, choice.verb
+        data = None if choice.value is None else self.owner.values[choice.value]
+        m.set(vcpu, "msr_data", data or self.owner.values[RESET])
+        if verb == "guest wrmsr" and vcpu.long_mode:
+            m.set(vcpu, "guest_wrote", True)
+        match verb:
+            case "run" | "run cancelled":
+                m.set(m.task, "signal_pending", verb == "run cancelled")
+                self.ioctl("kvm_arch_vcpu_ioctl_run")
+            case "get-msr":
+                self.ioctl("kvm_vcpu_ioctl_get_msrs")
+            case "set-msr":
+                self.ioctl("kvm_vcpu_ioctl_set_msrs")
+            case "set-efer long-mode on":
+                self.ioctl("kvm_vcpu_ioctl_set_sregs", vcpu.efer | EFER_LME | EFER_LMA, vcpu.cr0 | X86_CR0_PG)
+            case "set-efer long-mode off":
+                self.ioctl("kvm_vcpu_ioctl_set_sregs", vcpu.efer & ~EFER_LMA, vcpu.cr0 & ~X86_CR0_PG)
+            case "exit":
+                self.exit("IO_INSTRUCTION")
+            case "guest rdmsr" if self.owner.passes_through():
+                self.check(GUEST_CHECK, m.cpu.kernel_gs_base, vcpu.true_guest_value)
+                self.end.where = "guest"
+            case "guest wrmsr" if self.owner.passes_through():
+                assert data is not None and choice.value is not None
+                self.write(data)
+            case "guest swapgs":
+                self.swapgs()
+            case "guest rdmsr":
+                self.exit("MSR_READ")
+            case "guest wrmsr":
+                self.exit("MSR_WRITE")
+            case "guest long-mode on":
+                m.set(vcpu, "script", "PG off" if vcpu.cr0 & X86_CR0_PG else "LME on")
+                self.go_on_with_script()
+            case "guest long-mode off":
+                self.exit("CR_ACCESS")
+            case "guest smi":
+                self.exit("SMI")
+            case "guest rsm":
+                self.exit("RSM")
+            case "emulate rdmsr":
+                self.exit("emulated RDMSR")
+            case "emulate wrmsr":
+                self.exit("emulated WRMSR")
+            case _:
+                raise AssertionError(verb)
+
+    def write(self, data: Value) -> None:
+        """The guest's WRMSR, passed through."""
+        m = self.m
+        if is_canonical(data):
+            m.set(m.cpu, "kernel_gs_base", data)
+            m.set(m.vcpu, "true_guest_value", data)
+        self.check(GUEST_CHECK, m.cpu.kernel_gs_base, m.vcpu.true_guest_value)
+        self.end.where = "guest"
+
+    def swapgs(self) -> None:
+        """SWAPGS in the guest, and the same with the ghosts."""
+        m, vcpu = self.m, self.m.vcpu
+        found, base, true, true_base = (
+            m.cpu.kernel_gs_base, vcpu.gs_base, vcpu.true_guest_value, vcpu.true_gs_base,
+        )  # fmt: skip
+        m.set(m.cpu, "kernel_gs_base", base)
+        m.set(vcpu, "gs_base", found)
+        m.set(vcpu, "true_guest_value", true_base)
+        m.set(vcpu, "true_gs_base", true)
+        self.check(GUEST_CHECK, found, true)
+        if self.owner.passes_through():
+            self.check(GUEST_CHECK, base, true_base)
+        self.end.where = "guest"
+
+    def ioctl(self, name: str, *args: Any) -> None:
+        self.m.set(self.m.task, "mode", "kernel")
+        self.stack = enter(self.m, self.owner.function(name), (0, *args), None)
+
+    def exit(self, reason: str) -> None:
+        """A VM exit; the kernel goes on behind its VM entry."""
+        self.m.set(self.m.task, "mode", "kernel")
+        self.m.set(self.m.vcpu, "exit_reason", reason)
+        self.go_on()
+
+    def go_on_with_script(self) -> None:
+        """The next instruction of a guest that needs several to enter long mode."""
+        m, vcpu = self.m, self.m.vcpu
+        if vcpu.script == "PG off":
+            m.set(vcpu, "script", "LME on")
+            self.exit("CR_ACCESS")
+        elif vcpu.script == "LME on" and not vcpu.efer & EFER_LME:
+            m.set(vcpu, "script", "PG on")
+            self.exit("MSR_WRITE of EFER")
+        else:
+            m.set(vcpu, "script", "")
+            self.exit("CR_ACCESS")
+
+    def tick(self) -> None:
+        m = self.m
+        m.set(m.cpu, "need_resched", True)
+        mode = m.task.mode
+        if mode == "guest":
+            self.exit("EXTERNAL_INTERRUPT")
+        else:
+            self.schedule()
+            self.go_on()
+
+    def switch_in(self) -> None:
+        """``__switch_to()``: the task's user GS base goes into the register."""
+        m = self.m
+        m.set(m.task, "waiting", False)
+        m.set(m.cpu, "kernel_gs_base", m.task.gs_base)
+        m.set(m.cpu, "preempt_count", 1 if self.stack else 0)
+        if self.stack is None:
+            self.user()
+        else:
+            self.go_on()
+
+    # -- how it goes on
+
+    def schedule(self) -> None:
+        m = self.m
+        m.set(m.task, "mode", "kernel")
+        self.stack = enter(m, self.owner.function("preempt_schedule_irq"), (0,), self.stack)
+
+    def go_on(self) -> None:
+        """Kernel code, line by line, to the next scheduling point."""
+        m = self.m
+        while True:
+            self.line()
+            if any(event[0] == "switch-out" for event in m.events):
+                self.end.where = "waiting"
+                m.set(m.task, "waiting", True)
+                m.set(m.cpu, "kernel_gs_base", self.owner.values[RESET])
+                return
+            for event in m.events:
+                self.event(event)
+            m.events.clear()
+            if self.stack is None and not self.due():
+                self.user()
+                return
+            if m.task.mode == "guest":
+                if m.cpu.need_resched:  # the tick that was pending
+                    m.set(m.task, "mode", "kernel")
+                    m.set(m.vcpu, "exit_reason", "EXTERNAL_INTERRUPT")
+                elif m.vcpu.script:
+                    self.go_on_with_script()
+                    return
+                else:
+                    self.end.where = "guest"
+                    return
+            elif self.stack is None or self.preemptible():
+                if not m.cpu.need_resched:
+                    return
+                self.schedule()
+
+    def due(self) -> bool:
+        cpu = self.m.cpu
+        return bool(cpu.need_resched and not cpu.irqs_disabled and not cpu.preempt_count)
+
+    def preemptible(self) -> bool:
+        cpu = self.m.cpu
+        return not (cpu.irqs_disabled or cpu.preempt_count or self.stack[0].interrupt)
+
+    def line(self) -> None:
+        """One line. A pending tick comes just before what looks for it, while interrupts are on."""
+        m = self.m
+        function, index, _, _ = self.stack
+        i = function.instructions[index]
+        if not m.cpu.irqs_disabled:
+            self.before = None if self.preemptible() else (function, index)
+        if self.before and uses(i.expr, "need_resched") and not m.cpu.need_resched:
+            self.end.asked.append(self.before)
+            self.before = None  # with interrupts still off, what asks next finds the same
+            if len(self.end.asked) == self.pending:
+                m.set(m.cpu, "need_resched", True)
+        self.stack = step(m, self.design, self.stack)
+        self.end.lines += 1
+        if self.end.lines > MAX_LINES:
+            raise SimulationError(
+                f"no end after {MAX_LINES} lines without preemption: the design loops for ever", function.name
+            )
+        if depth(self.stack) > MAX_DEPTH:
+            raise SimulationError(
+                f"more than {MAX_DEPTH} nested calls: the kernel's stack overflows", function.name
+            )
+
+    # -- what must hold
+
+    def event(self, event: tuple[Any, ...]) -> None:
+        vcpu = self.m.vcpu
+        if event[0] == "guest-runs" and self.owner.passes_through():
+            self.check(GUEST_CHECK, self.m.cpu.kernel_gs_base, vcpu.true_guest_value)
+        elif event[0] == "returned":
+            self.check(GUEST_CHECK, event[2], vcpu.true_guest_value)
+        elif event[0] == "host-fault":
+            self.end.broken.append("no-host-fault")
+
+    def check(self, kind: str, found: Value, right: Value) -> None:
+        self.end.checks.append((kind, found, right))
+
+    def user(self) -> None:
+        """Back in user space, where the register must be the thread's own."""
+        m = self.m
+        check_return_to_user(m.cpu)
+        m.set(m.task, "mode", "user")
+        self.end.where = "user"
+        self.check(HOST_CHECK, m.cpu.kernel_gs_base, m.task.gs_base)
+
+
+def is_canonical(value: Value) -> bool:
+    """Whether WRMSR takes the value."""
+    return value.number >> 47 in (0, 0x1FFFF)
+
+
+def depth(stack: Stack) -> int:
+    """How many functions are on the stack."""
+    found = 0
+    while stack is not None:
+        found, stack = found + 1, stack[3]
+    return found

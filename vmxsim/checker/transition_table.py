@@ -1,0 +1,492 @@
+"""The table of one thread's transitions between control states, made by running its Programs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
+
+from attrs import define, evolve
+
+from vmxsim.checker.footprints import (
+    ANY_STACK,
+    BROKEN,
+    EARLY,
+    IDENTITY,
+    Effect,
+    Footprints,
+    Leaf,
+    ReachedDown,
+    relevant_vcpu_fields,
+)
+from vmxsim.checker.states import (
+    ALL_SLOTS,
+    BITS,
+    CONSTANT_BITS,
+    CONSTANTS,
+    DATA_MASK,
+    FIRST,
+    GUEST_BASE,
+    GUEST_VALUES,
+    HOST,
+    NON_CANONICAL,
+    PLAIN,
+    RESET,
+    SECOND,
+    TRUE,
+    TRUE_BASE,
+    UNKNOWN,
+    pack,
+    unpack,
+)
+from vmxsim.checker.symbolic import (
+    CPU_FIELDS,
+    GUEST_CHECK,
+    HOST_CHECK,
+    IN,
+    OUT,
+    STEP,
+    TASK_FIELDS,
+    Choice,
+    Sections,
+    actions_at_rest,
+)
+from vmxsim.errors import SimulationError
+from vmxsim.kernel.kvm import Kvm
+from vmxsim.kernel.machine import EFER_LMA, Value, reset_cr0, reset_efer
+from vmxsim.kernel.thread import Stack
+
+# -- What transitions do to the data, and what they break, on plain integers.
+
+
+#: Kinds of checks; the last two are those of paths on which no violation counts yet.
+CHECKS = (GUEST_CHECK, HOST_CHECK, f"{GUEST_CHECK} {EARLY}", f"{HOST_CHECK} {EARLY}")
+
+
+def breach_table(values: tuple[Value, ...]) -> dict[str, list[int]]:
+    """For each of :data:`CHECKS`: what (found, right), as found + 8 right, breaks."""
+    guest, host = [], []
+    for right in values:
+        for found in values:
+            wrong = found.number != right.number
+            leaks = found.owner in (values[HOST].owner, values[PLAIN].owner)
+            guest.append(wrong * (BROKEN["guest-value"] + leaks * BROKEN["no-leak"]))
+            leaked = found.owner.startswith("vcpu")
+            host.append(wrong * (BROKEN["host-value"] + leaked * BROKEN["no-leak"]))
+    early = [[EARLY * bool(breach) for breach in codes] for codes in (guest, host)]
+    return dict(zip(CHECKS, (guest, host, *early), strict=True))
+
+
+class Doer:
+    """One :class:`~vmxsim.checker.footprints.Effect`, ready to be applied to integers of data."""
+
+    def __init__(self, effect: Effect, table: dict[str, list[int]]) -> None:
+        self.effect, self._table = effect, table
+        self._changed = [
+            (source, BITS * slot) for slot, source in enumerate(effect.moves) if source != IDENTITY[slot]
+        ]
+        self._kept = (1 << BITS * ALL_SLOTS) - 1
+        for _, at in self._changed:
+            self._kept &= ~(7 << at)
+        self.done = cache(self._do)
+
+    def _do(self, data: int) -> tuple[int, int]:
+        """The data afterwards, and the bits of what is broken."""
+        full, broken = data | CONSTANT_BITS, self.effect.broken
+        for kind, found, right in self.effect.checks:
+            broken |= self._table[kind][(full >> found & 7) | (full >> right & 7) << BITS]
+        after = data & self._kept
+        for source, at in self._changed:
+            after |= (full >> source & 7) << at
+        return after, broken
+
+
+def make_doers(values: tuple[Value, ...], effects: list[Effect]) -> list[Doer]:
+    """Effects, ready to be applied."""
+    table = breach_table(values)
+    return [Doer(effect, table) for effect in effects]
+
+
+#: The guest's values, which are all the same to the host.
+_GUESTS = (FIRST, SECOND, GUEST_BASE)
+
+
+def as_the_host_sees(effect: Effect, looks: bool) -> Effect:
+    """The same effect for what the host finds alone: nobody knows the guest's true value, and its
+    values are one, unless the design ``looks`` at values. Kernel code cannot see the first, and
+    copies the others without a difference; so what the host finds stays the same."""
+    reset = CONSTANTS + BITS * RESET
+    guests = () if looks else tuple(CONSTANTS + BITS * value for value in _GUESTS)
+    moves = tuple(
+        reset if slot in (TRUE, TRUE_BASE) or source in guests else source
+        for slot, source in enumerate(effect.moves)
+    )
+    return evolve(effect, moves=moves, checks=tuple(c for c in effect.checks if c[0].startswith(HOST_CHECK)))
+
+
+def data_as_the_host_sees(data: int, looks: bool) -> int:
+    """The same for the data at the start."""
+    values = unpack(data)
+    for slot, value in enumerate(values):
+        if slot in (TRUE, TRUE_BASE) or (value in _GUESTS and not looks):
+            values[slot] = RESET
+    return pack(values)
+
+
+def transitions(control: Control, doers: list[Doer], state: int) -> Iterator[tuple[Edge, int, int]]:
+    """What can happen next in a packed state: the transition, the state that it leads to (-1 where
+    it fails), and the bits of what it breaks."""
+    number, data = state >> CONSTANTS, state & DATA_MASK
+    for edge in control.edges[control.first[number] : control.first[number + 1]]:
+        if data & edge.leaf.mask == edge.leaf.bits:
+            after, broken = doers[edge.effect].done(data)
+            yield edge, (edge.target << CONSTANTS) | after if edge.target >= 0 else -1, broken
+
+
+# -- Kernel code that comes back to where it was, with nobody else acting: it never ends.
+#
+# Where no value decides, a loop shows in the control table, and the transition that closes it
+# fails. Where a design looks at a value, the table shows only that a loop is possible
+# (*suspects*); whether it ends is found by following the states themselves.
+
+
+_WORDS = "comes back to where it was: the design loops for ever"
+
+
+def refuse_loops(control: Control) -> None:
+    """Make the transitions fail that close a loop whatever the values."""
+    steps = (e for e in control.edges if e.leaf.choice is STEP and not e.leaf.mask and e.target >= 0)
+    after = {edge.source: edge for edge in steps}
+    done: set[int] = set()
+    for start in after:
+        path: dict[int, Edge] = {}
+        at = start
+        while at in after and at not in done and at not in path:
+            path[at] = after[at]
+            at = after[at].target
+        if at in path:
+            last = path[list(path)[-1]]
+            control.fail(last, SimulationError(_WORDS, control.function_of(last.source)))
+        done.update(path)
+
+
+def suspects(control: Control) -> frozenset[int]:
+    """Control states from which kernel code may loop, as far as the table tells. None where no
+    design looks at a value."""
+    steps = [e for e in control.edges if e.leaf.choice is STEP and e.target >= 0]
+    if not any(edge.leaf.mask for edge in steps):
+        return frozenset()
+    into: dict[int, list[int]] = {}
+    out: dict[int, int] = {}
+    for edge in steps:
+        into.setdefault(edge.target, []).append(edge.source)
+        out[edge.source] = out.get(edge.source, 0) + 1
+    ends = [number for number in into if number not in out]
+    while ends:  # what only leads to an end ends
+        for source in into.get(ends.pop(), ()):
+            out[source] -= 1
+            if not out[source]:
+                ends.append(source)
+    return frozenset(number for number, left in out.items() if left)
+
+
+def endless(control: Control, doers: list[Doer], state: int) -> Edge | None:
+    """The transition, marked as failed, from which a state's kernel code comes back to the state
+    itself; None if it does not."""
+    at, first, seen = state, None, set()
+    while at >> CONSTANTS in control.suspects and at not in seen:
+        seen.add(at)
+        steps = (t for t in transitions(control, doers, at) if t[0].leaf.choice is STEP)
+        edge, to, _ = next(steps, (None, -1, 0))
+        if edge is None or to < 0:
+            return None
+        first, at = first or edge, to
+    if at != state or first is None or at not in seen:
+        return None
+    error = SimulationError(_WORDS, control.function_of(state >> CONSTANTS))
+    return evolve(first, target=-1, leaf=evolve(first.leaf, error=error))
+
+
+# -- (main)
+
+
+State = tuple[Any, ...]
+Allows = Callable[["Control", State, Choice], bool]
+
+
+#: Called now and then with (states found, states of the last layer); may raise to end the search.
+Watch = Callable[[int, int], None]
+
+#: Control states after which something must be counting up without end.
+MOST_STATES = 300_000
+
+
+class CutShort(Exception):
+    """A search was ended by one of its limits. ``str()`` says which."""
+
+
+def why_cut(watch: Watch | None, states: int, layer: int) -> str:
+    """Why a search ends after this layer, '' if it goes on."""
+    try:
+        if watch:
+            watch(states, layer)
+    except CutShort as cut:
+        return str(cut)
+    return ""
+
+
+@define(eq=False)
+class Edge:
+    """A transition between control states. ``target`` is -1 where the section failed;
+    ``effect`` is the number of what it does to the data. ``at_rest``: it starts an action of
+    the scenario (a tick at rest is the action ``preempt``; one in the kernel belongs to the
+    action that it interrupts)."""
+
+    source: int
+    target: int
+    effect: int
+    leaf: Leaf
+    at_rest: bool
+
+    @property
+    def is_tick(self) -> bool:
+        """Whether a tick comes inside the kernel."""
+        choice = self.leaf.choice
+        return not self.at_rest and (choice.kind == "out" or choice.pending > 0)
+
+
+class Control:
+    """All control states that a thread of ``design`` can reach on a host of ``bits``.
+
+    ``states`` are tuples: number of the stack, then the fields of :attr:`fields`. ``edges``
+    are grouped by source; those of state n start at ``first[n]``. ``initial`` are pairs of
+    control state and data; ``initial_waiting`` the same for a thread that has no CPU yet.
+    ``watch`` is called now and then and may raise. Raises CutShort for a design whose state
+    grows without end.
+    """
+
+    def __init__(
+        self,
+        design: type[Kvm],
+        bits: int,
+        *,
+        long_modes: tuple[bool, ...] = (False, True),
+        interception: str = "rule",
+        non_canonical: bool = False,
+        guest_wrote_first: bool = False,
+        allows: Allows | None = None,
+        watch: Watch | None = None,
+    ) -> None:
+        self.design, self.bits = design, bits
+        self.sections = Sections(design, interception, NON_CANONICAL if non_canonical else GUEST_VALUES[1])
+        self.values = self.sections.values
+        ghosts = ("script", "guest_wrote") if guest_wrote_first else ("script",)
+        vcpu_fields = (*relevant_vcpu_fields(design, interception), *ghosts)
+        self.fields = (
+            *(("cpu0", name) for name in CPU_FIELDS),
+            *(("thread0", name) for name in (*TASK_FIELDS, "waiting")),
+            *(("vcpu0", name) for name in vcpu_fields),
+        )
+        self._position = {field: n + 1 for n, field in enumerate(self.fields)}
+        self._footprints = Footprints(self.sections, self.fields, non_canonical)
+        self._allows = allows
+        self.stacks: list[Stack] = [None]
+        self._stack_numbers: dict[Stack, int] = {None: 0}
+        #: A stack that the scheduler made: what it put on top of ANY_STACK (and the leaf that did),
+        #: and the stack below.
+        self._split: dict[int, tuple[Leaf, int]] = {}
+        #: What the scheduler does to the fields of a state, whatever the stack below.
+        self._scheduled: dict[tuple[Any, State], list[tuple[Leaf, State]]] = {}
+        #: (leaf, stack below) and the stack that they make.
+        self._made: dict[tuple[Leaf, int], int] = {}
+        self.effects: list[Effect] = []
+        self._effect_numbers: dict[Effect, int] = {}
+        self._leaf_effects: dict[tuple[Leaf, bool], int] = {}
+        self._waiting, self._mode = self._position["thread0", "waiting"], self._position["thread0", "mode"]
+        self._guest_wrote = self._position.get(("vcpu0", "guest_wrote"))
+        self.states: list[State] = []
+        self._known: dict[State, int] = {}
+        self.edges: list[Edge] = []
+        self.first: list[int] = []
+        self.initial = [self._start(long_mode, waiting=False) for long_mode in long_modes]
+        self.initial_waiting = [self._start(long_mode, waiting=True) for long_mode in long_modes]
+        self._explore(watch)
+
+    # -- states
+
+    def get(self, state: State, holder: str, name: str) -> Any:
+        """A field of a control state; None if nothing depends on it."""
+        at = self._position.get((holder, name))
+        return None if at is None else state[at]
+
+    def _start(self, long_mode: bool, waiting: bool) -> tuple[int, int]:
+        values: dict[tuple[str, str], Any] = {
+            ("cpu0", "irqs_disabled"): False,
+            ("cpu0", "need_resched"): False,
+            ("thread0", "mode"): "user",
+            ("thread0", "preempt_notifier"): False,
+            ("thread0", "signal_pending"): False,
+            ("thread0", "gs_sel"): 0x63 if self.bits == 32 else 0,
+            ("thread0", "bits"): self.bits,
+            ("thread0", "waiting"): waiting,
+            ("vcpu0", "efer"): reset_efer(long_mode),
+            ("vcpu0", "cr0"): reset_cr0(long_mode),
+            ("vcpu0", "loaded"): False,
+            ("vcpu0", "lists_kernel_gs_base"): long_mode,
+            ("vcpu0", "save_nmsrs"): self.design.shared_msrs[long_mode],
+            ("vcpu0", "bitmap_passes"): long_mode or self.design.bitmap_passes_at_creation,
+            ("vcpu0", "exit_reason"): "",
+            ("vcpu0", "script"): "",
+            ("vcpu0", "guest_wrote"): False,
+            ("vcpu0", "smm"): False,
+            ("vcpu0", "msrs_ready"): False,
+        }
+        in_array = self.design.labels["h"].startswith("host_msrs")
+        register, h = RESET if waiting else HOST, HOST if in_array else UNKNOWN
+        data = pack([register, RESET, h, GUEST_BASE, RESET, GUEST_BASE, RESET, HOST])
+        return self._number((0, *(values.get(field, 0) for field in self.fields))), data
+
+    def _number(self, state: State) -> int:
+        found = self._known.get(state)
+        if found is None:
+            found = self._known[state] = len(self.states)
+            self.states.append(state)
+        return found
+
+    # -- what can happen
+
+    def choices(self, state: State) -> tuple[Choice, ...]:
+        """What can happen next in a control state."""
+        if state[self._waiting]:
+            return (IN,)
+        mode = state[self._mode]
+        if mode == "kernel":
+            return (STEP, OUT)
+        long_mode = bool(self.get(state, "vcpu0", "efer") & EFER_LMA)
+        return actions_at_rest(mode, long_mode, bool(self.get(state, "vcpu0", "smm")))
+
+    # -- transitions
+
+    def _explore(self, watch: Watch | None) -> None:
+        done = 0
+        while done < len(self.states):
+            if not done & 1023:
+                if watch:
+                    watch(0, 0)
+                if len(self.states) > MOST_STATES:
+                    raise CutShort(
+                        f"{MOST_STATES:,} control states were found: a field may count up without end"
+                    )
+            self.first.append(len(self.edges))
+            state = self.states[done]
+            for choice in self.choices(state):
+                self._follow(done, state, choice)
+            done += 1
+        self.first.append(len(self.edges))
+        refuse_loops(self)
+        self.suspects = suspects(self)
+
+    def _follow(self, source: int, state: State, choice: Choice) -> None:
+        if self._allows is not None and not self._allows(self, state, choice):
+            return
+        at_rest = choice is not IN and state[self._mode] != "kernel"
+        asks = 0
+        below, found = self._outcomes(state, choice)
+        for leaf, fields in found:
+            if len(leaf.asked) < choice.pending:
+                continue  # with these values nothing looks for the tick
+            asks = max(asks, len(leaf.asked) if leaf.error is None else min(1, len(leaf.asked)))
+            target = -1
+            if leaf.error is None:
+                target = self._number((self._stack(leaf, below), *fields))
+            self.edges.append(Edge(source, target, self._leaf_effect(state, leaf), leaf, at_rest))
+        if choice is STEP:  # a tick may come just before it is looked for
+            for n in range(1, asks + 1):
+                self._follow(source, state, Choice("step", pending=n))
+
+    def _leaf_effect(self, state: State, leaf: Leaf) -> int:
+        """The number of what a section does; what it breaks is marked where no violation counts yet."""
+        early = self._guest_wrote is not None and not state[self._guest_wrote]
+        found = self._leaf_effects.get((leaf, early))
+        if found is None:
+            effect = leaf.effect
+            if early:
+                checks = tuple((f"{kind} {EARLY}", found, right) for kind, found, right in effect.checks)
+                effect = evolve(effect, checks=checks, broken=EARLY if effect.broken else 0)
+            found = self._leaf_effects[leaf, early] = self._effect(effect)
+        return found
+
+    def _outcomes(self, state: State, choice: Choice) -> tuple[int, list[tuple[Leaf, State]]]:
+        """What a section does, with the fields afterwards; and the stack that stands for ANY_STACK
+        in it (-1: none)."""
+        above: Any = None
+        number, below = state[0], -1
+        if choice is OUT and state[self._mode] == "kernel":
+            above, below = OUT, number
+        elif choice is IN and number in self._split:
+            above, below = self._split[number]
+        if below >= 0:
+            key = above, state[1:]
+            found = self._scheduled.get(key)
+            if found is None:
+                stack = ANY_STACK if above is OUT else above.stack
+                try:
+                    found = self._after(state, self._footprints.leaves((above, choice), state, choice, stack))
+                except ReachedDown:
+                    found = []
+                self._scheduled[key] = found
+            if found:
+                return below, found
+        leaves = self._footprints.leaves((number, choice), state, choice, self.stacks[number])
+        return -1, self._after(state, leaves)
+
+    def _after(self, state: State, leaves: list[Leaf]) -> list[tuple[Leaf, State]]:
+        """The fields after each of several sections."""
+        found = []
+        for leaf in leaves:
+            fields = list(state)
+            for position, value in leaf.writes:
+                fields[position] = value
+            found.append((leaf, tuple(fields[1:])))
+        return found
+
+    def _stack(self, leaf: Leaf, below: int) -> int:
+        """The number of the stack after a section; stack ``below`` stands for ANY_STACK in it."""
+        found = self._made.get((leaf, below))
+        if found is None:
+            stack = leaf.stack if below < 0 else _join(leaf.stack, self.stacks[below])
+            found = self._made[leaf, below] = self._stack_number(stack)
+            if below >= 0 and leaf.stack != ANY_STACK:
+                self._split[found] = leaf, below
+        return found
+
+    def _stack_number(self, stack: Stack) -> int:
+        found = self._stack_numbers.get(stack)
+        if found is None:
+            found = self._stack_numbers[stack] = len(self.stacks)
+            self.stacks.append(stack)
+        return found
+
+    def fail(self, edge: Edge, error: SimulationError) -> None:
+        """From now on this transition fails."""
+        edge.leaf, edge.target = evolve(edge.leaf, error=error), -1
+        edge.effect = self._effect(Effect(IDENTITY, (), BROKEN["contract"]))
+
+    def function_of(self, number: int) -> str:
+        """The kernel function in which a thread of this control state is."""
+        stack = self.stacks[self.states[number][0]]
+        return str(stack[0].name) if stack else ""
+
+    def _effect(self, effect: Effect) -> int:
+        found = self._effect_numbers.get(effect)
+        if found is None:
+            found = self._effect_numbers[effect] = len(self.effects)
+            self.effects.append(effect)
+        return found
+
+
+def _join(stack: Stack, below: Stack) -> Stack:
+    if stack == ANY_STACK:
+        return below
+    function, index, frame, caller = stack
+    return (function, index, frame, _join(caller, below))

@@ -1,0 +1,399 @@
+"""``vmxsim why``: for each line of a design, what breaks without it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from html import escape
+from typing import Any
+
+from attrs import define, field, frozen
+
+from vmxsim.checker.assumptions import ASSUMPTIONS, Restriction, restriction
+from vmxsim.checker.check import Limits, check, new_table
+from vmxsim.checker.counterexample import scenario_of
+from vmxsim.checker.footprints import BROKEN
+from vmxsim.checker.reach import closure
+from vmxsim.checker.result import Counterexample
+from vmxsim.checker.search import Path, reached, shortest_path
+from vmxsim.checker.transition_table import Control, CutShort
+from vmxsim.designs import find_design
+from vmxsim.errors import InputError
+from vmxsim.kernel.compiler import lower_text
+from vmxsim.kernel.instructions import COST_ONLY, QUERIES
+from vmxsim.kernel.kvm import Kvm
+from vmxsim.kernel.program import Expr, Function, Operation, Primitive
+from vmxsim.kernel.simulator import uses
+from vmxsim.simulation.scenario import HOSTS
+
+# -- A design with one line changed: removed, or negated where it is a condition.
+
+
+REMOVED, NEGATED = "removed", "negated"
+#: What begins a section that must end: removed together with its end, since one without the
+#: other is no kernel code.
+ENDS = {"preempt_disable()": "preempt_enable()", "local_irq_disable()": "local_irq_enable()"}
+
+
+@frozen
+class Mutant:
+    """``design`` is the original but for line ``line`` (from 1 at its ``def``) of
+    ``function``, whose text was ``source``; ``edit`` is ``removed`` (with what ends it, too) or
+    ``negated``.
+    ``only_costs``: the line has no effect on what is modelled."""
+
+    design: type[Kvm]
+    function: str
+    line: int
+    source: str
+    edit: str
+    only_costs: bool
+
+
+def mutants(design: type[Kvm]) -> Iterator[Mutant]:
+    """A mutant for each line of the functions that ``design`` itself defines."""
+    for name, function in vars(design)["_own"].items():
+        python = next(f for f in vars(design).values() if getattr(f, "__name__", "") == name)
+        for line, edit, source in edits(function.source):
+            try:
+                changed = lower_text(python, source, function.owner, design.functions().__contains__)
+            except InputError:
+                continue  # nothing is left that could be run: a variable that nobody sets
+            yield Mutant(
+                variant(design, name, changed, f"{name} line {line} {edit}"),
+                name,
+                line,
+                function.source[line - 1].strip(),
+                edit,
+                edit != NEGATED and only_costs(function, line),
+            )
+
+
+def variant(design: type[Kvm], name: str, function: Function, title: str) -> type[Kvm]:
+    """The design with one function in the place of its own."""
+    made: type[Kvm] = type(f"{design._name()}, {title}", (design,), {"__doc__": title})
+    made._own = {name: function}
+    return made
+
+
+def edits(source: Sequence[str]) -> Iterator[tuple[int, str, list[str]]]:
+    """Each line that can be changed, how, and the whole text afterwards. No line moves."""
+    (node,) = ast.parse("\n".join(source)).body
+    statements = [s for s in ast.walk(node) if isinstance(s, ast.stmt) and s is not node]
+    for s in sorted(statements, key=lambda s: s.lineno):
+        lines = list(source)
+        match s:
+            case ast.If(test) | ast.While(test):
+                _replace(lines, test, _negated(test))
+                yield s.lineno, NEGATED, lines
+            case ast.Expr(ast.Constant()) | ast.Pass() | ast.Match():
+                continue
+            case _:
+                end = _end_of(s, statements)
+                _replace(lines, s, "pass")
+                if end is not None:
+                    _replace(lines, end, "pass")
+                yield s.lineno, REMOVED if end is None else f"removed with line {end.lineno}", lines
+
+
+def _end_of(s: ast.stmt, statements: list[ast.stmt]) -> ast.stmt | None:
+    """The statement that ends what ``s`` begins: the next one of its kind below."""
+    end = ENDS.get(ast.unparse(s))
+    after = (t for t in statements if t.lineno > s.lineno and ast.unparse(t) == end)
+    return min(after, key=lambda t: t.lineno, default=None) if end else None
+
+
+def _negated(test: ast.expr) -> str:
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        return ast.unparse(test.operand)
+    simple = isinstance(test, (ast.Name, ast.Attribute, ast.Call))
+    return f"not {ast.unparse(test)}" if simple else f"not ({ast.unparse(test)})"
+
+
+def _replace(lines: list[str], node: ast.expr | ast.stmt, text: str) -> None:
+    """Write ``text`` where ``node`` stands; lines that it took below its first one become empty."""
+    first, last = node.lineno - 1, (node.end_lineno or node.lineno) - 1
+    before = lines[first].encode()[: node.col_offset].decode()
+    after = lines[last].encode()[node.end_col_offset :].decode()
+    lines[first : last + 1] = [before + text + after] + [""] * (last - first)
+
+
+def only_costs(function: Function, line: int) -> bool:
+    """Whether all that a line does is to take time."""
+    on = [i for i in function.instructions if i.line == line and i.kind != "end"]
+    return bool(on) and all(i.kind == "do" and i.target is None and _only_costs(i.expr) for i in on)
+
+
+def _only_costs(e: Expr | None) -> bool:
+    match e:
+        case Primitive(name, args):
+            return (name in COST_ONLY or name in QUERIES or _of_others(e)) and all(map(_only_costs, args))
+        case Operation(_, args):
+            return all(map(_only_costs, args))
+    return True
+
+
+def _of_others(e: Primitive) -> bool:
+    """RDMSR or WRMSR of another MSR, or what only reads a selector."""
+    if e.name in ("rdmsr", "wrmsr"):
+        return not uses(e, e.name)
+    return e.name in ("savesegment", "sldt", "vmcs_read")
+
+
+# -- (main)
+
+
+_INVARIANTS = ("guest-value", "host-value", "no-leak", "contract")
+
+#: Tried, in this order, for a design that is violated without any: its own defect must not
+#: hide what its lines are for.
+_GRANTED = ("no-long-mode-entry", "no-mode-switch,no-smm", *ASSUMPTIONS)
+
+
+@frozen
+class Reason:
+    """What breaks without a line: ``counterexample`` is the shortest, None where nothing does
+    in this model. ``host`` is the host width, ``granted`` the assumptions under which the
+    design itself is safe and this variant is not. ``lost`` are situations that the design
+    reaches and this variant never does: where nothing breaks they tell what the line is for."""
+
+    mutant: Mutant
+    counterexample: Counterexample | None
+    host: str
+    granted: tuple[str, ...]
+    incomplete: bool = False
+    lost: tuple[str, ...] = ()
+
+    @property
+    def breaks(self) -> str:
+        """The invariant, or that nothing breaks."""
+        if self.counterexample:
+            return self.counterexample.invariant
+        return "not concluded" if self.incomplete else "nothing breaks in this model"
+
+
+@define(eq=False)
+class _Ground:
+    """On what a design's variants are compared with it: a host width, the assumptions under
+    which the design is safe, and what it breaks without them."""
+
+    host: str
+    assumed: Restriction | None
+    breaks: int = 0
+    reaches: set[str] = field(factory=set)
+
+
+@frozen(slots=False, repr=False)
+class Why:
+    """``reasons``, one for each line, and what was granted on each host width (None: nothing
+    that was tried makes the design safe there). ``assumed`` is what the reader granted."""
+
+    design: type[Kvm]
+    reasons: tuple[Reason, ...]
+    granted: dict[str, tuple[str, ...] | None]
+    assumed: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+
+        return as_html(self)
+
+
+def why(
+    design: str | type[Kvm],
+    *,
+    hosts: Iterable[str] = HOSTS,
+    assume: str | Iterable[str] = (),
+    limits: Limits | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Why:
+    """Take each line of the functions that a design changed away (or negate it, where it is a
+    condition), check again, and say what breaks.
+
+    A design that is violated itself is looked at twice: without assumptions for the
+    invariants that it keeps, and under assumptions that make it safe for the others.
+    ``progress(done, all)`` is told of each variant. Raises InputError.
+    """
+    chosen, limits = find_design(design), limits or Limits()
+    assumed = restriction(assume)
+    grounds = [_ground(chosen, host, assumed, limits) for host in hosts]
+    variants = list(mutants(chosen))
+    reasons = []
+    for number, mutant in enumerate(variants, 1):
+        reasons.append(_reason(mutant, grounds, limits))
+        if progress:
+            progress(number, len(variants))
+    granted = {g.host: None if g.assumed is None else g.assumed.names for g in grounds}
+    return Why(chosen, tuple(reasons), granted, assumed.names)
+
+
+def _ground(design: type[Kvm], host: str, assumed: Restriction, limits: Limits) -> _Ground:
+    found = check(design, host=host, assume=assumed.names).hosts[0]
+    reaches = {name for name, was in found.sometimes.items() if was}
+    if found.verdict == "safe":
+        return _Ground(host, assumed, reaches=reaches)
+    breaks = sum(BROKEN[name] for name in found.counterexamples)
+    for names in () if assumed.names else _GRANTED:
+        tried = restriction(names)
+        look = _look(design, host, tried, 0, limits)
+        if not look.broken:
+            return _Ground(host, tried, breaks, look.situations)
+    return _Ground(host, None, breaks)
+
+
+@frozen
+class _Look:
+    """What a search for the first breach found: bits of what is broken, whether it was cut, the
+    situations that it reached. ``control`` is the table, None where none could be made."""
+
+    control: Control | None
+    broken: int
+    cut: bool
+    situations: set[str]
+
+
+def _look(design: Any, host: str, assumed: Restriction, ignore: int, limits: Limits) -> _Look:
+    """Search a design for the first breach; those in ``ignore`` are passed over."""
+    wanted = sum(BROKEN[name] for name in _INVARIANTS) & ~ignore
+    try:
+        control = new_table(design, int(host[:2]), assumed, watch=limits.watch)
+    except CutShort:
+        return _Look(None, 0, True, set())
+    ghosts = bool(wanted & (BROKEN["guest-value"] | BROKEN["no-leak"]))
+    found = closure(control, ignore=ignore, first=wanted, ghosts=ghosts, watch=limits.watch)
+    broken = found.broken & wanted
+    situations = set() if broken else {n for n, was in reached(control, found.taken).items() if was}
+    return _Look(control, broken, bool(found.cut), situations)
+
+
+def _reason(mutant: Mutant, grounds: list[_Ground], limits: Limits) -> Reason:
+    """The first host width on which the variant breaks something decides; of what is broken
+    there, the shortest counterexample."""
+    cut = False
+    lost: dict[str, None] = {}
+    for ground in grounds:
+        best: Reason | None = None
+        for assumed, ignore in _looks(ground):
+            look = _look(mutant.design, ground.host, assumed, ignore, limits)
+            cut |= look.cut
+            if not look.broken or look.control is None:
+                lost |= dict.fromkeys(sorted(ground.reaches - look.situations) if not ignore else ())
+                continue
+            example = _shortest(mutant, look.control, ignore)
+            if example and (best is None or _length(example) < _length(best.counterexample)):
+                best = Reason(mutant, example, ground.host, assumed.names)
+        if best is not None:
+            return best
+    return Reason(mutant, None, "", (), cut, tuple(lost))
+
+
+def _looks(ground: _Ground) -> Iterable[tuple[Restriction, int]]:
+    if ground.breaks:
+        yield Restriction(), ground.breaks
+    if ground.assumed is not None:
+        yield ground.assumed, 0
+
+
+def _length(example: Counterexample | None) -> tuple[int, int]:
+    return (example.actions, example.steps) if example else (1 << 30, 0)
+
+
+def _shortest(mutant: Mutant, control: Control, ignore: int) -> Counterexample | None:
+    wanted = [name for name in _INVARIANTS if not BROKEN[name] & ignore]
+    path: Path | None = shortest_path(control, wanted, past_others=bool(ignore))
+    if path is None:
+        return None
+    title = f"{mutant.function} line {mutant.line} {mutant.edit}: {mutant.source}"
+    invariant = next(name for name in _INVARIANTS if path.broken & BROKEN[name] & ~ignore)
+    scenario = scenario_of(path, control, mutant.design, cpus=2, vcpus=1, title=title)
+    failure = str(path.transitions[-1][1].leaf.error or "")
+    steps = len(path.transitions)
+    return Counterexample(mutant.design, invariant, scenario, path.actions, steps, failure, past=bool(ignore))
+
+
+# -- What breaks without each line, in words and as a table for notebooks.
+
+
+def reason_words(reason: Reason) -> str:
+    """What breaks without a line, behind the invariant's name; or that nothing does, and why."""
+    mutant, example = reason.mutant, reason.counterexample
+    if example is None:
+        if reason.incomplete:
+            return reason.breaks
+        if mutant.only_costs:
+            return f"{reason.breaks}: it only costs time"
+        never = f", but never again: {', '.join(reason.lost)}" if reason.lost else ""
+        return f"{reason.breaks}{never}"
+    granted = f", assuming {', '.join(reason.granted)}" if reason.granted else ""
+    mode = "in" if example.scenario.long_mode else "outside"
+    schedule = "; ".join(map(_step_words, example.scenario.steps))
+    failure = f" ({example.failure})" if example.failure else ""
+    return f"on a {reason.host} host{granted}, starting {mode} long mode: {schedule}{failure}"
+
+
+def _step_words(step: Any) -> str:
+    if isinstance(step, str):
+        return step
+    ((action, value),) = step.items()
+    points = value["preempt"] if isinstance(value["preempt"], list) else [value["preempt"]]
+    ticks = ", ".join(f"before {p['before']} in {p['in']}" for p in points)
+    return f"{action} (tick {ticks})"
+
+
+def granted_words(found: Why) -> list[str]:
+    """What had to be granted for the design itself to be safe, a sentence for each host width."""
+    told = []
+    for host, names in found.granted.items():
+        if names is None:
+            told.append(f"On a {host} host the design is violated under every assumption that was tried.")
+        elif names != found.assumed:
+            told.append(
+                f"On a {host} host the design itself is violated; its lines are judged under"
+                f" {', '.join(names)} too."
+            )
+    return told
+
+
+def as_html(found: Why) -> str:
+    """A table, a row for each line."""
+    cell = (
+        'style="padding:3px 14px 3px 0;text-align:left;vertical-align:top;'
+        'border-bottom:1px solid var(--jp-border-color2,#bbb)"'
+    )
+    rows, function = "", ""
+    for reason in found.reasons:
+        mutant = reason.mutant
+        if mutant.function != function:
+            function = mutant.function
+            rows += f'<tr><th scope="rowgroup" colspan="3" {cell}><code>{escape(function)}()</code></th></tr>'
+        edit = "" if mutant.edit == "removed" else f" <em>[{escape(mutant.edit)}]</em>"
+        told = escape(reason_words(reason))
+        if reason.counterexample:
+            told = f"<strong>✖ {escape(reason.breaks)}</strong> {told}"
+        rows += (
+            f"<tr><td {cell}>{mutant.line}</td><td {cell}><code>{escape(mutant.source)}</code>{edit}</td>"
+            f"<td {cell}>{told}</td></tr>"
+        )
+    notes = "".join(f"<p>{escape(words)}</p>" for words in granted_words(found))
+    title = f"What breaks in {found.design._name()} without each line"
+    head = "".join(f'<th scope="col" {cell}>{text}</th>' for text in ("line", "source", "without it"))
+    return (
+        f'<div class="vmxsim-why">{notes}<table style="border-collapse:collapse"><caption'
+        f' style="text-align:left"><strong>{escape(title)}</strong></caption><thead><tr>{head}</tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
+    )
+
+
+def as_text(found: Why) -> str:
+    """The same as plain text."""
+    lines = [f"What breaks in {found.design._name()} without each line", *granted_words(found)]
+    for reason in found.reasons:
+        mutant = reason.mutant
+        broken = f"{reason.breaks} " if reason.counterexample else ""
+        lines.append(
+            f"{mutant.function}:{mutant.line} {mutant.source} [{mutant.edit}]: {broken}{reason_words(reason)}"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,103 @@
+"""``vmxsim why``: for each line of a design, what breaks without it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from vmxsim.checker.why import Reason, Why, granted_words, reason_words, why
+from vmxsim.commands.common import FINE, INCONCLUSIVE, console, named_design, print_json, remark
+from vmxsim.simulation.scenario import HOSTS
+
+
+@click.command("why")
+@click.argument("design")
+@click.option("--host", type=click.Choice([*HOSTS, "both"]), default="both", show_default=True)
+@click.option("--assume", multiple=True, help="What to take for granted; see 'vmxsim check --assume help'.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def why_command(design: str, host: str, assume: tuple[str, ...], as_json: bool) -> int:
+    """Take each line of the functions that a design changed away, check again, and say what breaks.
+
+    A condition is negated; preempt_disable() is taken away together with its preempt_enable().
+    Exit status 3 where some variant could not be checked to the end.
+    """
+    hosts = HOSTS if host == "both" else (host,)
+    with _progress() as progress:
+        found = why(named_design(design), hosts=hosts, assume=assume, progress=progress)
+    for sentence in granted_words(found):
+        remark(sentence)
+    if as_json:
+        print_json(as_object(found))
+    else:
+        _show(found, console())
+    return INCONCLUSIVE if any(reason.incomplete for reason in found.reasons) else FINE
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None] | None]:
+    if not sys.stderr.isatty():
+        yield None
+        return
+    with Console(stderr=True).status("the design itself") as status:
+        yield lambda done, total: status.update(f"{done} of {total} lines")
+
+
+def as_object(found: Why) -> dict[str, Any]:
+    """What ``why --json`` prints."""
+    return {
+        "design": found.design._name(),
+        "granted": {host: None if names is None else list(names) for host, names in found.granted.items()},
+        "lines": [_line_object(reason) for reason in found.reasons],
+    }
+
+
+def _line_object(reason: Reason) -> dict[str, Any]:
+    mutant, example = reason.mutant, reason.counterexample
+    return {
+        "function": mutant.function,
+        "line": mutant.line,
+        "source": mutant.source,
+        "edit": mutant.edit,
+        "breaks": example.invariant if example else None,
+        "words": example.words if example else reason.breaks,
+        "mechanism": example.mechanism if example else None,
+        "host": reason.host or None,
+        "assumptions": list(reason.granted),
+        "scenario": example.as_data() if example else None,
+        "only_costs": mutant.only_costs,
+        "never_again": list(reason.lost),
+        "incomplete": reason.incomplete,
+    }
+
+
+def _show(found: Why, out: Console) -> None:
+    functions = dict.fromkeys(reason.mutant.function for reason in found.reasons)
+    out.print(Text(f"{found.design._name()}: what breaks without each line", style="bold"))
+    for function in functions:
+        out.print(Text(f"\n{function}()", style="bold"))
+        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+        table.add_column(justify="right", style="dim", no_wrap=True)
+        table.add_column(overflow="fold", ratio=5)
+        table.add_column(overflow="fold", ratio=6)
+        for reason in found.reasons:
+            if reason.mutant.function == function:
+                table.add_row(str(reason.mutant.line), _line(reason), _told(reason))
+        out.print(table)
+
+
+def _line(reason: Reason) -> Text:
+    edit = "" if reason.mutant.edit == "removed" else f"  [{reason.mutant.edit}]"
+    return Text.assemble(reason.mutant.source, (edit, "dim"))
+
+
+def _told(reason: Reason) -> Text:
+    if reason.counterexample is None:
+        return Text(reason_words(reason), style="yellow" if reason.incomplete else "dim")
+    return Text.assemble((reason.breaks, "bold red"), f" {reason_words(reason)}")

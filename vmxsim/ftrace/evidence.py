@@ -1,0 +1,289 @@
+"""What may break an invariant: found where it stands, believed or not when the trace is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from attrs import define, field
+
+from vmxsim import designs as _designs
+from vmxsim.ftrace.reader import Event
+
+# -- Which designs a trace fits, judged by what *enter*, *leave* and the accessors do to the register.
+#
+# A design is ruled out only by an event that it can't cause, whatever the guest does and whatever
+# the recording does not show. Accesses are written as words: ``r`` for RDMSR, ``w`` for WRMSR, so
+# ``rw`` is a read followed by a write and ``''`` is no access at all.
+#
+# What the designs do (L: guest state is loaded, LM: the guest is in long mode):
+#
+# =====================  ============================  =========================  ====================
+# design                 enter, LM / not LM            leave, LM / not LM         accessor while L
+# =====================  ============================  =========================  ====================
+# arrays                 rw / '' [#array]_             rw / '' [#array]_          full host reload
+# lazy ... load-gs-index rw / ''                       rw / '' [#tls]_            full host reload
+# host-always            rw / r                        rw / w                     full host reload
+# host-from-thread       w / '' [#host32]_             rw / w                     full host reload
+# dedicated-accessors    w / '' [#host32]_             rw / w                     r or w in LM only
+# never-trap and later   w / w [#host32]_              rw / rw                    r or w
+# =====================  ============================  =========================  ====================
+#
+# .. [#array] The list keeps the register after CR0.PG is cleared until it is built anew, so an array
+#    design may still read and write it back then.
+# .. [#tls] ``load-gs-index`` writes it in every leave of a 32-bit host task with a TLS selector.
+# .. [#host32] With one ``r`` more where the vCPU thread is a 32-bit host task.
+
+
+#: All designs in true order.
+DESIGNS = tuple(_designs.DESIGNS)
+ARRAYS = DESIGNS[:2]
+LAZY = DESIGNS[2:5]
+HOST_ALWAYS = ("host-always",)
+FROM_THREAD = ("host-from-thread",)
+DEDICATED = ("dedicated-accessors",)
+NEVER_TRAP = DESIGNS[8:]
+#: Designs whose accessors do a full host reload, and whose vmx_set_efer does.
+RELOADING = DESIGNS[:7]
+
+
+@define
+class Fits:
+    """What is ruled out so far, by which line and why."""
+
+    ruled_out: dict[str, int] = field(factory=dict)
+    reasons: dict[str, str] = field(factory=dict)
+    #: Whether the guest's accesses exit when it is not in long mode, if all remaining designs agree.
+    traps_outside_long_mode: bool | None = None
+
+    def rule_out(self, designs: Iterable[str], line: int, why: str) -> None:
+        """Rule out designs; the first reason stays."""
+        for design in designs:
+            if design not in self.ruled_out:
+                self.ruled_out[design] = line
+                self.reasons[design] = why
+                remaining = set(self.remaining)
+                trapping = bool(remaining - set(NEVER_TRAP))
+                agreed = remaining and not (trapping and remaining & set(NEVER_TRAP))
+                self.traps_outside_long_mode = trapping if agreed else None
+
+    @property
+    def remaining(self) -> tuple[str, ...]:
+        """The designs not ruled out, in true order."""
+        return tuple(design for design in DESIGNS if design not in self.ruled_out)
+
+    def enter(self, ops: str, long_mode: bool | None, was_long_mode: bool, line: int) -> bool:
+        """An *enter* that loaded state. ``was_long_mode``: it may have left long mode before, so an
+        array may still list the register. False if no design does this: events are missing."""
+        if ops == "":
+            if long_mode is True:
+                return False  # every design loads the guest's value in long mode
+            self.rule_out(HOST_ALWAYS, line, "enter does not read the host's value")
+            self.rule_out(NEVER_TRAP, line, "enter does not write the guest's value")
+        elif ops == "w":
+            self.rule_out(LAZY + HOST_ALWAYS, line, "enter writes the register without reading it first")
+            if long_mode is True or not was_long_mode:
+                self.rule_out(ARRAYS, line, "enter writes the register without reading it first")
+            if long_mode is False:
+                self.rule_out(FROM_THREAD + DEDICATED, line, "enter writes the register outside long mode")
+        elif ops == "rw":
+            if long_mode is False:
+                why = "enter writes the register outside long mode"
+                self.rule_out(LAZY + HOST_ALWAYS + FROM_THREAD + DEDICATED, line, why)
+                if not was_long_mode:
+                    self.rule_out(ARRAYS, line, why)
+        elif ops == "r":
+            if long_mode is True:
+                return False
+            self.rule_out(ARRAYS + LAZY, line, "enter reads the register without writing it")
+            self.rule_out(NEVER_TRAP, line, "enter does not write the guest's value")
+        else:
+            return False
+        return True
+
+    def enters_differ(self, line: int) -> None:
+        """One thread's *enter* read the register at one time and not at another: a design that reads
+        it or not by the width of the host task can't do both."""
+        why = "one thread's enter reads the register at one time and not at another"
+        self.rule_out(FROM_THREAD + DEDICATED + NEVER_TRAP, line, why)
+
+    def leave(self, ops: str, long_mode: bool | None, was_long_mode: bool, line: int) -> bool:
+        """A *leave* that restored the host. False if no design does this: events are missing."""
+        if ops == "rw":
+            if long_mode is False:
+                why = "leave reads the register back outside long mode"
+                self.rule_out(LAZY + HOST_ALWAYS + FROM_THREAD + DEDICATED, line, why)
+                if not was_long_mode:
+                    self.rule_out(ARRAYS, line, why)
+        elif ops == "w":
+            if long_mode is True:
+                return False  # every design saves the guest's value in long mode
+            self.rule_out(ARRAYS + LAZY[:2], line, "leave restores the register without reading it")
+            self.rule_out(NEVER_TRAP, line, "leave does not read the register back")
+        elif ops == "":
+            if long_mode is True:
+                return False
+            restoring = HOST_ALWAYS + FROM_THREAD + DEDICATED + NEVER_TRAP
+            self.rule_out(restoring, line, "leave does not restore the register")
+        elif ops != "wrw":  # load-gs-index in long mode, with a 32-bit host task
+            return False
+        return True
+
+    def reload(self, line: int) -> None:
+        """A full host reload outside ``vcpu_put`` and preemption."""
+        why = "a full host reload outside vcpu_put; the accessors need none"
+        self.rule_out(DEDICATED + NEVER_TRAP, line, why)
+
+    def efer_without_reload(self, line: int) -> None:
+        """``vmx_set_efer`` did its work while state was loaded, and it is still loaded."""
+        self.rule_out(RELOADING, line, "vmx_set_efer leaves guest state loaded, without a full host reload")
+
+    def efer_without_access(self, line: int) -> None:
+        """The guest wrote EFER while state was loaded and the register was not touched."""
+        self.rule_out(HOST_ALWAYS + FROM_THREAD, line, "a write of EFER does no full host reload")
+
+    def accessor(self, long_mode: bool | None, in_efer: bool, line: int) -> None:
+        """A read or write of the guest's value in the register while state stays loaded."""
+        self.rule_out(
+            RELOADING, line, "the guest's value is accessed in the register, without a full host reload"
+        )
+        if in_efer:
+            self.rule_out(NEVER_TRAP, line, "leaving long mode reads the guest's value")
+        elif long_mode is False:
+            self.rule_out(DEDICATED, line, "the guest's value is accessed in the register outside long mode")
+
+    def no_access(self, long_mode: bool | None, line: int) -> None:
+        """The guest's MSR was read or written by KVM while state was loaded, the register was not
+        touched. (In long mode no design does this.)"""
+        if long_mode is not True:
+            why = "KVM's access of the guest's MSR does not touch the register though state is loaded"
+            self.rule_out(HOST_ALWAYS + FROM_THREAD + NEVER_TRAP, line, why)
+
+
+# -- (main)
+
+
+@define
+class Evidence:
+    """What the whole trace tells about the module, beyond one thread."""
+
+    fits: Fits = field(factory=Fits)
+    #: KVM turned the interception of the register on when the guest's EFER changed.
+    intercepts: bool = False
+    #: Enters outside long mode that wrote nothing; leaves that only restored.
+    silent_enters: int = 0
+    short_leaves: int = 0
+    #: Events of these kinds are in the trace at all.
+    switches: bool = False
+    userspace: bool = False
+    set_probe: bool = False
+    enter_probe: bool = False
+    mode_probe: bool = False
+    #: The file says how many events it has, and it has them all.
+    complete: bool = False
+    #: A leave and an enter between a VM exit and the next entry: line of the first.
+    between_exits: int = 0
+    #: Two owners' numbers were equal where it mattered: line of the first such event.
+    equal: int = 0
+
+    def conclude(self) -> None:
+        """At the end: a leave and an enter between a VM exit and the next entry are a full host reload
+        if a preemption or a return to user space in between would be in the trace."""
+        if self.between_exits and self.switches and self.userspace:
+            self.fits.reload(self.between_exits)
+
+    def traps_outside_long_mode(self) -> bool:
+        """More than one event says that this module switches the register only in long mode."""
+        if set(self.fits.remaining) & set(NEVER_TRAP) or not self.fits.remaining:
+            return False
+        return self.intercepts or self.silent_enters > 1 or self.short_leaves > 0
+
+
+@define
+class Finding:
+    """A place where an invariant is broken, if what was concluded so far is right.
+
+    ``kind``: ``host value`` (the guest runs with what the host left in the register), ``old value``
+    (it runs with an older value of its own), ``wrong read`` (KVM gives out a wrong value), ``not
+    restored`` (the thread returns to user space with another value than its own). ``value`` stands
+    where ``expected`` should; None is not known.
+    """
+
+    kind: str
+    invariant: str
+    event: Event
+    vcpu: int
+    value: int | None
+    expected: int | None
+    anomalies: int
+    confirmed: bool = False
+    refuted: bool = False
+
+    def believed(self, evidence: Evidence) -> bool:
+        """Whether this is proved: confirmed by a later event, or without any sign that events are
+        missing and with the module's design known well enough. A missing line can look like an access
+        that was never made, so what only a missing access shows has to agree with some design."""
+        remaining = set(evidence.fits.remaining)
+        if self.refuted:
+            return False
+        if self.kind == "host value":
+            if self.value is None or not is_user(self.value) or not self.differs():
+                return False
+            at_entry = self.event.kind == "entry"
+            if self.confirmed:
+                return "dedicated-accessors" in remaining or (at_entry and not remaining)
+            if self.anomalies:
+                return False
+            if evidence.complete:
+                return "dedicated-accessors" in remaining
+            return remaining == {"dedicated-accessors"} and evidence.traps_outside_long_mode()
+        if self.kind == "not restored":
+            wanted = bool(remaining & set(LAZY)) and remaining <= {*ARRAYS, *LAZY}
+            user = self.expected is None or is_user(self.expected)
+            return wanted and user and (self.confirmed or not self.anomalies)
+        if self.kind == "old value" and not remaining & {*LAZY, "dedicated-accessors"}:
+            return not remaining and not self.anomalies and self.confirmed
+        if self.confirmed:
+            return bool(remaining) or not self.anomalies
+        return bool(remaining) and not self.anomalies
+
+    def differs(self) -> bool:
+        """Whether the numbers tell the two owners apart. A guest's value that nobody saw may be 0, as
+        a host's often is: 0 then tells nothing."""
+        if self.expected is not None:
+            return self.value != self.expected
+        return self.value != 0
+
+    def words(self) -> str:
+        """The reason, in a sentence or two."""
+        vcpu = f"guest {self.vcpu}"
+        thread = f"vCPU thread {self.vcpu} (pid {self.event.pid})"
+        value = "a value not known" if self.value is None else hex(self.value)
+        right = "" if self.expected is None else f"; right would be {hex(self.expected)}"
+        if self.kind == "host value" and self.event.kind == "entry":
+            return (
+                f"Here {vcpu} runs in long mode with its accesses passed through, but the register holds "
+                f"{value}, the user GS base of {thread}: nothing was loaded since the host had it{right}. "
+                "The guest can read a host value (no-leak too)."
+            )
+        if self.kind == "host value":
+            return (
+                f"KVM reads {value} back as the value of {vcpu}, but that is the user GS base of {thread}: "
+                f"enter had loaded nothing, so the guest last ran in long mode with the host's value{right}. "
+                "It could read it (no-leak too)."
+            )
+        if self.kind == "old value":
+            return (
+                f"Here {vcpu} runs with its accesses passed through while the register holds {value}, "
+                f"not its value{right}."
+            )
+        if self.kind == "wrong read":
+            return f"KVM gives out {value} as the value of {vcpu}{right}."
+        return (
+            f"{thread} returns to user space while the register holds {value}, "
+            f"which is not its user GS base{right}: leave did not restore it."
+        )
+
+
+def is_user(number: int) -> bool:
+    """Whether this can be a task's user GS base: an address in the lower half."""
+    return not number >> 63

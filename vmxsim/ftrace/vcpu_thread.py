@@ -1,0 +1,527 @@
+"""One thread of a trace: its events in, what they mean for its vCPU out."""
+
+from __future__ import annotations
+
+from attrs import define, field
+
+from vmxsim.ftrace.reader import CR0_PG, EFER, EFER_LMA, EFER_LME, KERNEL_GS_BASE, Event, Fields
+from vmxsim.ftrace.vcpu import Vcpu, words
+
+# -- What each access of the register was for, told from the events around it.
+#
+# A thread's accesses are collected until its next event of another kind. That event, the functions
+# the thread is in (where probes show them) and whether its state is loaded tell what they were.
+
+
+#: Without probes: accesses between a VM exit and the next entry while state is loaded, and how many
+#: of them are a leave; the others are the enter after it.
+_LEAVE_LENGTH = {"rw": 2, "ww": 1, "rww": 2, "rwrw": 2, "wrw": 1, "rwr": 2, "wr": 1}
+
+
+@define
+class Accesses:
+    """Collects a thread's accesses and tells its Vcpu what they were."""
+
+    vcpu: Vcpu
+    cpu: int
+    #: In KVM at all: only such threads are shown as vCPU threads.
+    in_kvm: bool = False
+    group: list[Event] = field(factory=list)
+    calls: list[tuple[str, Fields, Event]] = field(factory=list)
+    entering: Event | None = None
+    leaving: tuple[Event, bool] | None = None
+    out: Event | None = None
+    late: Event | None = None
+    in_guest: bool = False
+    ran_before: bool = False
+    vcpu_number: int = 0
+    efer_call: Event | None = None
+    writing: int | None = None
+    touched: bool = False
+    #: The last VM exit was for a control register: no MSR access of the guest's is emulated.
+    in_cr_exit: bool = False
+
+    # ----------------------------------------------------------------------------- whose accesses?
+
+    def settle(self, event: Event) -> None:
+        """Tell what the accesses before ``event`` were for."""
+        group, self.group = self.group, []
+        vcpu = self.vcpu
+        if self.entering is not None:
+            at, self.entering = self.entering, None
+            if vcpu.loaded is not True:
+                if vcpu.loaded is False or group:
+                    vcpu.enter(group, at, certain=True)
+                vcpu.loaded = True
+            elif group:
+                self._strange(group)
+        elif self.leaving is not None:
+            self._end_leaving(group, event)
+        elif self.out is not None:
+            self._trailing(group, event)
+        elif self.late is not None:
+            self._late(group, event)
+        elif group and self.calls:
+            self._inside(group)
+        elif group:
+            self._between(group, event)
+
+    def _strange(self, group: list[Event]) -> None:
+        self.vcpu.unknown(group)
+        self.vcpu.anomaly(group[0].line)
+
+    def _end_leaving(self, group: list[Event], event: Event) -> None:
+        assert self.leaving is not None
+        if not group and event.kind == "probe" and event.data[0] in ("put", "leave"):
+            return
+        (at, out_of_band), self.leaving = self.leaving, None
+        if not group and event.kind == "switch":
+            return  # preempted before put disabled preemption: the leave follows
+        vcpu = self.vcpu
+        switched: list[Event] = []
+        if self.out is not None and (len(group) > 2 or (group and vcpu.loaded is False)):
+            group, switched = group[:-1], group[-1:]
+        if vcpu.loaded is True or (vcpu.loaded is None and group):
+            vcpu.leave(group, at, out_of_band)
+        elif group:
+            self._strange(group)
+        vcpu.loaded = False
+        self._switch_writes(switched)
+
+    def _switch_writes(self, events: list[Event]) -> None:
+        for event in events:
+            self.vcpu.roles[event.line] = "switch"
+
+    def _trailing(self, group: list[Event], event: Event) -> None:
+        """After the sched_switch line that takes this thread off its CPU: its leave, and on a host
+        without FSGSBASE the switch's own write of the next task's user GS base."""
+        assert self.out is not None
+        if not group and event.kind in ("probe", "return") and event.data[0] in ("put", "leave"):
+            return
+        vcpu = self.vcpu
+        ops = words(group)
+        if vcpu.loaded is True and not (ops == "w" and group[0].data != vcpu.residence.host):
+            switch = 1 if ops in ("ww", "rww", "wrww") else 0
+            vcpu.leave(group[: len(group) - switch], self.out)
+            self._switch_writes(group[len(group) - switch :])
+        elif vcpu.loaded is None and ops in ("rw", "rww"):
+            vcpu.leave(group[:2], self.out)
+            self._switch_writes(group[2:])
+        elif ops == "w" and (vcpu.loaded is False or not self.in_kvm):
+            self._switch_writes(group)
+        elif group:
+            vcpu.unknown(group)
+            if vcpu.loaded is not None:
+                vcpu.anomaly(group[0].line)
+        vcpu.loaded = False
+
+    def _late(self, group: list[Event], event: Event) -> None:
+        """After a kvm_userspace_exit that no leave preceded: until 4.15 vcpu_put came after it."""
+        assert self.late is not None
+        at, self.late = self.late, None
+        vcpu = self.vcpu
+        if group and event.kind in ("entry", "exit"):
+            vcpu.unknown(group)
+            vcpu.loaded = None
+            vcpu.maybe_set_sregs()
+        elif event.kind == "probe" and event.data[0] in ("put", "leave"):
+            return
+        else:
+            vcpu.leave(group, at)
+            vcpu.returns_to_user(at)
+
+    def _inside(self, group: list[Event]) -> None:
+        """In a function that a probe shows, other than enter, leave and put."""
+        role, fields, _ = self.calls[-1]
+        vcpu = self.vcpu
+        ops = words(group)
+        if vcpu.loaded is False or ops not in ("r", "w", "rw"):
+            self._strange(group)
+        elif ops == "r":
+            if vcpu.loaded is None:
+                vcpu.unknown(group)
+            else:
+                vcpu.read(group[0], self._in_efer())
+        elif ops == "w" and self.writing is not None and group[0].data == self.writing:
+            vcpu.write(group[0])
+            vcpu.loaded = True
+        elif ops == "w" and role in ("set", "accessor_write") and not fields:
+            vcpu.unknown(group)
+        else:
+            self._reload(group)
+
+    def _in_efer(self) -> bool:
+        return any(role in ("efer", "efer_work", "set_cr0") for role, _, _ in self.calls)
+
+    def _between(self, group: list[Event], event: Event) -> None:
+        """Without probes around: by the next event."""
+        vcpu = self.vcpu
+        kind = event.kind
+        role = event.data[0] if kind in ("probe", "return", "leaf") else ""
+        if kind in ("entry", "exit") or role == "run":
+            self._before_entry(group, event)
+        elif kind == "msr":
+            self._before_emulated(group, event)
+        elif vcpu.loaded is False:
+            if event.kind == "probe" and event.data[1].get("loaded") == 1:
+                vcpu.enter(group, event)
+            else:
+                for access in group:
+                    vcpu.roles[access.line] = "host"
+                    vcpu.base = access.data
+        else:
+            ops = words(group)
+            loaded = event.data[1].get("loaded") if kind == "probe" else None
+            known = vcpu.loaded is True
+            if loaded != 1 and (
+                ops in ("rw", "wrw") or (known and ops == "w" and (kind == "userspace" or loaded == 0))
+            ):
+                vcpu.leave(group, event)
+            elif loaded != 1 and known and ops == "w" and group[0].data == vcpu.residence.host:
+                vcpu.leave(group, event)
+            elif known and ops == "r" and kind not in ("userspace", "switch"):
+                vcpu.read(group[0], False)
+            else:
+                vcpu.unknown(group)
+                vcpu.loaded = None
+
+    def _before_entry(self, group: list[Event], event: Event) -> None:
+        vcpu = self.vcpu
+        ops = words(group)
+        if vcpu.loaded is False:
+            vcpu.enter(group, event)
+        elif vcpu.loaded is None:
+            vcpu.unknown(group)
+        elif ops == "r":
+            vcpu.read(group[0], self.in_cr_exit)
+        elif ops == "w" and group[0].data == vcpu.true != vcpu.residence.host:
+            vcpu.write(group[0])
+        elif ops == "w" and group[0].data == vcpu.residence.host:
+            self._leave_and_enter(group, 1, event)
+        elif ops == "wrw" and group[0].data == group[2].data != group[1].data:
+            self._leave_and_enter(group, 3, event)
+        elif ops in _LEAVE_LENGTH:
+            self._leave_and_enter(group, _LEAVE_LENGTH[ops], event)
+        else:
+            self._strange(group)
+
+    def _leave_and_enter(self, group: list[Event], length: int, event: Event) -> None:
+        if self.out is None:
+            self.vcpu.evidence.between_exits = self.vcpu.evidence.between_exits or group[0].line
+        self.vcpu.leave(group[:length], group[0], inside=True)
+        self.vcpu.enter(group[length:], event)
+
+    def _before_emulated(self, group: list[Event], event: Event) -> None:
+        vcpu = self.vcpu
+        ops = words(group)
+        is_write, number, value = event.data
+        if vcpu.loaded is False or ops not in ("r", "w", "rw"):
+            self._strange(group)
+        elif ops == "r" and vcpu.loaded is True:
+            vcpu.read(group[0], False)
+        elif ops == "w" and is_write and number == KERNEL_GS_BASE and value == group[0].data:
+            vcpu.write(group[0])
+        elif ops == "rw" or (ops == "w" and vcpu.loaded is True):
+            self._reload(group)
+        else:
+            vcpu.unknown(group)
+
+    def _reload(self, group: list[Event]) -> None:
+        """A full host reload in the middle of KVM's work."""
+        self.vcpu.evidence.fits.reload(group[0].line)
+        self.vcpu.leave(group, group[0], inside=True)
+
+
+# -- (main)
+
+
+#: Functions in which an access of the guest's value or a full host reload may happen.
+_CALLS = ("get", "set", "efer", "efer_work", "set_cr0", "accessor_read", "accessor_write")
+
+
+@define
+class Thread(Accesses):
+    """Feeds the events of one thread to its Vcpu."""
+
+    def access(self, event: Event) -> None:
+        """RDMSR or WRMSR of the register."""
+        self._moved(event)
+        in_kvm = bool(self.calls) or (self.vcpu.loaded is True and self.late is None)
+        if event.preemptible and not in_kvm:
+            # enter and leave run with preemption disabled: this is the task's own system call
+            self.vcpu.roles[event.line] = "host"
+            self.vcpu.base = event.data
+            return
+        self.group.append(event)
+        self.touched = True
+
+    def feed(self, event: Event) -> None:
+        """Any other event of this thread (a sched_switch: as the previous task)."""
+        kind = event.kind
+        if kind == "marker":
+            return
+        self._moved(event)
+        self.settle(event)
+        if kind in ("probe", "return", "leaf"):
+            role, fields = event.data
+            self.in_kvm = self.in_kvm or not role.startswith("intercept")
+            if fields and kind != "return":
+                self._observe(fields, event)
+            if kind != "return":
+                self._call(role, fields, event)
+            if kind == "leaf":
+                self.settle(event)
+            if kind != "probe":
+                self._return(role, fields, event)
+        elif kind == "entry":
+            self._entry(event)
+        elif kind == "exit":
+            self._exit(event)
+        elif kind == "userspace":
+            self._userspace(event)
+        elif kind == "msr":
+            self._emulated(event)
+        elif kind == "cr0":
+            self._cr0(event)
+        elif kind == "switch":
+            self.out = event
+            if self.in_guest:
+                self.in_guest = False
+                self.vcpu.anomaly(event.line)
+
+    def switched_in(self, event: Event) -> None:
+        """A sched_switch to this thread. Whatever it was before, its state is not loaded now: the
+        preempt notifier of sched_out did *leave*, that of sched_in does not *enter*."""
+        self.settle(event)
+        self.out = None
+        self.cpu = event.cpu
+        if self.vcpu.loaded is True:
+            self.vcpu.leave([], event)
+        self.vcpu.loaded = False
+        self.vcpu.left_behind = None  # what the switch saved and loads now depends on the host
+
+    def lost(self) -> None:
+        """Events were lost."""
+        self.vcpu.unknown(self.group)
+        self.group = []
+        self.calls.clear()
+        self.entering = self.leaving = self.out = self.late = self.efer_call = self.writing = None
+        self.in_guest = self.ran_before = False
+        self.vcpu.forget()
+
+    def finish(self, last: Event) -> None:
+        """The end of the trace. Accesses without a next event to explain them stay unexplained,
+        but for a read and a write while state is loaded: that is leave."""
+        if self.group and self.out is not None and self.leaving is None:
+            self._trailing(self.group, last)
+        elif self.group and self.entering is None:
+            if self.vcpu.loaded is True and words(self.group) == "rw":
+                self.vcpu.leave(self.group, last)
+            else:
+                self.vcpu.unknown(self.group)
+        self.group = []
+        self.vcpu.close_residence()
+
+    def _moved(self, event: Event) -> None:
+        if event.cpu != self.cpu:
+            self.cpu = event.cpu
+            if self.vcpu.evidence.switches and (self.in_kvm or self.group):
+                self.vcpu.anomaly(event.line)  # a switch is missing
+            self.vcpu.loaded = None
+            self.in_guest = self.ran_before = False
+
+    # ------------------------------------------------------------------------------- other events
+
+    def _observe(self, fields: Fields, event: Event) -> None:
+        """What a probe shows of struct vcpu_vmx, before the function runs."""
+        vcpu = self.vcpu
+        loaded = fields.get("loaded")
+        if loaded is not None:
+            self._observe_loaded(bool(loaded), event)
+        if "cefer" in fields:
+            mode = bool(fields["cefer"] & EFER_LMA)
+            vcpu.long_mode = mode
+            if vcpu.changing and event.data[0] in ("enter", "run", "put", "load"):
+                vcpu.changing = False
+        if "hgs" in fields:
+            if vcpu.loaded is True and self.entering is None:
+                vcpu.learn_host(fields["hgs"])
+            vcpu.host_saved = fields["hgs"]
+        if "ggs" in fields:
+            saved = fields["ggs"]
+            if vcpu.saved_next is not None and saved == vcpu.saved_next:
+                vcpu.saved, vcpu.saved_next = saved, None
+            elif vcpu.saved is not None and saved != vcpu.saved:
+                vcpu.anomaly(event.line)  # stored by something that is not in the trace
+                vcpu.saved_next = None
+            vcpu.saved = saved
+            if vcpu.loaded is False and vcpu.true is None and vcpu.saved_next is None:
+                vcpu.true = saved
+
+    def _observe_loaded(self, loaded: bool, event: Event) -> None:
+        vcpu = self.vcpu
+        if vcpu.loaded is None or loaded == vcpu.loaded:
+            vcpu.loaded = loaded
+        elif loaded and not vcpu.evidence.enter_probe and vcpu.long_mode is not True:
+            vcpu.enter([], event)  # one that made no access
+        elif loaded:
+            vcpu.anomaly(event.line)  # an enter is missing
+            vcpu.loaded = True
+        else:
+            vcpu.leave([], event, inside=self.efer_call is not None)
+
+    def _call(self, role: str, fields: Fields, event: Event) -> None:
+        vcpu = self.vcpu
+        if role == "enter":
+            self.calls.clear()
+            self.writing = None
+            vcpu.settle_mode()
+            if self.efer_call is not None and fields.get("loaded") == 1:
+                vcpu.evidence.fits.efer_without_reload(self.efer_call.line)
+            self.efer_call = None
+            self.entering = event
+        elif role == "leave":
+            if self.leaving is None:
+                out_of_band = bool(self.calls) and self.out is None
+                if out_of_band:
+                    vcpu.evidence.fits.reload(event.line)
+                self.leaving = (event, out_of_band)
+            self.efer_call = None
+        elif role == "put":
+            self.efer_call = None
+            if self.out is None:
+                self.calls.clear()
+                vcpu.settle_mode()
+            if self.leaving is None:
+                self.leaving = (event, False)
+        elif role == "load":
+            if self.out is None and event.name != "kvm_sched_in":
+                vcpu.settle_mode()
+            if event.name == "vcpu_load":
+                vcpu.returns_to_user(event)  # it was there since the last ioctl
+        elif role.startswith("intercept"):
+            if fields.get("msr") == KERNEL_GS_BASE:
+                vcpu.intercepted = role == "intercept_on"
+                if vcpu.intercepted and self._in_efer():
+                    vcpu.evidence.intercepts = True
+        elif role in _CALLS:
+            self._kvm_call(role, fields, event)
+
+    def _kvm_call(self, role: str, fields: Fields, event: Event) -> None:
+        vcpu = self.vcpu
+        self.calls.append((role, fields, event))
+        if role == "set" and fields.get("index") == KERNEL_GS_BASE and "data" in fields:
+            self.writing = fields["data"]
+            vcpu.set(fields["data"])
+        elif role == "set" and "index" in fields:
+            self._other_register()
+        elif role == "accessor_write" and "data" in fields:
+            self.writing = fields["data"]
+        elif role in ("efer", "efer_work"):
+            if vcpu.loaded is True and self.efer_call is None:
+                self.efer_call = event
+            vcpu.change_mode(bool(fields["efer"] & EFER_LMA) if "efer" in fields else None)
+        elif role == "set_cr0" and "cr0" in fields and not fields["cr0"] & CR0_PG:
+            vcpu.change_mode(False)
+
+    def _return(self, role: str, fields: Fields, event: Event) -> None:
+        vcpu = self.vcpu
+        if role == "accessor_read" and "val" in fields:
+            vcpu.given(event, fields["val"])
+        for position in range(len(self.calls) - 1, -1, -1):
+            if self.calls[position][0] == role:
+                called = self.calls[position]
+                del self.calls[position:]
+                if role in ("get", "set") and called[1].get("index") == KERNEL_GS_BASE:
+                    self._accessed(called)
+                    self.writing = None
+                break
+        if role in ("efer", "efer_work", "set_cr0") and not self._in_efer():
+            vcpu.settle_mode()
+
+    def _accessed(self, called: tuple[str, Fields, Event]) -> None:
+        """KVM has read or written the guest's MSR: did it touch the register while state is loaded?"""
+        _, fields, event = called
+        vcpu = self.vcpu
+        if fields.get("loaded") != 1 or vcpu.loaded is not True:
+            return
+        if any(line > event.line for line in self._recent):
+            return
+        vcpu.evidence.fits.no_access(vcpu.long_mode, event.line)
+        if vcpu.long_mode is True:
+            vcpu.anomaly(event.line)
+
+    @property
+    def _recent(self) -> tuple[int, ...]:
+        roles = self.vcpu.roles
+        return (next(reversed(roles)),) if roles else ()
+
+    def _entry(self, event: Event) -> None:
+        vcpu = self.vcpu
+        self.in_kvm = True
+        if self.ran_before and event.data != self.vcpu_number:
+            self.lost()  # one thread runs several vCPUs: what was known is about another one
+        self.vcpu_number = event.data
+        vcpu.comm = event.comm  # a thread gets its name after it starts
+        if self.in_guest:
+            vcpu.anomaly(event.line)
+        if vcpu.loaded is False:
+            vcpu.enter([], event)  # an enter that made no access
+        vcpu.loaded = True
+        self.calls.clear()
+        vcpu.run(event)
+        self.in_guest = self.ran_before = True
+
+    def _exit(self, event: Event) -> None:
+        vcpu = self.vcpu
+        self.in_kvm = True
+        if not self.in_guest and self.ran_before:
+            vcpu.anomaly(event.line)
+        vcpu.loaded = True
+        self.calls.clear()
+        vcpu.ran()
+        self.in_guest = False
+        self.ran_before = True
+        self.touched = False
+        self.in_cr_exit = event.data == "CR_ACCESS"
+        if self.in_cr_exit:
+            vcpu.was_long_mode |= vcpu.long_mode is not False
+            vcpu.change_mode(None)
+        elif event.data == "MSR_WRITE":
+            vcpu.held, vcpu.true = vcpu.true, None  # until it is seen which register is written
+
+    def _userspace(self, event: Event) -> None:
+        vcpu = self.vcpu
+        self.in_kvm = True
+        self.calls.clear()
+        if vcpu.loaded is True:
+            self.late = event
+        else:
+            vcpu.returns_to_user(event)
+
+    def _emulated(self, event: Event) -> None:
+        vcpu = self.vcpu
+        self.in_kvm = True
+        is_write, number, value = event.data
+        if number == EFER and is_write:
+            vcpu.lme = bool(value & EFER_LME)
+            if vcpu.loaded is True and not self.touched:
+                vcpu.evidence.fits.efer_without_access(event.line)
+        if number != KERNEL_GS_BASE:
+            self._other_register()
+            return
+        if vcpu.loaded is True and not self.touched:
+            vcpu.evidence.fits.no_access(vcpu.long_mode, event.line)
+        if is_write:
+            vcpu.set(value)
+        else:
+            vcpu.given(event, value)
+
+    def _other_register(self) -> None:
+        """The write that made the guest exit was not to this register."""
+        if self.vcpu.held is not None:
+            self.vcpu.true, self.vcpu.held = self.vcpu.held, None
+
+    def _cr0(self, event: Event) -> None:
+        paging = bool(event.data & CR0_PG)
+        self.vcpu.change_mode(self.vcpu.lme if paging else False)

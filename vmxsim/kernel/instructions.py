@@ -1,0 +1,369 @@
+"""What Linux offers to every function: preemption, interrupts, notifiers, the way out.
+
+Also the instructions around the register that only cost time: they change nothing in
+the model and are counted by ``vmxsim cost``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from vmxsim.kernel.machine import EFER_LMA, MSR_KERNEL_GS_BASE, Machine, Value, Vcpu, no_owner
+
+# -- What a step can ask of the machine: the registry of primitives.
+#
+# A kernel function of the simulator may call only primitives (by bare name) and other
+# kernel functions (through ``self``). A primitive takes the :class:`~vmxsim.kernel.machine.Machine`
+# first; that argument is supplied when the step runs and is not written in the caller.
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+PRIMITIVES: dict[str, Callable[..., Any]] = {}
+#: Primitives that only look: they may stand in conditions and leave no trace.
+QUERIES: set[str] = set()
+#: Primitives that only cost time: whatever they are handed, no state depends on it.
+COST_ONLY: set[str] = set()
+
+
+def primitive(function: F) -> F:
+    """Register an instruction or kernel service that changes the machine or costs time."""
+    PRIMITIVES[function.__name__] = function
+    return function
+
+
+def query(function: F) -> F:
+    """Register a primitive that reads the machine and changes nothing."""
+    QUERIES.add(function.__name__)
+    return primitive(function)
+
+
+def cost_only(function: F) -> F:
+    """Register an instruction that costs time and has no effect on what is modelled."""
+    COST_ONLY.add(function.__name__)
+    return primitive(function)
+
+
+# -- What the processor does with KERNEL_GS_BASE.
+#
+# Sources: Intel SDM volume 2 (RDMSR, WRMSR, SWAPGS), volume 3 chapters "VM entries",
+# "VM exits" and "MSR bitmaps".
+
+
+def is_canonical(number: int) -> bool:
+    """Whether bits 63 to 47 are all alike (48-bit linear addresses)."""
+    return number >> 47 in (0, 0x1FFFF)
+
+
+@query
+def is_noncanonical_address(m: Machine, data: Value) -> bool:
+    """Whether WRMSR of this value would raise #GP."""
+    return not is_canonical(data.number)
+
+
+@query
+def is_long_mode(m: Machine, vcpu: int) -> bool:
+    """EFER.LMA of the vCPU, as KVM caches it."""
+    return bool(m.objects[vcpu].efer & EFER_LMA)
+
+
+@primitive
+def rdmsr(m: Machine, msr: int) -> Value | None:
+    """RDMSR. Of other MSRs only the cost is modelled."""
+    if msr != MSR_KERNEL_GS_BASE:
+        m.operations.append(("rdmsr", 1))
+        return None
+    value = m.cpu.kernel_gs_base
+    m.operations.append(("rdmsr_kernel_gs_base", 1))
+    m.accesses.append(("rdmsr", m.cpu.index, value.number))
+    return value
+
+
+@primitive
+def wrmsr(m: Machine, msr: int, value: Value | None = None) -> None:
+    """WRMSR. A non-canonical base raises #GP; the kernel's handler then skips the write."""
+    if msr != MSR_KERNEL_GS_BASE:
+        m.operations.append(("wrmsr", 1))
+        return
+    assert value is not None
+    if isinstance(value, int):  # from kernel code, which nothing has typed
+        raise TypeError(no_owner(value))
+    m.operations.append(("wrmsr_kernel_gs_base", 1))
+    if not is_canonical(value.number):
+        m.events.append(("host-fault", m.cpu.index, value))
+        return
+    m.set(m.cpu, "kernel_gs_base", value)
+    m.accesses.append(("wrmsr", m.cpu.index, value.number))
+
+
+@primitive
+def load_gs_index(m: Machine, selector: int) -> None:
+    """SWAPGS; MOV %gs; SWAPGS: leaves the *descriptor's* base in KERNEL_GS_BASE."""
+    m.operations.append(("load_gs_index", 1))
+    m.set(m.cpu, "kernel_gs_base", m.descriptor_base)
+    m.accesses.append(("load_gs_index", m.cpu.index, m.descriptor_base.number))
+
+
+@primitive
+def vm_entry(m: Machine, vcpu: int) -> None:
+    """VMLAUNCH or VMRESUME: the guest runs on this CPU until something exits.
+
+    FS.base and GS.base come from the VMCS; KERNEL_GS_BASE stays what it is.
+    """
+    if m.cpu.preempt_count != 1:
+        raise TypeError(f"the guest is entered with preempt_count {m.cpu.preempt_count}, 1 was expected")
+    m.set(m.task, "mode", "guest")
+    m.events.append(("guest-runs", m.objects[vcpu]))
+
+
+def vm_exit(m: Machine, vcpu: Vcpu, reason: str) -> None:
+    """The guest stops and the host kernel goes on behind its VM entry, interrupts off."""
+    m.set(m.task, "mode", "kernel")
+    m.set(vcpu, "exit_reason", reason)
+
+
+def guest_rdmsr(m: Machine, vcpu: Vcpu) -> None:
+    """The guest reads the register itself, access passed through."""
+    value = m.cpu.kernel_gs_base
+    m.accesses.append(("guest_rdmsr", m.cpu.index, value.number))
+    m.set(vcpu, "returned", value)
+    m.events.append(("returned", vcpu, value))
+
+
+def guest_wrmsr(m: Machine, vcpu: Vcpu, value: Value) -> None:
+    """The guest writes the register itself; the processor checks the address."""
+    if not is_canonical(value.number):
+        m.set(vcpu, "returned", "#GP")
+        return
+    m.set(m.cpu, "kernel_gs_base", value)
+    m.set(vcpu, "true_guest_value", value)
+    m.accesses.append(("guest_wrmsr", m.cpu.index, value.number))
+
+
+def guest_swapgs(m: Machine, vcpu: Vcpu) -> None:
+    """SWAPGS in the guest: never intercepted, so it reaches the register even where RDMSR and
+    WRMSR exit. The ghosts are exchanged as well."""
+    register, base = m.cpu.kernel_gs_base, vcpu.gs_base
+    m.set(m.cpu, "kernel_gs_base", base)
+    m.set(vcpu, "gs_base", register)
+    truth, true_base = vcpu.true_guest_value, vcpu.true_gs_base
+    m.set(vcpu, "true_guest_value", true_base)
+    m.set(vcpu, "true_gs_base", truth)
+    m.accesses.append(("guest_swapgs", m.cpu.index, base.number))
+    m.events.append(("swapgs", vcpu, register, truth))
+
+
+# -- (main)
+
+
+@primitive
+def preempt_disable(m: Machine) -> None:
+    """Nests: preemption is possible again when every disable has met its enable."""
+    m.set(m.cpu, "preempt_count", m.cpu.preempt_count + 1)
+
+
+@primitive
+def preempt_enable(m: Machine) -> None:
+    """The matching end; a tick that came meanwhile takes effect now."""
+    if not m.cpu.preempt_count:
+        raise TypeError("preempt_enable() without preempt_disable()")
+    m.set(m.cpu, "preempt_count", m.cpu.preempt_count - 1)
+
+
+@primitive
+def local_irq_disable(m: Machine) -> None:
+    """No interrupt, and so no tick, on this CPU until local_irq_enable()."""
+    m.set(m.cpu, "irqs_disabled", True)
+
+
+@primitive
+def local_irq_enable(m: Machine) -> None:
+    """Interrupts are possible again."""
+    m.set(m.cpu, "irqs_disabled", False)
+
+
+@query
+def need_resched(m: Machine) -> bool:
+    """TIF_NEED_RESCHED of the task that runs."""
+    return m.cpu.need_resched
+
+
+@query
+def signal_pending(m: Machine) -> bool:
+    """A signal waits for the task that runs."""
+    return m.task.signal_pending
+
+
+@query
+def preempt_notifier_registered(m: Machine) -> bool:
+    """Whether the task that runs is between vcpu_load() and vcpu_put()."""
+    return m.task.preempt_notifier
+
+
+@primitive
+def preempt_notifier_register(m: Machine) -> None:
+    """From now on the scheduler calls kvm_sched_out() and kvm_sched_in() for this task."""
+    m.set(m.task, "preempt_notifier", True)
+
+
+@primitive
+def preempt_notifier_unregister(m: Machine) -> None:
+    """The scheduler calls no notifiers for this task any more."""
+    m.set(m.task, "preempt_notifier", False)
+
+
+@primitive
+def context_switch(m: Machine) -> None:
+    """Another task runs from here on; this one goes on behind this line when it is picked
+    again. Linux's __switch_to() loads the next task's user GS base into the register."""
+    m.set(m.cpu, "need_resched", False)
+    m.events.append(("switch-out", m.task))
+
+
+def _check_value(data: object) -> None:
+    if not isinstance(data, Value):
+        raise TypeError(f"a value of the register was expected, not {data}")
+
+
+@primitive
+def complete_rdmsr(m: Machine, vcpu: int, data: Value) -> None:
+    """The guest finds ``data`` in EDX:EAX and goes on behind its RDMSR."""
+    _check_value(data)
+    m.set(m.objects[vcpu], "returned", data)
+    m.events.append(("returned", m.objects[vcpu], data))
+
+
+@primitive
+def complete_wrmsr(m: Machine, vcpu: int) -> None:
+    """The guest goes on behind its WRMSR: what it wrote is its true value now."""
+    m.set(m.objects[vcpu], "true_guest_value", m.objects[vcpu].msr_data)
+
+
+@primitive
+def kvm_inject_gp(m: Machine, vcpu: int) -> None:
+    """The guest's instruction raises #GP instead of taking effect."""
+    m.set(m.objects[vcpu], "returned", "#GP")
+
+
+@primitive
+def copy_to_user(m: Machine, vcpu: int, data: Value) -> None:
+    """KVM_GET_MSRS hands ``data`` to user space."""
+    _check_value(data)
+    m.set(m.objects[vcpu], "returned", data)
+    m.events.append(("returned", m.objects[vcpu], data))
+
+
+@primitive
+def refuse_msr(m: Machine, vcpu: int) -> None:
+    """KVM_SET_MSRS stops before this MSR: it was not set."""
+    m.set(m.objects[vcpu], "returned", "refused")
+
+
+# Instructions that cost time and do not touch the register.
+
+
+@primitive
+def savesegment(m: Machine, segment: str) -> int:
+    """MOV from a segment register: the selector (only GS differs between tasks here)."""
+    m.operations.append(("savesegment", 1))
+    return m.task.gs_sel if segment == "gs" else 0
+
+
+@cost_only
+def loadsegment(m: Machine, segment: str, selector: int) -> None:
+    """MOV to a segment register."""
+    m.operations.append(("loadsegment", 1))
+
+
+@primitive
+def sldt(m: Machine) -> int:
+    """The LDT selector: 0, no task here has an LDT."""
+    m.operations.append(("sldt", 1))
+    return 0
+
+
+@cost_only
+def lldt(m: Machine, selector: int) -> None:
+    """Load the LDT register."""
+    m.operations.append(("lldt", 1))
+
+
+@cost_only
+def ltr(m: Machine) -> None:
+    """Load the task register."""
+    m.operations.append(("ltr", 1))
+
+
+@cost_only
+def invalidate_tss_limit(m: Machine) -> None:
+    """A flag in memory: the TSS is reloaded later, if an I/O bitmap needs it."""
+    m.operations.append(("tss_invalidate", 1))
+
+
+@cost_only
+def sgdt(m: Machine) -> None:
+    """Store the GDT's address."""
+    m.operations.append(("sgdt", 1))
+
+
+@cost_only
+def load_gdt(m: Machine) -> None:
+    """LGDT: VM exit has set the GDT's limit to the maximum."""
+    m.operations.append(("gdt", 1))
+
+
+@primitive
+def vmcs_read(m: Machine, vmcs_field: str) -> int:
+    """VMREAD."""
+    m.operations.append(("vmread", 1))
+    return 0
+
+
+@cost_only
+def vmcs_write(m: Machine, vmcs_field: str, value: object = 0) -> None:
+    """VMWRITE."""
+    m.operations.append(("vmwrite", 1))
+
+
+@cost_only
+def vm_entry_controls_setbit(m: Machine, bit: str) -> None:
+    """Set a bit of the cached VM-entry controls: a VMWRITE, no VMREAD."""
+    m.operations.append(("vmwrite", 1))
+
+
+@cost_only
+def vm_entry_controls_clearbit(m: Machine, bit: str) -> None:
+    """Clear a bit of the cached VM-entry controls: a VMWRITE, no VMREAD."""
+    m.operations.append(("vmwrite", 1))
+
+
+@cost_only
+def vmx_set_host_fs_gs(m: Machine, vcpu: int) -> None:
+    """Host FS and GS in the VMCS, written only where they changed: on the CPU it ran on
+    before nothing did, and nothing is counted."""
+
+
+@cost_only
+def kvm_set_shared_msr(m: Machine, count: int) -> None:
+    """Set ``count`` shared MSRs (calls; the real one skips a WRMSR of an unchanged value)."""
+    if count:
+        m.operations.append(("shared_msr", count))
+
+
+@cost_only
+def load_msrs(m: Machine, count: int) -> None:
+    """WRMSR of ``count`` other MSRs of the list."""
+    m.operations.append(("wrmsr", count))
+
+
+@cost_only
+def save_msrs(m: Machine, count: int) -> None:
+    """RDMSR of ``count`` other MSRs of the list."""
+    m.operations.append(("rdmsr", count))
+
+
+@cost_only
+def count_host_state_reload(m: Machine) -> None:
+    """``++vcpu->stat.host_state_reload``: a full host reload found guest state loaded."""
+    m.operations.append(("full_host_reload", 1))

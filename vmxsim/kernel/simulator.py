@@ -1,0 +1,659 @@
+"""A machine that runs a design: threads, guests and the scheduler, one action at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from attrs import define, field
+
+from vmxsim.errors import InputError, SimulationError, nearest
+from vmxsim.kernel.actions import VERBS, Action, PreemptPoint
+from vmxsim.kernel.instructions import guest_rdmsr, guest_swapgs, guest_wrmsr, vm_exit
+from vmxsim.kernel.invariants import check_event, check_user_space, guest_runs
+from vmxsim.kernel.kvm import Kvm
+from vmxsim.kernel.machine import (
+    EFER_LMA,
+    EFER_LME,
+    MODE_WORDS,
+    MSR_KERNEL_GS_BASE,
+    X86_CR0_PG,
+    Cpu,
+    Machine,
+    Task,
+    Value,
+    Vcpu,
+    reset_cr0,
+    reset_efer,
+)
+from vmxsim.kernel.program import Callee, Const, Expr, Function, Instruction, Operation, Primitive
+from vmxsim.kernel.thread import enter, step
+
+# -- Points in kernel code, as scenarios name them: before a primitive, or before a line.
+
+
+_REGISTER = ("rdmsr", "wrmsr")
+
+
+def is_before(i: Instruction, before: str) -> bool:
+    """Whether the point ``before`` (a primitive's name or ``line N``) is the one before ``i``."""
+    if before.startswith("line "):
+        return i.line == int(before[5:])
+    return (i.callee is not None and i.callee.name == before) or uses(i.expr, before)
+
+
+def uses(e: Expr | None, name: str) -> bool:
+    """Whether an expression calls the primitive; RDMSR and WRMSR only of KERNEL_GS_BASE."""
+    if isinstance(e, Operation):
+        return any(uses(arg, name) for arg in e.args)
+    if not isinstance(e, Primitive):
+        return False
+    if e.name == name and (name not in _REGISTER or e.args[0] == Const(MSR_KERNEL_GS_BASE)):
+        return True
+    return any(uses(arg, name) for arg in e.args)
+
+
+# -- Keeping what each step did: cheap while running, turned into views' Steps afterwards.
+
+
+@define(eq=False)
+class Record:
+    """One step as it ran. ``stack`` is the continuation before it (its top is the line
+    that ran), None for a step that is no kernel line: then ``function`` and ``source``
+    say what it was. ``after`` is the continuation behind it, ``state`` the CPU's
+    preempt_count, interrupts off, and the task's mode then."""
+
+    action: int
+    thread: str
+    cpu: int
+    mode: str
+    stack: Any
+    function: str = ""
+    source: str = ""
+    after: Any = None
+    state: tuple[int, bool, str] = (0, False, "")
+    changes: tuple[tuple[str, str, Any, Any], ...] = ()
+    accesses: tuple[tuple[str, int, int], ...] = ()
+    operations: tuple[tuple[str, int], ...] = ()
+    notes: tuple[str, ...] = ()
+    violations: list[tuple[str, str]] | None = None
+
+    @property
+    def instruction(self) -> Instruction | None:
+        """The instruction that ran."""
+        return None if self.stack is None else self.stack[0].instructions[self.stack[1]]
+
+
+@define(eq=False)
+class Recorder:
+    """The steps of a run so far. ``action`` counts from 0; -1 before the first."""
+
+    records: list[Record] = field(factory=list, init=False)
+    action: int = field(default=-1, init=False)
+    pending_notes: list[str] = field(factory=list, init=False)
+    broken: set[tuple[int, str, str]] = field(factory=set, init=False)
+
+    def keep(self, record: Record, m: Machine) -> None:
+        """Take over what the machine collected during the step."""
+        if m.log:
+            record.changes = tuple(m.log)
+            m.log.clear()
+        if m.accesses:
+            record.accesses = tuple(m.accesses)
+            m.accesses.clear()
+        if m.operations:
+            record.operations = tuple(m.operations)
+            m.operations.clear()
+        if self.pending_notes:
+            record.notes = tuple(self.pending_notes)
+            self.pending_notes.clear()
+        self.records.append(record)
+
+    def note(self, text: str) -> None:
+        """Say something at the next step."""
+        self.pending_notes.append(text)
+
+    def break_invariants(self, record: Record, found: Iterable[tuple[str, str, str]]) -> None:
+        """Keep each broken invariant once an action, at the first step that broke it."""
+        for invariant, subject, words in found:
+            key = (record.action, invariant, subject)
+            if key not in self.broken:
+                self.broken.add(key)
+                record.violations = [*(record.violations or []), (invariant, words)]
+
+
+# -- (main)
+
+
+#: Steps after which an action is taken to loop for ever.
+MAX_STEPS = 20_000
+
+USER_GS_BASE = (0x7F0000001000, 0x7F0000003000)
+PLAIN_GS_BASE = 0x7F0000002000
+GUEST_GS_BASE = (0xFFFF800000001000, 0xFFFF800000002000)
+
+
+def make_machine(design: type[Kvm], bits: int, long_mode: bool, cpus: int, vcpus: int) -> Machine:
+    """The machine at its start: every thread in user space, every guest's register 0."""
+    plain = Task("plain", Value(PLAIN_GS_BASE, "plain"), 64, cpu=0)
+    threads, guests, current = [], [], ["plain"] * cpus
+    for n in range(vcpus):
+        cpu = min(n, cpus - 1)
+        gs_base = Value(USER_GS_BASE[n], f"thread{n}")
+        threads.append(Task(f"thread{n}", gs_base, bits, cpu, gs_sel=0x63 if bits == 32 else 0, vcpu=n))
+        if current[cpu] == "plain":
+            current[cpu] = f"thread{n}"
+        reset, base = Value(0, f"vcpu{n}"), Value(GUEST_GS_BASE[n], f"vcpu{n}")
+        in_array = design.labels["h"].startswith("host_msrs")
+        guests.append(
+            Vcpu(
+                f"vcpu{n}", reset, gs_base if in_array else Value(0, "unknown"), base, reset, base,
+                reset_efer(long_mode), reset_cr0(long_mode),
+                lists_kernel_gs_base=long_mode,
+                save_nmsrs=design.shared_msrs[long_mode],
+                bitmap_passes=long_mode or design.bitmap_passes_at_creation,
+            )
+        )  # fmt: skip
+    values = {"plain": plain.gs_base} | {t.id: t.gs_base for t in threads}
+    machine_cpus = [Cpu(f"cpu{n}", n, values[task], task) for n, task in enumerate(current)]
+    return Machine(machine_cpus, threads, plain, guests)
+
+
+@define(eq=False)
+class System(Recorder):
+    """A design on a machine. ``interception`` is ``rule`` (access exits by EFER.LMA and the
+    design's rule) or ``bitmap`` (by what the real MSR bitmaps were left at)."""
+
+    design: type[Kvm]
+    m: Machine
+    interception: str = "rule"
+    #: CPU on which a thread goes on after its next preemption.
+    targets: dict[str, int] = field(factory=dict)
+    #: Task that a CPU runs after its next context switch.
+    picked: dict[int, Task] = field(factory=dict)
+    #: Called before every kernel step with the thread; may deliver a tick.
+    before_step: Any = None
+    #: Called after every recorded step with its number.
+    after_record: Any = None
+    steps_left: int = MAX_STEPS
+
+    def passes_through(self, vcpu: Vcpu) -> bool:
+        """Whether the guest's RDMSR and WRMSR of the register reach the processor's."""
+        if self.design.interception == "outside long mode":
+            return vcpu.bitmap_passes if self.interception == "bitmap" else vcpu.long_mode
+        return self.design.interception == "never"
+
+    def guest_would_read(self, m: Machine, thread: Task, vcpu: Vcpu) -> tuple[Value, str]:
+        """What the guest would get if it read the register now, and where that is:
+        ``register``, ``register, by KVM`` or ``saved``. ``m`` is the machine or a copy of it."""
+        register = m.cpus[thread.cpu].kernel_gs_base
+        if thread.mode != "user" and m.is_current(thread):
+            if self.passes_through(vcpu):
+                return register, "register"
+            if self.design._in_register(vcpu):
+                return register, "register, by KVM"
+        return vcpu.g, "saved"
+
+    def kernel_function(self, name: str) -> Function:
+        """The design's kernel function of that name."""
+        return self.design.link(Callee("self", name))
+
+    # -- running kernel code
+
+    def call(self, thread: Task, name: str, *args: Any) -> None:
+        """Push a kernel function on the thread's stack: it runs next."""
+        self.m.cpu, self.m.task = self.m.cpus[thread.cpu], thread
+        self.m.set(thread, "mode", "kernel")
+        thread.stack = enter(self.m, self.kernel_function(name), args, thread.stack)
+
+    def drive(self, thread: Task) -> None:
+        """Run the thread's kernel code until it is in user space, in the guest, or switched out."""
+        m = self.m
+        while thread.mode == "kernel" and m.is_current(thread):
+            if self.before_step is not None:
+                self.before_step(thread)
+            self.preempt_if_due(thread)
+            self.step(thread)
+            self.steps_left -= 1
+            if self.steps_left <= 0:
+                where = thread.stack[0] if thread.stack else None
+                raise SimulationError(
+                    f"no end after {MAX_STEPS} steps: the design loops for ever", where.name if where else ""
+                )
+
+    def step(self, thread: Task) -> None:
+        """One line of the thread's kernel code."""
+        m = self.m
+        m.cpu, m.task = m.cpus[thread.cpu], thread
+        before = thread.stack
+        record = Record(self.action, thread.id, thread.cpu, "kernel", before)
+        thread.stack = step(m, self.design, before)
+        if thread.stack is None and not self.preempt_if_due(thread):
+            check_return_to_user(m.cpu)
+            m.set(thread, "mode", "user")
+        switched_out = False
+        for event in self.take_events():
+            if event[0] == "switch-out":
+                switched_out = True
+            else:
+                self.break_invariants(record, check_event(m, event, self._passes(event)))
+        if switched_out:
+            self.place(self.picked.pop(thread.cpu, m.plain), m.cpus[record.cpu])
+        self.commit(record)
+        if thread.mode == "guest" and m.cpu.need_resched:
+            self.exit_guest(thread, "EXTERNAL_INTERRUPT", "the tick that was pending: VM exit")
+
+    def take_events(self) -> list[tuple[Any, ...]]:
+        """What the step that just ran left for the invariants."""
+        events = self.m.events
+        if events:
+            self.m.events = []
+        return events
+
+    def _passes(self, event: tuple[Any, ...]) -> bool:
+        return event[0] == "guest-runs" and self.passes_through(event[1])
+
+    def act(self, thread: Task, mode: str, function: str, source: str, effect: Any = None) -> None:
+        """One step that is no line of kernel code: the guest's, user space's or the tick's."""
+        m = self.m
+        m.cpu, m.task = m.cpus[thread.cpu], thread
+        record = Record(self.action, thread.id, thread.cpu, mode, None, function, source)
+        if effect:
+            effect()
+        for event in self.take_events():
+            self.break_invariants(record, check_event(m, event, self._passes(event)))
+        self.commit(record)
+
+    def commit(self, record: Record) -> None:
+        """Keep the step and tell whoever waits for its number."""
+        record.after = self.m.task.stack if self.m.task.mode == "kernel" else None
+        record.state = (self.m.cpu.preempt_count, self.m.cpu.irqs_disabled, self.m.task.mode)
+        self.keep(record, self.m)
+        if self.after_record is not None:
+            self.after_record(len(self.records))
+
+    def exit_guest(self, thread: Task, reason: str, source: str, **fields: Any) -> None:
+        """A VM exit: the kernel goes on behind its VM entry, interrupts off."""
+
+        def effect() -> None:
+            vcpu = self.m.vcpus[thread.vcpu or 0]
+            vm_exit(self.m, vcpu, reason)
+            for name, value in fields.items():
+                self.m.set(vcpu, name, value)
+
+        self.act(thread, "guest", "guest", source, effect)
+
+    # -- the scheduler
+
+    def why_not_preemptible(self, thread: Task) -> str:
+        """'' where a tick would take effect at once, else what holds it back."""
+        cpu = self.m.cpus[thread.cpu]
+        if cpu.irqs_disabled:
+            return "interrupts are off"
+        if cpu.preempt_count:
+            return f"preemption is disabled (preempt_count {cpu.preempt_count})"
+        if thread.stack is not None and thread.stack[0].interrupt:
+            return "the scheduler is at work"
+        return ""
+
+    def preempt_if_due(self, thread: Task) -> bool:
+        """Where a tick waits and preemption is possible, call the scheduler."""
+        m = self.m
+        cpu = m.cpus[thread.cpu]
+        if not cpu.need_resched or not m.is_current(thread) or self.why_not_preemptible(thread):
+            return False
+        m.cpu, m.task = cpu, thread
+        self.call(thread, "preempt_schedule_irq", thread.vcpu)
+        return True
+
+    def tick(self, thread: Task, target: int | None) -> None:
+        """A tick comes on the thread's CPU: it is to go on on CPU ``target``."""
+        m = self.m
+        cpu = m.cpus[thread.cpu]
+        if thread.mode == "kernel" and thread.id in self.targets and _scheduling(thread):
+            self.note(f"a tick comes on CPU {cpu.index} while the scheduler is at work: nothing changes")
+            return
+        self.targets[thread.id] = thread.cpu if target is None else target
+        if thread.mode == "guest":
+            m.set(cpu, "need_resched", True)
+            self.exit_guest(thread, "EXTERNAL_INTERRUPT", "a tick: VM exit")
+        elif thread.mode == "user":
+            self.act(thread, "user", "user space", "a tick", lambda: m.set(cpu, "need_resched", True))
+            self.preempt_if_due(thread)
+        else:
+            m.set(cpu, "need_resched", True)
+            why = self.why_not_preemptible(thread)
+            if why:
+                self.note(f"a tick comes on CPU {cpu.index} while {why}: pending until preempt_enable()")
+
+    def place(self, task: Task, cpu: Cpu) -> None:
+        """``__switch_to()``: the task's user GS base goes into the register."""
+        m = self.m
+        m.set(cpu, "kernel_gs_base", task.gs_base)
+        m.accesses.append(("ctxsw", cpu.index, task.gs_base.number))
+        m.set(cpu, "current", task.id)
+        m.set(cpu, "preempt_count", 1 if task.stack else 0)
+        if task is not m.plain:
+            m.set(task, "cpu", cpu.index)
+
+    def switch_in(self, thread: Task, index: int) -> None:
+        """Make the thread run on CPU ``index``; a vCPU thread there is switched out first."""
+        m = self.m
+        there = m.task_named(m.cpus[index].current)
+        if there is m.plain:
+            on = m.cpus[index]
+            m.set(m.plain, "cpu", index)
+            source = f"loads the user GS base of {thread.id} into KERNEL_GS_BASE"
+            self.act(m.plain, "kernel", "__switch_to", source, lambda: self.place(thread, on))
+        else:
+            self.picked[index] = thread
+            self.tick(there, index)
+            self.drive(there)
+            self.targets.pop(there.id, None)
+
+    def settle(self, thread: Task) -> None:
+        """Run until the thread is in user space or in the guest, bringing it back when preempted."""
+        self.drive(thread)
+        while not self.m.is_current(thread):
+            self.switch_in(thread, self.targets.pop(thread.id, thread.cpu))
+            self.drive(thread)
+
+    # -- what must hold when an action has come to its end
+
+    def check_rest(self) -> None:
+        """Check the invariants where every thread has come to rest."""
+        m = self.m
+        if not self.records:
+            return
+        last = self.records[-1]
+        self.break_invariants(last, check_user_space(m))
+        for thread, vcpu in zip(m.threads, m.vcpus, strict=True):
+            if thread.mode == "guest" and m.is_current(thread) and self.passes_through(vcpu):
+                self.break_invariants(last, guest_runs(m, vcpu, m.cpus[thread.cpu]))
+
+
+def check_return_to_user(cpu: Any) -> None:
+    """Raises SimulationError where a thread goes back to user space without having enabled
+    preemption and interrupts again."""
+    if cpu.preempt_count or cpu.irqs_disabled:
+        left = "interrupts off" if cpu.irqs_disabled else f"preempt_count {cpu.preempt_count}"
+        raise SimulationError(f"the thread goes back to user space with {left}")
+
+
+def _scheduling(thread: Task) -> bool:
+    """Whether the thread is being preempted: the scheduler runs on top of its kernel code."""
+    stack = thread.stack
+    while stack is not None:
+        if stack[0].interrupt:
+            return True
+        stack = stack[3]
+    return False
+
+
+# -- What happens around the kernel: user space calls ioctls, the guest runs, the tick comes.
+
+
+#: Functions that changed their name: a point named by one is found under the other.
+RENAMED = {
+    "vmx_save_host_state": "vmx_prepare_switch_to_guest",
+    "__vmx_load_host_state": "vmx_prepare_switch_to_host",
+    "vmx_prepare_switch_to_guest": "vmx_save_host_state",
+    "vmx_prepare_switch_to_host": "__vmx_load_host_state",
+}
+
+
+@define(eq=False)
+class Environment(System):
+    """Performs a scenario's actions on a :class:`~vmxsim.kernel.simulator.System`."""
+
+    def perform(self, action: Action) -> None:
+        """Carry out one action, to where every thread is at rest again.
+
+        Raises InputError where the action is not possible now, SimulationError where
+        the design does what the kernel must not.
+        """
+        thread = self.m.threads[action.vcpu]
+        self.action += 1
+        self.steps_left = MAX_STEPS
+        due: list[tuple[PreemptPoint, int]] = []
+        for point in action.preempt:
+            number = self._find_point(action, point, due)
+            if number:
+                due.append((point, number))
+        if due:
+            self.before_step = self._deliverer(due, thread)
+        try:
+            self._perform(action, thread)
+        finally:
+            self.before_step = None
+        self.check_rest()
+
+    def _perform(self, action: Action, thread: Task) -> None:
+        if not self.m.is_current(thread):
+            self.switch_in(thread, thread.cpu)
+            self.settle(thread)
+        vcpu = self.m.vcpus[action.vcpu]
+        self._check_possible(action, thread, vcpu)
+        self.m.set(vcpu, "returned", None)
+        self.m.set(vcpu, "msr_data", None if action.value is None else Value(action.value, vcpu.id))
+        name = "_" + action.verb.replace(" ", "_").replace("-", "_")
+        getattr(self, name)(thread, vcpu, action)
+        self.settle(thread)
+
+    # -- what is possible when
+
+    def _check_possible(self, action: Action, thread: Task, vcpu: Vcpu) -> None:
+        when = VERBS[action.verb].when
+        if when != "either" and thread.mode != when:
+            hint = "'run' first" if when == "guest" else "'exit' first"
+            raise InputError(
+                f"'{action.text}' is not possible: the thread is {MODE_WORDS[thread.mode]}, and it must be"
+                f" {MODE_WORDS[when]} ({hint})"
+            )
+        verb, want = action.verb.rsplit(" ", 1)[0], action.verb.endswith(" on")
+        if action.verb == "guest swapgs" and not vcpu.long_mode:
+            raise InputError(
+                f"'{action.text}' is not possible: SWAPGS exists in long mode only, and EFER.LMA is 0"
+            )
+        if action.verb == "guest smi" and vcpu.smm:
+            raise InputError(
+                f"'{action.text}' is not possible: the vCPU is in SMM already ('guest rsm' first)"
+            )
+        if action.verb == "guest rsm" and not vcpu.smm:
+            raise InputError(f"'{action.text}' is not possible: the vCPU is not in SMM ('guest smi' first)")
+        if verb.endswith("long-mode") and vcpu.long_mode == want:
+            raise InputError(f"'{action.text}' would change nothing: EFER.LMA is {int(want)} already")
+        if verb == "set-efer long-mode" and vcpu.smm:
+            raise InputError(f"'{action.text}' is not possible while the vCPU is in SMM ('guest rsm' first)")
+        if action.cpu is not None and action.cpu >= len(self.m.cpus):
+            raise InputError(
+                f"'{action.text}': there is no CPU {action.cpu}; the last is cpu{len(self.m.cpus) - 1}"
+            )
+
+    # -- user space
+
+    def _ioctl(self, thread: Task, request: str, function: str, *args: Any) -> None:
+        self.act(
+            thread, "user", "user space", f"ioctl(vcpu_fd, {request})",
+            lambda: self.call(thread, function, thread.vcpu, *args),
+        )  # fmt: skip
+
+    def _run(self, thread: Task, vcpu: Vcpu, action: Action) -> None:
+        self._ioctl(thread, "KVM_RUN", "kvm_arch_vcpu_ioctl_run")
+
+    def _run_cancelled(self, thread: Task, vcpu: Vcpu, action: Action) -> None:
+        self.m.set(thread, "signal_pending", True)
+        self._ioctl(thread, "KVM_RUN", "kvm_arch_vcpu_ioctl_run")
+        self.settle(thread)
+        self.m.set(thread, "signal_pending", False)
+
+    def _get_msr(self, thread: Task, vcpu: Vcpu, action: Action) -> None:
+        self._ioctl(thread, "KVM_GET_MSRS", "kvm_vcpu_ioctl_get_msrs")
+
+    def _set_msr(self, thread: Task, vcpu: Vcpu, action: Action) -> None:
+        self._ioctl(thread, "KVM_SET_MSRS", "kvm_vcpu_ioctl_set_msrs")
+
+    def _set_sregs(self, thread: Task, efer: int, cr0: int) -> None:
+        self._ioctl(thread, "KVM_SET_SREGS", "kvm_vcpu_ioctl_set_sregs", efer, cr0)
+
+    def _set_efer_long_mode_on(self, thread: Task, vcpu: Vcpu, action: Action) -> None:
+        self._set_sregs(thread, vcpu.efer | EFER_LME | EFER_LMA, vcpu.cr0 | X86_CR0_PG)
+
+    def _set_efer_long_mode_off(self, thread: Task, vcpu: Vcpu, action: Action) -> None:
+        self._set_sregs(thread, vcpu.efer & ~EFER_LMA, vcpu.cr0 & ~X86_CR0_PG)
+
+    # -- the guest
+
+    def _exit(self, thread: Task, vcpu: Vcpu, action: Action) -> None:
+        self.exit_guest(thread, "IO_INSTRUCTION", "OUT: VM exit, for user space to handle")
+
+    def _guest_rdmsr(self, thread: Task, vcpu: Vcpu, action: Action) -> None:
+        if self.passes_through(vcpu):
+            self.act(thread, "guest", "guest", "RDMSR KERNEL_GS_BASE", lambda: guest_rdmsr(self.m, vcpu))
+        else:
+            self.exit_guest(thread, "MSR_READ", "RDMSR KERNEL_GS_BASE: intercepted, VM exit")
+
+    def _guest_wrmsr(self, thread: Task, vcpu: Vcpu, action: Action) -> None:
+        value = Value(action.value or 0, vcpu.id)
+        if self.passes_through(vcpu):
+            self.act(
+                thread, "guest", "guest", f"WRMSR KERNEL_GS_BASE, {value}",
+                lambda: guest_wrmsr(self.m, vcpu, value),
+            )  # fmt: skip
+        else:
+            self.exit_guest(thread, "MSR_WRITE", f"WRMSR KERNEL_GS_BASE, {value}: intercepted, VM exit")
+
+    def _guest_swapgs(self, thread: Task, vcpu: Vcpu, action: Action) -> None:
+        self.act(thread, "guest", "guest", "SWAPGS", lambda: guest_swapgs(self.m, vcpu))
+
+    def _guest_long_mode_on(self, thread: Task, vcpu: Vcpu, action: Action) -> None:
+        if vcpu.cr0 & X86_CR0_PG:  # paging without LME, in SMM: it has to be off to set LME
+            self.exit_guest(thread, "CR_ACCESS", "MOV to CR0, PG = 0: VM exit")
+            self.settle(thread)
+        if not vcpu.efer & EFER_LME:
+            self.note("EFER.LME is 0 since the SMI: the guest sets it first, which is one more VM exit")
+            self.exit_guest(thread, "MSR_WRITE of EFER", "WRMSR EFER, LME = 1: VM exit")
+            self.settle(thread)
+        self.exit_guest(thread, "CR_ACCESS", "MOV to CR0, PG = 1: VM exit")
+
+    def _guest_long_mode_off(self, thread: Task, vcpu: Vcpu, action: Action) -> None:
+        self.exit_guest(thread, "CR_ACCESS", "MOV to CR0, PG = 0: VM exit")
+
+    def _guest_smi(self, thread: Task, vcpu: Vcpu, action: Action) -> None:
+        self.exit_guest(thread, "SMI", "an SMI comes: VM exit")
+
+    def _guest_rsm(self, thread: Task, vcpu: Vcpu, action: Action) -> None:
+        self.exit_guest(thread, "RSM", "RSM: VM exit, KVM emulates it")
+
+    def _emulate_rdmsr(self, thread: Task, vcpu: Vcpu, action: Action) -> None:
+        self.exit_guest(thread, "emulated RDMSR", "VM exit: KVM emulates the guest's RDMSR KERNEL_GS_BASE")
+
+    def _emulate_wrmsr(self, thread: Task, vcpu: Vcpu, action: Action) -> None:
+        value = Value(action.value or 0, vcpu.id)
+        self.exit_guest(
+            thread, "emulated WRMSR", f"VM exit: KVM emulates the guest's WRMSR KERNEL_GS_BASE, {value}"
+        )
+
+    # -- the scheduler
+
+    def _preempt(self, thread: Task, vcpu: Vcpu, action: Action) -> None:
+        self.tick(thread, action.cpu)
+
+    def _find_point(self, action: Action, point: PreemptPoint, due: list[tuple[PreemptPoint, int]]) -> int:
+        """Which match of the preemption point gets the tick (from 1); 0 if none is reached.
+
+        The action is run once without that tick, those in ``due`` delivered, to see the
+        points, and taken back.
+        """
+        self._check_point(point)
+        m, thread = self.m, self.m.threads[action.vcpu]
+        saved, kept, broken = m.save(), len(self.records), set(self.broken)
+        targets, picked, notes = dict(self.targets), dict(self.picked), list(self.pending_notes)
+        seen: list[bool] = []
+
+        deliver = self._deliverer(due, thread)
+
+        def watch(running: Task) -> None:
+            if running is thread and self._matches(running, point):
+                seen.append(not self.why_not_preemptible(running))
+            deliver(running)
+
+        after_record, self.after_record = self.after_record, None
+        self.before_step = watch
+        try:
+            self._perform(action, thread)
+        except SimulationError:
+            pass  # with the tick it may go well, or fail in another way; without, it fails again
+        finally:
+            self.before_step, self.after_record = None, after_record
+            m.restore(saved)
+            m.forget()
+            del self.records[kept:]
+            self.broken, self.targets, self.picked, self.pending_notes = broken, targets, picked, notes
+            self.steps_left = MAX_STEPS
+        possible = [number for number, preemptible in enumerate(seen, 1) if preemptible]
+        if len(possible) >= point.nth:
+            return possible[point.nth - 1]
+        where = f"before {point.before}" + (f" in {point.function}" if point.function else "")
+        if seen and not possible:
+            self.note(f"the preemption point {where} is reached only with preemption disabled")
+            return min(point.nth, len(seen))
+        times = f"is reached {len(possible)} times only with preemption enabled" if seen else "is not reached"
+        self.note(f"the preemption point {where} {times}: the tick stays pending until preempt_enable()")
+        self.targets[thread.id] = thread.cpu if point.cpu is None else point.cpu
+        m.set(m.cpus[thread.cpu], "need_resched", True)
+        return 0
+
+    def _deliverer(self, due: list[tuple[PreemptPoint, int]], thread: Task) -> Callable[[Task], None]:
+        """What to call before each step: delivers the tick of each (point, number of its match)."""
+        left = [number for _, number in due]  # matches until the tick
+
+        def deliver(running: Task) -> None:
+            if running is not thread:
+                return
+            for n, (point, _) in enumerate(due):
+                if left[n] and self._matches(running, point):
+                    left[n] -= 1
+                    if not left[n]:
+                        self.tick(running, point.cpu)
+
+        return deliver
+
+    def _check_point(self, point: PreemptPoint) -> None:
+        functions = self.design.functions()
+        if (
+            point.function
+            and point.function not in functions
+            and RENAMED.get(point.function) not in functions
+        ):
+            raise InputError(
+                f"{self.design._name()} has no function '{point.function}'"
+                f"{nearest(point.function, functions)}",
+                "preempt, in",
+            )
+        if point.cpu is not None and point.cpu >= len(self.m.cpus):
+            raise InputError(
+                f"there is no CPU {point.cpu}; the last is {len(self.m.cpus) - 1}", "preempt, cpu"
+            )
+        if point.before.startswith("line ") and point.function:
+            name = point.function if point.function in functions else RENAMED[point.function]
+            lines = {i.line for f in self._versions(name) for i in f.instructions if i.kind != "end"}
+            if int(point.before[5:]) not in lines:
+                known = ", ".join(map(str, sorted(lines)))
+                raise InputError(
+                    f"no step starts on {point.before} of {name}; the lines are {known}", "preempt, before"
+                )
+
+    def _versions(self, name: str) -> list[Function]:
+        """The function of that name, and those that it calls by ``super()``."""
+        found = [self.design.functions()[name]]
+        for function in found:
+            calls = [i.callee for i in function.instructions if i.callee and i.callee.kind == "super"]
+            found += [self.design.link(callee) for callee in calls if callee.name == name]
+        return found
+
+    def _matches(self, thread: Task, point: PreemptPoint) -> bool:
+        function, index, _, _ = thread.stack
+        if point.function not in (None, function.name, RENAMED.get(function.name)):
+            return False
+        return is_before(function.instructions[index], point.before)

@@ -1,0 +1,377 @@
+"""Running a scenario on a design: what ``vmxsim.run`` does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from vmxsim.designs import DESIGNS, find_design
+from vmxsim.errors import InputError
+from vmxsim.kernel.actions import Action
+from vmxsim.kernel.kvm import Kvm
+from vmxsim.kernel.machine import Machine, Value, Vcpu, owner_words
+from vmxsim.kernel.program import Current, Expr, Field, Primitive
+from vmxsim.kernel.simulator import Environment, Record, make_machine
+from vmxsim.simulation.scenario import Scenario, make_scenario
+from vmxsim.simulation.trace import Access, Change, Frame, Move, Scene, Step, Violation
+from vmxsim.simulation.worth import Stage
+
+# -- Which way a value went in a step, read off the instruction that ran.
+
+
+#: Fields that hold a value of the register, by their place's last part.
+_CELLS = ("g", "h", "gs_base")
+
+
+def moves_of(record: Record) -> tuple[Move, ...]:
+    """The arrows of one step."""
+    register = f"cpu{record.cpu}.kernel_gs_base"
+    moves = []
+    i = record.instruction
+    for kind, cpu, _ in record.accesses:
+        here = f"cpu{cpu}.kernel_gs_base"
+        if kind == "ctxsw":
+            moves.append(Move(kind, f"{_placed(record, cpu)}.gs_base", here))
+        elif kind == "guest_rdmsr":
+            moves.append(Move(kind, here, ""))
+        elif kind == "guest_swapgs":
+            moves.append(Move(kind, here, f"vcpu{record.thread[6:]}.gs_base", both=True))
+        elif kind in ("guest_wrmsr", "load_gs_index"):
+            moves.append(Move(kind, "", here))
+        elif kind == "rdmsr":
+            moves.append(Move(kind, here, _place(record, i.target) if i else ""))
+        elif kind == "wrmsr":
+            moves.append(Move(kind, _written(record, i.expr if i else None), register))
+    if i is not None and i.kind == "do" and not record.accesses:
+        target = _place(record, i.target)
+        if target:
+            moves.append(Move("store", _place(record, i.expr), target))
+    return tuple(moves)
+
+
+def _placed(record: Record, cpu: int) -> str:
+    """The task that a context switch put on the CPU: ``current`` as it is now."""
+    for obj, name, _, now in record.changes:
+        if obj == f"cpu{cpu}" and name == "current":
+            return str(now)
+    return "plain"
+
+
+def _place(record: Record, e: Any) -> str:
+    """The place of a cell that an expression names, '' if it names none."""
+    if not isinstance(e, Field) or e.name not in _CELLS:
+        return ""
+    if isinstance(e.base, Current):
+        return f"{record.thread}.{e.name}"
+    return f"vcpu{record.stack[2][e.base.index]}.{e.name}"
+
+
+def _written(record: Record, e: Expr | None) -> str:
+    return _place(record, e.args[1]) if isinstance(e, Primitive) and len(e.args) > 1 else ""
+
+
+# -- The Trace of a simulated run: the recorder's records, told as steps and scenes.
+
+
+class RunTrace:
+    """A run of ``scenario`` on ``design``. See :class:`vmxsim.simulation.trace.Trace`.
+
+    ``results`` holds one mapping per action, with the fields of ``run --json``.
+    """
+
+    def __init__(
+        self, scenario: Scenario, design: type[Kvm], environment: Environment, start: Machine
+    ) -> None:
+        self.scenario = scenario
+        self.design = design
+        self.environment = environment
+        self.results: list[dict[str, Any]] = []
+        self.remarks: list[str] = []
+        self._start = start
+        self._unmet: dict[int, str] = {}
+
+    def __repr__(self) -> str:
+        broken = dict.fromkeys(f"{v.invariant} at step {v.action}" for v in self.violations)
+        verdict = ", ".join(broken) if broken else "no invariant broken"
+        records = len(self.environment.records)
+        return f"<{self.title}: {self.subtitle}; {len(self.actions)} actions, {records} steps; {verdict}>"
+
+    @property
+    def title(self) -> str:
+        """The scenario's title, else its actions."""
+        return self.scenario.title or ", ".join(self.actions)
+
+    @property
+    def subtitle(self) -> str:
+        """The design and the host's width."""
+        d = self.design
+        release = f" ({d.release.split(' (')[0]})" if d.release else ""  # without the doubts about it
+        return f"{d._name()}{release}, {self.scenario.host} host"
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """Things said about the whole run."""
+        return self.remarks
+
+    @property
+    def actions(self) -> Sequence[str]:
+        """The actions as text."""
+        several = self.scenario.vcpus > 1
+        return [f"vcpu{a.vcpu}: {a.text}" if several else a.text for a in self.scenario.actions]
+
+    def expect(self, index: int, action: Action, returned: Any) -> None:
+        """Hold what an action returned against its arrow."""
+        found = returned.number if isinstance(returned, Value) else returned
+        if found != action.expected:
+            want, got = (hex(v) if isinstance(v, int) else v or "nothing" for v in (action.expected, found))
+            self._unmet[index] = f"'{action.text}' returned {got}, {want} was expected"
+
+    @property
+    def violations(self) -> list[Violation]:
+        """Every broken invariant and unmet arrow, in order."""
+        found = []
+        for number, record in enumerate(self.environment.records):
+            for invariant, words in record.violations or ():
+                found.append(Violation(record.action, invariant, words, number))
+        last = {record.action: number for number, record in enumerate(self.environment.records)}
+        for action, words in self._unmet.items():
+            found.append(Violation(action, "expectation", words, last.get(action, -1)))
+        return sorted(found, key=lambda v: v.action)
+
+    @cached_property
+    def steps(self) -> list[Step]:
+        """Every step of the run."""
+        by_step: dict[int, list[Violation]] = {}
+        for violation in self.violations:
+            by_step.setdefault(violation.step, []).append(violation)
+        return [
+            self._step(number, record, tuple(by_step.get(number, ())))
+            for number, record in enumerate(self.environment.records)
+        ]
+
+    def _step(self, number: int, record: Record, violations: tuple[Violation, ...]) -> Step:
+        i = record.instruction
+        if i is None:
+            function, line, source = record.function, 0, record.source
+        else:
+            function, line = record.stack[0].name, i.line
+            source = record.stack[0].source[line - 1].strip()
+        count, irqs_off, mode = record.state
+        why_not = ""
+        if irqs_off and mode == "kernel":
+            why_not = "interrupts are off: a tick stays pending until they are on and preempt_enable() is met"
+        elif count and mode == "kernel":
+            why_not = (
+                f"preemption is disabled (preempt_count {count}): a tick stays pending until preempt_enable()"
+            )
+        elif record.thread == "plain":
+            why_not = "the plain task runs here, not a vCPU thread"
+        cost: dict[str, int] = {}
+        for name, times in record.operations:
+            cost[name] = cost.get(name, 0) + times
+        after = record.after
+        return Step(
+            index=number,
+            action=record.action,
+            thread=record.thread,
+            cpu=record.cpu,
+            mode=record.mode,
+            function=function,
+            line=line,
+            source=source,
+            stack=_stack(record.stack),
+            next=Frame(after[0].name, after[0].instructions[after[1]].line) if after else None,
+            changes=tuple(Change(f"{obj}.{name}", before, now) for obj, name, before, now in record.changes),
+            accesses=tuple(Access(*access) for access in record.accesses),
+            moves=moves_of(record),
+            preemptible=not why_not,
+            why_not=why_not,
+            cost=cost,
+            notes=record.notes,
+            violations=violations,
+        )
+
+    @cached_property
+    def _stage(self) -> Stage:
+        changes = [record.changes for record in self.environment.records]
+        return Stage(self.design, self._start, changes, self.environment)
+
+    def machine(self, index: int) -> Machine:
+        """The machine after ``index`` steps, stacks left out; good until the next call."""
+        return self._stage.move(index)
+
+    def passes_through(self, vcpu: Vcpu) -> bool:
+        """Whether the guest's access of the register is passed through."""
+        return self.environment.passes_through(vcpu)
+
+    def scene(self, index: int) -> Scene:
+        """The machine after ``index`` steps."""
+        return self._stage.scene(index)
+
+    def listing(self, function: str) -> Sequence[str]:
+        """The source of a kernel function of this design."""
+        found = self.design.functions().get(function)
+        return found.source if found else ()
+
+
+def _stack(stack: Any) -> tuple[Frame, ...]:
+    frames = []
+    while stack is not None:
+        function, index, _, stack = stack
+        frames.append(Frame(function.name, function.instructions[index].line))
+    return tuple(reversed(frames))
+
+
+# -- (main)
+
+
+#: The first design of a kernel with SMM, which came to KVM in 4.2 (not looked up).
+_FIRST_WITH_SMM = "host-from-thread"
+
+
+def run(
+    scenario: Scenario | str | Path | Sequence[Any],
+    design: str | type[Kvm] | None = None,
+    *,
+    host: str | None = None,
+    long_mode: bool | None = None,
+    cpus: int | None = None,
+    vcpus: int | None = None,
+    interception: str | None = None,
+    title: str | None = None,
+    ticks: Iterable[tuple[int, int | None]] = (),
+) -> RunTrace:
+    """Run a scenario and return its :class:`~vmxsim.simulation.run.RunTrace`.
+
+    ``scenario`` is a :class:`~vmxsim.simulation.scenario.Scenario`, a path, YAML text or a list of
+    actions; the keywords replace what it says. ``design`` is an id, a commit's short hash,
+    an unambiguous prefix or your own subclass of a design. ``ticks`` are (step, CPU)
+    pairs: a tick comes right after that step (from 1) and the thread goes on on that CPU
+    (None: the same); where preemption is disabled it stays pending.
+
+    Raises InputError for a scenario that cannot be read or an action that is not possible,
+    SimulationError for a design that does what the kernel must not.
+    """
+    if design is not None and not isinstance(design, str):
+        chosen, name = find_design(design), None
+    else:
+        chosen, name = None, design
+    s = make_scenario(
+        scenario, design=name, host=host, long_mode=long_mode, cpus=cpus, vcpus=vcpus,
+        interception=interception, title=title,
+    )  # fmt: skip
+    if chosen is None:
+        chosen = _named_design(s)
+    bits = int(s.host[:2])
+    environment = Environment(
+        chosen, make_machine(chosen, bits, s.long_mode, s.cpus, s.vcpus), s.interception
+    )
+    trace = RunTrace(s, chosen, environment, make_machine(chosen, bits, s.long_mode, s.cpus, s.vcpus))
+    due = {int(step): cpu for step, cpu in ticks}
+    if due:
+        _deliver(environment, due)
+    for index, action in enumerate(s.actions):
+        try:
+            environment.perform(action)
+        except InputError as error:
+            raise error.at(s.where(index)) from None
+        trace.results.append(result(environment, action.vcpu))
+        if action.expected is not None:
+            trace.expect(index, action, environment.m.vcpus[action.vcpu].returned)
+    trace.remarks += _equal_numbers(s, environment.m)
+    order = list(DESIGNS)
+    if chosen.id in order[: order.index(_FIRST_WITH_SMM)] and any(a.verb == "guest smi" for a in s.actions):
+        trace.remarks.append(
+            f"anachronism: KVM has emulated SMM since Linux 4.2 (not looked up); {chosen.id} is older"
+        )
+    return trace
+
+
+def _named_design(s: Scenario) -> type[Kvm]:
+    if not s.design:
+        hint = (
+            "no design: write 'design: dedicated-accessors' in the scenario, or name one beside it"
+            " (on the command line --design ID, or --design FILE.py:NAME for one of your own)"
+        )
+        raise InputError(hint, s.file or "design")
+    try:
+        return find_design(s.design)
+    except InputError as error:
+        raise (error.at(s.where_design()) if s.design_line else error) from None
+
+
+def _equal_numbers(s: Scenario, m: Machine) -> list[str]:
+    """What cannot be told apart: a value given to a guest that a host task has too."""
+    hosts = {task.gs_base.number: owner_words(task.id) for task in (*m.threads, m.plain)}
+    given = {a.value: f"guest {a.vcpu}" for a in s.actions if a.value in hosts and a.value is not None}
+    return [
+        f"{hex(value)} is both {guest}'s value and the user GS base of {hosts[value]}:"
+        " a leak between them cannot be told"
+        for value, guest in given.items()
+    ]
+
+
+def _deliver(environment: Environment, due: dict[int, int | None]) -> None:
+    def after(number: int) -> None:
+        if number in due:
+            thread = environment.m.task_named(environment.records[-1].thread)
+            if thread is environment.m.plain or not environment.m.is_current(thread):
+                environment.note("the tick comes where no vCPU thread runs: nothing changes")
+                return
+            environment.tick(thread, due.pop(number))
+
+    environment.after_record = after
+
+
+def result(environment: Environment, acting: int) -> dict[str, Any]:
+    """What there is to see after an action, with the field names of ``run --json``.
+
+    Numbers are hexadecimal text. With several vCPUs the fields of the vCPU are lists.
+    """
+    m = environment.m
+    accesses = [
+        [kind, cpu, hex(value)] for record in _last(environment) for kind, cpu, value in record.accesses
+    ]
+    each = [_vcpu_result(environment, n, n == acting) for n in range(len(m.vcpus))]
+    returned = m.vcpus[acting].returned
+    found: dict[str, Any] = {
+        "accesses": accesses,
+        "returned": hex(returned.number) if isinstance(returned, Value) else returned,
+        "registers": [hex(cpu.kernel_gs_base.number) for cpu in m.cpus],
+    }
+    for name in each[0]:
+        found[name] = each[0][name] if len(each) == 1 else [one[name] for one in each]
+    return found
+
+
+def _last(environment: Environment) -> list[Any]:
+    records, action = environment.records, environment.action
+    first = len(records)
+    while first and records[first - 1].action == action:
+        first -= 1
+    return records[first:]
+
+
+def _vcpu_result(environment: Environment, n: int, acting: bool) -> dict[str, Any]:
+    m: Machine = environment.m
+    vcpu, thread = m.vcpus[n], m.threads[n]
+    register = m.cpus[thread.cpu].kernel_gs_base.number
+    current = m.is_current(thread)
+    in_guest = current and thread.mode == "guest"
+    passes = environment.passes_through(vcpu)
+    true = vcpu.true_guest_value.number
+    misread = acting and isinstance(vcpu.returned, Value) and vcpu.returned.number != true
+    return {
+        "cpu": thread.cpu,
+        "in_guest": in_guest,
+        "guest_saved": hex(vcpu.g.number),
+        "host_saved": hex(vcpu.h.number) if vcpu.loaded else None,
+        "loaded": vcpu.loaded,
+        "long_mode": vcpu.long_mode,
+        "intercepted": not passes,
+        "true_guest_value": hex(true),
+        "guest_wrong": bool(misread or (in_guest and passes and register != true)),
+        "host_wrong": current and thread.mode == "user" and register != thread.gs_base.number,
+    }

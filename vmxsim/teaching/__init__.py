@@ -1,0 +1,1 @@
+"""Questions, the scheduling game, exercises and the classroom."""

@@ -1,0 +1,241 @@
+"""Feedback for students: a page for each lab, of text alone, which needs no network and runs nothing."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Mapping
+from html import escape
+from pathlib import Path
+from urllib.parse import quote
+
+from vmxsim.errors import InputError, printable
+from vmxsim.teaching.classroom.handout import Lab
+from vmxsim.teaching.classroom.submissions import UNANSWERED, LabResult, TestResult
+
+# -- What a test said, as HTML: paragraphs that wrap where the window ends, and schedules line by line.
+
+
+#: How far the lines of a grade are indented (vmxsim.teaching.exercises.grade): what goes on, a schedule.
+_GOES_ON, _SCHEDULE = 3, 9
+
+
+def words_html(words: str, told: set[str]) -> str:
+    """A grade printed for a terminal loses its line breaks; other words keep them.
+
+    ``told`` has the paragraphs of a page so far: what failed twice is told once.
+    """
+    html, skipped = "", False
+    for tag, lines in _parts(words):
+        text = "\n".join(lines) if tag == "pre" else " ".join(lines)
+        if tag == "pre" and skipped:
+            continue
+        skipped = tag == "p" and text in told
+        if tag == "p":
+            told.add(text)
+        found = _UNMET.match(text) if skipped else None
+        html += f"<{tag}>{escape(f'{found[0]}: as told above.' if found else text)}</{tag}>"
+    return html
+
+
+_UNMET = re.compile(r"✖ Goal \d+ not met")
+
+
+def _parts(words: str) -> list[tuple[str, list[str]]]:
+    """Paragraphs and schedules, with their lines."""
+    parts: list[tuple[str, list[str]]] = []
+    for line in words.splitlines():
+        indent = len(line) - len(line.lstrip())
+        if not line.strip():
+            continue
+        if indent >= _SCHEDULE:
+            if not parts or parts[-1][0] != "pre":
+                parts.append(("pre", []))
+            parts[-1][1].append(line[_SCHEDULE:])
+        elif indent >= _GOES_ON and parts and parts[-1][0] == "p":
+            parts[-1][1].append(line.strip())
+        else:
+            parts.append(("p", [line.strip()]))
+    return parts
+
+
+def play_html(result: LabResult) -> str:
+    """How to see the run that shows what is wrong; '' where there is none."""
+    if not any(test.points < test.most and "✖ Goal" in test.words for test in result.tests):
+        return ""
+    found = re.search(r"^class (\w+)", result.answer, re.MULTILINE)
+    name = found[1] if found else "schedule"
+    return (
+        "<h2>See it happen</h2><p>In the lab's notebook run the first cell and your answer, then a cell with"
+        f" this line, and press <em>Play it</em> below it:</p><pre>ex.submit({escape(name)})</pre>"
+    )
+
+
+# -- (main)
+
+
+_STYLE = """
+:root { color-scheme: light dark; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 52em; margin: 2em auto; padding: 0 1em; }
+p, li { overflow-wrap: anywhere; }
+pre { font: 13px/1.45 ui-monospace, Menlo, Consolas, monospace; white-space: pre-wrap; padding: 8px 12px;
+  border: 1px solid #888; border-radius: 4px; overflow-wrap: anywhere; }
+.verdict { border-left: 5px solid #767676; padding-left: 10px; }
+.met { border-color: #009e73; }
+.unmet { border-color: #d55e00; }
+"""
+
+
+def points(number: float) -> str:
+    """Points without a needless fraction."""
+    return f"{number:g}"
+
+
+def write_feedback(folder: Path, results: Iterable[LabResult], labs: Iterable[Lab]) -> int:
+    """Write ``folder/STUDENT/LAB.html`` for all that was handed in, and ``folder/index.html`` with a link
+    to each; returns how many pages, without the index.
+
+    Raises InputError where the folder cannot be written.
+    """
+    titles = {lab.name: lab.title for lab in labs}
+    pages: dict[str, list[tuple[str, LabResult]]] = {}
+    try:
+        for result in results:
+            if result.status == "missing":
+                continue
+            place = folder / result.student
+            place.mkdir(parents=True, exist_ok=True)
+            name = result.lab.removesuffix(".ipynb")
+            (place / f"{name}.html").write_text(page(result, titles), encoding="utf-8")
+            pages.setdefault(result.student, []).append((f"{result.student}/{name}.html", result))
+        (folder / "index.html").write_text(index_page(pages), encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot be written: {error.strerror or error}", printable(folder, 200)) from None
+    return sum(map(len, pages.values()))
+
+
+def index_page(pages: Mapping[str, Iterable[tuple[str, LabResult]]]) -> str:
+    """The teacher's page: students, and a link to each lab of theirs."""
+    rows = ""
+    for student, found in pages.items():
+        links = "".join(
+            f'<li><a href="{quote(place)}">{escape(result.lab)}</a>: {_points(result)}</li>'
+            for place, result in found
+        )
+        rows += f"<section><h2>{escape(student)}</h2><ul>{links}</ul></section>"
+    return _document("Feedback", f"<h1>Feedback</h1>{rows or '<p>Nothing was handed in.</p>'}")
+
+
+def _points(result: LabResult) -> str:
+    if result.problem:
+        return "not graded"
+    return f"{points(result.points)} of {points(result.most)} points"
+
+
+def page(result: LabResult, titles: Mapping[str, str]) -> str:
+    """One student's page about one lab. All text is escaped."""
+    title = f"{result.lab}: {titles.get(result.lab, 'not one of the labs')}"
+    body = f"<h1>{escape(title)}</h1><p>{escape(result.student)}</p>"
+    if result.problem:
+        body += f'<p class="verdict unmet"><strong>Not graded:</strong> the file {escape(result.problem)}</p>'
+    else:
+        body += f"<p><strong>{_points(result)}</strong></p>"
+    told: set[str] = set()
+    body += "".join(_test(test, told) for test in result.tests)
+    body += play_html(result)
+    if result.remarks:
+        body += f"<h2>Remarks</h2><ul>{''.join(f'<li>{escape(r)}</li>' for r in result.remarks)}</ul>"
+    if result.answer:
+        body += f"<h2>Your answer</h2><pre>{escape(result.answer)}</pre>"
+    return _document(title, body)
+
+
+def _document(title: str, body: str) -> str:
+    return (
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>'
+        f"<body><main>{body}</main></body></html>\n"
+    )
+
+
+def _test(test: TestResult, told: set[str]) -> str:
+    """A test, and why it failed; ``told`` has what the page told so far."""
+    met = test.points >= test.most
+    sign, kind = ("✔", "met") if met else ("✖", "unmet")
+    head = f"{sign} {test.goal} {points(test.points)} of {points(test.most)} points"
+    words = words_html(test.words, told) if test.words and not met else ""
+    return f'<section><h2 class="verdict {kind}">{escape(head)}</h2>{words}</section>'
+
+
+# -- Grades as rows: for a spreadsheet.
+
+
+HEAD = ("student", "lab", "points", "most", "status", "why", "remarks", "student_total", "student_most")
+
+_WANTED = re.compile(r"^✖ (Goal \d+ not met) \(wanted: .*?\): (.*)$")
+_FIRST = re.compile(r"(?<=[.?!])\s+(?=[A-Z])")
+
+
+def why(result: LabResult) -> list[str]:
+    """What cost points, a line each: the first of what each failed test says, and nothing twice."""
+    if result.problem:
+        return [result.problem]
+    if UNANSWERED in result.remarks:
+        return [UNANSWERED]
+    goals: dict[str, list[str]] = {}
+    for test in result.tests:
+        if test.points < test.most:
+            goals.setdefault(_core(test.words), []).append(test.goal)
+    return [
+        core if core and (core.startswith("✖") or len(asked) > 1) else f"{' '.join(asked)} {core}".strip()
+        for core, asked in goals.items()
+    ]
+
+
+def in_short(line: str) -> str:
+    """The first sentence of a line of :func:`why`, without what was wanted."""
+    found = _WANTED.match(line)
+    told = _FIRST.split(f"{found[1]}: {found[2]}" if found else line.removeprefix("✖ "))
+    # of a test without a number, the first sentence says what it asks for
+    return " ".join(told[:1] if found or not line.startswith("Goal") else told[:2])
+
+
+def _core(words: str) -> str:
+    """The part of a grade that says why: from the first goal that is not met."""
+    lines = [line.strip() for line in words.splitlines()]
+    first = next((n for n, line in enumerate(lines) if line.startswith("✖")), 0)
+    kept: list[str] = []
+    for line in lines[first:]:
+        if line.startswith(("✔", "host:")) or (kept and line.startswith("✖")):
+            break
+        kept.append(line)
+    return " ".join(kept)
+
+
+def write_csv(path: Path, results: Iterable[LabResult]) -> None:
+    """A row for each student and lab, with the student's total in each.
+
+    Raises InputError where the file cannot be written.
+    """
+    results = list(results)
+    totals: dict[str, list[float]] = {}
+    for r in results:
+        total = totals.setdefault(r.student, [0.0, 0.0])
+        total[0] += r.points
+        total[1] += r.most
+    try:
+        with path.open("w", newline="", encoding="utf-8") as out:
+            rows = csv.writer(out)
+            rows.writerow(HEAD)
+            for r in results:
+                told = " | ".join(in_short(line) for line in why(r))
+                remarks = " | ".join(text for text in r.remarks if text != UNANSWERED)
+                cells = (r.student, r.lab, points(r.points), points(r.most), r.status, told, remarks)
+                rows.writerow([_harmless(cell) for cell in (*cells, *map(points, totals[r.student]))])
+    except OSError as error:
+        raise InputError(f"cannot be written: {error.strerror or error}", printable(path, 200)) from None
+
+
+def _harmless(text: str) -> str:
+    """A text that no spreadsheet takes for a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

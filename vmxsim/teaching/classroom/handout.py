@@ -1,0 +1,243 @@
+"""A temporary nbgrader course: student versions are made in it, and what they are graded by.
+
+Nothing of it is left where the teacher works.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from vmxsim.errors import InputError, nearest, printable
+
+# -- The labs' sources: notebooks with solutions, each with its number, id, title and points.
+
+
+@frozen
+class Lab:
+    """A lab. ``name`` is its file's name without ``.ipynb``: number and id, ``1-one-tick``."""
+
+    name: str
+    id: str
+    title: str
+    points: float
+    path: Path
+
+    @property
+    def number(self) -> str:
+        """What stands before the id in its name."""
+        return self.name.removesuffix(f"-{self.id}")
+
+
+def find_sources() -> Path:
+    """The folder of the labs' sources: the clone's that this package stands in, else the current
+    directory's. Raises InputError where neither has any."""
+    beside = Path(__file__).resolve().parents[3] / "notebooks" / "labs" / "source"
+    for folder in (beside, Path.cwd() / "notebooks" / "labs" / "source"):
+        if any(folder.glob("*.ipynb")):
+            return folder
+    raise InputError(
+        f"the labs are not in {beside}: they come with the project's clone, not with the installed package."
+        " Run this in a directory that holds notebooks/labs/source"
+    )
+
+
+def read_labs(folder: Path | None = None) -> list[Lab]:
+    """All labs, in the order of their numbers. Raises InputError."""
+    return [_read(path) for path in sorted((folder or find_sources()).glob("*.ipynb"))]
+
+
+def _read(path: Path) -> Lab:
+    try:
+        book = json.loads(path.read_text("utf-8"))
+        cells, id_ = book["cells"], book["metadata"]["vmxsim"]["lab"]
+        heading = "".join(cells[0]["source"]).splitlines()[0]
+        points = sum(_points(cell) for cell in cells)
+    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+        raise InputError(f"is no lab: {type(error).__name__} {printable(error)}", str(path)) from None
+    return Lab(path.stem, id_, heading.lstrip("# ").partition(": ")[2] or heading, points, path)
+
+
+def _points(cell: Any) -> float:
+    marks = cell["metadata"].get("nbgrader", {})
+    return float(marks.get("points", 0)) if marks.get("grade") else 0.0
+
+
+def choose_labs(names: Iterable[str], labs: Sequence[Lab]) -> list[Lab]:
+    """The labs of these numbers, ids or names; all, if none is given. Raises InputError."""
+    known = {key: lab for lab in labs for key in (lab.number, lab.id, lab.name, f"{lab.name}.ipynb")}
+    chosen = []
+    for name in names:
+        if name not in known:
+            ids = [lab.id for lab in labs]
+            raise InputError(
+                f"no lab '{printable(name)}'{nearest(name, known)}; the labs are {', '.join(ids)}", "LAB"
+            )
+        chosen.append(known[name])
+    return [lab for lab in labs if lab in chosen] if chosen else list(labs)
+
+
+# -- What the classroom needs and ordinary use does not.
+
+
+def require_nbgrader() -> None:
+    """Raises InputError, with what to install, where nbgrader is missing."""
+    if find_spec("nbgrader") is None:
+        raise InputError(
+            "handing out and grading needs nbgrader, which is not installed:"
+            " .venv/bin/python -m pip install --editable '.[classroom]'"
+        )
+
+
+# -- Places to write to, tried before the work is done whose results they are to take.
+
+
+def require_file(path: Path) -> None:
+    """Raises InputError where the file could not be written; makes none."""
+    try:
+        if path.exists():
+            with path.open("a"):
+                return
+        with tempfile.TemporaryFile(dir=path.parent):
+            return
+    except OSError as error:
+        raise _cannot(path, error) from None
+
+
+def require_folder(path: Path) -> None:
+    """Raises InputError where no file could be written into the folder, or no such folder made; makes
+    none."""
+    there = next(place for place in (path, *path.absolute().parents) if place.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            return
+    except OSError as error:
+        raise _cannot(path, error) from None
+
+
+def _cannot(path: Path, error: OSError) -> InputError:
+    return InputError(f"cannot be written: {error.strerror or error}", printable(path, 200))
+
+
+# -- (main)
+
+
+#: The only student of a course: every submission has a course of its own.
+STUDENT = "student"
+DATABASE = "gradebook.db"
+
+
+@frozen
+class Course:
+    """A course in ``root`` in which the student versions of the labs were made."""
+
+    root: Path
+
+    def student_version(self, lab: Lab) -> Path:
+        """The notebook that a student gets."""
+        return self.root / "release" / lab.name / f"{lab.name}.ipynb"
+
+    @property
+    def database(self) -> Path:
+        """nbgrader's record of every cell, hidden tests included."""
+        return self.root / DATABASE
+
+
+def make_course(
+    root: Path, labs: Iterable[Lab], starts: Mapping[str, str], *, database: bool = True
+) -> Course:
+    """Make the student versions of the labs in ``root``: an empty folder.
+
+    ``starts`` has, by id, the text that takes the solution's place. The ``database`` is needed
+    for grading. Raises InputError where nbgrader is missing or a source is damaged.
+    """
+    require_nbgrader()
+    from nbgrader.converters import GenerateAssignment  # type: ignore[import-untyped]
+    from nbgrader.converters.base import NbGraderException  # type: ignore[import-untyped]
+    from nbgrader.preprocessors import SaveCells  # type: ignore[import-untyped]
+
+    if database:
+        root.mkdir(parents=True, exist_ok=True)
+        _make_tables(root / DATABASE)
+    for lab in labs:
+        folder = root / "source" / lab.name
+        folder.mkdir(parents=True)
+        shutil.copyfile(lab.path, folder / lab.path.name)
+        options = {"ClearSolutions": {"code_stub": {"python": starts[lab.id].rstrip()}}}
+        converter = GenerateAssignment(**course_arguments(root, lab.name, ".", options))
+        if not database:
+            converter.no_database = True
+            converter.preprocessors = [p for p in converter.preprocessors if p is not SaveCells]
+        try:
+            converter.start()
+        except NbGraderException:
+            raise InputError("nbgrader cannot make a student version of it", str(lab.path)) from None
+    return Course(root)
+
+
+def _make_tables(database: Path) -> None:
+    """nbgrader's tables. Left to itself it makes them too, and starts ``alembic`` for a version number
+    that only lasting databases need: slow, and not on PATH unless .venv is activated."""
+    from nbgrader.api import Base  # type: ignore[import-untyped]
+    from sqlalchemy import create_engine
+
+    engine = create_engine(f"sqlite:///{database}")
+    Base.metadata.create_all(bind=engine)
+    engine.dispose()
+
+
+def course_arguments(root: Path, lab: str, student: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What an nbgrader converter takes to work on one lab of one student in ``root``."""
+    from nbgrader.coursedir import CourseDirectory  # type: ignore[import-untyped]
+    from traitlets.config import Config
+
+    log = logging.getLogger("vmxsim.teaching.classroom")
+    log.addHandler(logging.NullHandler())
+    log.propagate = False
+    config = Config({"CourseDirectory": {"root": str(root), "course_id": "labs"}, **options})
+    courses = CourseDirectory(config=config, log=log)
+    courses.assignment_id, courses.student_id = lab, student
+    return {"coursedir": courses, "config": config, "log": log}
+
+
+# -- Student versions: written where the teacher wants them, over nothing that somebody has worked on.
+
+
+def student_versions(labs: Iterable[Lab], starts: Mapping[str, str]) -> dict[str, str]:
+    """The student version of each lab as text, by the lab's name. Raises InputError."""
+    labs = list(labs)
+    with tempfile.TemporaryDirectory(prefix="vmxsim-labs-") as folder:
+        course = make_course(Path(folder), labs, starts, database=False)
+        return {lab.name: course.student_version(lab).read_text("utf-8") for lab in labs}
+
+
+def hand_out(folder: Path, labs: Iterable[Lab], starts: Mapping[str, str], force: bool = False) -> list[Path]:
+    """Write the student versions into ``folder``; returns the files.
+
+    Raises InputError where a file is there already and differs, unless ``force``.
+    """
+    require_nbgrader()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        versions = student_versions(labs, starts)
+        files = {folder / f"{name}.ipynb": text for name, text in versions.items()}
+        taken = [path for path, text in files.items() if path.exists() and path.read_bytes() != text.encode()]
+        if taken and not force:
+            names = ", ".join(path.name for path in taken)
+            raise InputError(
+                f"holds other versions of {names}, maybe somebody's work: choose an empty folder, or --force",
+                printable(folder, 200),
+            )
+        for path, text in files.items():
+            path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot be written: {error.strerror or error}", printable(folder, 200)) from None
+    return list(files)

@@ -1,0 +1,222 @@
+"""What became of an answer: each goal met or not, why, and what shows it."""
+
+from __future__ import annotations
+
+from html import escape
+from textwrap import fill, indent
+
+from attrs import frozen
+
+from vmxsim.checker.result import Counterexample
+from vmxsim.errors import InputError
+from vmxsim.simulation.run import RunTrace
+from vmxsim.simulation.scenario import scenario_yaml
+from vmxsim.teaching.exercises.goals import Example, Judgement, phrase, sentence
+
+
+@frozen
+class Outcome:
+    """Goal ``number`` (from 1) of an exercise, in ``words``, and how it was judged."""
+
+    number: int
+    words: str
+    judgement: Judgement
+
+    @property
+    def met(self) -> bool:
+        """Whether the answer does it."""
+        return self.judgement.met
+
+
+@frozen(slots=False, repr=False)
+class Grade:
+    """An answer's grade. ``answer`` says what was judged, ``problem`` why nothing could be
+    (then there are no outcomes). Printed, it tells all; a notebook shows it as HTML."""
+
+    title: str
+    answer: str
+    outcomes: tuple[Outcome, ...]
+    problem: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether every goal that was judged is met."""
+        return not self.problem and all(outcome.met for outcome in self.outcomes)
+
+    @property
+    def failed(self) -> Outcome | None:
+        """The first goal that is not met."""
+        return next((outcome for outcome in self.outcomes if not outcome.met), None)
+
+    @property
+    def example(self) -> Example | None:
+        """What shows the first goal that is not met; of an answer that passed, what shows that."""
+        shown = [o for o in self.outcomes if o.met == self.passed and o.judgement.example]
+        return shown[0].judgement.example if shown else None
+
+    @property
+    def trace(self) -> RunTrace | None:
+        """The run to play; None where there is none."""
+        return trace_of(self.example)
+
+    @property
+    def headline(self) -> str:
+        """The verdict in a sentence."""
+        if self.problem:
+            return f"{self.title}: not passed"
+        met, total = sum(o.met for o in self.outcomes), len(self.outcomes)
+        if total == 1:
+            what = f"goal {self.outcomes[0].number} is {'met' if met else 'not met'}"
+        else:
+            what = f"{met} of {total} goals met"
+        return f"{self.title}: {'passed' if self.passed else 'not passed'}, {what}"
+
+    def __repr__(self) -> str:
+
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+
+        return as_html(self)
+
+
+def trace_of(example: Example | None) -> RunTrace | None:
+    """The run that an example is; None where the design fails before there is one."""
+    if not isinstance(example, Counterexample):
+        return example
+    if example.failure:
+        return None
+    try:
+        return example.trace
+    except InputError:
+        return None
+
+
+class NotPassed(AssertionError):
+    """An answer did not pass. ``str()`` is the grade as text; a notebook shows nothing else."""
+
+    def __init__(self, grade: Grade) -> None:
+        self.grade = grade
+        super().__init__(str(grade))
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
+
+
+# -- A grade as plain text, for a terminal, an assertion or a feedback file.
+
+
+_WIDTH = 100
+
+
+def as_text(grade: Grade) -> str:
+    """The verdict, then each goal with its sign, why, and the schedule that shows it."""
+    lines = [f"{grade.headline}."]
+    if grade.answer:
+        lines.append(f"  Judged: {grade.answer}")
+    if grade.problem:
+        lines.append(_wrapped(grade.problem, "  ", "       "))
+    for outcome in grade.outcomes:
+        lines += _outcome(outcome)
+    return "\n".join(lines)
+
+
+def _outcome(outcome: Outcome) -> list[str]:
+    judgement = outcome.judgement
+    why = f": {sentence(judgement.why, capital=False)}" if judgement.why else "."
+    if outcome.met:
+        head = f"✔ Goal {outcome.number} met: {phrase(outcome.words)}."
+        text = f"{head} {sentence(judgement.why)}" if judgement.why else head
+    else:
+        text = f"✖ Goal {outcome.number} not met (wanted: {phrase(outcome.words)}){why}"
+    lines = [_wrapped(text, "  ", "       ")]
+    if judgement.telling and judgement.example is not None:
+        lines.append(indent(schedule_text(judgement.example).rstrip(), "         "))
+    return lines
+
+
+def schedule_text(example: Example) -> str:
+    """The schedule of a counterexample or a run, as a scenario file has it, without its title."""
+    scenario = example.scenario
+    return scenario_yaml(
+        {"host": scenario.host, "long_mode": scenario.long_mode, "steps": list(scenario.steps)}
+    )
+
+
+def example_name(example: Example) -> str:
+    """What the schedule is."""
+    if isinstance(example, Counterexample):
+        return f"The shortest schedule that breaks {example.invariant}"
+    return example.title
+
+
+def _wrapped(text: str, margin: str, next_margin: str = "") -> str:
+    """Text filled to a readable width, line by line."""
+    return "\n".join(
+        fill(
+            line,
+            _WIDTH,
+            initial_indent=margin,
+            subsequent_indent=next_margin or margin,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for line in text.splitlines()
+    )
+
+
+# -- A grade as HTML: signs, words and colours. All that a learner wrote is escaped.
+
+
+_STYLE = """<style>
+.vmxsim-grade{line-height:1.45;color:var(--jp-ui-font-color1,inherit)}
+.vmxsim-grade p{margin:0 0 6px;overflow-wrap:anywhere}
+.vmxsim-grade .verdict{padding:6px 10px;border-left:5px solid #767676;font-weight:600;
+ background:var(--jp-layout-color2,rgba(128,128,128,.12))}
+.vmxsim-grade .verdict.passed{border-color:#009e73}
+.vmxsim-grade .verdict.failed{border-color:#d55e00}
+.vmxsim-grade ol{list-style:none;margin:0 0 8px;padding:0}
+.vmxsim-grade li{margin:0 0 6px;padding-left:1.7em;text-indent:-1.7em}
+.vmxsim-grade li>*{text-indent:0}
+.vmxsim-grade .sign{display:inline-block;width:1.7em;text-align:left;font-weight:700}
+.vmxsim-grade .why{margin:2px 0 0}
+.vmxsim-grade pre{margin:4px 0;white-space:pre;padding:6px 10px;overflow:auto;max-height:20em;
+ font-size:13px;line-height:1.4;
+ border:1px solid var(--jp-border-color2,#bbb);border-radius:4px}
+</style>"""
+
+
+def as_html(grade: Grade) -> str:
+    """The verdict, the goals, and for each that is not met why and by which schedule."""
+    return f'{_STYLE}<div class="vmxsim-grade">{verdict_html(grade)}{outcomes_html(grade)}</div>'
+
+
+def verdict_html(grade: Grade) -> str:
+    """The verdict in a line, and what was judged."""
+    sign, kind = ("✔", "passed") if grade.passed else ("✖", "failed")
+    head = f'<p class="verdict {kind}">{sign} {escape(grade.headline)}</p>'
+    problem = f"<p>{'<br>'.join(escape(line) for line in grade.problem.splitlines())}</p>"
+    return head + (problem if grade.problem else "")
+
+
+def outcomes_html(grade: Grade) -> str:
+    """Each goal, why it is met or not, and the schedule that shows it."""
+    items = "".join(f"<li>{_outcome_html(outcome)}</li>" for outcome in grade.outcomes)
+    return f"<ol>{items}</ol>" if items else ""
+
+
+def _outcome_html(outcome: Outcome) -> str:
+    judgement = outcome.judgement
+    sign, word = ("✔", "met") if outcome.met else ("✖", "not met")
+    why, wanted = sentence(judgement.why), escape(phrase(outcome.words))
+    wanted = f": {wanted}." if outcome.met else f" (wanted: {wanted})"
+    head = f'<span class="sign">{sign}</span><strong>Goal {outcome.number} {word}</strong>{wanted}'
+    told = f'<p class="why">{escape(why)}</p>' if why else ""
+    shown = schedule_html(judgement.example) if judgement.example is not None and judgement.telling else ""
+    return head + told + shown
+
+
+def schedule_html(example: Example) -> str:
+    """A schedule that can be copied; it takes the keyboard's focus where it must scroll."""
+    name = escape(example_name(example), quote=True)
+    return f'<pre tabindex="0" role="region" aria-label="{name}">{escape(schedule_text(example))}</pre>'

@@ -1,0 +1,404 @@
+"""The game: choose who runs next and where a tick comes, and break the design in the fewest moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from typing import Any
+
+from attrs import evolve, frozen
+
+from vmxsim.checker.assumptions import Restriction, restriction
+from vmxsim.checker.counterexample import explain
+from vmxsim.checker.states import GUEST_VALUES
+from vmxsim.designs import DESIGNS, find_design
+from vmxsim.errors import InputError, nearest, printable
+from vmxsim.kernel.kvm import Kvm
+from vmxsim.simulation.run import RunTrace
+from vmxsim.simulation.scenario import HOSTS, Scenario, make_scenario, parse_action, scenario_yaml
+from vmxsim.teaching.game import solution as scores
+from vmxsim.teaching.game.moves import Move, Option, moves_of, options, why_no_tick, why_not
+from vmxsim.teaching.game.playing import Play, Position, Run, Setting, as_plays, as_scenario
+from vmxsim.teaching.game.solution import LEVELS, NO_HINT, Hints, Score, assumed_with_start, solve
+
+# -- What a play has broken so far, and why.
+
+
+@frozen
+class Broken:
+    """What broke: ``invariant`` (``contract``: the design did what the kernel must not), why in ``words``,
+    a short name of the ``mechanism``. ``early``: an assumption says that it does not count."""
+
+    invariant: str
+    words: str
+    mechanism: str
+    early: bool = False
+
+
+def broken_at(at: Position, is_early: Callable[[int], bool]) -> Broken | None:
+    """What is broken at a position, None if nothing is; ``is_early`` says whether a step came too early."""
+    run = at.run
+    found = next((v for v in run.trace.violations if v.step < at.shown), None)
+    if found is not None:
+        why = explain(run.trace, found.invariant)
+        assert why is not None
+        return Broken(found.invariant, why.words, why.mechanism, is_early(found.step))
+    if run.failure and at.shown == run.length:
+        return Broken("contract", run.failure, "the design does what the kernel must not")
+    return None
+
+
+# -- The learner's turns: moves made so far, how far the last action is shown, undo.
+
+
+#: Moves that cost nothing, and what they do.
+FREE = {
+    "next line": "let it run on for one line",
+    "next function": "let it run on until the function is another",
+    "to the end": "let it run to the end of the action",
+    "back": "one line back, not behind the last move",
+}
+
+
+class Turns:
+    """What was played in ``setting``; ``budget`` is the most moves, None for no limit."""
+
+    def __init__(self, setting: Setting, assumed: Restriction, budget: int | None) -> None:
+        self.setting, self.assumed, self.budget = setting, assumed, budget
+        self.plays: list[Play] = []
+        self._history: list[tuple[list[Play], int]] = []
+        self.restart()
+
+    # -- what there is
+
+    @property
+    def count(self) -> int:
+        """How many moves were made: actions and ticks."""
+        return sum(1 + len(play.ticks) for play in self.plays)
+
+    @property
+    def moves(self) -> tuple[Move, ...]:
+        """The moves in words."""
+        return moves_of(self.run, self.plays)
+
+    @property
+    def options(self) -> tuple[Option, ...]:
+        """All moves, those that are not possible now with the reason, then the free ones."""
+        over = self._over()
+        found = options(self.at, self.assumed, self.setting.cpus)
+        counted = tuple(evolve(option, why_not=over or option.why_not) for option in found)
+        return counted + tuple(
+            Option(name, "scheduler", words, self._why_not_free(name), counts=False)
+            for name, words in FREE.items()
+        )
+
+    @cached_property
+    def broken(self) -> Broken | None:
+        """What broke so far; a game that is won goes on only by undo."""
+        return broken_at(self.at, self._is_early)
+
+    # -- moves
+
+    def do(self, name: str) -> None:
+        """Make a move: an action as a scenario writes it, ``tick cpu1`` (at rest the same as ``preempt
+        cpu1``), or a free one. Raises InputError with the reason where it is not possible."""
+        words = " ".join(str(name).split())
+        if words in FREE:
+            self._refuse(words, self._why_not_free(words))
+            self._free(words)
+        elif words.startswith(("tick ", "preempt")):
+            action = parse_action(f"preempt {words.split(maxsplit=1)[-1]}" if words != "preempt" else words)
+            self._tick(action.cpu or 0)
+        else:
+            self._act(words)
+
+    def _act(self, words: str) -> None:
+        try:
+            action = parse_action(words)
+        except InputError as error:
+            names = [option.name for option in self.options]
+            near = nearest(words, names)
+            raise InputError(f"no move '{printable(words)}'{near}; {error.message}") from None
+        if action.expected is not None:
+            raise InputError("a move states no expectation: leave '->' out", printable(words))
+        if action.value is not None and action.value not in GUEST_VALUES:
+            values = " and ".join(f"0x{value:X}" for value in GUEST_VALUES)
+            raise InputError(f"the game knows the values {values}", printable(words))
+        value = "" if action.value is None else f" 0x{action.value:X}"
+        name = f"{action.verb}{value}"
+        self._refuse(name, self._over() or why_not(name, self.at, self.assumed))
+        self._start(name)
+
+    def _start(self, action: str) -> None:
+        self._move([*self.plays, Play(action)], 1)
+
+    def _tick(self, cpu: int) -> None:
+        if cpu >= self.setting.cpus:
+            raise InputError(f"there is no CPU {cpu}; the last is cpu{self.setting.cpus - 1}", "tick")
+        self._refuse(f"tick cpu{cpu}", self._over() or why_no_tick(cpu, self.at, self.assumed))
+        if self.at.at_rest:
+            self._start(f"preempt cpu{cpu}")
+            return
+        play, at_once = self.plays[-1], self.at.preemptible
+        offset = self.at.shown - self.run.first[-1]
+        self._move([*self.plays[:-1], evolve(play, ticks=(*play.ticks, (offset, cpu)))], 1)
+        while at_once and self.at.scheduling and self.broken is None:  # nobody can act in between
+            self._show(self.at.shown + 1)
+
+    def _move(self, plays: list[Play], steps: int) -> None:
+        self._history.append((self.plays, self.at.shown))
+        self._show(self.at.shown + steps, plays)
+
+    def _refuse(self, name: str, why: str) -> None:
+        if why:
+            raise InputError(f"'{name}' is not possible now: {why}")
+
+    def _over(self) -> str:
+        """Why no move counts any more, '' if one does."""
+        if self.broken is not None:
+            return "something is broken already: undo, or start over"
+        if self.budget is not None and self.count >= self.budget:
+            return f"your {self.budget} moves are used up: undo, or start over"
+        return ""
+
+    # -- moves that are free
+
+    def _why_not_free(self, name: str) -> str:
+        if name == "back":
+            return "" if self.at.shown > self._floor else "the last move comes right before"
+        if self.broken is not None:
+            return "something is broken: undo, or start over"
+        return "no action is under way: choose one" if self.at.at_rest else ""
+
+    @property
+    def _floor(self) -> int:
+        """How far back is free: right behind the last move."""
+        if not self.plays:
+            return 0
+        ticks = self.plays[-1].ticks
+        return self.run.first[-1] + (ticks[-1][0] if ticks else 0) + 1
+
+    def _free(self, name: str) -> None:
+        function = self.at.function
+        if name == "to the end":
+            self._show(self.run.length)
+            return
+        self._show(self.at.shown + (-1 if name == "back" else 1))
+        while name == "next function" and self.at.function == function and not self._why_not_free(name):
+            self._show(self.at.shown + 1)
+
+    # -- position
+
+    def _show(self, shown: int, plays: list[Play] | None = None) -> None:
+        """Show so many steps, no further than to what breaks."""
+        if plays is not None:
+            self.plays, self.run = plays, Run(self.setting, plays)
+        first = next((v.step + 1 for v in self.run.trace.violations), self.run.length)
+        self.at = Position(self.run, min(shown, first, self.run.length))
+        self.__dict__.pop("broken", None)
+
+    def wrote(self, before: int) -> bool:
+        """Whether the guest wrote a value in long mode by an action that began before a step."""
+        trace = self.run.trace
+        return any(
+            play.action.startswith("guest wrmsr")
+            and first < before
+            and trace.machine(first).vcpus[0].long_mode
+            for first, play in zip(self.run.first, self.plays, strict=True)
+        )
+
+    def _is_early(self, step: int) -> bool:
+        if not self.assumed.guest_wrote_first:
+            return False
+        began = next(n for n in range(step, -1, -1) if Position(self.run, n).is_choice)
+        return not self.wrote(began)
+
+    def undo(self) -> None:
+        """Take the last move back. Raises InputError where there is none."""
+        if not self._history:
+            raise InputError("nothing to undo: no move was made yet", "undo")
+        plays, shown = self._history.pop()
+        self._show(shown, plays)
+
+    def restart(self) -> None:
+        """Start over."""
+        self._history = []
+        self._show(0, [])
+
+
+# -- (main)
+
+
+#: CPUs that a game may have.
+MOST_CPUS = 4
+
+
+class Game(Turns):
+    """A game on ``design``: an id, a commit's hash, a prefix or your own subclass of a design.
+
+    ``host`` is ``64-bit`` or ``32-bit``, ``long_mode`` how the guest starts; None starts as the checker's
+    shortest schedule does. ``assume`` names assumptions of the checker, which forbid moves. ``par`` is
+    what moves are counted against; None: the fewest that the checker finds. ``budget`` is the most moves.
+
+    ``solution`` is what the checker knows. ``do`` makes a move, ``options`` are all of them,
+    ``broken`` is what broke. Raises InputError.
+    """
+
+    def __init__(
+        self,
+        design: str | type[Kvm] = "dedicated-accessors",
+        *,
+        host: str = HOSTS[0],
+        cpus: int = 2,
+        long_mode: bool | None = None,
+        assume: str | Iterable[str] = (),
+        par: int | None = None,
+        budget: int | None = None,
+    ) -> None:
+        chosen: Any = find_design(design)
+        if host not in HOSTS:
+            raise InputError(
+                f"'{printable(host)}' is none; choose {' or '.join(HOSTS)}{nearest(str(host), HOSTS)}", "host"
+            )
+        for name, value, most in (("cpus", cpus, MOST_CPUS), ("par", par, 99), ("budget", budget, 99)):
+            if value is None:
+                continue
+            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+                raise InputError(
+                    f"{printable(repr(value))} where a whole number from 1 to {most} was expected", name
+                )
+        if long_mode not in (None, False, True):
+            raise InputError(
+                f"{printable(repr(long_mode))} where True, False or None was expected", "long_mode"
+            )
+        assumed = restriction(assume)
+        assumed_with_start(assumed, long_mode)
+        self.solution = solve(chosen, host, cpus, long_mode, assumed)
+        start = self.solution.long_mode if long_mode is None else long_mode
+        if start is None:
+            start = assumed.long_modes[0]
+        self.par = self.solution.moves if par is None else par
+        self.told, self.chose_start = False, long_mode is not None
+        self._hints = Hints(self.solution)
+        title = f"Your schedule on {chosen._name()}"
+        super().__init__(Setting(chosen, host, cpus, start, title), assumed, budget)
+
+    def __repr__(self) -> str:
+        par = "?" if self.par is None else self.par
+        return f"<Game: {self.name}, {self.setting.host} host; {self.count} moves, par {par}>"
+
+    @property
+    def name(self) -> str:
+        """The design's id, or the class's name of a reader's own."""
+        return self.setting.design._name()
+
+    # -- what was played
+
+    @property
+    def trace(self) -> RunTrace:
+        """The run, to the end of its last action: steps from ``at.shown`` on are still to come."""
+        return self.run.trace
+
+    @property
+    def scenario(self) -> Scenario:
+        """What was played as a scenario: ``vmxsim.run`` plays the same. Raises InputError where
+        nothing was played."""
+        if not self.plays:
+            raise InputError("nothing was played yet", "scenario")
+        return as_scenario(self.setting, self.plays)
+
+    @property
+    def scenario_text(self) -> str:
+        """The scenario as YAML, for a file that ``vmxsim run`` reads."""
+        return scenario_yaml(self.scenario)
+
+    def play(self, scenario: Any) -> None:
+        """Start over and make the moves of a scenario (as ``vmxsim.run`` takes it) that suits this game.
+        Raises InputError for a move that is not possible; those before it stay made."""
+        plays = as_plays(self.setting, make_scenario(scenario))
+        self.restart()
+        for play in plays:
+            if self.broken is not None:
+                break
+            self.do(play.action)
+            for offset, cpu in play.ticks:
+                self._show(self.run.first[-1] + offset)
+                self.do(f"tick cpu{cpu}")
+            if not self.at.at_rest and self.broken is None:
+                self.do("to the end")
+
+    # -- how good it is
+
+    @property
+    def key(self) -> Any:
+        """Which game this is, for the session's best."""
+        return self.setting, self.assumed.names
+
+    @property
+    def won(self) -> bool:
+        """Whether an invariant is broken."""
+        return self.broken is not None and not self.broken.early
+
+    @property
+    def score(self) -> Score | None:
+        """The score of a game that is won."""
+        return Score(self.count, self.par, self.hints, self.told) if self.won else None
+
+    @property
+    def best(self) -> int | None:
+        """The fewest moves with which this game was won in this session, without help."""
+        return scores.best(self.key)
+
+    def _show(self, *args: Any) -> None:
+        super()._show(*args)
+        self._asked, self._last_hint = 0, ""
+        if self.score is not None:
+            scores.keep(self.key, self.score)
+
+    def restart(self) -> None:
+        """Start over; the hints that were taken are forgotten."""
+        self.hints = 0
+        super().restart()
+
+    # -- help
+
+    def hint(self) -> str:
+        """The next hint at this position: how far it is, then who moves, then which move it is."""
+        if self.broken is not None:
+            return "It is broken: undo or start over to play on."
+        if self.solution.path is None:
+            return self.is_possible()
+        self._asked = min(self._asked + 1, LEVELS)
+        words = self._hints.words(self.at, self.wrote(self.at.shown), self._asked, self.count, self.par)
+        if words not in (NO_HINT, self._last_hint):  # the same again is no help
+            self.hints += 1
+        self._last_hint = words
+        return words
+
+    def is_possible(self) -> str:
+        """What the checker says: whether anything can break this design."""
+        s = self.solution
+        granted = f", assuming {', '.join(self.assumed.names)}" if self.assumed.names else ""
+        if s.verdict == "safe":
+            return (
+                f"Nothing you can do breaks {self.name} on a {self.setting.host} host{granted}: the checker"
+                f" proved it, every schedule was explored ({s.states:,} states)."
+            )
+        if s.moves is None:
+            return f"Nobody knows: the checker did not come to an end. {s.why}"
+        moves = f"{s.moves} move{'s' * (s.moves > 1)}"
+        return f"Yes: the checker breaks it in {moves}{granted}. Fewer are not enough."
+
+    def show_solution(self) -> None:
+        """Play the checker's schedule. From now on this game has no score. Raises InputError where
+        there is none."""
+        if self.solution.scenario is None:
+            raise InputError(self.is_possible())
+        self.told = True
+        self.play(self.solution.scenario)
+
+    def next_design(self) -> str:
+        """The id of the design to play next."""
+        ids = list(DESIGNS)
+        here = self.setting.design.id
+        return ids[(ids.index(here) + 1) % len(ids)] if DESIGNS.get(here) is self.setting.design else ids[0]

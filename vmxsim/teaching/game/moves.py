@@ -1,0 +1,151 @@
+"""What can be done at a position, and why not what cannot: every action and tick, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from attrs import frozen
+
+from vmxsim.checker.assumptions import ASSUMPTIONS, Restriction
+from vmxsim.checker.states import GUEST_VALUES
+from vmxsim.kernel.actions import VERBS
+from vmxsim.teaching.game.playing import Play, Position, Run
+
+# -- The moves of a play in words: each action, each tick and the line that it came before.
+
+
+@frozen
+class Move:
+    """``text`` is the action's, or says where a tick came; ``tick`` tells the two apart;
+    ``pending``: it came while preemption was disabled. ``step`` is the index of the run's
+    step right behind it."""
+
+    text: str
+    tick: bool
+    pending: bool
+    step: int
+
+
+def moves_of(run: Run, plays: Sequence[Play]) -> tuple[Move, ...]:
+    """What counts in a play: actions and ticks, in order."""
+    found = []
+    for first, play in zip(run.first, plays, strict=True):
+        found.append(Move(play.action, False, False, first))
+        for offset, cpu in play.ticks:
+            at = Position(run, first + offset)
+            line = f"line {at.instruction.line} of {at.function}()" if at.instruction else "the next line"
+            words = f"tick before {line}, on to CPU {cpu}"
+            found.append(Move(words, True, not at.preemptible, first + offset))
+    return tuple(found)
+
+
+# -- (main)
+
+
+GROUPS = ("user space", "guest", "emulator", "scheduler")
+
+
+@frozen
+class Option:
+    """``name`` is what :meth:`~vmxsim.teaching.game.game.Game.do` takes. ``words`` say what it does,
+    ``why_not`` why it is not possible now, '' if it is. ``counts``: it is a move; else it is free."""
+
+    name: str
+    group: str
+    words: str
+    why_not: str = ""
+    counts: bool = True
+
+
+#: Group and meaning of each verb, in the order in which they are offered.
+_VERBS = {
+    "run": ("user space", "KVM_RUN: from user space until the guest executes"),
+    "run cancelled": ("user space", "KVM_RUN with a signal pending: enter, but the guest does not run"),
+    "get-msr": ("user space", "KVM_GET_MSRS reads the guest's register"),
+    "set-msr": ("user space", "KVM_SET_MSRS writes the guest's register"),
+    "set-efer long-mode": ("user space", "KVM_SET_SREGS switches the guest's long mode"),
+    "guest rdmsr": ("guest", "the guest reads its register"),
+    "guest wrmsr": ("guest", "the guest writes its register"),
+    "guest swapgs": ("guest", "the guest exchanges its register with its GS base"),
+    "guest long-mode": ("guest", "the guest flips CR0.PG"),
+    "guest smi": ("guest", "an SMI comes: system-management mode, outside long mode"),
+    "guest rsm": ("guest", "RSM: back from system-management mode"),
+    "exit": ("guest", "a VM exit that user space handles: KVM_RUN returns"),
+    "emulate rdmsr": ("emulator", "KVM's emulator runs the guest's RDMSR"),
+    "emulate wrmsr": ("emulator", "KVM's emulator runs the guest's WRMSR"),
+}
+
+
+def options(at: Position, assumed: Restriction, cpus: int) -> tuple[Option, ...]:
+    """Every action and tick, those of a mode that is on already left out."""
+    return (*_actions(at, assumed), *(_tick(at, assumed, cpu) for cpu in range(cpus)))
+
+
+def _actions(at: Position, assumed: Restriction) -> Iterator[Option]:
+    for verb, (group, words) in _VERBS.items():
+        if verb == ("guest rsm" if not at.smm else "guest smi"):
+            continue
+        if verb.endswith("long-mode"):
+            verb += " off" if at.long_mode else " on"
+        values = [f" 0x{value:X}" for value in GUEST_VALUES] if VERBS[verb].takes == "value" else [""]
+        for value in values:
+            name = verb + value
+            yield Option(name, group, words, why_not(name, at, assumed))
+
+
+def _tick(at: Position, assumed: Restriction, cpu: int) -> Option:
+    words = f"a tick comes; the thread goes on on CPU {cpu}"
+    if at.holds_back and at.mode == "kernel" and not at.scheduling:
+        words += f"; it stays pending: {at.holds_back}"
+    return Option(f"tick cpu{cpu}", "scheduler", words, why_no_tick(cpu, at, assumed))
+
+
+def why_not(name: str, at: Position, assumed: Restriction) -> str:
+    """Why an action is not possible, '' if it is. ``name`` is one of a scenario's, with its value."""
+    verb = next(
+        (v for v in sorted(VERBS, key=len, reverse=True) if name == v or name.startswith(v + " ")), ""
+    )
+    if not at.at_rest:
+        return "an action is under way: let it run to its end"
+    for granted in assumed.names:
+        if verb in ASSUMPTIONS[granted].verbs:
+            return f"you granted {granted}: {ASSUMPTIONS[granted].words}"
+    if "one-value" in assumed.names and name.endswith(f" 0x{GUEST_VALUES[1]:X}"):
+        return f"you granted one-value: {ASSUMPTIONS['one-value'].words}"
+    when = VERBS[verb].when
+    if when != "either" and at.mode != when:
+        return "the guest does not run: run first" if when == "guest" else "the guest runs: exit first"
+    if verb == "guest swapgs" and not at.long_mode:
+        return "SWAPGS exists in long mode only"
+    if verb.endswith(("long-mode on", "long-mode off")):
+        if at.long_mode == verb.endswith(" on"):
+            return f"long mode is {verb.split()[-1]} already"
+        if verb.startswith("set-efer") and at.smm:
+            return "not in system-management mode: guest rsm first"
+    if verb == "guest smi" and at.smm:
+        return "the vCPU is in system-management mode already"
+    if verb == "guest rsm" and not at.smm:
+        return "the vCPU is not in system-management mode"
+    return ""
+
+
+def why_no_tick(cpu: int, at: Position, assumed: Restriction) -> str:
+    """Why no tick can send the thread to a CPU now, '' if one can."""
+    names = assumed.names
+    if "no-preemption" in names:
+        return f"you granted no-preemption: {ASSUMPTIONS['no-preemption'].words}"
+    if "no-kernel-preemption" in names and not at.at_rest:
+        return f"you granted no-kernel-preemption: {ASSUMPTIONS['no-kernel-preemption'].words}"
+    if "no-migration" in names and cpu != at.cpu:
+        return f"you granted no-migration: {ASSUMPTIONS['no-migration'].words}"
+    if at.at_rest:
+        return ""
+    if at.waits:
+        return "the thread has no CPU: it was preempted already"
+    if at.scheduling:
+        return "the scheduler is at work already"
+    if at.tick_waits:
+        return "a tick is pending already"
+    if at.mode != "kernel":
+        return "the action goes on at once: let it run to the kernel's next line"
+    return ""

@@ -1,0 +1,321 @@
+"""Running what was played: actions, with a tick right after some of their steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from functools import cached_property
+from typing import Any
+
+from attrs import define, evolve, field, frozen
+
+from vmxsim.errors import InputError, SimulationError
+from vmxsim.kernel.instructions import PRIMITIVES
+from vmxsim.kernel.kvm import Kvm
+from vmxsim.kernel.machine import MODE_WORDS, Machine, Task
+from vmxsim.kernel.program import Instruction
+from vmxsim.kernel.simulator import Environment, is_before, make_machine
+from vmxsim.kernel.thread import Stack
+from vmxsim.simulation.run import RunTrace, result, run
+from vmxsim.simulation.scenario import Scenario, make_scenario, parse_action
+
+
+@frozen
+class Setting:
+    """Where a game is played: the design, the host's width, how many CPUs, how the guest starts."""
+
+    design: type[Kvm]
+    host: str
+    cpus: int
+    long_mode: bool
+    title: str = field(default="", eq=False)
+
+
+@frozen
+class Play:
+    """One action. ``ticks`` are (step of the action, from 1, after which it comes; CPU to go on on)."""
+
+    action: str
+    ticks: tuple[tuple[int, int], ...] = ()
+
+
+class Run:
+    """What was played, run to the end of its last action.
+
+    ``trace`` holds all of its steps, ``first[n]`` is the index of action n's first one.
+    ``failure`` says what the design did that the kernel must not; the run ends there.
+    """
+
+    def __init__(self, setting: Setting, plays: Sequence[Play]) -> None:
+        s = setting
+        actions = tuple(parse_action(play.action) for play in plays)
+        scenario = Scenario(
+            title=s.title, design=s.design.id or None, cpus=s.cpus, host=s.host, long_mode=s.long_mode,
+            steps=tuple(play.action for play in plays), actions=actions,
+        )  # fmt: skip
+        environment = Environment(s.design, machine_of(s))
+        self.trace = RunTrace(scenario, s.design, environment, machine_of(s))
+        self.first: list[int] = []
+        self.failure = ""
+        ticks: dict[int, int] = {}  # of the present action, by the number of records before it
+
+        def after(number: int) -> None:
+            if number in ticks:
+                environment.tick(environment.m.threads[0], ticks[number])
+
+        environment.after_record = after
+        for play, action in zip(plays, actions, strict=True):
+            at = len(environment.records)
+            self.first.append(at)
+            ticks.clear()
+            ticks.update((at + offset, cpu) for offset, cpu in play.ticks)
+            try:
+                environment.perform(action)
+            except SimulationError as error:
+                self.failure = str(error)
+                return
+            self.trace.results.append(result(environment, action.vcpu))
+
+    @property
+    def length(self) -> int:
+        """How many steps it has."""
+        return len(self.trace.environment.records)
+
+
+def outcome(trace: RunTrace) -> Any:
+    """What two runs must agree in to be the same play: the machine at the end, what broke."""
+    broken = [(v.action, v.invariant, v.words) for v in trace.violations]
+    return {k: str(v) for k, v in trace.environment.m.snapshot().items()}, broken
+
+
+def machine_of(s: Setting) -> Machine:
+    """The machine at its start."""
+    return make_machine(s.design, int(s.host[:2]), s.long_mode, s.cpus, 1)
+
+
+# -- Where the thread is after some of a run's steps: at rest, or in the kernel, and what a tick would do.
+
+
+class Position:
+    """The point behind the first ``shown`` steps of ``run``: nothing behind it has happened yet.
+
+    ``mode`` is ``user``, ``guest`` or ``kernel``, ``cpu`` where the thread runs or ran last;
+    ``at_rest``: the last action has come to its end. ``waits``: the thread has no CPU.
+    ``holds_back`` says why a tick would stay pending, '' where it takes effect at once.
+    """
+
+    def __init__(self, run: Run, shown: int) -> None:
+        self.run, self.shown = run, shown
+        m = run.trace.machine(shown)
+        thread, vcpu = m.threads[0], m.vcpus[0]
+        self.mode, self.cpu = thread.mode, thread.cpu
+        cpu = m.cpus[thread.cpu]
+        self.waits = cpu.current != thread.id
+        self.at_rest = shown == run.length and not run.failure
+        self.long_mode, self.smm = vcpu.long_mode, vcpu.smm
+        self.tick_waits = not self.waits and cpu.need_resched
+        self.holds_back = ""
+        if cpu.irqs_disabled:
+            self.holds_back = "interrupts are off"
+        elif cpu.preempt_count:
+            self.holds_back = f"preemption is disabled (preempt_count {cpu.preempt_count})"
+
+    @cached_property
+    def stack(self) -> Stack:
+        """The thread's continuation in the kernel, None elsewhere."""
+        if self.mode != "kernel":
+            return None
+        records = self.run.trace.environment.records
+        return next((r.after for r in reversed(records[: self.shown]) if r.thread == "thread0"), None)
+
+    @property
+    def continuation(self) -> Stack:
+        """The thread's whole continuation, in the guest too: the kernel behind its VM entry."""
+        if self.shown == self.run.length:
+            return self.run.trace.environment.m.threads[0].stack
+        return self.stack
+
+    @cached_property
+    def scheduling(self) -> bool:
+        """Whether the scheduler is at work on the thread: it was preempted and is not back yet."""
+        stack = self.stack
+        while stack is not None:
+            if stack[0].interrupt:
+                return True
+            stack = stack[3]
+        return self.waits
+
+    @property
+    def function(self) -> str:
+        """The kernel function whose line is next, '' outside the kernel."""
+        return self.stack[0].name if self.stack else ""
+
+    @property
+    def instruction(self) -> Instruction | None:
+        """The line that is next."""
+        return self.stack[0].instructions[self.stack[1]] if self.stack else None
+
+    @property
+    def line(self) -> str:
+        """The source of the line that is next."""
+        return self.stack[0].source[self.instruction.line - 1].strip() if self.instruction else ""
+
+    @property
+    def preemptible(self) -> bool:
+        """Whether this is a point in the kernel at which the scheduler acts at once."""
+        return self.mode == "kernel" and not (self.scheduling or self.holds_back or self.tick_waits)
+
+    @property
+    def is_choice(self) -> bool:
+        """Whether the checker has a state here: at rest, or where the scheduler acts at once."""
+        return self.at_rest or self.preemptible
+
+    @property
+    def words(self) -> str:
+        """Where the thread is, in a sentence."""
+        if self.waits:
+            return "vCPU thread 0 has no CPU: the plain task runs."
+        where = f"vCPU thread 0 is {MODE_WORDS[self.mode]} on CPU {self.cpu}"
+        if self.instruction is None:
+            return f"{where}." if self.at_rest or self.mode == "user" else f"{where}; its action goes on."
+        return f"{where}. Next: {self.function}(), line {self.instruction.line}."
+
+    def fields(self) -> dict[tuple[str, str], Any]:
+        """Every field of the thread, its vCPU and its CPU, by (object, name) as the checker has them."""
+        m = self.run.trace.machine(self.shown)
+        objects: dict[str, Any] = {"cpu0": m.cpus[self.cpu], "thread0": m.threads[0], "vcpu0": m.vcpus[0]}
+        return {
+            (holder, name): getattr(obj, name)
+            for holder, obj in objects.items()
+            for name in obj.__slots__
+            if name not in ("__weakref__", "stack")
+        }
+
+
+# -- A play as a scenario, and a scenario as a play.
+#
+# A play counts steps; a scenario names the line that a tick comes before. A tick while preemption is
+# disabled may come anywhere in the same stretch; where the line itself would name an earlier point at
+# which preemption is enabled, another line of the stretch is named, or the end of it. What was written
+# is run and compared, so that it is the same play.
+
+
+#: Primitives that name a point well, most telling first.
+_TELLING = ("rdmsr", "wrmsr", "load_gs_index", "preempt_disable", "preempt_enable", "local_irq_disable")
+
+
+def as_scenario(setting: Setting, plays: Sequence[Play]) -> Scenario:
+    """The scenario that plays the same. Raises InputError for a play that none says."""
+    steps: list[Any] = []
+    for number, play in enumerate(plays):
+        points: list[dict[str, Any]] = []
+        for count in range(1, len(play.ticks) + 1):
+            now = [*plays[:number], evolve(play, ticks=play.ticks[:count])]
+            points.append(_point(setting, steps, now, points))
+        steps.append(_step(play.action, points))
+    return _scenario(setting, steps)
+
+
+def _step(action: str, points: Sequence[dict[str, Any]]) -> Any:
+    if not points:
+        return action
+    return {action: {"preempt": points[0] if len(points) == 1 else list(points)}}
+
+
+def _scenario(setting: Setting, steps: Sequence[Any]) -> Scenario:
+    s = setting
+    design = s.design.id or None
+    return make_scenario(
+        list(steps), title=s.title, design=design, host=s.host, long_mode=s.long_mode, cpus=s.cpus
+    )
+
+
+def _point(
+    setting: Setting, steps: Sequence[Any], plays: Sequence[Play], points: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """The point of the last tick of the last of ``plays``, the earlier ones being written already."""
+    play = plays[-1]
+    wanted = Run(setting, plays)
+    offset, cpu = play.ticks[-1]
+    before = Run(setting, [*plays[:-1], evolve(play, ticks=play.ticks[:-1])])
+    for point in _candidates(before, before.first[-1] + offset):
+        found = point | {"cpu": cpu}
+        if _plays_the_same(setting, [*steps, _step(play.action, [*points, found])], wanted):
+            return found
+    raise InputError(f"no scenario names the tick after step {offset} of '{play.action}'")
+
+
+def _candidates(before: Run, at: int) -> Iterator[dict[str, Any]]:
+    """Points that may mean the tick behind step ``at`` of a run without it, the nearest first."""
+    first = before.first[-1]
+    looks = [p for n in range(first + 1, before.length) if (p := Position(before, n)).stack and not p.waits]
+    here = next(n for n, look in enumerate(looks) if look.shown == at)
+    free = [not _held(look) for look in looks]
+    order = [here]
+    if not free[here]:
+        start = next((n + 1 for n in range(here - 1, -1, -1) if free[n]), 0)
+        end = next((n for n in range(here, len(looks)) if free[n]), len(looks))
+        order += [*range(here - 1, start - 1, -1), *range(here + 1, min(end + 1, len(looks)))]
+    for n in order:
+        for name in _names(looks[n]):
+            alike = [k for k, look in enumerate(looks[: n + 1]) if _is_at(look, looks[n].function, name)]
+            nth = sum(free[k] == free[n] for k in alike) if free[n] else len(alike)
+            yield {"before": name, "in": looks[n].function} | ({"nth": nth} if nth > 1 else {})
+
+
+def _held(look: Position) -> bool:
+    return bool(look.holds_back) or bool(look.stack[0].interrupt)
+
+
+def _names(look: Position) -> list[str]:
+    """What to call the point: by a primitive that the line calls, and by the line."""
+    i = look.instruction
+    assert i is not None
+    told = [name for name in _TELLING if name in PRIMITIVES and is_before(i, name)]
+    return [*told, f"line {i.line}"]
+
+
+def _is_at(look: Position, function: str, name: str) -> bool:
+    return look.function == function and look.instruction is not None and is_before(look.instruction, name)
+
+
+def _plays_the_same(setting: Setting, steps: Sequence[Any], wanted: Run) -> bool:
+    try:
+        trace = run(_scenario(setting, steps), setting.design)
+    except InputError as error:
+        return bool(wanted.failure) and error.message in wanted.failure
+    return not wanted.failure and outcome(trace) == outcome(wanted.trace)
+
+
+@define(eq=False)
+class _Listening(Environment):
+    """Writes down behind how many steps of its action each tick comes: {(action, steps): CPU}.
+
+    A scenario's points are found by trial runs, which come to the same ticks at the same steps."""
+
+    came: dict[tuple[int, int], int] = field(factory=dict, init=False)
+    first: int = field(default=0, init=False)
+
+    def tick(self, thread: Task, target: int | None) -> None:
+        """A tick comes."""
+        if thread.mode == "kernel":
+            at = self.action, len(self.records) - self.first
+            self.came[at] = thread.cpu if target is None else target
+        Environment.tick(self, thread, target)
+
+
+def as_plays(setting: Setting, scenario: Scenario) -> list[Play]:
+    """The play that a scenario says: its ticks, in steps. Raises InputError for an action that is
+    not possible."""
+    listening = _Listening(setting.design, machine_of(setting))
+    for action in scenario.actions:
+        listening.first = len(listening.records)
+        with suppress(SimulationError):  # the game comes to the same end, and says so
+            listening.perform(action)
+    return [
+        Play(
+            action.text.split("->")[0].strip(),
+            tuple(sorted((at, cpu) for (n, at), cpu in listening.came.items() if n == number)),
+        )
+        for number, action in enumerate(scenario.actions)
+    ]

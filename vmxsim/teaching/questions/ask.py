@@ -1,0 +1,76 @@
+"""The kinds of questions by name, and which of them are worth asking of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+from vmxsim.errors import InputError, nearest, printable
+from vmxsim.simulation.trace import Trace
+from vmxsim.teaching.questions.control import line, preempt
+from vmxsim.teaching.questions.question import Question, Span, span
+from vmxsim.teaching.questions.values import intercepted, live, owner, returned, stale
+
+KINDS: dict[str, Callable[[Span], Question]] = {
+    "live": live,
+    "stale": stale,
+    "owner": owner,
+    "preempt": preempt,
+    "intercepted": intercepted,
+    "value": returned,
+    "line": line,
+}
+
+
+def ask(trace: Trace, kind: str, *, step: int | None = None, action: int | None = None) -> Question:
+    """The question of this kind about a step (from 1) or an action (from 0); negative numbers count from
+    the end, and without either it is about the last action, or the last step for ``preempt`` and ``line``.
+
+    Raises InputError for a kind that is none, and where this one cannot be asked.
+    """
+    if kind not in KINDS:
+        raise InputError(
+            f"no question '{printable(kind)}'; they are {', '.join(KINDS)}{nearest(str(kind), KINDS)}",
+            "question",
+        )
+    if step is None and action is None and kind in ("preempt", "line"):
+        last = [s.index + 1 for s in trace.steps if s.mode == "kernel" and s.line]
+        step = last[-1] if last else None
+    return KINDS[kind](span(trace, step, action))
+
+
+def key_questions(trace: Trace, limit: int = 3) -> list[Question]:
+    """Up to ``limit`` questions about the actions that decide a run: where the register's content becomes
+    wrong or changes hands, and what the access that breaks an invariant returns."""
+    decisive = {violation.action for violation in trace.violations}
+    ranked: list[tuple[int, Question]] = []
+    for action in range(len(trace.actions)):
+        asked = _about(trace, action, action in decisive)
+        if asked is not None:
+            rank = 0 if action in decisive else 1 if asked.kind == "owner" else 2
+            ranked.append((rank, asked))
+    if sum(rank < 2 for rank, _ in ranked) > 1:  # what merely moves is asked about where little else is
+        ranked = [pair for pair in ranked if pair[0] < 2]
+    chosen = sorted(ranked, key=lambda pair: pair[0])[:limit]
+    return sorted((question for _, question in chosen), key=lambda question: question.before)
+
+
+def _about(trace: Trace, action: int, decisive: bool) -> Question | None:
+    """The question about an action that says most; None where nothing of interest happens."""
+    steps = [s for s in trace.steps if s.action == action]
+    if not steps:
+        return None
+    try:
+        return ask(trace, "value", action=action)
+    except InputError:
+        pass  # it returns nothing
+    lma = any(c.place.endswith(".efer") for s in steps for c in s.changes)
+    moved = any(s.moves for s in steps)
+    if lma or (decisive and not moved):
+        return ask(trace, "owner", action=action)
+    return ask(trace, "live", action=action) if moved else None
+
+
+def spans_apart(questions: Sequence[Question]) -> bool:
+    """Whether each question is answered before the next one is asked."""
+    return all(a.after <= b.before for a, b in pairwise(questions))

@@ -1,0 +1,249 @@
+"""The question which line of kernel code runs next."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+from textwrap import dedent
+
+from attrs import frozen
+
+from vmxsim.errors import InputError
+from vmxsim.simulation.trace import Step, Trace
+from vmxsim.teaching.questions.question import Option, Question, Span
+
+# -- The question whether, and when, the scheduler may act.
+
+
+def preempt(span: Span) -> Question:
+    """A tick comes right after this line: when does the scheduler act?"""
+    step = span.last
+    if span.whole or step.mode != "kernel" or not step.line:
+        raise InputError("'preempt' asks about one line of kernel code: name it by step=", "predict")
+    facts = {
+        name: value for box in span.scene().boxes if box.id == f"cpu{step.cpu}" for name, value in box.facts
+    }
+    state = (
+        f"preempt_count is {facts['preempt_count']} and interrupts are {facts['interrupts']} after this line"
+    )
+    later, why = _next_chance(span)
+    at_once = (
+        f"{state}: nothing holds the scheduler back."
+        if step.preemptible
+        else f"{state}: {step.why_not.split(': ')[-1]}."
+    )
+    options = [Option("at once: the thread may be scheduled out here", step.preemptible, at_once)]
+    if step.preemptible:
+        options.append(
+            Option("at the next preempt_enable()", False, f"{state}: nothing has to be enabled first.")
+        )
+    else:
+        until = "interrupts are on again and the count is 0" if facts["interrupts"] == "off" else "it is 0"
+        told = f"{state}. The tick stays pending (TIF_NEED_RESCHED) until {until}."
+        options += _inner(span)
+        options.append(Option(later, True, f"{told}{why}"))
+        options += _too_late(span, {option.text for option in options})
+    rule = "A preemptible kernel does not wait for that" if step.preemptible else "It comes earlier than that"
+    options.append(Option("when the thread goes back to user space", False, f"{rule}. {at_once}"))
+    if step.preemptible:
+        told = f"The guest does not run here: KVM does. {at_once}"
+        options.append(Option("when the guest exits the next time", False, told))
+    comes = "A tick comes right after it, and another task is ready to run."
+    prompt = f"{span.comes} {comes} When does the scheduler act?"
+    hides = frozenset({f"cpu{step.cpu}.preempt_count", f"cpu{step.cpu}.interrupts"})
+    return Question("preempt", span.before, span.after, prompt, tuple(options), span.after, hides)
+
+
+def _next_chance(span: Span) -> tuple[str, str]:
+    """The next line of the thread after which the scheduler may act, and what it has to do with the tick."""
+    for step in _later(span):
+        if "need_resched()" in step.source:  # this run saw no tick: with one it goes another way
+            rest = span.trace.listing(step.function)[step.line :]
+            found = (n for n, text in enumerate(rest, step.line + 1) if text.strip() == "preempt_enable()")
+            return (
+                _after(step.function, next(found, step.line), "preempt_enable()"),
+                f" need_resched() in line {step.line} of {step.function} sees it: VM entry is given up.",
+            )
+        if step.preemptible:
+            return _after(step.function, step.line, step.source), ""
+    return "later than this run goes", ""
+
+
+def _inner(span: Span) -> list[Option]:
+    """The ``preempt_enable()`` that comes next, where it is not yet the outermost one."""
+    step = next((s for s in _later(span) if s.preemptible or s.source == "preempt_enable()"), None)
+    if step is None or step.preemptible or "preempt_count" not in step.why_not:
+        return []
+    where = _after(step.function, step.line, step.source)
+    still = step.why_not.split(":")[0]
+    return [Option(where, False, f"preempt_disable() nests. After that line, too, {still}.")]
+
+
+def _too_late(span: Span, offered: set[str]) -> list[Option]:
+    """A line of kernel code that comes only after the scheduler has acted."""
+    chances = [s for s in _later(span) if s.preemptible and s.mode == "kernel" and s.line]
+    for step in chances[1:]:
+        where = _after(step.function, step.line, step.source)
+        if where not in offered:
+            return [Option(where, False, "It acts earlier: as soon as nothing holds it back.")]
+    return []
+
+
+def _later(span: Span) -> Iterator[Step]:
+    """The thread's steps behind the one asked about."""
+    return (s for s in span.trace.steps[span.after :] if s.thread == span.last.thread)
+
+
+def _after(function: str, line: int, source: str) -> str:
+    return f"after line {line} of {function}, “{source}”"
+
+
+# -- (main)
+
+
+#: Wrong lines that are offered.
+_OTHERS = 3
+
+
+@frozen
+class _Test:
+    """An ``if``, ``while`` or ``case``: its line, its text, and the lines that it lets run (``body``) or
+    that run where it is false (``other``)."""
+
+    line: int
+    text: str
+    body: range
+    other: range
+
+
+def line(span: Span) -> Question:
+    """Which line runs next?"""
+    step = span.last
+    before = span.trace.steps[span.before - 1] if span.before else None
+    if span.whole or not step.line or before is None:
+        raise InputError("'line' asks which line of kernel code runs next: name the line by step=", "predict")
+    next_one = (step.function, step.line, step.source)
+    others = list(dict.fromkeys(_candidates(span)))[:_OTHERS]
+    if not others:
+        raise InputError("there is no other line to choose from here: ask 'line' at another step", "predict")
+    options = [
+        Option(
+            f"{function}, line {number}: “{source}”",
+            (function, number, source) == next_one,
+            _why(span.trace, span.before)
+            if (function, number, source) == next_one
+            else _why_not(span, function, number),
+        )
+        for function, number, source in sorted([next_one, *others])
+    ]
+    ran = f"Line {before.line} of {before.function} has run: “{before.source}”." if before.line else ""
+    prompt = f"{ran} Which line runs next?".strip()
+    return Question("line", span.before, span.after, prompt, tuple(options), span.after, frozenset({"next"}))
+
+
+def _candidates(span: Span) -> Iterator[tuple[str, int, str]]:
+    """Lines that a reader may take for the next one: those that follow in the text, of the function that
+    has just run a line and of the one that runs the next."""
+    step, before = span.last, span.trace.steps[span.before - 1]
+    for function, from_line in ((before.function, before.line), (step.function, step.line)):
+        for number, source in _statements(span.trace, function):
+            if number > from_line and (function, number) != (step.function, step.line):
+                yield function, number, source
+    for number, source in _statements(span.trace, step.function):
+        if number < step.line:
+            yield step.function, number, source
+
+
+def _statements(trace: Trace, function: str) -> Iterator[tuple[int, str]]:
+    """Lines that are statements of their own; ``else:`` and comments are not."""
+    listing = trace.listing(function)
+    tree = _parsed(listing)
+    if tree is None:
+        return
+    starts = {node.lineno for node in ast.walk(tree) if isinstance(node, ast.stmt)}
+    doc = {n.lineno for n in ast.walk(tree) if isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant)}
+    for number in sorted(starts - doc):
+        source = listing[number - 1].strip()
+        if not source.startswith(("def ", "@")):
+            yield number, source
+
+
+def _parsed(listing: Sequence[str]) -> ast.Module | None:
+    try:
+        return ast.parse(dedent("\n".join(listing)))
+    except SyntaxError:  # not Python: nothing can be said of its structure
+        return None
+
+
+def _tests(trace: Trace, function: str) -> list[_Test]:
+    """The conditions of a function, outermost first."""
+    tree = _parsed(trace.listing(function))
+    found = []
+    for node in ast.walk(tree) if tree else ():
+        if isinstance(node, ast.If | ast.While):
+            found.append(_Test(node.lineno, ast.unparse(node.test), _lines(node.body), _lines(node.orelse)))
+        elif isinstance(node, ast.Match):
+            subject = ast.unparse(node.subject)
+            for case in node.cases:
+                text = f"{subject} is {ast.unparse(case.pattern)}"
+                found.append(_Test(node.lineno, text, _lines(case.body), range(0)))
+    return sorted(found, key=lambda test: test.line)
+
+
+def _lines(body: Sequence[ast.stmt]) -> range:
+    return range(body[0].lineno, (body[-1].end_lineno or body[-1].lineno) + 1) if body else range(0)
+
+
+def _why(trace: Trace, index: int) -> str:
+    """Why step ``index`` (from 0) is what runs next."""
+    step, before = trace.steps[index], trace.steps[index - 1]
+    if len(step.stack) > len(before.stack):
+        return f"{before.function} calls {step.function}."
+    if len(step.stack) < len(before.stack):
+        return f"{before.function} is done: {step.function} goes on."
+    return _decided(trace, index) or "It follows in the text."
+
+
+def _decided(trace: Trace, index: int) -> str:
+    """How the condition on the line before step ``index`` turned out, as a sentence; '' if that is none."""
+    step, before = trace.steps[index], trace.steps[index - 1]
+    tests = [t for t in _tests(trace, before.function) if t.line == before.line]
+    if not tests or step.function != before.function:
+        return ""
+    holds = next((t for t in tests if step.line in t.body), None)
+    if holds is not None:
+        return f"Line {before.line} asks “{holds.text}”, and it is so."
+    return f"Line {before.line} asks “{tests[0].text}”, and it is not so."
+
+
+def _why_not(span: Span, function: str, number: int) -> str:
+    """Why line ``number`` of ``function`` is not next."""
+    step, before = span.last, span.trace.steps[span.before - 1]
+    if function == before.function and len(step.stack) < len(before.stack) and number > before.line:
+        return f"Line {before.line} leaves {function}: “{before.source}”."
+    if function == before.function and len(step.stack) > len(before.stack):
+        return f"Line {before.line} calls {step.function} first."
+    for test in _tests(span.trace, function):
+        if test.line != before.line:
+            continue
+        if number in test.body and step.line not in test.body:
+            return f"It runs only if {test.text}, and that is not so here."
+        if number in test.other and step.line not in test.other:
+            return f"It runs only if {test.text} is not so, and it is so here."
+    later = next(
+        (s for s in span.trace.steps[span.after :]
+         if (s.action, s.function, s.line) == (step.action, function, number)), None,
+    )  # fmt: skip
+    if later is not None:
+        return f"It runs later, at step {later.index + 1}: line {step.line} comes first."
+    ran = next(
+        (s for s in reversed(span.trace.steps[: span.before])
+         if (s.action, s.function, s.line) == (step.action, function, number)), None,
+    )  # fmt: skip
+    if ran is not None:
+        return f"It has run, at step {ran.index + 1}."
+    decides = [t.line for t in _tests(span.trace, function) if number in t.body or number in t.other]
+    if function == step.function and step.line in decides:
+        return f"Line {step.line} decides about it, and comes first."
+    decided = _decided(span.trace, span.before)
+    return f"{decided} Line {step.line} comes next, and this action never comes to line {number}.".strip()

@@ -1,0 +1,369 @@
+"""What a run's picture must have room for: boxes, their rows, and every way a value takes.
+
+All scenes of the run are looked at once, so that one layout serves every step: a row is as
+wide as the longest text it will ever hold, and labels could be 1.4 times longer (another
+language, another font) and still not touch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from math import ceil
+from threading import Lock
+from typing import Any
+
+import graphviz
+from attrs import frozen
+
+from vmxsim.errors import InputError
+from vmxsim.simulation.trace import Box, Move, Scene, Trace
+from vmxsim.views.style import STATUS_MARKS, holder_words, status_words
+
+# -- From DOT to positions: Graphviz in this process, else the ``dot`` program, else words.
+#
+# pygraphviz's wheels bring Graphviz with them, so no system package is needed. Whether it or
+# a ``dot`` on PATH does the layout, the answer is read from the same JSON.
+
+
+#: Graphviz keeps state of its own: one layout at a time.
+_ONE_AT_A_TIME = Lock()
+
+Point = tuple[float, float]
+
+
+class GraphvizMissing(InputError):
+    """There is no Graphviz here; the message says what to install."""
+
+
+@frozen
+class Layout:
+    """Where things are, in pixels from the upper left corner: nodes' corners by id, and edges' curves
+    (a start, then three points for each Bézier piece) and the middle of their labels by id."""
+
+    width: float
+    height: float
+    corners: Mapping[str, Point]
+    curves: Mapping[str, tuple[Point, ...]]
+    labels: Mapping[str, Point]
+
+
+def layout(graph: graphviz.Digraph) -> Layout:
+    """Lay a graph out with ``dot``. Raises GraphvizMissing where no Graphviz can be found."""
+    found = json.loads(_json(graph))
+    width, height = (float(n) for n in found["bb"].split(",")[2:])
+    corners = {}
+    for node in found.get("objects", ()):
+        if "pos" in node and "id" in node:
+            x, y = (float(n) for n in node["pos"].split(","))
+            w, h = float(node["width"]) * 72, float(node["height"]) * 72
+            corners[node["id"]] = (x - w / 2, height - y - h / 2)
+    edges = [edge for edge in found.get("edges", ()) if "id" in edge and "pos" in edge]
+    curves = {edge["id"]: _curve(edge["pos"], height) for edge in edges}
+    labels = {edge["id"]: _curve(edge["lp"], height)[0] for edge in edges if "lp" in edge}
+    return Layout(width, height, corners, curves, labels)
+
+
+def _curve(text: str, height: float) -> tuple[Point, ...]:
+    """``pos`` of an edge; arrowheads (``e,`` and ``s,``) are not asked for, so only a spline is there."""
+    pairs = (pair.split(",") for pair in text.split(";")[0].split())
+    return tuple((float(p[0]), height - float(p[1])) for p in pairs if len(p) == 2)
+
+
+def _json(graph: graphviz.Digraph) -> str:
+    try:
+        return _in_process(graph.source)
+    except ImportError:
+        pass
+    try:
+        with _ONE_AT_A_TIME:
+            return graph.pipe(format="json0", encoding="utf-8")
+    except graphviz.ExecutableNotFound:
+        raise GraphvizMissing(
+            "no Graphviz to draw with: run 'pip install pygraphviz' (its wheels hold Graphviz), "
+            "or install your system's package 'graphviz', which brings the program 'dot'. "
+            "Until then the same content is shown as a table"
+        ) from None
+    except graphviz.CalledProcessError as error:
+        raise InputError(f"the program 'dot' could not lay the picture out: {_said(error)}") from None
+
+
+def _in_process(source: str) -> str:
+    from pygraphviz import AGraph
+
+    with _ONE_AT_A_TIME:
+        drawn: bytes = AGraph(string=source).draw(format="json0", prog="dot")
+    return drawn.decode()
+
+
+def _said(error: Any) -> str:
+    said = error.stderr
+    return (
+        said.decode(errors="replace") if isinstance(said, bytes) else str(said or "")
+    ).strip() or "no reason given"
+
+
+# -- (main)
+
+
+#: Sizes in pixels (one layout point each).
+PAD, HEADER, FACT, CELL, GAP, STUB = 12, 36, 20, 74, 8, 46
+#: Room for a heading between two kinds of boxes in one column.
+HEADING = 20.0
+#: Width of a character, as a share of the font's size; monospace fonts have 0.55 to 0.61.
+_ADVANCE = 0.6
+#: How much longer labels may get.
+_SPARE = 1.4
+_CELL_INSIDE = 30
+_VALUE_CHARACTERS = 18
+_MIN_GAP = 96.0
+
+#: From left to right: who owns values on the outside, the register in the middle.
+COLUMNS = ("task", "cpu", "vcpu")
+#: The same in two columns, for pictures that stand side by side or in a narrow place.
+WIDE: tuple[tuple[str, ...], ...] = tuple((kind,) for kind in COLUMNS)
+TALL: tuple[tuple[str, ...], ...] = (("cpu", "task"), ("vcpu",))
+COLUMN_TITLES = {"task": "Tasks", "cpu": "CPUs", "vcpu": "vCPUs"}
+
+#: How an arrow names what moves a value. Kinds that are not here are shown as they are.
+MOVE_WORDS = {
+    "guest_rdmsr": "guest rdmsr",
+    "guest_wrmsr": "guest wrmsr",
+    "guest_swapgs": "swapgs",
+}
+
+
+@frozen
+class BoxPlan:
+    """A box and the rows in it. ``width`` and ``height`` in pixels; ``stub`` is the room below it
+    for an arrow that comes from no cell."""
+
+    id: str
+    kind: str
+    title: str
+    facts: tuple[str, ...]
+    cells: tuple[tuple[str, str], ...]
+    width: float
+    stub: float
+
+    @property
+    def height(self) -> float:
+        """Height of the frame, without the room below it."""
+        rows = len(self.facts) * FACT + len(self.cells) * (CELL + GAP)
+        return HEADER + rows + (GAP if self.facts else 0) + PAD - (GAP if self.cells else 0)
+
+    def fact_top(self, index: int) -> float:
+        """Where a fact's row starts below the box's upper edge."""
+        return HEADER + index * FACT
+
+    def cell_top(self, index: int) -> float:
+        """Where a cell starts below the box's upper edge."""
+        return HEADER + len(self.facts) * FACT + (GAP if self.facts else 0) + index * (CELL + GAP)
+
+
+@frozen
+class Plan:
+    """The boxes, the moves of all steps (each once), the wires between columns that carry them as (left,
+    right) places, and the space between two columns."""
+
+    boxes: tuple[BoxPlan, ...]
+    moves: tuple[Move, ...]
+    wires: tuple[tuple[str, str], ...]
+    gap: float
+    label_widths: dict[str, float]
+    columns: tuple[tuple[str, ...], ...] = WIDE
+
+    def column(self, kind: str) -> int:
+        """Which column, from the left, holds boxes of this kind."""
+        return _column(self.columns, kind)
+
+    def home(self, place: str) -> tuple[BoxPlan, int] | None:
+        """The box that holds a cell, and which of its cells it is."""
+        for box in self.boxes:
+            for index, (candidate, _) in enumerate(box.cells):
+                if candidate == place:
+                    return box, index
+        return None
+
+
+def move_key(move: Move) -> str:
+    """A move's key in films and in ``data-move``: ``cpu0.kernel_gs_base>vcpu0.g``; ``<>`` for an exchange."""
+    return f"{move.source}{'<>' if move.both else '>'}{move.target}"
+
+
+def move_label(move: Move) -> str:
+    """What stands at the arrow: ``rdmsr``."""
+    return MOVE_WORDS.get(move.kind, move.kind)
+
+
+def text_width(text: str, size: float, spare: float = 1.0) -> float:
+    """An upper estimate of a text's width in pixels."""
+    return len(text) * size * _ADVANCE * spare
+
+
+def _cell_width(label: str, owners: Iterable[str]) -> float:
+    owner = max((text_width(holder_words(o), 13, _SPARE) for o in owners), default=0.0)
+    status = max(text_width(status_words(s), 13, _SPARE) for s in STATUS_MARKS)
+    widest = max(text_width(label, 12, _SPARE), _VALUE_CHARACTERS * 20 * 0.61, owner * 0.9 + status * 0.9)
+    return widest + _CELL_INSIDE
+
+
+def _column(columns: Sequence[Sequence[str]], kind: str) -> int:
+    return next((n for n, kinds in enumerate(columns) if kind in kinds), 0)
+
+
+def plan(trace: Trace, scenes: Sequence[Scene], columns: tuple[tuple[str, ...], ...] = WIDE) -> Plan:
+    """Plan the picture of ``trace``; ``scenes`` are all of its scenes, in order; ``columns`` are
+    the kinds of boxes that stand below each other, WIDE or TALL."""
+    moves = {move_key(m): m for step in trace.steps for m in step.moves if m.source or m.target}
+    texts: dict[tuple[str, str], int] = {}
+    owners: dict[str, set[str]] = {}
+    for scene in scenes:
+        for box in scene.boxes:
+            for name, value in box.facts:
+                texts[box.id, name] = max(texts.get((box.id, name), 0), len(value))
+            for cell in box.cells:
+                owners.setdefault(box.kind, set()).add(cell.value.owner if cell.value else "")
+    first = scenes[0].boxes
+    places = {cell.place: box for box in first for cell in box.cells}
+    stubbed = {place for m in moves.values() for place in (m.source, m.target) if not (m.source and m.target)}
+    widest = {kind: _column_width(kind, first, texts, owners) for kind in COLUMNS}
+    widths = {kind: max(widest[other] for other in kinds) for kinds in columns for kind in kinds}
+    above = {kind for kinds in columns for kind in kinds[:-1]}
+    above_heading = {box.kind: box.id for box in first if box.kind in above}.values()  # the last of its kind
+    boxes = tuple(
+        BoxPlan(
+            id=box.id,
+            kind=box.kind,
+            title=box.title,
+            facts=tuple(name for name, _ in box.facts),
+            cells=tuple((cell.place, cell.label) for cell in box.cells),
+            width=widths.get(box.kind, 0.0),
+            stub=STUB
+            if box.kind == "cpu" and any(cell.place in stubbed for cell in box.cells)
+            else HEADING * (box.id in above_heading),
+        )
+        for box in first
+    )
+    known = {key: m for key, m in moves.items() if all(p in places or not p for p in (m.source, m.target))}
+    labels = _label_widths(trace, known)
+    return Plan(
+        boxes=boxes,
+        moves=tuple(known.values()),
+        wires=_wires(known.values(), places, columns),
+        gap=max([_MIN_GAP, *(labels[key] + 58 for key, m in known.items() if m.source and m.target)]),
+        label_widths=labels,
+        columns=columns,
+    )
+
+
+def _column_width(
+    kind: str, boxes: Sequence[Box], texts: dict[tuple[str, str], int], owners: dict[str, set[str]]
+) -> float:
+    widest = 0.0
+    for box in boxes:
+        if box.kind != kind:
+            continue
+        rows = [text_width(box.title, 15, _SPARE)]
+        rows += [text_width(n, 13, _SPARE) + texts[box.id, n] * 13 * _ADVANCE + 14 for n, _ in box.facts]
+        rows += [_cell_width(cell.label, owners[kind]) for cell in box.cells]
+        widest = max(widest, *rows)
+    return ceil(widest + 2 * PAD)
+
+
+def _label_widths(trace: Trace, moves: dict[str, Move]) -> dict[str, float]:
+    """The width of the label at each move: an arrow is labelled by what uses it in a step."""
+    widths = dict.fromkeys(moves, 0.0)
+    for step in trace.steps:
+        for m in step.moves:
+            key = move_key(m)
+            if key in widths:
+                widths[key] = max(widths[key], text_width(move_label(m), 14, _SPARE) + 14)
+    return widths
+
+
+def _wires(
+    moves: Iterable[Move], places: dict[str, Box], columns: Sequence[Sequence[str]]
+) -> tuple[tuple[str, str], ...]:
+    """Pairs of places in different columns that a value goes between, left one first."""
+
+    def column(place: str) -> int:
+        return _column(columns, places[place].kind)
+
+    found: dict[tuple[str, str], None] = {}
+    for m in moves:
+        if not (m.source and m.target):
+            continue
+        pair = sorted((m.source, m.target), key=column)
+        if column(pair[0]) != column(pair[1]):
+            found[pair[0], pair[1]] = None
+    return tuple(found)
+
+
+# -- A plan as DOT: a node per box, a port per cell, an edge per wire.
+#
+# The nodes hold no text: every row has its size already (:mod:`vmxsim.views.layout`), so the
+# layout depends on no font and is the same on every machine.
+
+
+#: Pixels between two boxes of a column.
+_BETWEEN = 26
+_POINTS = 72
+
+
+def digraph(plan: Plan) -> graphviz.Digraph:
+    """The DOT of a picture's layout. Ids: a node has its box's, a port its cell's, an edge ``left=right``."""
+    graph = graphviz.Digraph("vmxsim")
+    graph.attr(
+        rankdir="LR",
+        splines="true",
+        nodesep=str(_BETWEEN / _POINTS),
+        ranksep=str(plan.gap / _POINTS),
+        margin="0",
+    )
+    graph.attr("node", shape="plain", margin="0")
+    graph.attr("edge", dir="none")
+    nodes = {box.id: f"b{number}" for number, box in enumerate(plan.boxes)}
+    columns = [[box for kind in kinds for box in plan.boxes if box.kind == kind] for kinds in plan.columns]
+    columns = [column for column in columns if column]
+    for column in columns:
+        with graph.subgraph() as same:
+            same.attr(rank="same")
+            for box in column:
+                same.node(nodes[box.id], label=_table(box), id=box.id)
+            for above, below in pairwise(column):
+                same.edge(nodes[above.id], nodes[below.id], style="invis")
+    for left, right in pairwise(columns):
+        # The columns' upper edges in line: the heavier an edge, the straighter it is drawn.
+        heads = (f"{nodes[left[0].id]}:head:e", f"{nodes[right[0].id]}:head:w")
+        graph.edge(*heads, style="invis", weight="1000")
+    for pair in plan.wires:
+        ends = []
+        for place, side in zip(pair, "ew", strict=True):
+            home = plan.home(place)
+            if home is not None:
+                ends.append(f"{nodes[home[0].id]}:p{home[1]}:{side}")
+        graph.edge(*ends, id="=".join(pair))
+    return graph
+
+
+def _table(box: BoxPlan) -> str:
+    """An HTML-like label: empty rows of the right sizes, the cells' rows with ports."""
+
+    def row(height: float, port: str = "") -> str:
+        name = f' port="{port}"' if port else ""
+        size = f'fixedsize="true" width="{box.width:g}" height="{height:g}"'
+        return f"<tr><td{name} {size}></td></tr>"
+
+    rows = [row(HEADER, "head")]
+    if box.cells and box.cell_top(0) > HEADER:
+        rows.append(row(box.cell_top(0) - HEADER))
+    for index in range(len(box.cells)):
+        rows.append(row(CELL, f"p{index}"))
+        rows.append(
+            row(GAP if index + 1 < len(box.cells) else box.height - box.cell_top(index) - CELL + box.stub)
+        )
+    if not box.cells:
+        rows.append(row(box.height - HEADER + box.stub))
+    return f'<<table border="0" cellborder="0" cellspacing="0" cellpadding="0">{"".join(rows)}</table>>'

@@ -1,0 +1,365 @@
+"""The board of the game: whose turn it is, the moves as buttons, the schedule so far, score and help."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+import anywidget
+import ipywidgets as w
+import traitlets
+
+from vmxsim.checker.assumptions import ASSUMPTIONS
+from vmxsim.designs import DESIGNS, find_design
+from vmxsim.errors import InputError
+from vmxsim.kernel.kvm import Kvm
+from vmxsim.simulation.run import RunTrace
+from vmxsim.simulation.scenario import HOSTS
+from vmxsim.simulation.trace import Scene, Step, Violation, Window
+from vmxsim.teaching.game.game import Game
+from vmxsim.teaching.game.moves import GROUPS, Option
+from vmxsim.teaching.game.playing import Play, Run, Setting
+from vmxsim.teaching.game.solution import against_par
+from vmxsim.views.film import film
+from vmxsim.views.layout import move_key
+from vmxsim.web.assets import script, style
+from vmxsim.widgets.message import Message
+from vmxsim.widgets.player import Player
+
+# -- A game as a film: what has happened so far and nothing of what is to come, on one unchanging picture.
+#
+# A picture has room for the arrows of its run. So that it stays the same while a game goes on, it is
+# laid out for a rehearsal: a run that does everything once, on every CPU.
+
+
+#: Steps that a film of a game holds at most, so that a move is shown at once.
+MOST_STEPS = 200
+
+#: What is taken over from the rehearsal's film.
+_PICTURE = ("svg", "tall", "uid", "missing")
+
+
+def game_film(game: Game) -> dict[str, Any]:
+    """The film of what was shown of a game, long ones from the start of an action on."""
+    shown = game.at.shown
+    starts = [first for first in game.run.first if shown - first <= MOST_STEPS]
+    told = film(Window(game.trace, 0 if shown <= MOST_STEPS or not starts else starts[0], shown))
+    stage = _stage(game.setting)
+    if stage is not None and {key for frame in told["frames"] for key, _ in frame["moves"]} <= stage["keys"]:
+        told |= {name: stage[name] for name in _PICTURE}
+    return told
+
+
+@lru_cache(maxsize=16)
+def _stage(setting: Setting) -> dict[str, Any] | None:
+    """The picture with room for every arrow; None for a design on which the rehearsal cannot be played."""
+    try:
+        run = Run(setting, [Play(action) for action in _rehearsal(setting)])
+    except InputError:
+        return None
+    drawn = film(_Essence(run.trace))
+    keys = {move_key(move) for step in run.trace.steps for move in step.moves}
+    return {name: drawn[name] for name in _PICTURE} | {"keys": keys | {">"}}
+
+
+def _rehearsal(setting: Setting) -> Iterator[str]:
+    """Everything once in each mode on every CPU."""
+    on = setting.long_mode
+    for cpu in range(setting.cpus):
+        yield f"preempt cpu{cpu}"
+        for _ in range(2):
+            yield from ("set-msr 0xA000", "get-msr", "run", "guest rdmsr", "guest wrmsr 0xB000")
+            yield from ("emulate rdmsr", "emulate wrmsr 0xA000", *(["guest swapgs"] if on else []))
+            yield from ("guest smi", "exit", "run", "guest rsm", f"preempt cpu{cpu}")
+            on = not on
+            yield from (f"guest long-mode {'on' if on else 'off'}", "exit")
+
+
+class _Essence:
+    """The steps of a run at which something is seen for the first time: an arrow, an owner, a longer text."""
+
+    def __init__(self, trace: RunTrace) -> None:
+        self._trace = trace
+        self.title, self.subtitle = trace.title, trace.subtitle
+        self.actions: Sequence[str] = trace.actions
+        self.violations: Sequence[Violation] = ()
+        self.notes: Sequence[str] = ()
+        seen: set[Any] = set()
+        self._scenes = [trace.scene(0)]
+        self.steps: list[Step] = []
+        for index, step in enumerate(trace.steps, 1):
+            scene = trace.scene(index)
+            news = {move_key(move) for move in step.moves} | _texts(scene)
+            if news - seen:
+                seen |= news
+                self.steps.append(step)
+                self._scenes.append(scene)
+
+    def scene(self, index: int) -> Scene:
+        """The scene behind step ``index``."""
+        return self._scenes[index]
+
+    def listing(self, function: str) -> Sequence[str]:
+        """Sources do not matter here."""
+        return ()
+
+
+def _texts(scene: Scene) -> set[Any]:
+    facts = {(box.id, name, len(value)) for box in scene.boxes for name, value in box.facts}
+    return facts | {(box.kind, cell.value.owner) for box in scene.boxes for cell in box.cells if cell.value}
+
+
+# -- (main)
+
+
+#: The keys of the moves of each group, in the order of the moves; JupyterLab never sees them.
+KEYS = {"user space": "123456", "guest": "rabglsx", "emulator": "789", "scheduler": "tyuinfek"}
+#: The free moves' keys.
+FREE_KEYS = {"next line": "n", "next function": "f", "to the end": "e", "back": "k"}
+_TITLES = {
+    "user space": "User space",
+    "guest": "Guest",
+    "emulator": "KVM's emulator",
+    "scheduler": "Scheduler",
+}
+_OWN = "own"
+
+
+class Board(anywidget.AnyWidget):
+    """``state`` is all that is shown (:func:`board_state`)."""
+
+    _esm = script(("dom", "scheduler"))
+    _css = style(("scheduler",), ".vmxsim-scheduler")
+
+    state = traitlets.Dict().tag(sync=True)
+
+    def on_ask(self, handler: Callable[[dict[str, Any]], None]) -> None:
+        """``handler`` hears what the reader does: ``{"kind": "do", "name": ...}`` and the like."""
+
+        def heard(_widget: Board, content: Any, _buffers: Any) -> None:
+            if isinstance(content, dict):
+                handler(content)
+
+        self.on_msg(heard)
+
+
+def board_state(game: Game, said: str = "", alert: str = "") -> dict[str, Any]:
+    """All that the board shows, as JSON-able data. ``said`` is the last help, ``alert`` what was wrong."""
+    options = game.options
+    own = DESIGNS.get(game.setting.design.id) is not game.setting.design
+    designs = [[name, name] for name in DESIGNS]
+    return {
+        "design": _OWN if own else game.name,
+        "designs": [[_OWN, f"{game.name} (your own)"], *designs] if own else designs,
+        "host": game.setting.host,
+        "hosts": list(HOSTS),
+        "granted": [[name, ASSUMPTIONS[name].words] for name in game.assumed.names],
+        "start": f"The guest starts {'in' if game.setting.long_mode else 'outside'} long mode.",
+        "where": game.at.words,
+        "line": game.at.line,
+        "tick": _tick_words(game),
+        "groups": _groups(options),
+        "free": [_button(o, FREE_KEYS[o.name], o.name) for o in options if not o.counts],
+        "moves": [{"text": move.text, "tick": move.tick, "pending": move.pending} for move in game.moves],
+        "count": game.count,
+        "tally": _tally(game),
+        "best": _best(game),
+        "undo": bool(game.count),
+        "restart": bool(game.count or game.hints),
+        "solution": game.solution.scenario is not None,
+        "over": _over(game),
+        "said": said,
+        "alert": alert,
+    }
+
+
+def _groups(options: Sequence[Option]) -> list[dict[str, Any]]:
+    """The groups with their buttons; a reason that all actions share is told once, in ``tick``."""
+    found = [_group(name, [o for o in options if o.group == name and o.counts]) for name in GROUPS]
+    told = {tuple(group["why"]) for group in found if group["name"] != "scheduler"}
+    if len(told) == 1:
+        for group in found:
+            group["why"] = [] if tuple(group["why"]) in told else group["why"]
+    return found
+
+
+def _group(name: str, options: list[Option]) -> dict[str, Any]:
+    buttons = [_button(o, key, _label(o)) for o, key in zip(options, KEYS[name], strict=False)]
+    reasons: dict[str, list[str]] = {}
+    for button in buttons:
+        if button["why"]:
+            reasons.setdefault(button["why"], []).append(button["label"])
+    told = sorted(reasons.items(), key=lambda pair: -len(pair[1]))
+    why = [f"{', '.join(labels)}: {reason}" for reason, labels in told]
+    if told and all(button["why"] for button in buttons):
+        why[0] = told[0][0]  # of all but those that are named behind it
+    return {"name": name, "title": _TITLES[name], "buttons": buttons, "why": why}
+
+
+def _button(option: Option, key: str, label: str) -> dict[str, str]:
+    return {"name": option.name, "label": label, "key": key, "words": option.words, "why": option.why_not}
+
+
+def _label(option: Option) -> str:
+    """A move in its group: the group's name need not be told again."""
+    if option.group == "scheduler":
+        return f"tick, on to CPU {option.name[-1]}"
+    return option.name.removeprefix("guest ").removeprefix("emulate ")
+
+
+def _tick_words(game: Game) -> str:
+    """What a tick would do now, or what one that came will do."""
+    at = game.at
+    if game.broken is not None:
+        return "Something is broken: undo, or start over."
+    if game.budget is not None and game.count >= game.budget and at.at_rest:
+        return "Your moves are used up: undo, or start over."
+    if at.at_rest:
+        return "At rest: choose an action, or a tick."
+    if at.tick_waits:
+        return "A tick is pending (TIF_NEED_RESCHED): the scheduler acts as soon as it may."
+    if at.scheduling:
+        return "The scheduler is at work."
+    if at.mode != "kernel":
+        return "The action goes on."
+    if at.holds_back:
+        return f"The action goes on. A tick now would stay pending: {at.holds_back}."
+    return "The action goes on. A tick now takes effect at once, before this line."
+
+
+def _tally(game: Game) -> str:
+    count = f"{game.count} of {game.budget}" if game.budget else str(game.count)
+    moves = f"{count} move{'s' * (game.count != 1 or bool(game.budget))}"
+    return f"{moves} · par {'?' if game.par is None else game.par}"
+
+
+def _best(game: Game) -> str:
+    score = game.score
+    if score is not None and (score.told or score.hints):
+        return f"not recorded: {'the checker played' if score.told else 'with hints'}"
+    if game.best is None:
+        return "best so far: none"
+    return f"best so far: {game.best}" + (f" ({against_par(game.best, game.par)})" if game.par else "")
+
+
+def _over(game: Game) -> dict[str, Any]:
+    """What is told when something is broken; empty while nothing is."""
+    if game.broken is None:
+        return {}
+    if game.broken.early:
+        title = f"{game.broken.invariant} is broken, but too early: you granted guest-wrote-first. Undo."
+        return {"title": title, "words": game.broken.words, "score": "", "stars": 0, "scenario": ""}
+    score = game.score
+    assert score is not None
+    return {
+        "title": f"You broke {game.broken.invariant}: {game.broken.mechanism}",
+        "words": game.broken.words,
+        "score": score.words,
+        "stars": score.stars,
+        "scenario": game.scenario_text,
+    }
+
+
+# -- ``vmxsim.be_the_scheduler``: choose who runs and where a tick comes, and break the design.
+
+
+def be_the_scheduler(
+    design: str | type[Kvm] = "dedicated-accessors",
+    *,
+    host: str = "64-bit",
+    cpus: int = 2,
+    long_mode: bool | None = None,
+    assume: str | Iterable[str] = (),
+    par: int | None = None,
+    budget: int | None = None,
+) -> SchedulerGame:
+    """A game to be shown by a notebook cell: break ``design`` in as few moves as the checker.
+
+    ``design`` is an id, a commit's hash, a prefix or your own subclass of a design; ``long_mode`` says how
+    the guest starts (None: as in the checker's shortest schedule). ``assume`` names assumptions of
+    ``vmxsim.check``, which forbid moves. Moves are actions and ticks; ``par`` is what they are counted
+    against (None: the fewest that the checker finds), ``budget`` how many there are. Stepping is free.
+
+    Raises InputError.
+    """
+    options = {"host": host, "cpus": cpus, "long_mode": long_mode, "assume": assume}
+    return SchedulerGame(Game(design, **options, par=par, budget=budget))  # type: ignore[arg-type]
+
+
+class _Alert(Message):
+    """What was wrong, told on the board: in a place that is always there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.text = ""
+
+    def say(self, text: str) -> None:
+        """Keep the message for the board."""
+        self.text = text
+
+
+class SchedulerGame(w.VBox):
+    """The board over the player. ``game`` is the game that is played."""
+
+    def __init__(self, game: Game) -> None:
+        self.game = game
+        self._own = game.setting.design
+        self._said = ""
+        self.message = _Alert()
+        self.board, self.player = Board(), Player()
+        self.board.on_ask(self._heard)
+        super().__init__([self.board, self.player])
+        self._refresh(None)
+
+    def _heard(self, content: dict[str, Any]) -> None:
+        before, self._said = self._look(), ""
+        self.message.guard(lambda: self._answer(content))
+        self._refresh(before, from_start=content.get("kind") == "show" and not self.message.text)
+
+    def _look(self) -> tuple[Any, ...]:
+        return self.game, self.game.at
+
+    def _answer(self, content: dict[str, Any]) -> None:
+        kind, game = content.get("kind"), self.game
+        if kind == "do":
+            game.do(str(content.get("name")))
+        elif kind == "undo":
+            game.undo()
+        elif kind == "restart":
+            game.restart()
+        elif kind == "hint":
+            self._said = f"Hint: {game.hint()}"
+        elif kind == "possible":
+            self._said = game.is_possible()
+        elif kind == "show":
+            game.show_solution()
+            self._said = "The checker's schedule. Play it below; start over to try your own."
+        elif kind == "next":
+            self._start(game.next_design(), game.setting.host)
+        elif kind == "game":
+            name = content.get("design")
+            self._start(self._own if name == "own" else str(name), str(content.get("host")))
+
+    def _start(self, design: str | type[Kvm], host: str) -> None:
+        """Another game: the same start and budget where they still fit."""
+        here = self.game
+        same = find_design(design) is here.setting.design
+        long_mode = here.setting.long_mode if same and here.chose_start else None
+        self.game = Game(
+            design,
+            host=host,
+            cpus=here.setting.cpus,
+            long_mode=long_mode,
+            assume=here.assumed.names,
+            budget=here.budget,
+        )
+
+    def _refresh(self, before: tuple[Any, ...] | None, from_start: bool = False) -> None:
+        """The board at once; then the film, where another position is shown."""
+        self.board.state = board_state(self.game, self._said, self.message.text)
+        if before != self._look():
+            film = game_film(self.game)
+            self.player.show(film, 0 if from_start else len(film["frames"]) - 1)
+        if from_start:
+            self.player.look()

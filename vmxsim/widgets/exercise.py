@@ -1,0 +1,345 @@
+"""``vmxsim.exercise``: a task, its goals as a checklist, hints one by one, and the checker's verdict."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from html import escape
+from importlib.resources import files
+from typing import Any
+
+import anywidget
+import ipywidgets as w
+import traitlets
+
+from vmxsim.checker.result import Counterexample, telling_steps
+from vmxsim.errors import InputError
+from vmxsim.kernel.kvm import Kvm
+from vmxsim.simulation.scenario import scenario_yaml
+from vmxsim.teaching.exercises.catalogue import find_exercise
+from vmxsim.teaching.exercises.goals import Example, sentence
+from vmxsim.teaching.exercises.grade import Grade, Outcome, schedule_html, trace_of, verdict_html
+from vmxsim.teaching.exercises.specification import Exercise, schedule_source
+from vmxsim.views.film import film
+from vmxsim.views.style import theme_css
+from vmxsim.widgets.message import Message
+from vmxsim.widgets.player import Player
+
+# -- What an exercise says of an answer that was typed into its form: it is judged, and not handed in.
+
+
+NOT_YET = 'Not handed in yet: copy it into the cell "Your answer".'
+
+
+def handing_in(cell: str) -> str:
+    """The reminder as HTML, with the text of the ``cell`` to copy: a click selects all of it."""
+    label = "The text for the cell Your answer"
+    return (
+        f'<p class="not-yet"><b>{escape(NOT_YET)}</b> A click on the text selects it.</p>'
+        f'<pre class="to-copy" tabindex="0" role="region" aria-label="{label}">{escape(cell.rstrip())}</pre>'
+    )
+
+
+# -- Hints that appear one by one, each when it is asked for.
+
+
+class Hints(w.VBox):
+    """``say`` hears of each hint that appears."""
+
+    def __init__(self, hints: Sequence[str], say: Callable[[str], None]) -> None:
+        self._hints, self._say = list(hints), say
+        self.shown = 0
+        self.button = w.Button(tooltip="Show one hint more", layout={"width": "auto"})
+        self.list = w.HTML()
+        self.button.on_click(lambda _: self.more())
+        super().__init__([self.list, self.button])
+        self.add_class("vmxsim-exercise-hints")
+        self._name()
+        if not self._hints:
+            self.layout.display = "none"
+
+    def more(self) -> None:
+        """Show the next one; nothing happens when all are shown."""
+        if self.shown == len(self._hints):
+            return
+        self.shown += 1
+        items = "".join(f"<li>{escape(hint)}</li>" for hint in self._hints[: self.shown])
+        self.list.value = f"<h4>Hints</h4><ol>{items}</ol>"
+        self._name()
+        self._say(f"Hint {self.shown} of {len(self._hints)}: {self._hints[self.shown - 1]}")
+
+    def _name(self) -> None:
+        total = len(self._hints)
+        if self.shown < total:
+            self.button.description = f"Show hint {self.shown + 1} of {total}"
+        else:
+            self.button.description = f"All {total} hints are shown"
+            self.button.disabled = True
+
+
+# -- A line that a screen reader says and nobody sees: what has just changed.
+
+
+_ESM = """
+export default { render({ model, el }) {
+  const line = document.createElement("div");
+  line.setAttribute("role", "status");
+  line.setAttribute("aria-live", "polite");
+  line.className = "vmxsim-said";
+  el.append(line);
+  const say = () => { line.textContent = model.get("said"); };
+  model.on("change:said", say);
+  say();
+  return () => model.off("change:said", say);
+} };
+"""
+
+_CSS = """
+.vmxsim-said {
+  position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap;
+}
+"""
+
+
+class Announcer(anywidget.AnyWidget):
+    """Stays where it is and changes its text: replaced elements are often not announced."""
+
+    _esm = _ESM
+    _css = _CSS
+
+    said = traitlets.Unicode("").tag(sync=True)
+
+    def say(self, text: str) -> None:
+        """Have it said; the same text twice in a row is said twice."""
+        self.said = f"{text}\u00a0" if text == self.said else text
+
+
+# -- The verdict on an answer: what is not met and why, and the run that shows it, to play.
+
+
+def css() -> str:
+    """Of an exercise and of a verdict that stands alone."""
+    sheet = files("vmxsim.widgets").joinpath("exercise.css").read_text("utf-8")
+    return f"<style>{theme_css('.vmxsim-exercise')}{sheet}</style>"
+
+
+class Verdict(w.VBox):
+    """A grade, or nothing yet. Shown by itself below a cell, or as part of an exercise."""
+
+    def __init__(self, grade: Grade | None = None) -> None:
+        self.grade = grade
+        self.words, self.note = w.HTML(), w.HTML(layout={"display": "none"})
+        self.play = w.Button(
+            description="Play it",
+            tooltip="Step through the run, from where it goes wrong",
+            button_style="primary",
+            layout={"width": "auto"},
+        )
+        self.message = Message()
+        self.stage = w.VBox()
+        self.player: Player | None = None
+        self.play.on_click(lambda _: self.message.guard(self._play))
+        super().__init__([w.HTML(css()), self.words, self.note, self.play, self.message, self.stage])
+        self.add_class("vmxsim-exercise")
+        self.add_class("vmxsim-exercise-verdict")
+        self.show(grade)
+
+    def __repr__(self) -> str:
+        return repr(self.grade) if self.grade else "no answer yet"
+
+    def show(self, grade: Grade | None, note: str = "") -> None:
+        """Show a grade, and below it a ``note``, HTML; what an earlier one played is put away."""
+        self.note.value, self.note.layout.display = note, None if note else "none"
+        self.grade, self.player, self.stage.children = grade, None, ()
+        self.message.say("")
+        self.words.value = _html(grade) if grade else ""
+        self.play.layout.display = None if grade and grade.trace else "none"
+
+    def _play(self) -> None:
+        example = self.grade.example if self.grade else None
+        trace = trace_of(example)
+        if example is None or trace is None:
+            raise InputError("there is no run to play")
+        if self.player is None:
+            self.player = Player()
+            self.player.show(film(trace), _where(example))
+            self.stage.children = [self.player]
+        self.player.look()
+
+
+def _where(example: Example) -> int:
+    """The step of the run to begin with: the one that loses the value, or the first that is wrong."""
+    if isinstance(example, Counterexample):
+        return telling_steps(example)[0]
+    return next((v.step + 1 for v in example.violations if v.step >= 0), 0)
+
+
+def _html(grade: Grade) -> str:
+    shown = [outcome for outcome in grade.outcomes if not outcome.met or outcome.judgement.example]
+    judged = f'<p class="dim">Judged: {escape(grade.answer)}</p>' if grade.answer else ""
+    return verdict_html(grade) + judged + "".join(_outcome(outcome) for outcome in shown)
+
+
+def _outcome(outcome: Outcome) -> str:
+    judgement = outcome.judgement
+    sign, word = ("✔", "is met") if outcome.met else ("✖", "is not met")
+    head = f"<h4>{sign} Goal {outcome.number} {word}</h4><p>{escape(sentence(judgement.why))}</p>"
+    if judgement.example is None or not judgement.telling:
+        return head
+    return head + schedule_html(judgement.example)
+
+
+# -- (main)
+
+
+#: What a learner's class is called where nothing else was handed in.
+NAME = "Mine"
+
+
+def exercise(which: str | Exercise | None = None, **own: Any) -> ExerciseForm:
+    """An exercise, to be shown by a notebook cell.
+
+    ``which`` is the id of one of the labs' exercises or an
+    :class:`~vmxsim.teaching.exercises.specification.Exercise`; or the keywords are those of an Exercise of
+    your own. The answer is handed in with ``submit``; ``check`` asserts that it passes.
+
+    Raises InputError.
+    """
+    if isinstance(which, Exercise) and not own:
+        return ExerciseForm(which)
+    if which is not None and not own:
+        return ExerciseForm(find_exercise(str(which)))
+    if which is not None or not own:
+        raise InputError("an exercise's id was expected, or the keywords of your own", "exercise")
+    try:
+        return ExerciseForm(Exercise(**{"id": "own", "title": "Exercise", **own}))
+    except TypeError as error:
+        raise InputError(str(error).removeprefix("Exercise.__init__() "), "exercise") from None
+
+
+class ExerciseForm(w.VBox):
+    """A form over an :class:`~vmxsim.teaching.exercises.specification.Exercise` (``exercise``)."""
+
+    def __init__(self, of: Exercise) -> None:
+        self.exercise = of
+        self._given: Any = None
+        self.head = w.HTML(_head(of))
+        self.goals = w.HTML(_checklist(of, None))
+        self.live = Announcer()
+        self.hints = Hints(of.hints, self.live.say)
+        self.text = w.Textarea(
+            value=_schedule_text(of.schedule),
+            rows=8,
+            description="Your schedule",
+            style={"description_width": "initial"},
+            layout={"width": "auto", "display": None if of.schedule else "none"},
+        ).add_class("vmxsim-exercise-schedule")
+        self.button = w.Button(
+            description="Check my answer",
+            tooltip="Judge the answer by every goal",
+            button_style="primary",
+            layout={"width": "auto"},
+        )
+        self.message = Message()
+        self.verdict = Verdict()
+        self.button.on_click(lambda _: self.message.guard(self._check_current))
+        parts = [w.HTML(css()), self.head, self.goals, self.hints, self.text, self.button]
+        super().__init__([*parts, self.message, self.verdict, self.live])
+        self.add_class("vmxsim-exercise")
+        self.add_class("vmxsim-exercise-form")
+
+    def __repr__(self) -> str:
+        of = self.exercise
+        goals = "".join(f"\n  {number}. {goal.words}." for number, goal in enumerate(of.goals, 1))
+        return f"{of.title}\n{of.task}\nGoals:{goals}"
+
+    # what the learner starts from
+
+    @property
+    def start(self) -> type[Kvm]:
+        """The design to start from."""
+        return self.exercise.start
+
+    def source(self) -> str:
+        """The text of a cell to start from."""
+        return self.exercise.source()
+
+    # the answer
+
+    def grade(self, answer: Any, *goals: int) -> Grade:
+        """Judge an answer by every goal, or by those of these numbers (from 1)."""
+        return self.exercise.grade(answer, *goals)
+
+    def check(self, answer: Any, *goals: int) -> None:
+        """Raises NotPassed, an AssertionError that says why, unless the answer passes."""
+        self.exercise.check(answer, *goals)
+
+    def submit(self, answer: Any) -> Verdict:
+        """Hand in an answer: the exercise shows how it was judged, and so does the cell."""
+        self._given = answer
+        if self.exercise.schedule and isinstance(answer, (list, tuple)):
+            self.text.value = _schedule_text(answer)
+        return Verdict(self._show(self.grade(answer)))
+
+    def _show(self, grade: Grade, cell: str = "") -> Grade:
+        """``cell`` is the text of a cell that would hand in what was judged; '' if it is handed in."""
+        self.goals.value = _checklist(self.exercise, grade)
+        self.verdict.show(grade, handing_in(cell) if cell else "")
+        failed = grade.failed
+        told = grade.problem or (f"Goal {failed.number} is not met: {failed.judgement.why}" if failed else "")
+        self.live.say(f"{grade.headline}. {told}{f' {NOT_YET}' if cell else ''}")
+        return grade
+
+    def _check_current(self) -> None:
+        self.live.say("Checking every schedule.")
+        answer = self._current()
+        grade = self.grade(answer)
+        typed = self.exercise.schedule and not grade.problem and answer != _schedule_text(self._given)
+        self._show(grade, self._cell(answer) if typed else "")
+
+    def _cell(self, typed: str) -> str:
+        """A typed schedule as the text of a cell."""
+        return schedule_source(self.exercise.answer(typed).schedule().steps)
+
+    def _current(self) -> Any:
+        """The answer as it is now: the text of the schedule, or the class of that name in the notebook."""
+        if self.exercise.schedule:
+            return self.text.value
+        name = getattr(self._given, "__name__", NAME)
+        found = getattr(sys.modules["__main__"], name, self._given)
+        if found is None:
+            raise InputError(
+                f"there is no answer yet: run a cell with 'class {NAME}(ex.start): ...', or hand in a class"
+                " of another name with ex.submit(...)"
+            )
+        return found
+
+
+def _head(of: Exercise) -> str:
+    facts = f"Difficulty {of.difficulty}, about {of.minutes} minutes"
+    return f'<h3>{escape(of.title)}</h3><p class="dim">{facts}</p><p>{escape(of.task)}</p>'
+
+
+_MARKS = {None: ("○", "open"), True: ("✔", "met"), False: ("✖", "not met")}
+
+
+def _checklist(of: Exercise, grade: Grade | None) -> str:
+    judged = {o.number: o.met for o in grade.outcomes} if grade else {}
+    items = ""
+    for number, goal in enumerate(of.goals, 1):
+        sign, word = _MARKS[judged.get(number)]
+        items += (
+            f'<li class="{word.replace(" ", "-")}"><span class="sign" aria-hidden="true">{sign}</span>'
+            f"<span>{number}. {escape(goal.words)}. <b>{word}</b></span></li>"
+        )
+    return f'<h4>Goals</h4><ul class="goals">{items}</ul>'
+
+
+def _schedule_text(steps: Any) -> str:
+    """A list of actions as text to edit. A list that is no schedule stays as it was written."""
+    if not isinstance(steps, (list, tuple)) or not steps:
+        return "steps:\n"
+    try:
+        return scenario_yaml({"host": "", "steps": list(steps)}).partition("\n")[2]
+    except Exception:  # anything may be in a learner's list: the grade says what is wrong with it
+        return f"steps: {steps!r}\n"

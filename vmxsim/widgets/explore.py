@@ -1,0 +1,296 @@
+"""``vmxsim.explore``: choose, toggle, step, preempt, and see where the register's values are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as w
+from attrs import evolve
+
+from vmxsim.designs import DESIGNS, find_design
+from vmxsim.errors import InputError, nearest
+from vmxsim.kernel.kvm import Kvm
+from vmxsim.simulation.compare import Pairs, operation_start, parting, run_together
+from vmxsim.simulation.run import RunTrace
+from vmxsim.simulation.scenario import HOSTS, Scenario, read_scenarios, scenario_yaml
+from vmxsim.views.film import film
+from vmxsim.widgets.check_panel import CheckPanel
+from vmxsim.widgets.controls import OPERATIONS, OWN, SHORTEST, Choice, Controls, actions_of
+from vmxsim.widgets.message import Answer
+from vmxsim.widgets.player import Player
+
+if TYPE_CHECKING:
+    from vmxsim.checker.result import CheckResult, Counterexample
+
+
+def explore(
+    design: str | type[Kvm] = "dedicated-accessors",
+    operation: str = "read",
+    *,
+    scenario: Scenario | str | Path | Sequence[Any] | None = None,
+    long_mode: bool = True,
+    loaded: bool = True,
+    host: str = "64-bit",
+) -> Explorer:
+    """An explorer of one design, to be shown by a notebook cell.
+
+    ``design`` is an id, a commit's hash, a prefix or your own subclass of a design.
+    ``operation`` is ``enter``, ``leave``, ``read``, ``write``, ``guest``, ``efer``,
+    ``preempt`` or ``smm``; the toggles ``long_mode`` and ``loaded`` say where it starts.
+    ``scenario`` (a Scenario, a path, YAML text or a list of actions) is run instead; all but
+    a list say themselves which host they run on and how the guest starts.
+
+    Raises InputError.
+    """
+    return Explorer((design,), operation, scenario, long_mode=long_mode, loaded=loaded, host=host)
+
+
+class Explorer(w.VBox):
+    """Controls over a player, between them the folded panel that checks every schedule. With
+    two designs both run on one schedule, side by side.
+
+    Whatever goes wrong after it was made is said between the two, and the last good
+    picture stays.
+    """
+
+    def __init__(
+        self,
+        designs: Sequence[str | type[Kvm]],
+        operation: str,
+        scenario: Scenario | str | Path | Sequence[Any] | None,
+        **toggles: Any,
+    ) -> None:
+        known = [_id(find_design(design)) for design in designs]
+        if operation not in OPERATIONS and operation not in (OWN, SHORTEST):
+            raise InputError(
+                f"'{operation}' is none; choose from {', '.join(OPERATIONS)}{nearest(operation, OPERATIONS)}",
+                "operation",
+            )
+        if toggles["host"] not in HOSTS:
+            raise InputError(f"'{toggles['host']}' is none; choose from {', '.join(HOSTS)}", "host")
+        self.player = Player()
+        self.player.on_tick(self._on_tick)
+        self.controls = c = Controls(known, self._refresh)
+        c.set(**toggles, operation=operation)
+        if scenario is not None:
+            c.set(operation=OWN, text=scenario_text(scenario, toggles["long_mode"], toggles["host"]))
+        self.traces: list[RunTrace] = []
+        #: (steps after the operation's start, CPU) of each tick: a toggle moves the start, not these.
+        self._ticks: list[tuple[int, int]] = []
+        self._start = 0
+        c.preemption.observe(self._on_preemption, "value")
+        c.step.observe(self._on_tick_control, "value")
+        c.cpu.observe(self._on_tick_control, "value")
+        c.open_file.on_click(lambda _: c.message.guard(self._open))
+        c.file.observe(lambda _: c.message.guard(self._open), "value")
+        c.go.on_click(lambda _: self._refresh())
+        self.panel = CheckPanel(lambda: c.choice.designs, self._load)
+        super().__init__([self.controls, self.panel, self.player])
+        try:
+            self._run()
+        except InputError as error:
+            if operation != SHORTEST or scenario is not None:
+                raise
+            c.set(operation="efer")
+            self._run()
+            tell = c.message.note if isinstance(error, Answer) else c.message.say
+            tell(str(error))
+
+    # what the reader does
+
+    def _refresh(self) -> None:
+        """Another choice: run it, and start where its operation starts."""
+        self.controls.message.guard(self._run)
+        self.panel.designs_changed()
+
+    def _on_tick(self, step: int, cpu: int) -> None:
+        """ "Preempt here" in the player. Later ticks belong to a future that is now another."""
+        self.controls.message.guard(lambda: self._preempt(step, cpu))
+
+    def _preempt(self, step: int, cpu: int) -> None:
+        if step < 1:
+            raise InputError("nothing has run yet: step forward first, then preempt")
+        kept = [tick for tick in self._ticks if tick[0] < step - self._start]
+        self._try_ticks([*kept, (step - self._start, cpu)], step)
+
+    def _on_preemption(self, _change: Any) -> None:
+        if self.controls.quiet:
+            return
+        if self.controls.preemption.value:
+            self.controls.message.guard(lambda: self._preempt(self._first_chance(), self.controls.cpu.value))
+        else:
+            self.controls.message.guard(lambda: self._try_ticks([], None))
+
+    def _on_tick_control(self, _change: Any) -> None:
+        """The controls say and change the last tick."""
+        if self.controls.quiet or not self._ticks:
+            return
+        step, cpu = self.controls.step.value, self.controls.cpu.value
+        self.controls.message.guard(
+            lambda: self._try_ticks([*self._ticks[:-1], (step - self._start, cpu)], step)
+        )
+
+    def _first_chance(self) -> int:
+        """The first step from the one shown at which the thread is in the kernel and may be preempted."""
+        steps = self.traces[0].steps
+        shown = self.player.pairs[self.player.position][0] if self.player.pairs else self.player.position
+        chances = (
+            s.index + 1 for s in steps[max(shown, self._start) :] if s.mode == "kernel" and s.preemptible
+        )
+        return next(chances, max(1, shown))
+
+    def _open(self) -> None:
+        """Read the file that is named into the text box, and run it."""
+        name = self.controls.file.value.strip()
+        if not name:
+            raise InputError("the name of a scenario file was expected", "File")
+        path = Path(name).expanduser()
+        scenarios = read_scenarios(path)
+        self.controls.set(text=path.read_text("utf-8-sig"))
+        if len(self.controls.designs) == 1 and scenarios[0].design:
+            self.controls.designs[0].value = _id(find_design(scenarios[0].design))
+        self._run()
+
+    def _load(
+        self, result: CheckResult, example: Counterexample, step: int, which: int
+    ) -> Callable[[int], int]:
+        """The check panel's counterexample: run it on the design that was checked, from ``step`` on.
+
+        Returns what says where in the player a step of that design's run is.
+        """
+        c = self.controls
+        before, self._ticks = self._ticks, []
+        try:
+            c.choose_design(which, _id(result.design))
+            c.set(operation=OWN, text=scenario_text(example.scenario))
+            self._run(step, which)
+        except Exception:
+            self._ticks = before
+            raise
+        finally:
+            self.panel.designs_changed()
+        c.message.say("")
+        self.player.look()
+        return lambda step: _slot(self.player.pairs, step, which)
+
+    # running
+
+    def _try_ticks(self, ticks: list[tuple[int, int]], step: int | None) -> None:
+        """Run with other ticks; back to the old ones if that cannot be."""
+        before, self._ticks = self._ticks, ticks
+        try:
+            self._run(step)
+        except Exception:
+            self._ticks = before
+            self._show_ticks()
+            raise
+
+    def _run(self, step: int | None = None, which: int = 0) -> None:
+        """Run what is chosen; play it from ``step`` of run ``which`` or from the operation's start."""
+        choice = self.controls.choice
+        scenario, preparation, options = self._scenario(choice)
+        focus = OPERATIONS[choice.operation].focus if choice.operation in OPERATIONS else ()
+        traces, pairs = run_together(scenario, choice.designs, **options)
+        start = operation_start(traces[0], preparation, focus)
+        if self._ticks:
+            ticks = [(max(1, start + offset), cpu) for offset, cpu in self._ticks]
+            traces, pairs = run_together(scenario, choice.designs, ticks, **options)
+        self.traces, self._start = traces, start
+        self._play(pairs, start if step is None else step, which)
+        self._show_ticks()
+
+    def _scenario(self, choice: Choice) -> tuple[Any, int, Mapping[str, Any]]:
+        """What to run, how many of its actions are preparation, and ``run``'s options."""
+        if choice.operation == OWN:
+            if not choice.text.strip():  # the reader starts from what was shown
+                self.controls.set(text=scenario_text(self.traces[0].scenario))
+            return self.controls.text.value + "\n", 0, {}
+        if choice.operation == SHORTEST:
+            from vmxsim.checker.difference import shortest_difference  # only who asks for it waits
+
+            both = choice.designs[0], choice.designs[1]
+            found = shortest_difference(*both, [choice.host])
+            if found.scenario is None:  # there may be one on the other width
+                found = shortest_difference(*both)
+            if found.scenario is None:
+                raise Answer(found.reason)
+            self.controls.set(host=found.scenario.host)
+            return found.scenario, 0, {"title": f"Shortest schedule on which they differ: {found.reason}"}
+        operation = OPERATIONS[choice.operation]
+        actions, preparation = actions_of(operation, choice.long_mode, choice.loaded)
+        options = {"title": operation.title, "host": choice.host, "long_mode": choice.long_mode}
+        return actions, preparation, options
+
+    def _play(self, pairs: Pairs, step: int, which: int = 0) -> None:
+        films = [film(trace) for trace in self.traces]
+        if not pairs:
+            self.player.show(films[0], min(step, len(films[0]["frames"]) - 1))
+            return
+        self.player.show_two(films, pairs, parting(self.traces, pairs), _slot(pairs, step, which))
+
+    def _show_ticks(self) -> None:
+        """Let the controls say which tick was given last."""
+        offset, cpu = self._ticks[-1] if self._ticks else (0, self.controls.cpu.value)
+        last = len(self.traces[0].steps)
+        self.controls.step.max = max(1, last)
+        cpus = [(f"CPU {i}", i) for i in range(len(self.traces[0].machine(0).cpus))]
+        self.controls.quiet = True
+        if list(self.controls.cpu.options) != cpus:
+            self.controls.cpu.options = cpus
+        step = min(max(1, self._start + offset), max(1, last))
+        self.controls.set(preemption=bool(self._ticks), step=step, cpu=min(cpu, len(cpus) - 1))
+
+
+def _slot(pairs: Sequence[Sequence[int]], step: int, which: int = 0) -> int:
+    """The first slot of the player that shows ``step`` of run ``which``; of one run the step itself."""
+    if not pairs:
+        return step
+    return next((slot for slot, pair in enumerate(pairs) if pair[which] >= step), len(pairs) - 1)
+
+
+def scenario_text(
+    source: Scenario | str | Path | Sequence[Any], long_mode: bool = False, host: str = HOSTS[0]
+) -> str:
+    """A scenario as YAML text that can be read and edited; a list of actions says neither
+    ``long_mode`` nor ``host``. Raises InputError for a file that is none."""
+    if isinstance(source, Path) or (isinstance(source, str) and "\n" not in source):
+        read_scenarios(source)
+        return Path(source).read_text("utf-8-sig")
+    if isinstance(source, str):
+        return source
+    if isinstance(source, Scenario):
+        return scenario_yaml(evolve(source, design=None))
+    if isinstance(source, Sequence):
+        return scenario_yaml({"host": host, "long_mode": long_mode, "steps": list(source)})
+    raise InputError(
+        f"a scenario is a path, YAML text or a list of actions, not {type(source).__name__}", "scenario"
+    )
+
+
+def _id(design: type[Kvm]) -> str | type[Kvm]:
+    """The id of a design of ours; the reader's own class itself."""
+    return design.id if DESIGNS.get(design.id) is design else design
+
+
+# -- ``vmxsim.compare``: two designs on one schedule, side by side.
+
+
+def compare(
+    a: str | type[Kvm],
+    b: str | type[Kvm],
+    scenario: Scenario | str | Path | Sequence[Any] | None = None,
+    *,
+    operation: str = SHORTEST,
+    long_mode: bool = True,
+    loaded: bool = True,
+    host: str = "64-bit",
+) -> Explorer:
+    """Two designs side by side on one schedule, the first divergence marked.
+
+    Without ``scenario`` and ``operation`` the schedule is the shortest on which what guest,
+    user space or a host task can read differs; where there is none on either host width, the widget says
+    so and shows another operation. The arguments are those of ``explore``. Raises InputError for bad ones.
+    """
+    return Explorer((a, b), operation, scenario, long_mode=long_mode, loaded=loaded, host=host)

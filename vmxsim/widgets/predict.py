@@ -1,0 +1,149 @@
+"""``vmxsim.predict``: a run that asks before it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import ipywidgets as w
+
+from vmxsim.errors import InputError
+from vmxsim.simulation.trace import Trace
+from vmxsim.teaching.questions.ask import ask, spans_apart
+from vmxsim.teaching.questions.question import Question
+from vmxsim.teaching.questions.session import SESSION, Answers
+from vmxsim.views.film import film
+from vmxsim.widgets.player import Player
+
+#: A question, or its kind and where: ``("value", {"action": 2})``.
+Asked = str | Question | tuple[str, Mapping[str, int]]
+
+
+def predict(
+    trace: Trace,
+    question: Asked | Sequence[Asked] = "live",
+    *,
+    step: int | None = None,
+    action: int | None = None,
+    locked: bool = False,
+    votes: int | None = None,
+) -> PredictGate:
+    """A player of ``trace`` that stops before a step, or before all the steps of an action, and asks.
+
+    ``question`` is ``live`` (where is the guest's live value afterwards?), ``stale`` (which place
+    holds a stale or foreign value?), ``owner`` (whose value does the register hold?), ``preempt``
+    (a tick comes after this line: when does the scheduler act?), ``intercepted`` (does the guest's
+    access exit?), ``value`` (what does the action return?) or ``line`` (which line runs next?).
+    ``step`` is the step to be predicted (from 1), ``action`` an action of which every step is
+    (from 0); negative numbers count from the end. Several questions are a list of
+    ``(question, {"step": n})`` or ``(question, {"action": n})``.
+
+    The steps behind a question are barred until it is answered: by the reader, or, if ``locked``,
+    by the audience, whose ``votes`` (at least that many; default 1) the presenter clicks in. Options
+    and reasons come from the trace. Answers are remembered while the kernel lives.
+    Raises InputError where a question cannot be asked.
+    """
+    if isinstance(question, str):
+        questions = [ask(trace, question, step=step, action=action)]
+    elif step is not None or action is not None:
+        raise InputError("say with each question of a list where it is: ('value', {'action': 2})", "predict")
+    else:
+        questions = questions_of(trace, [question] if isinstance(question, Question | tuple) else question)
+    return PredictGate([trace], [film(trace)], [(0, q) for q in questions], locked=locked, votes=votes)
+
+
+def answers(*, key: bool = False) -> AnswersTable:
+    """This session's questions and what was answered, as a table that keeps itself up to date; with
+    ``key``, for who teaches, every question that was asked with its right answer and the reason."""
+    return AnswersTable(Answers(key=key))
+
+
+class AnswersTable(w.HTML):
+    """What was answered; ``told`` has it as rows and text."""
+
+    def __init__(self, told: Answers) -> None:
+        super().__init__()
+        self.told = told
+        told.session.listeners.add(self)
+        self.session_changed()
+
+    def session_changed(self) -> None:
+        """Something was asked or answered: show it."""
+        self.value = f'<div style="line-height:1.45">{self.told._repr_html_()}</div>'
+
+    def __repr__(self) -> str:
+        return repr(self.told)
+
+
+def questions_of(trace: Trace, asked: Iterable[Asked]) -> list[Question]:
+    """Several questions about a trace, in the order in which they come up.
+
+    Raises InputError for none, for one that cannot be asked, and for two that overlap.
+    """
+    found = [_question(trace, one) for one in asked]
+    if not found:
+        raise InputError("no question: name at least one", "predict")
+    found.sort(key=lambda q: (q.before, q.after))
+    if not spans_apart(found):
+        raise InputError("two questions overlap: each must be answered before the next is asked", "predict")
+    return found
+
+
+def _question(trace: Trace, one: Any) -> Question:
+    if isinstance(one, Question):
+        return one
+    if isinstance(one, str):
+        return ask(trace, one)
+    if not isinstance(one, tuple) or len(one) != 2 or not isinstance(one[1], Mapping):
+        raise InputError(f"{one!r} is no question; expected ('live', {{'action': 1}})", "predict")
+    kind, where = one
+    unknown = set(where) - {"step", "action"}
+    if unknown:
+        raise InputError(f"'{', '.join(sorted(unknown))}' says not where; expected step or action", "predict")
+    return ask(trace, kind, **where)
+
+
+def gate_data(
+    traces: Sequence[Trace], questions: Iterable[tuple[int, Question]], locked: bool, votes: int | None
+) -> list[dict[str, Any]]:
+    """Questions about film ``which`` of a player, as its ``gates``; with two films each names its own."""
+    found = []
+    for which, q in questions:
+        data = q.as_data(f"{traces[which].title}; {traces[which].subtitle}")
+        if len(traces) > 1:
+            design = traces[which].subtitle.split(" (")[0].split(",")[0]
+            data["prompt"] = f"In {design}: {data['prompt']}"
+        found.append(data | {"film": which, "locked": locked, "votes": votes})
+    return found
+
+
+class PredictGate(Player):
+    """A player with questions, which remembers what was answered."""
+
+    def __init__(
+        self,
+        traces: Sequence[Trace],
+        films: Sequence[Mapping[str, Any]],
+        questions: Sequence[tuple[int, Question]],
+        pairs: Sequence[tuple[int, int]] = (),
+        divergence: Mapping[str, Any] | None = None,
+        *,
+        locked: bool = False,
+        votes: int | None = None,
+        start: int | None = None,
+        **traits: Any,
+    ) -> None:
+        if votes is not None and votes < 1:
+            raise InputError(f"{votes} votes open nothing; expected at least 1", "votes")
+        gates = gate_data(traces, questions, locked or votes is not None, votes)
+        super().__init__(answers=SESSION.ask(gates), **traits)
+        self.observe(self._on_answers, "answers")
+        first = next((g for g in gates if g["id"] not in self.answers), None)
+        at = start if start is not None else first["before"] if first else gates[-1]["after"] if gates else 0
+        if pairs:
+            self.show_two(films, pairs, divergence or {}, at, gates)
+        else:
+            self.show(films[0], at, gates)
+
+    def _on_answers(self, change: Mapping[str, Any]) -> None:
+        SESSION.answer(change["new"], [gate["id"] for gate in self.gates])

@@ -1,0 +1,103 @@
+"""``vmxsim.present``: a run, or two side by side, for an audience."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from vmxsim.designs import DESIGNS, find_design
+from vmxsim.errors import InputError
+from vmxsim.kernel.kvm import Kvm
+from vmxsim.simulation.compare import parting, run_together
+from vmxsim.simulation.run import RunTrace
+from vmxsim.simulation.scenario import HOSTS, Scenario
+from vmxsim.teaching.questions.ask import key_questions
+from vmxsim.teaching.questions.question import Question
+from vmxsim.views.film import film
+from vmxsim.views.telling import telling_steps
+from vmxsim.widgets.controls import OPERATIONS, actions_of
+from vmxsim.widgets.predict import PredictGate, questions_of
+
+_SAFE_TITLE = "KVM reads the guest's value while it is loaded"
+
+
+def present(
+    a: str | type[Kvm],
+    b: str | type[Kvm] | None = None,
+    scenario: Scenario | str | Path | Sequence[Any] | None = None,
+    *,
+    gates: str | Sequence[Any] = "auto",
+    words: bool = True,
+    locked: bool = False,
+    votes: int | None = None,
+    host: str | None = None,
+    long_mode: bool | None = None,
+) -> PredictGate:
+    """One design, or two side by side, on a stage: large type, full screen with F, one key a step.
+
+    Space, Enter, the right arrow and Page Down (what a clicker sends) go to the next step that
+    tells something, arrow down to the next line; W switches the words, digits answer or vote, R
+    reveals. ``scenario`` is what runs; without one it is the shortest schedule on which the two
+    designs differ visibly, or the shortest counterexample of the one (for a safe design, KVM
+    reading the guest's value). ``gates`` are questions about the run of ``b``, or of ``a`` if it
+    is alone, in the form of ``vmxsim.predict``; ``"auto"`` takes those that decide the run,
+    ``[]`` none. ``locked``: the audience votes, the presenter clicks the votes in, at least
+    ``votes`` of them. ``host`` says on which width of user space; ``long_mode`` goes with a ``scenario``,
+    since what is searched for brings its own start.
+
+    Raises InputError for what cannot be read, run or asked.
+    """
+    if isinstance(gates, str) and gates != "auto":
+        raise InputError(f"'{gates}' is none; expected 'auto' or a list of questions ([] for none)", "gates")
+    if isinstance(scenario, str) and scenario in DESIGNS:
+        raise InputError(f"'{scenario}' is a design: two at most stand side by side", "scenario")
+    designs = [a] if b is None else [a, b]
+    chosen, options = _schedule(designs, scenario, host, long_mode)
+    traces, pairs = run_together(chosen, designs, **options)
+    asked = len(traces) - 1
+    questions = _questions(traces[asked], gates)
+    return PredictGate(
+        traces,
+        [film(trace) for trace in traces],
+        [(asked, question) for question in questions],
+        pairs,
+        parting(traces, pairs),
+        locked=locked,
+        votes=votes,
+        start=0,
+        presenting=True,
+        words=words,
+        stops=[telling_steps(trace) for trace in traces],
+    )
+
+
+def _questions(trace: RunTrace, gates: str | Sequence[Any]) -> list[Question]:
+    if gates == "auto":
+        return key_questions(trace)
+    return questions_of(trace, list(gates)) if gates else []
+
+
+def _schedule(
+    designs: Sequence[str | type[Kvm]], scenario: Any, host: str | None, long_mode: bool | None
+) -> tuple[Any, dict[str, Any]]:
+    """What to run, and ``run``'s options."""
+    options: dict[str, Any] = {"host": host, "long_mode": long_mode}
+    if scenario is not None:
+        return scenario, {name: value for name, value in options.items() if value is not None}
+    hosts = (host,) if host else HOSTS
+    if len(designs) == 2:
+        from vmxsim.checker.difference import shortest_difference  # only who asks for it waits
+
+        found = shortest_difference(designs[0], designs[1], hosts)
+        if found.scenario is None:
+            raise InputError(f"{found.reason}: name a scenario to be shown", "scenario")
+        return found.scenario, {"title": "The shortest schedule on which they differ"}
+    from vmxsim.checker.check import check
+
+    design = find_design(designs[0])
+    example = check(design, host=host or "both").counterexample
+    if example is not None and not example.failure:
+        return example.scenario, {"title": "The shortest schedule that breaks an invariant"}
+    actions, _ = actions_of(OPERATIONS["read"], True, True)
+    return actions, {"title": _SAFE_TITLE, "host": host or HOSTS[0], "long_mode": True}
