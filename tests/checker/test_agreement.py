@@ -50,7 +50,7 @@ def follow(design, host, choices, cpus, on_cpus, interception="rule", non_canoni
         assert fields_at_rest(control, machine) == fields, (action, scenario.steps)
         found = slots_at_rest(control, machine)
         assert found == slots[: len(found)], (action, scenario.steps)
-    assert packed(control, trace.environment.m) == walk.state, scenario.steps
+    assert packed(control, trace.simulator.m) == walk.state, scenario.steps
 
 
 @settings(settled, max_examples=150)

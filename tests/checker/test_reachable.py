@@ -33,7 +33,7 @@ def reached(design, host, waiting=False):
 def check_run(design, steps, options, ticks):
     """Run it, and look for where it ends; what it breaks the checker must have broken as well."""
     trace = run(steps, design, ticks=ticks, **options)
-    machine = trace.environment.m
+    machine = trace.simulator.m
     waits = options["vcpus"] > options["cpus"]  # vCPU 1's thread starts without a CPU
     for n in range(options["vcpus"]):
         states, broken = reached(design, options["host"], waiting=waits and n == 1)

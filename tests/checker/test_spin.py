@@ -14,9 +14,9 @@ import pytest
 from vmxsim.checker.assumptions import restriction
 from vmxsim.checker.footprints import BROKEN
 from vmxsim.checker.product import counts, product, thread_graph
-from vmxsim.checker.reach import Closure, closure
+from vmxsim.checker.reach import ReachableStates, closure
 from vmxsim.checker.search import shortest_path
-from vmxsim.checker.transition_table import Control
+from vmxsim.checker.transition_table import TransitionTable
 from vmxsim.cli import _status
 from vmxsim.designs import DESIGNS
 from vmxsim.designs.dedicated_accessors import DedicatedAccessors
@@ -40,7 +40,7 @@ VIOLATED = {(d, bits) for d in ("lazy-long-mode", "dedicated-accessors") for bit
 POOL = ThreadPoolExecutor(2)  # gcc and our own search at the same time
 
 
-def counted(found: Closure, cpus: int = 2, moves: bool = True) -> int:
+def counted(found: ReachableStates, cpus: int = 2, moves: bool = True) -> int:
     """The states that Spin has to store: ours with their CPUs, one before the start, the sink."""
     return counts(found, cpus, moves).states + 1 + bool(found.broken)
 
@@ -58,7 +58,7 @@ def test_spin_stores_exactly_our_states(name: str, bits: int) -> None:
     storing = POOL.submit(run_spin, model, COUNT)
     violated = (name, bits) in VIOLATED
     trail = shortest(model, list(BROKEN)) if violated else None
-    control = Control(DESIGNS[name], bits)
+    control = TransitionTable(DESIGNS[name], bits)
     found = closure(control)
     assert bool(found.broken) is violated
     run = storing.result()
@@ -77,7 +77,8 @@ def test_spin_stores_exactly_our_states(name: str, bits: int) -> None:
 def test_each_invariant_can_be_looked_for_alone() -> None:
     design = DESIGNS["lazy-long-mode"]
     paths = [
-        shortest_path(Control(design, 64), name, steps_alone=True) for name in ("guest-value", "host-value")
+        shortest_path(TransitionTable(design, 64), name, steps_alone=True)
+        for name in ("guest-value", "host-value")
     ]
     trail = shortest(promela(design), ["guest-value"]).result()
     assert [path and len(path.transitions) for path in paths] == [trail.steps, 32]
@@ -162,7 +163,7 @@ def test_a_readers_own_design(design: type[Kvm], broken: str) -> None:
     assumed = restriction("one-value")
     model = promela(design, environment=restricted(assumed))
     running = shortest(model, [broken]) if broken else POOL.submit(run_spin, model, COUNT)
-    control = Control(design, 64, allows=assumed.filter())
+    control = TransitionTable(design, 64, allows=assumed.filter())
     if broken:
         path = shortest_path(control, broken, steps_alone=True)
         assert path is not None
@@ -188,7 +189,7 @@ def test_environments(name: str, names: str, options: dict[str, object]) -> None
     both: dict[str, object] = {"bits": 32, "long_modes": assumed.long_modes, **options}
     model = promela(DESIGNS[name], environment=restricted(assumed), **both)  # type: ignore[arg-type]
     storing = POOL.submit(run_spin, model, COUNT)
-    control = Control(
+    control = TransitionTable(
         DESIGNS[name], guest_wrote_first=assumed.guest_wrote_first, allows=assumed.filter(), **both
     )  # type: ignore[arg-type]
     assert storing.result().states == counted(closure(control), moves=assumed.moves)
@@ -201,7 +202,7 @@ def test_two_vcpus(cpus: int) -> None:
     assumed = restriction(
         "no-swapgs,no-smm,no-emulation,no-set-msr,no-get-msr,no-set-efer,no-mode-switch,no-cancelled-run,one-value"
     )
-    control = Control(NeverTrap, 64, allows=assumed.filter())
+    control = TransitionTable(NeverTrap, 64, allows=assumed.filter())
     graphs = [
         thread_graph(closure(control), cpus, True, 0),
         thread_graph(closure(control, waiting=cpus == 1), cpus, True, 1 if cpus > 1 else None),

@@ -119,7 +119,7 @@ def test_what_is_refused_cannot_be_done_and_what_is_offered_can(which, picks):
     if game.broken is None and not game.at.at_rest:
         game.do("to the end")
     assume(game.broken is None)
-    environment = game.trace.environment
+    environment = game.trace.simulator
     thread, vcpu = environment.m.threads[0], environment.m.vcpus[0]
     for verb, about in VERBS.items():
         if verb == "preempt":

@@ -65,7 +65,7 @@ def test_while_match_and_nested_ifs_run_as_python_does():
             return self.vmx_read_guest_kernel_gs_base(vmx)
 
     trace = run(["get-msr"], Counts)
-    assert trace.environment.m.vcpus[0].smram_efer == 33
+    assert trace.simulator.m.vcpus[0].smram_efer == 33
     assert [s.source for s in trace.steps].count("while n < 3:") == 4
 
 

@@ -11,6 +11,7 @@ import vmxsim
 from vmxsim.checker.assumptions import ASSUMPTIONS
 from vmxsim.checker.result import without_options
 from vmxsim.designs.host_from_thread import HostFromThread
+from vmxsim.kernel.kvm import name_of
 from vmxsim.widgets.check_form import Background, CheckForm
 from vmxsim.widgets.explore import Explorer
 
@@ -160,7 +161,7 @@ def test_either_of_two_designs() -> None:
     form.which.value = 0
     form.findings.button.click()
     assert form.findings.message.value == ""
-    assert [t.design._name() for t in explorer.traces] == ["vcpu-vt", "dedicated-accessors"]
+    assert [name_of(t.design) for t in explorer.traces] == ["vcpu-vt", "dedicated-accessors"]
     example = form.findings.chosen
     slot = explorer.player.pairs[explorer.player.position]
     assert slot[1] == example.explanation.step + 1, "the step of the design that was checked"

@@ -17,7 +17,7 @@ from vmxsim.errors import InputError, nearest, printable
 from vmxsim.simulation.run import RunTrace
 
 if TYPE_CHECKING:
-    from vmxsim.checker.transition_table import Control
+    from vmxsim.checker.transition_table import TransitionTable
 
 
 @frozen
@@ -95,13 +95,13 @@ class Restriction:
         return "guest-wrote-first" in self.names
 
     def filter(self) -> Any:
-        """``allows`` for :class:`~vmxsim.checker.transition_table.Control`."""
+        """``allows`` for :class:`~vmxsim.checker.transition_table.TransitionTable`."""
         verbs, names = self.verbs, set(self.names)
         quiet = "no-preemption" in names
         quiet_kernel = quiet or "no-kernel-preemption" in names
         one_value = "one-value" in names
 
-        def allows(control: Control, state: tuple[Any, ...], choice: Choice) -> bool:
+        def allows(control: TransitionTable, state: tuple[Any, ...], choice: Choice) -> bool:
             if choice.kind == "action":
                 return choice.verb not in verbs and not (one_value and choice.value == SECOND)
             if choice.kind == "out":

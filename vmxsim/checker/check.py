@@ -15,13 +15,13 @@ from vmxsim.checker.assumptions import Restriction, restriction
 from vmxsim.checker.counterexample import scenario_of
 from vmxsim.checker.footprints import BROKEN
 from vmxsim.checker.product import counts, product, thread_graph
-from vmxsim.checker.reach import Closure, closure
+from vmxsim.checker.reach import ReachableStates, closure
 from vmxsim.checker.result import HOLDS, UNKNOWN, VIOLATED, CheckResult, Counterexample, HostResult
 from vmxsim.checker.search import Path, reached, shortest_path
-from vmxsim.checker.transition_table import Control, CutShort, Watch
+from vmxsim.checker.transition_table import CutShort, TransitionTable, Watch
 from vmxsim.designs import find_design
 from vmxsim.errors import InputError, nearest, printable
-from vmxsim.kernel.kvm import Kvm
+from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.simulation.scenario import HOSTS, MAX_CPUS
 
 # -- When a search ends before it is complete, and who hears of its progress.
@@ -116,11 +116,11 @@ class _Line:
             self._handle.update({"text/plain": ""}, raw=True)
 
 
-# -- Control tables, kept: the same design under the same assumptions is run once.
+# -- TransitionTable tables, kept: the same design under the same assumptions is run once.
 
 
 _KEPT = 32
-_tables: dict[Any, Control] = {}
+_tables: dict[Any, TransitionTable] = {}
 
 
 def control_table(
@@ -130,7 +130,7 @@ def control_table(
     interception: str = "rule",
     non_canonical: bool = False,
     watch: Watch | None = None,
-) -> Control:
+) -> TransitionTable:
     """The transitions of one thread of ``design``, a class, under assumptions.
 
     Raises what ``watch`` raises, and CutShort for a design whose state grows without end.
@@ -150,9 +150,9 @@ def new_table(
     interception: str = "rule",
     non_canonical: bool = False,
     watch: Watch | None = None,
-) -> Control:
+) -> TransitionTable:
     """The same, made anew and not kept."""
-    return Control(
+    return TransitionTable(
         design,
         bits,
         long_modes=assumed.long_modes,
@@ -243,7 +243,7 @@ class _Bounds:
     interception: str
     non_canonical: bool
 
-    def control(self, limits: Limits) -> Control:
+    def control(self, limits: Limits) -> TransitionTable:
         bits = int(self.host[:2])
         return control_table(
             self.design, bits, self.assumed, self.interception, self.non_canonical, limits.watch
@@ -302,7 +302,9 @@ def _check_host(bounds: _Bounds, limits: Limits, interrupted: list[bool]) -> Hos
     )
 
 
-def _graphs(bounds: _Bounds, control: Control, found: Closure, limits: Limits) -> tuple[Any, Any]:
+def _graphs(
+    bounds: _Bounds, control: TransitionTable, found: ReachableStates, limits: Limits
+) -> tuple[Any, Any]:
     """The two threads' graphs: vCPU 1's thread starts on CPU 1, or without a CPU if there is one only."""
     cpus, moves = bounds.cpus, bounds.assumed.moves
     if cpus > 1:
@@ -312,7 +314,7 @@ def _graphs(bounds: _Bounds, control: Control, found: Closure, limits: Limits) -
 
 
 def _counterexamples(
-    bounds: _Bounds, control: Control, broken: int, wanted: Iterable[str], past: bool = False
+    bounds: _Bounds, control: TransitionTable, broken: int, wanted: Iterable[str], past: bool = False
 ) -> dict[str, Counterexample]:
     """The shortest counterexample to each invariant that is broken. One path may break several,
     and is the shortest for each of them if it is so for all."""
@@ -328,8 +330,10 @@ def _counterexamples(
     return found
 
 
-def _counterexample(bounds: _Bounds, control: Control, path: Path, name: str, past: bool) -> Counterexample:
-    title = f"{bounds.design._name()} breaks {name}"
+def _counterexample(
+    bounds: _Bounds, control: TransitionTable, path: Path, name: str, past: bool
+) -> Counterexample:
+    title = f"{name_of(bounds.design)} breaks {name}"
     if bounds.assumed.names:
         title += f", assuming {', '.join(bounds.assumed.names)}"
     scenario = scenario_of(
@@ -342,7 +346,7 @@ def _counterexample(bounds: _Bounds, control: Control, path: Path, name: str, pa
 
 def _go_on_past(
     bounds: _Bounds,
-    control: Control,
+    control: TransitionTable,
     invariants: dict[str, str],
     counterexamples: dict[str, Counterexample],
     limits: Limits,

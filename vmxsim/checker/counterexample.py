@@ -9,7 +9,7 @@ from attrs import frozen
 from vmxsim.checker.search import Path
 from vmxsim.checker.states import CONSTANTS
 from vmxsim.checker.symbolic import Choice, Line
-from vmxsim.checker.transition_table import Control
+from vmxsim.checker.transition_table import TransitionTable
 from vmxsim.kernel.instructions import PRIMITIVES
 from vmxsim.kernel.invariants import describe, is_host
 from vmxsim.kernel.kvm import Kvm
@@ -239,7 +239,7 @@ class _Guest(_Side):
         return m.vcpus[self.n].true_guest_value
 
     def found(self, m: Machine) -> Value:
-        return self.trace.environment.guest_would_read(m, m.threads[self.n], m.vcpus[self.n])[0]
+        return self.trace.simulator.guest_would_read(m, m.threads[self.n], m.vcpus[self.n])[0]
 
     def places(self, m: Machine) -> list[Value]:
         return [m.cpus[m.threads[self.n].cpu].kernel_gs_base, m.vcpus[self.n].g]
@@ -269,7 +269,7 @@ _TELLING = ("rdmsr", "wrmsr", "load_gs_index", "preempt_disable", "preempt_enabl
 
 def scenario_of(
     path: Path,
-    control: Control,
+    control: TransitionTable,
     design: type[Kvm],
     *,
     cpus: int,
@@ -308,7 +308,7 @@ def scenario_of(
     )
 
 
-def action_text(choice: Choice, control: Control) -> str:
+def action_text(choice: Choice, control: TransitionTable) -> str:
     """How a scenario writes a choice at rest."""
     if choice.kind == "out":
         return "preempt cpu0"

@@ -20,9 +20,9 @@ from vmxsim.checker.counterexample import action_text
 from vmxsim.checker.result import SAFE, Counterexample
 from vmxsim.checker.states import BITS, CONSTANT_BITS, CONSTANTS, DATA_MASK, REGISTER
 from vmxsim.checker.symbolic import STEP, Choice
-from vmxsim.checker.transition_table import Control, Doer, make_doers, transitions
+from vmxsim.checker.transition_table import Doer, TransitionTable, make_doers, transitions
 from vmxsim.designs import find_design
-from vmxsim.kernel.kvm import Kvm
+from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.kernel.machine import EFER_LMA
 from vmxsim.simulation.scenario import HOSTS, Scenario, make_scenario
 
@@ -49,7 +49,7 @@ def shortest_difference(a: str | type[Kvm], b: str | type[Kvm], hosts: Iterable[
 @lru_cache(maxsize=64)  # the explorer asks again at every preemption of the schedule that was found
 def _shortest(a: Any, b: Any, hosts: tuple[str, ...]) -> Difference:
     if a is b:
-        return Difference(None, f"both are {a._name()}")
+        return Difference(None, f"both are {name_of(a)}")
     found: list[tuple[tuple[int, int], Difference]] = []
     open_hosts = []
     for host in hosts:
@@ -80,7 +80,7 @@ def _shortest(a: Any, b: Any, hosts: tuple[str, ...]) -> Difference:
 def _one_is_wrong(example: Counterexample, results: list[Any], host: str) -> Difference:
     right = next(result for result in results if result.verdict == SAFE)
     scenario = evolve(example.scenario, title="", design=None)
-    wrong = example.design._name()
+    wrong = name_of(example.design)
     reason = f"on a {host} host {right.name} is safe, and here {wrong} breaks {example.invariant}"
     return Difference(scenario, reason)
 
@@ -92,7 +92,7 @@ class _Walker:
     """A design's actions from rest to rest, and what can be read at rest."""
 
     def __init__(self, design: Any, host: str) -> None:
-        self.control: Control = control_table(design, int(host[:2]), Restriction())
+        self.control: TransitionTable = control_table(design, int(host[:2]), Restriction())
         self._doers: list[Doer] = make_doers(self.control.values, self.control.effects)
         self._done: dict[tuple[int, Choice], tuple[int, tuple[int, ...]] | None] = {}
 
@@ -177,7 +177,7 @@ def _told(left: _Walker, right: _Walker, path: tuple[Any, ...], host: str) -> Di
     control = left.control
     long_mode = bool(control.get(path[0], "vcpu0", "efer") & EFER_LMA)
     steps = [action_text(choice, control) for choice in path[1:]]
-    names = f"{left.control.design._name()} and {right.control.design._name()}"
+    names = f"{name_of(left.control.design)} and {name_of(right.control.design)}"
     reason = f"on a {host} host both {names} are violated, and here they give different values"
     reason += " (found among schedules of whole actions, without ticks inside the kernel)"
     return Difference(make_scenario(steps, host=host, long_mode=long_mode), reason)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, frozen
 
-from vmxsim.checker.reach import Closure, SortedSet, edges_of
+from vmxsim.checker.reach import ReachableStates, SortedSet, edges_of
 from vmxsim.checker.states import CONSTANTS
 from vmxsim.checker.transition_table import Watch, make_doers, transitions, why_cut
 
@@ -70,7 +70,7 @@ class Counts:
     transitions: int
 
 
-def counts(closure: Closure, cpus: int, moves: bool) -> Counts:
+def counts(closure: ReachableStates, cpus: int, moves: bool) -> Counts:
     """How many states and transitions one thread has on ``cpus`` CPUs, the only thread there.
 
     If it ``moves``, every state that holds a CPU is reachable on each: being preempted in
@@ -82,7 +82,7 @@ def counts(closure: Closure, cpus: int, moves: bool) -> Counts:
     return Counts((closure.states - waiting) * cpus + waiting, closure.transitions * cpus)
 
 
-def waiting_states(closure: Closure) -> int:
+def waiting_states(closure: ReachableStates) -> int:
     """How many states are those of a thread that waits for a CPU."""
     control = closure.control
     waits = [bool(control.get(state, "thread0", "waiting")) for state in control.states]
@@ -108,7 +108,7 @@ class ThreadGraph:
     start: list[int]
 
 
-def thread_graph(closure: Closure, cpus: int, moves: bool, starts_on: int | None) -> ThreadGraph:
+def thread_graph(closure: ReachableStates, cpus: int, moves: bool, starts_on: int | None) -> ThreadGraph:
     """The graph of a complete closure. ``starts_on`` is None for a thread that has no CPU yet."""
     control = closure.control
     doers = make_doers(control.values, control.effects)

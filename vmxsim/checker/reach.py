@@ -9,7 +9,7 @@ from attrs import define, frozen
 from vmxsim.checker.footprints import BROKEN, IDENTITY, Effect
 from vmxsim.checker.states import ALL_SLOTS, BITS, CONSTANT_BITS, CONSTANTS, DATA_MASK, RESET, unpack
 from vmxsim.checker.transition_table import (
-    Control,
+    TransitionTable,
     Watch,
     as_the_host_sees,
     breach_table,
@@ -75,7 +75,7 @@ def edges_of(first: Any, nodes: Any) -> tuple[Any, Any]:
 
 
 @define(eq=False)
-class Closure:
+class ReachableStates:
     """What a search of one thread's states found.
 
     ``layers`` are packed states by distance from the start. ``transitions`` counts those
@@ -85,7 +85,7 @@ class Closure:
     left to find.
     """
 
-    control: Control
+    control: TransitionTable
     layers: list[Any]
     transitions: int
     broken: int
@@ -111,7 +111,7 @@ class Search:
     initial: list[tuple[int, int]]
     watch: Watch | None
 
-    def ends(self, found: Closure, count: int, layer: int) -> bool:
+    def ends(self, found: ReachableStates, count: int, layer: int) -> bool:
         """Whether the search ends after a layer; ``found`` then says why."""
         if (self.until and found.broken & self.until == self.until) or found.broken & self.first:
             found.decided = True
@@ -121,7 +121,7 @@ class Search:
 
 
 def closure(
-    control: Control,
+    control: TransitionTable,
     *,
     ignore: int = 0,
     until: int = 0,
@@ -130,7 +130,7 @@ def closure(
     waiting: bool = False,
     watch: Watch | None = None,
     plain: bool = False,
-) -> Closure:
+) -> ReachableStates:
     """Every state that a thread can reach without going on behind a broken invariant.
 
     Breaches in ``ignore`` (bits of BROKEN) do not end a path; the search ends early when
@@ -151,7 +151,7 @@ def closure(
     return found
 
 
-def _loops(found: Closure) -> bool:
+def _loops(found: ReachableStates) -> bool:
     """Whether kernel code loops for ever from a state that was found."""
     control = found.control
     doers = make_doers(control.values, control.effects)
@@ -162,7 +162,7 @@ def _loops(found: Closure) -> bool:
     )
 
 
-def _in_plain_python(control: Control, search: Search) -> Closure:
+def _in_plain_python(control: TransitionTable, search: Search) -> ReachableStates:
     doers = [doer.done for doer in make_doers(control.values, search.effects)]
     rows = [
         [
@@ -173,7 +173,7 @@ def _in_plain_python(control: Control, search: Search) -> Closure:
     ]
     layer = list({(number << CONSTANTS) | data for number, data in search.initial})
     taken = bytearray(len(control.edges))
-    found = Closure(control, [layer], 0, 0, taken)
+    found = ReachableStates(control, [layer], 0, 0, taken)
     seen = set(layer)
     while layer:
         following = []
@@ -203,13 +203,13 @@ def _in_plain_python(control: Control, search: Search) -> Closure:
 # -- The same search a layer at a time, on arrays of packed states.
 
 
-def _with_numpy(control: Control, search: Search) -> Closure:
+def _with_numpy(control: TransitionTable, search: Search) -> ReachableStates:
     table = Table(control, search.effects)
     start = [(number << CONSTANTS) | data for number, data in search.initial]
     layer = np.unique(np.array(start, np.uint64))
     seen = SortedSet(layer)
     taken = np.zeros(len(control.edges), bool)
-    found = Closure(control, [layer], 0, 0, taken)
+    found = ReachableStates(control, [layer], 0, 0, taken)
     count = len(layer)
     while len(layer):
         went = table.from_states(layer)
@@ -244,7 +244,7 @@ class Transitions:
 class Table:
     """The control table as arrays."""
 
-    def __init__(self, control: Control, effects: list[Effect]) -> None:
+    def __init__(self, control: TransitionTable, effects: list[Effect]) -> None:
         edges = control.edges
         self.first = np.array(control.first, np.int32)
         self.target = np.array([edge.target for edge in edges], np.int64)
@@ -260,7 +260,7 @@ class Table:
         self.moves = self.moves[:, self.active]
         self._take_checks(control, effects)
 
-    def _take_checks(self, control: Control, effects: list[Effect]) -> None:
+    def _take_checks(self, control: TransitionTable, effects: list[Effect]) -> None:
         """The n-th check of every effect side by side: where the values come from, and where
         in one long table it says what they break. Where there is none it breaks nothing."""
         breach = breach_table(control.values)
@@ -309,7 +309,7 @@ class Table:
         return data
 
 
-def moving_slots(control: Control, effects: list[Effect]) -> list[int]:
+def moving_slots(control: TransitionTable, effects: list[Effect]) -> list[int]:
     """The slots whose value can change: not those that nothing but their first value comes to."""
     reset = CONSTANTS + BITS * RESET
     starts = [unpack(data) for _, data in (*control.initial, *control.initial_waiting)]

@@ -12,7 +12,7 @@ from attrs import field, frozen
 from vmxsim.checker.assumptions import ASSUMPTIONS
 from vmxsim.checker.counterexample import Explanation, explain
 from vmxsim.errors import InputError
-from vmxsim.kernel.kvm import Kvm
+from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.simulation.run import RunTrace, run
 from vmxsim.simulation.scenario import Scenario, scenario_yaml
 
@@ -118,7 +118,7 @@ class CheckResult:
     @property
     def name(self) -> str:
         """The design's id, or the class's name of a reader's own."""
-        return self.design._name()
+        return name_of(self.design)
 
     @property
     def telling(self) -> HostResult:

@@ -9,7 +9,7 @@ from attrs import frozen
 
 from vmxsim.checker.footprints import BROKEN, EARLY
 from vmxsim.checker.states import CONSTANTS
-from vmxsim.checker.transition_table import Control, Edge, endless, make_doers, transitions
+from vmxsim.checker.transition_table import Edge, TransitionTable, endless, make_doers, transitions
 from vmxsim.kernel.machine import EFER_LMA
 
 # -- What must be reached at least once for a pass to mean something (*sometimes* properties).
@@ -20,7 +20,7 @@ from vmxsim.kernel.machine import EFER_LMA
 class _Look:
     """One transition of a control table, in words."""
 
-    def __init__(self, control: Control, edge: Edge) -> None:
+    def __init__(self, control: TransitionTable, edge: Edge) -> None:
         self._control = control
         self.before = control.states[edge.source]
         self.after = control.states[edge.target] if edge.target >= 0 else self.before
@@ -77,7 +77,7 @@ SOMETIMES: dict[str, Callable[[_Look], bool]] = {
 }  # fmt: skip
 
 
-def reached(control: Control, taken: Sequence[bool]) -> dict[str, bool]:
+def reached(control: TransitionTable, taken: Sequence[bool]) -> dict[str, bool]:
     """Which of them some transition that was taken shows."""
     found = dict.fromkeys(SOMETIMES, False)
     missing = set(SOMETIMES)
@@ -123,7 +123,7 @@ _End = tuple[int, int, Edge, int]
 
 
 def shortest_path(
-    control: Control,
+    control: TransitionTable,
     invariants: str | Iterable[str],
     *,
     steps_alone: bool = False,

@@ -19,15 +19,15 @@ from vmxsim.checker.counterexample import action_text
 from vmxsim.checker.footprints import BROKEN, EARLY
 from vmxsim.checker.states import CONSTANTS, DATA_MASK, unpack
 from vmxsim.checker.symbolic import SLOT_FIELDS
-from vmxsim.checker.transition_table import Control, Edge, make_doers, transitions
+from vmxsim.checker.transition_table import Edge, TransitionTable, make_doers, transitions
 from vmxsim.designs import find_design
 from vmxsim.errors import InputError, nearest, printable
-from vmxsim.kernel.kvm import Kvm
+from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.kernel.machine import EFER_LME, Machine, Value
-from vmxsim.kernel.simulator import Environment, make_machine
+from vmxsim.kernel.simulator import Simulator, make_machine
 from vmxsim.simulation.scenario import HOSTS
 from vmxsim.simulation.trace import Cell
-from vmxsim.simulation.worth import Stage
+from vmxsim.simulation.worth import CellJudge
 
 # -- What there is to see of a state at rest, judged by the same rules as a run's pictures.
 
@@ -67,11 +67,11 @@ class StateLook:
 class Looker:
     """Puts the checker's states on a machine and looks at it."""
 
-    def __init__(self, control: Control) -> None:
+    def __init__(self, control: TransitionTable) -> None:
         self._control = control
         self._machine: Machine = make_machine(control.design, control.bits, False, 1, 1)
-        self._environment = Environment(control.design, self._machine, control.sections.interception)
-        self._stage = Stage(control.design, self._machine, (), self._environment)
+        self._simulator = Simulator(control.design, self._machine, control.sections.interception)
+        self._judge = CellJudge(control.design, self._machine, (), self._simulator)
         self._objects: dict[str, Any] = {one.id: one for one in self._machine.objects}
 
     def look(self, state: int) -> StateLook:
@@ -83,8 +83,8 @@ class Looker:
         for (holder, name), number in zip(SLOT_FIELDS, unpack(state & DATA_MASK), strict=False):
             setattr(self._objects[holder], name, self._control.values[number])
         m, vcpu, thread = self._machine, self._machine.vcpus[0], self._machine.threads[0]
-        cells = self._stage.scene(0).cells()
-        read, _ = self._environment.guest_would_read(m, thread, vcpu)
+        cells = self._judge.scene(0).cells()
+        read, _ = self._simulator.guest_would_read(m, thread, vcpu)
         h = cells["vcpu0.h"]
         more = (
             ("h", "never stored" if h.value is None else str(h.value)),
@@ -206,7 +206,7 @@ def _explored(design: Any, host: str, names: tuple[str, ...]) -> StateSpace | in
     states = len(resting.arrows)
     if states > _WORTH_MERGING:
         return states
-    return StateSpace(design._name(), host, names, *_nodes(resting), states)
+    return StateSpace(name_of(design), host, names, *_nodes(resting), states)
 
 
 @frozen
@@ -221,7 +221,7 @@ class _Arrow:
 class _Resting:
     """The states at rest that can be reached, by packed state, and the actions possible in each."""
 
-    def __init__(self, control: Control) -> None:
+    def __init__(self, control: TransitionTable) -> None:
         self.control = control
         self._doers = make_doers(control.values, control.effects)
         self.start = [(number << CONSTANTS) | data for number, data in control.initial]

@@ -133,7 +133,7 @@ def data_as_the_host_sees(data: int, looks: bool) -> int:
     return pack(values)
 
 
-def transitions(control: Control, doers: list[Doer], state: int) -> Iterator[tuple[Edge, int, int]]:
+def transitions(control: TransitionTable, doers: list[Doer], state: int) -> Iterator[tuple[Edge, int, int]]:
     """What can happen next in a packed state: the transition, the state that it leads to (-1 where
     it fails), and the bits of what it breaks."""
     number, data = state >> CONSTANTS, state & DATA_MASK
@@ -153,7 +153,7 @@ def transitions(control: Control, doers: list[Doer], state: int) -> Iterator[tup
 _WORDS = "comes back to where it was: the design loops for ever"
 
 
-def refuse_loops(control: Control) -> None:
+def refuse_loops(control: TransitionTable) -> None:
     """Make the transitions fail that close a loop whatever the values."""
     steps = (e for e in control.edges if e.leaf.choice is STEP and not e.leaf.mask and e.target >= 0)
     after = {edge.source: edge for edge in steps}
@@ -170,8 +170,8 @@ def refuse_loops(control: Control) -> None:
         done.update(path)
 
 
-def suspects(control: Control) -> frozenset[int]:
-    """Control states from which kernel code may loop, as far as the table tells. None where no
+def suspects(control: TransitionTable) -> frozenset[int]:
+    """TransitionTable states from which kernel code may loop, as far as the table tells. None where no
     design looks at a value."""
     steps = [e for e in control.edges if e.leaf.choice is STEP and e.target >= 0]
     if not any(edge.leaf.mask for edge in steps):
@@ -190,7 +190,7 @@ def suspects(control: Control) -> frozenset[int]:
     return frozenset(number for number, left in out.items() if left)
 
 
-def endless(control: Control, doers: list[Doer], state: int) -> Edge | None:
+def endless(control: TransitionTable, doers: list[Doer], state: int) -> Edge | None:
     """The transition, marked as failed, from which a state's kernel code comes back to the state
     itself; None if it does not."""
     at, first, seen = state, None, set()
@@ -211,13 +211,13 @@ def endless(control: Control, doers: list[Doer], state: int) -> Edge | None:
 
 
 State = tuple[Any, ...]
-Allows = Callable[["Control", State, Choice], bool]
+Allows = Callable[["TransitionTable", State, Choice], bool]
 
 
 #: Called now and then with (states found, states of the last layer); may raise to end the search.
 Watch = Callable[[int, int], None]
 
-#: Control states after which something must be counting up without end.
+#: TransitionTable states after which something must be counting up without end.
 MOST_STATES = 300_000
 
 
@@ -255,7 +255,7 @@ class Edge:
         return not self.at_rest and (choice.kind == "out" or choice.pending > 0)
 
 
-class Control:
+class TransitionTable:
     """All control states that a thread of ``design`` can reach on a host of ``bits``.
 
     ``states`` are tuples: number of the stack, then the fields of :attr:`fields`. ``edges``

@@ -16,12 +16,12 @@ from vmxsim.checker.footprints import BROKEN
 from vmxsim.checker.reach import closure
 from vmxsim.checker.result import Counterexample
 from vmxsim.checker.search import Path, reached, shortest_path
-from vmxsim.checker.transition_table import Control, CutShort
+from vmxsim.checker.transition_table import CutShort, TransitionTable
 from vmxsim.designs import find_design
 from vmxsim.errors import InputError
-from vmxsim.kernel.compiler import lower_text
+from vmxsim.kernel.compiler import lower_text, own_functions
 from vmxsim.kernel.instructions import COST_ONLY, QUERIES
-from vmxsim.kernel.kvm import Kvm
+from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.kernel.program import Expr, Function, Operation, Primitive
 from vmxsim.kernel.simulator import uses
 from vmxsim.simulation.scenario import HOSTS
@@ -52,7 +52,7 @@ class Mutant:
 
 def mutants(design: type[Kvm]) -> Iterator[Mutant]:
     """A mutant for each line of the functions that ``design`` itself defines."""
-    for name, function in vars(design)["_own"].items():
+    for name, function in own_functions(design).items():
         python = next(f for f in vars(design).values() if getattr(f, "__name__", "") == name)
         for line, edit, source in edits(function.source):
             try:
@@ -71,7 +71,7 @@ def mutants(design: type[Kvm]) -> Iterator[Mutant]:
 
 def variant(design: type[Kvm], name: str, function: Function, title: str) -> type[Kvm]:
     """The design with one function in the place of its own."""
-    made: type[Kvm] = type(f"{design._name()}, {title}", (design,), {"__doc__": title})
+    made: type[Kvm] = type(f"{name_of(design)}, {title}", (design,), {"__doc__": title})
     made._own = {name: function}
     return made
 
@@ -249,7 +249,7 @@ class _Look:
     """What a search for the first breach found: bits of what is broken, whether it was cut, the
     situations that it reached. ``control`` is the table, None where none could be made."""
 
-    control: Control | None
+    control: TransitionTable | None
     broken: int
     cut: bool
     situations: set[str]
@@ -301,7 +301,7 @@ def _length(example: Counterexample | None) -> tuple[int, int]:
     return (example.actions, example.steps) if example else (1 << 30, 0)
 
 
-def _shortest(mutant: Mutant, control: Control, ignore: int) -> Counterexample | None:
+def _shortest(mutant: Mutant, control: TransitionTable, ignore: int) -> Counterexample | None:
     wanted = [name for name in _INVARIANTS if not BROKEN[name] & ignore]
     path: Path | None = shortest_path(control, wanted, past_others=bool(ignore))
     if path is None:
@@ -378,7 +378,7 @@ def as_html(found: Why) -> str:
             f"<td {cell}>{told}</td></tr>"
         )
     notes = "".join(f"<p>{escape(words)}</p>" for words in granted_words(found))
-    title = f"What breaks in {found.design._name()} without each line"
+    title = f"What breaks in {name_of(found.design)} without each line"
     head = "".join(f'<th scope="col" {cell}>{text}</th>' for text in ("line", "source", "without it"))
     return (
         f'<div class="vmxsim-why">{notes}<table style="border-collapse:collapse"><caption'
@@ -389,7 +389,7 @@ def as_html(found: Why) -> str:
 
 def as_text(found: Why) -> str:
     """The same as plain text."""
-    lines = [f"What breaks in {found.design._name()} without each line", *granted_words(found)]
+    lines = [f"What breaks in {name_of(found.design)} without each line", *granted_words(found)]
     for reason in found.reasons:
         mutant = reason.mutant
         broken = f"{reason.breaks} " if reason.counterexample else ""

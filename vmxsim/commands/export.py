@@ -18,7 +18,7 @@ from vmxsim.designs import DESIGNS
 from vmxsim.errors import InputError, nearest, printable
 from vmxsim.exports.subject import nothing_found
 from vmxsim.ftrace.recording import EXAMPLES, read
-from vmxsim.kernel.kvm import Kvm
+from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.promela import promela, restricted
 from vmxsim.simulation.run import RunTrace, run
 from vmxsim.simulation.scenario import HOSTS, Scenario, read_scenarios
@@ -69,7 +69,7 @@ def run_on(scenario: Scenario, design: type[Kvm] | None) -> RunTrace:
         ):
             raise
         raise InputError(
-            f"{design._name()} lacks this point: {error.message}. The schedule was made for"
+            f"{name_of(design)} lacks this point: {error.message}. The schedule was made for"
             f" {printable(made_for)}; name the point by a primitive that both have (before: rdmsr, wrmsr,"
             " preempt_disable, preempt_enable, local_irq_disable, ...), without a line, and without 'in'"
             " where the function is missing",

@@ -21,6 +21,7 @@ from vmxsim.commands.common import (
     remark,
 )
 from vmxsim.errors import InputError, printable
+from vmxsim.kernel.kvm import name_of
 from vmxsim.kernel.machine import owner_words
 from vmxsim.simulation.compare import Divergence, divergence
 from vmxsim.simulation.run import RunTrace, run
@@ -96,7 +97,7 @@ def as_object(trace: RunTrace, micro: bool) -> dict[str, Any]:
             )
     scenario = trace.scenario
     return {
-        "design": trace.design._name(),
+        "design": name_of(trace.design),
         "host": scenario.host,
         "long_mode": scenario.long_mode,
         "steps": list(scenario.steps),
@@ -210,7 +211,7 @@ def compare_command(a: str, b: str, file: Path | None, as_json: bool, host: str 
         remark(found.reason)
         if found.scenario is None:
             if as_json:
-                names = [design._name() for design in designs]
+                names = [name_of(design) for design in designs]
                 print_json(
                     {"a": names[0], "b": names[1], "scenario": None, "divergence": None}
                     | {"complete": found.complete, "reason": found.reason}
@@ -231,8 +232,8 @@ def compare_command(a: str, b: str, file: Path | None, as_json: bool, host: str 
 
 def _comparison(traces: list[RunTrace], split: Divergence | None) -> dict[str, Any]:
     return {
-        "a": traces[0].design._name(),
-        "b": traces[1].design._name(),
+        "a": name_of(traces[0].design),
+        "b": name_of(traces[1].design),
         "scenario": {
             "host": traces[0].scenario.host,
             "long_mode": traces[0].scenario.long_mode,

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from vmxsim.checker.why import Reason, Why, granted_words, reason_words, why
 from vmxsim.commands.common import FINE, INCONCLUSIVE, console, named_design, print_json, remark
+from vmxsim.kernel.kvm import name_of
 from vmxsim.simulation.scenario import HOSTS
 
 
@@ -52,7 +53,7 @@ def _progress() -> Iterator[Callable[[int, int], None] | None]:
 def as_object(found: Why) -> dict[str, Any]:
     """What ``why --json`` prints."""
     return {
-        "design": found.design._name(),
+        "design": name_of(found.design),
         "granted": {host: None if names is None else list(names) for host, names in found.granted.items()},
         "lines": [_line_object(reason) for reason in found.reasons],
     }
@@ -79,7 +80,7 @@ def _line_object(reason: Reason) -> dict[str, Any]:
 
 def _show(found: Why, out: Console) -> None:
     functions = dict.fromkeys(reason.mutant.function for reason in found.reasons)
-    out.print(Text(f"{found.design._name()}: what breaks without each line", style="bold"))
+    out.print(Text(f"{name_of(found.design)}: what breaks without each line", style="bold"))
     for function in functions:
         out.print(Text(f"\n{function}()", style="bold"))
         table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))

@@ -14,6 +14,7 @@ from vmxsim.exports.page import page
 from vmxsim.exports.report import Report, chosen_steps, report
 from vmxsim.exports.storyboard import storyboard
 from vmxsim.exports.subject import Subject, subject
+from vmxsim.kernel.kvm import name_of
 from vmxsim.simulation.compare import align
 from vmxsim.simulation.trace import Trace
 from vmxsim.views.film import still
@@ -214,7 +215,9 @@ def _side_by_side(traces: Sequence[Any], to: str, theme: str, traits: dict[str, 
         for side, one in enumerate(told)
         if one.about.invariant
     ]
-    names = [one.about.design._name() if one.about.design else printable(one.about.title, 60) for one in told]
+    names = [
+        name_of(one.about.design) if one.about.design else printable(one.about.title, 60) for one in told
+    ]
     said = [f"The same schedule on {names[0]} and on {names[1]}: {', '.join(shown[0].actions)}."]
     if shown[0].actions != shown[1].actions:
         said = []

@@ -11,6 +11,7 @@ import vmxsim
 from vmxsim.errors import printable
 from vmxsim.exports.report import Report, Row, fact_line, legend, places
 from vmxsim.exports.subject import FILE, MODEL, excerpt
+from vmxsim.kernel.kvm import name_of
 from vmxsim.simulation.scenario import Scenario, scenario_yaml
 
 # -- Text for a mailing list: ASCII, no line longer than 75 columns.
@@ -250,7 +251,7 @@ def _listing(listing: tuple[str, ...], shown: list[int], marks: dict[int, str], 
 def _change(told: Report) -> list[str]:
     if not told.change or told.about.design is None:
         return []
-    lines = _heading(f"What {told.about.design._name()} changes")
+    lines = _heading(f"What {name_of(told.about.design)} changes")
     for one in told.change:
         shown = printable(one, 200)
         indent = shown[:1] + " " * (len(shown[1:]) - len(shown[1:].lstrip()))

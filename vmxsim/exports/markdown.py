@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from vmxsim.errors import printable
 from vmxsim.exports.report import Report, Row, fact_line, places
 from vmxsim.exports.subject import FILE
+from vmxsim.kernel.kvm import name_of
 from vmxsim.simulation.scenario import scenario_yaml
 
 # -- Text from outside in Markdown: shown as it is, never as markup.
@@ -152,7 +153,7 @@ def _source(told: Report) -> list[str]:
 def _change(told: Report) -> list[str]:
     if not told.change or told.about.design is None:
         return []
-    name = code(told.about.design._name())
+    name = code(name_of(told.about.design))
     return [f"### What {name} changes", "", *block([printable(one, 200) for one in told.change], "diff")]
 
 

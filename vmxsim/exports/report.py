@@ -23,6 +23,7 @@ from vmxsim.exports.subject import (
     missed,
     subject_name,
 )
+from vmxsim.kernel.kvm import name_of
 from vmxsim.simulation.trace import Box, Scene, Trace
 from vmxsim.views.style import STATUS_MEANINGS, cell_state, holder_words
 from vmxsim.views.telling import effects, telling_steps
@@ -290,7 +291,7 @@ def _mechanism(about: Subject) -> str:
 
 
 def _headline(about: Subject) -> str:
-    name = about.design._name() if about.design else printable(about.title, 60)
+    name = name_of(about.design) if about.design else printable(about.title, 60)
     if not about.invariant:
         return f"{name}: no invariant is broken"
     reason = _mechanism(about)

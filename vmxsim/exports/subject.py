@@ -24,9 +24,9 @@ from vmxsim.checker.result import CheckResult, Counterexample
 from vmxsim.designs import DESIGNS, find_design
 from vmxsim.designs.own import design_in
 from vmxsim.errors import InputError, printable
-from vmxsim.kernel.kvm import Kvm
+from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.kernel.machine import Task
-from vmxsim.kernel.simulator import Environment, make_machine
+from vmxsim.kernel.simulator import Simulator, make_machine
 from vmxsim.simulation.run import RunTrace
 from vmxsim.simulation.scenario import Scenario
 from vmxsim.simulation.trace import Trace, Violation
@@ -35,7 +35,7 @@ from vmxsim.views.telling import passed_over
 # -- Where a design does what the kernel must not: the line at which its run ends.
 
 
-class _Watched(Environment):
+class _Watched(Simulator):
     """Remembers where the step that runs began, for a step that fails leaves no record."""
 
     began: Any = None
@@ -50,13 +50,13 @@ def failing_line(scenario: Scenario, design: type[Kvm]) -> tuple[str, tuple[str,
     kernel code runs."""
     bits = int(scenario.host[:2])
     machine = make_machine(design, bits, scenario.long_mode, scenario.cpus, scenario.vcpus)
-    environment = _Watched(design, machine, scenario.interception)
+    simulator = _Watched(design, machine, scenario.interception)
     try:
         for action in scenario.actions:
-            environment.perform(action)
+            simulator.perform(action)
     except InputError:
-        if environment.began is not None:
-            function, index = environment.began[:2]
+        if simulator.began is not None:
+            function, index = simulator.began[:2]
             return function.name, tuple(function.source), function.instructions[index].line
     return None
 
@@ -294,7 +294,7 @@ def base_words(design: type[Kvm]) -> str:
     if shipped(design):
         return ""
     base = base_of(design)
-    return f"on top of {base.commit or base._name()}" if base is not Kvm else ""
+    return f"on top of {base.commit or name_of(base)}" if base is not Kvm else ""
 
 
 def design_words(design: type[Kvm]) -> str:
@@ -310,14 +310,14 @@ def design_words(design: type[Kvm]) -> str:
         known.append(f"commit {design_of.commit}")
     if design_of.release:
         known.append(f"Linux {design_of.release}")
-    return design._name() + (f" ({', '.join(known)})" if known else "")
+    return name_of(design) + (f" ({', '.join(known)})" if known else "")
 
 
 def subject_name(about: Subject) -> str:
     """The design in the subject of a mail: its name and its commit, or what it stands on."""
     if about.design is None:
         return printable(about.title, 60)
-    name, base = about.design._name(), base_words(about.design)
+    name, base = name_of(about.design), base_words(about.design)
     if base:
         return f"{name} {base}"
     return f"{name} ({about.design.commit})" if about.design.commit else name
@@ -332,9 +332,9 @@ def introduction(about: Subject) -> str:
         return f"This is about {_origin(design)}; it is called {design.id} below."
     base = base_of(design)
     if base is Kvm:
-        return f"This is about {design._name()}, a design of its own, which is shown below."
+        return f"This is about {name_of(design)}, a design of its own, which is shown below."
     return (
-        f"This is about {design._name()}, a change on top of {_origin(base)}. The change is shown below;"
+        f"This is about {name_of(design)}, a change on top of {_origin(base)}. The change is shown below;"
         f" what it stands on is called {base.id}."
     )
 
@@ -451,8 +451,8 @@ def _sources_of(cls: type) -> dict[str, list[str]]:
 
 
 def _diff(old: list[str], new: list[str], base: type[Kvm], design: type[Kvm], name: str) -> list[str]:
-    was = f"{base._name()}: {name}" if old else "(new)"
-    made = unified_diff(old, new, was, f"{design._name()}: {name}", lineterm="")
+    was = f"{name_of(base)}: {name}" if old else "(new)"
+    made = unified_diff(old, new, was, f"{name_of(design)}: {name}", lineterm="")
     return [line.rstrip() for line in made]
 
 

@@ -446,9 +446,7 @@ class KernelSource:
             f for f in vars(cls).values() if isinstance(f, FunctionType) and _is_kernel_name(f.__name__)
         ]
         cls._links = {}
-        known = {f.__name__ for f in written} | {
-            name for base in cls.__mro__ for name in vars(base).get("_own", {})
-        }
+        known = {f.__name__ for f in written} | {name for base in cls.__mro__ for name in own_functions(base)}
         # a part of the kernel may call functions of other parts: those calls are looked up when linked
         exists = (lambda name: True) if part else known.__contains__
         if not isinstance(cls.kvm_x86_ops, dict):
@@ -462,7 +460,7 @@ class KernelSource:
         """A function that overrides nothing, that nothing calls, and whose name is nearly another's."""
         called = {i.callee.name for f in cls._own.values() for i in f.instructions if i.callee}
         called |= set(cls.kvm_x86_ops.values())
-        inherited = {name for base in cls.__mro__[1:] for name in vars(base).get("_own", {})}
+        inherited = {name for base in cls.__mro__[1:] for name in own_functions(base)}
         for name in cls._own:
             near = get_close_matches(name, inherited, n=1, cutoff=0.85)
             if near and name not in inherited and name not in called:
@@ -476,7 +474,7 @@ class KernelSource:
         """All kernel functions of this class by name, inherited ones included."""
         found: dict[str, Function] = {}
         for base in cls.__mro__:
-            for name, function in vars(base).get("_own", {}).items():
+            for name, function in own_functions(base).items():
                 found.setdefault(name, function)
         return found
 
@@ -502,11 +500,17 @@ class KernelSource:
         elif callee.kind == "super":
             bases = bases[[b.__name__ for b in bases].index(callee.owner) + 1 :]
         for base in bases:
-            if name in vars(base).get("_own", {}):
-                return vars(base)["_own"][name]
+            if name in own_functions(base):
+                return own_functions(base)[name]
         raise InputError(f"no kernel function '{name}'{nearest(name, cls.functions())}", cls.__name__)
 
 
 def _is_kernel_name(name: str) -> bool:
     dunder = name.startswith("__") and name.endswith("__")
     return not dunder and (name.startswith("__") or not name.startswith("_"))
+
+
+def own_functions(cls: type) -> dict[str, Function]:
+    """The kernel functions that a class itself defines, by name: what a patch changes."""
+    found: dict[str, Function] = vars(cls).get("_own", {})
+    return found

@@ -255,11 +255,6 @@ class Kvm(VcpuIoctls, RunLoop, MsrAccess, ControlRegisters, SystemManagement, Sc
                 setattr(cls, name, value)
         super().__init_subclass__(**kwargs)
 
-    @classmethod
-    def _name(cls) -> str:
-        """What to call this design: its id, or the class's name of a reader's own."""
-        return cls.id or cls.__name__
-
     @staticmethod
     def _in_register(vcpu: Vcpu) -> bool:
         """Whether this design takes the register for the guest's now: where it would look
@@ -268,3 +263,8 @@ class Kvm(VcpuIoctls, RunLoop, MsrAccess, ControlRegisters, SystemManagement, Sc
 
     def vmx_vcpu_load(self, vmx):
         """The VMCS becomes current on this CPU; guest state is not loaded."""
+
+
+def name_of(design: type[Kvm]) -> str:
+    """What to call a design: its id, or the class's name where it is a reader's own."""
+    return design.id or design.__name__

@@ -11,7 +11,7 @@ from vmxsim.errors import InputError, SimulationError, nearest
 from vmxsim.kernel.actions import VERBS, Action, PreemptPoint
 from vmxsim.kernel.instructions import guest_rdmsr, guest_swapgs, guest_wrmsr, vm_exit
 from vmxsim.kernel.invariants import check_event, check_user_space, guest_runs
-from vmxsim.kernel.kvm import Kvm
+from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.kernel.machine import (
     EFER_LMA,
     EFER_LME,
@@ -84,46 +84,13 @@ class Record:
         return None if self.stack is None else self.stack[0].instructions[self.stack[1]]
 
 
-@define(eq=False)
-class Recorder:
-    """The steps of a run so far. ``action`` counts from 0; -1 before the first."""
-
-    records: list[Record] = field(factory=list, init=False)
-    action: int = field(default=-1, init=False)
-    pending_notes: list[str] = field(factory=list, init=False)
-    broken: set[tuple[int, str, str]] = field(factory=set, init=False)
-
-    def keep(self, record: Record, m: Machine) -> None:
-        """Take over what the machine collected during the step."""
-        if m.log:
-            record.changes = tuple(m.log)
-            m.log.clear()
-        if m.accesses:
-            record.accesses = tuple(m.accesses)
-            m.accesses.clear()
-        if m.operations:
-            record.operations = tuple(m.operations)
-            m.operations.clear()
-        if self.pending_notes:
-            record.notes = tuple(self.pending_notes)
-            self.pending_notes.clear()
-        self.records.append(record)
-
-    def note(self, text: str) -> None:
-        """Say something at the next step."""
-        self.pending_notes.append(text)
-
-    def break_invariants(self, record: Record, found: Iterable[tuple[str, str, str]]) -> None:
-        """Keep each broken invariant once an action, at the first step that broke it."""
-        for invariant, subject, words in found:
-            key = (record.action, invariant, subject)
-            if key not in self.broken:
-                self.broken.add(key)
-                record.violations = [*(record.violations or []), (invariant, words)]
-
-
-# -- (main)
-
+#: Functions that changed their name: a point named by one is found under the other.
+RENAMED = {
+    "vmx_save_host_state": "vmx_prepare_switch_to_guest",
+    "__vmx_load_host_state": "vmx_prepare_switch_to_host",
+    "vmx_prepare_switch_to_guest": "vmx_save_host_state",
+    "vmx_prepare_switch_to_host": "__vmx_load_host_state",
+}
 
 #: Steps after which an action is taken to loop for ever.
 MAX_STEPS = 20_000
@@ -160,9 +127,12 @@ def make_machine(design: type[Kvm], bits: int, long_mode: bool, cpus: int, vcpus
 
 
 @define(eq=False)
-class System(Recorder):
-    """A design on a machine. ``interception`` is ``rule`` (access exits by EFER.LMA and the
-    design's rule) or ``bitmap`` (by what the real MSR bitmaps were left at)."""
+class Simulator:
+    """The simulator: a design on a machine, made to perform one action after another.
+
+    ``interception`` is ``rule`` (access exits by EFER.LMA and the design's rule) or ``bitmap``
+    (by what the real MSR bitmaps were left at).
+    """
 
     design: type[Kvm]
     m: Machine
@@ -176,6 +146,14 @@ class System(Recorder):
     #: Called after every recorded step with its number.
     after_record: Any = None
     steps_left: int = MAX_STEPS
+    #: The steps of the run so far.
+    records: list[Record] = field(factory=list, init=False)
+    #: The action that runs, from 0; -1 before the first.
+    action: int = field(default=-1, init=False)
+    #: What the next step is to say.
+    pending_notes: list[str] = field(factory=list, init=False)
+    #: (action, invariant, subject) of what is broken: each is told once an action.
+    broken: set[tuple[int, str, str]] = field(factory=set, init=False)
 
     def passes_through(self, vcpu: Vcpu) -> bool:
         """Whether the guest's RDMSR and WRMSR of the register reach the processor's."""
@@ -371,40 +349,37 @@ class System(Recorder):
             if thread.mode == "guest" and m.is_current(thread) and self.passes_through(vcpu):
                 self.break_invariants(last, guest_runs(m, vcpu, m.cpus[thread.cpu]))
 
+    # -- what each step did
 
-def check_return_to_user(cpu: Any) -> None:
-    """Raises SimulationError where a thread goes back to user space without having enabled
-    preemption and interrupts again."""
-    if cpu.preempt_count or cpu.irqs_disabled:
-        left = "interrupts off" if cpu.irqs_disabled else f"preempt_count {cpu.preempt_count}"
-        raise SimulationError(f"the thread goes back to user space with {left}")
+    def keep(self, record: Record, m: Machine) -> None:
+        """Take over what the machine collected during the step."""
+        if m.log:
+            record.changes = tuple(m.log)
+            m.log.clear()
+        if m.accesses:
+            record.accesses = tuple(m.accesses)
+            m.accesses.clear()
+        if m.operations:
+            record.operations = tuple(m.operations)
+            m.operations.clear()
+        if self.pending_notes:
+            record.notes = tuple(self.pending_notes)
+            self.pending_notes.clear()
+        self.records.append(record)
 
+    def note(self, text: str) -> None:
+        """Say something at the next step."""
+        self.pending_notes.append(text)
 
-def _scheduling(thread: Task) -> bool:
-    """Whether the thread is being preempted: the scheduler runs on top of its kernel code."""
-    stack = thread.stack
-    while stack is not None:
-        if stack[0].interrupt:
-            return True
-        stack = stack[3]
-    return False
+    def break_invariants(self, record: Record, found: Iterable[tuple[str, str, str]]) -> None:
+        """Keep each broken invariant once an action, at the first step that broke it."""
+        for invariant, subject, words in found:
+            key = (record.action, invariant, subject)
+            if key not in self.broken:
+                self.broken.add(key)
+                record.violations = [*(record.violations or []), (invariant, words)]
 
-
-# -- What happens around the kernel: user space calls ioctls, the guest runs, the tick comes.
-
-
-#: Functions that changed their name: a point named by one is found under the other.
-RENAMED = {
-    "vmx_save_host_state": "vmx_prepare_switch_to_guest",
-    "__vmx_load_host_state": "vmx_prepare_switch_to_host",
-    "vmx_prepare_switch_to_guest": "vmx_save_host_state",
-    "vmx_prepare_switch_to_host": "__vmx_load_host_state",
-}
-
-
-@define(eq=False)
-class Environment(System):
-    """Performs a scenario's actions on a :class:`~vmxsim.kernel.simulator.System`."""
+    # -- one action
 
     def perform(self, action: Action) -> None:
         """Carry out one action, to where every thread is at rest again.
@@ -627,7 +602,7 @@ class Environment(System):
             and RENAMED.get(point.function) not in functions
         ):
             raise InputError(
-                f"{self.design._name()} has no function '{point.function}'"
+                f"{name_of(self.design)} has no function '{point.function}'"
                 f"{nearest(point.function, functions)}",
                 "preempt, in",
             )
@@ -657,3 +632,21 @@ class Environment(System):
         if point.function not in (None, function.name, RENAMED.get(function.name)):
             return False
         return is_before(function.instructions[index], point.before)
+
+
+def check_return_to_user(cpu: Any) -> None:
+    """Raises SimulationError where a thread goes back to user space without having enabled
+    preemption and interrupts again."""
+    if cpu.preempt_count or cpu.irqs_disabled:
+        left = "interrupts off" if cpu.irqs_disabled else f"preempt_count {cpu.preempt_count}"
+        raise SimulationError(f"the thread goes back to user space with {left}")
+
+
+def _scheduling(thread: Task) -> bool:
+    """Whether the thread is being preempted: the scheduler runs on top of its kernel code."""
+    stack = thread.stack
+    while stack is not None:
+        if stack[0].interrupt:
+            return True
+        stack = stack[3]
+    return False

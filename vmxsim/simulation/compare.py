@@ -10,7 +10,7 @@ from typing import Any
 from attrs import frozen
 
 from vmxsim.errors import InputError
-from vmxsim.kernel.kvm import Kvm
+from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.kernel.machine import Value
 from vmxsim.simulation.run import RunTrace, run
 from vmxsim.simulation.trace import Trace
@@ -189,7 +189,7 @@ def _by_action(trace: RunTrace) -> list[list[tuple[int, dict[str, str]]]]:
 
 
 def _states(trace: RunTrace) -> Iterator[tuple[int, int, dict[str, str]]]:
-    records = trace.environment.records
+    records = trace.simulator.records
     for index in range(len(records) + 1):
         m = trace.machine(index)
         found = {f"{cpu.id}.kernel_gs_base": _show(cpu.kernel_gs_base) for cpu in m.cpus}
@@ -214,7 +214,7 @@ def _tell(
     holder, name = what.rsplit(".", 1)
     when = "at the start" if action < 0 else f"in action {action} ('{a.actions[action]}')"
     sides = ", ".join(
-        f"{value} in {trace.design._name()}{_after(trace, step)}"
+        f"{value} in {name_of(trace.design)}{_after(trace, step)}"
         for trace, step, value in ((a, a_step, left), (b, b_step, right))
     )
     return Divergence(

@@ -14,7 +14,7 @@ from attrs import frozen
 
 from vmxsim.designs import DESIGNS, find_design
 from vmxsim.errors import InputError, nearest
-from vmxsim.kernel.kvm import Kvm
+from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.simulation.run import run
 
 #: Each path: the actions that lead to it after the warm-up, and the action that is counted.
@@ -84,12 +84,12 @@ def count(design: str | type[Kvm], host: str, long_mode: bool, path: str) -> Cos
     actions = ["run", "exit", *before, counted]
     trace = run(actions, chosen, host=host, long_mode=long_mode)
     operations: dict[str, int] = {}
-    for record in trace.environment.records:
+    for record in trace.simulator.records:
         if record.action == len(actions) - 1:
             for name, times in record.operations:
                 operations[name] = operations.get(name, 0) + times
     reloads = operations.pop("full_host_reload", 0)
-    name = chosen._name()
+    name = name_of(chosen)
     return CostRow(name, host, long_mode, path, operations, reloads, name not in RECORDED)
 
 

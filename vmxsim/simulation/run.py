@@ -10,13 +10,13 @@ from typing import Any
 from vmxsim.designs import DESIGNS, find_design
 from vmxsim.errors import InputError
 from vmxsim.kernel.actions import Action
-from vmxsim.kernel.kvm import Kvm
+from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.kernel.machine import Machine, Value, Vcpu, owner_words
 from vmxsim.kernel.program import Current, Expr, Field, Primitive
-from vmxsim.kernel.simulator import Environment, Record, make_machine
+from vmxsim.kernel.simulator import Record, Simulator, make_machine
 from vmxsim.simulation.scenario import Scenario, make_scenario
 from vmxsim.simulation.trace import Access, Change, Frame, Move, Scene, Step, Violation
-from vmxsim.simulation.worth import Stage
+from vmxsim.simulation.worth import CellJudge
 
 # -- Which way a value went in a step, read off the instruction that ran.
 
@@ -81,12 +81,10 @@ class RunTrace:
     ``results`` holds one mapping per action, with the fields of ``run --json``.
     """
 
-    def __init__(
-        self, scenario: Scenario, design: type[Kvm], environment: Environment, start: Machine
-    ) -> None:
+    def __init__(self, scenario: Scenario, design: type[Kvm], simulator: Simulator, start: Machine) -> None:
         self.scenario = scenario
         self.design = design
-        self.environment = environment
+        self.simulator = simulator
         self.results: list[dict[str, Any]] = []
         self.remarks: list[str] = []
         self._start = start
@@ -95,7 +93,7 @@ class RunTrace:
     def __repr__(self) -> str:
         broken = dict.fromkeys(f"{v.invariant} at step {v.action}" for v in self.violations)
         verdict = ", ".join(broken) if broken else "no invariant broken"
-        records = len(self.environment.records)
+        records = len(self.simulator.records)
         return f"<{self.title}: {self.subtitle}; {len(self.actions)} actions, {records} steps; {verdict}>"
 
     @property
@@ -108,7 +106,7 @@ class RunTrace:
         """The design and the host's width."""
         d = self.design
         release = f" ({d.release.split(' (')[0]})" if d.release else ""  # without the doubts about it
-        return f"{d._name()}{release}, {self.scenario.host} host"
+        return f"{name_of(d)}{release}, {self.scenario.host} host"
 
     @property
     def notes(self) -> Sequence[str]:
@@ -132,10 +130,10 @@ class RunTrace:
     def violations(self) -> list[Violation]:
         """Every broken invariant and unmet arrow, in order."""
         found = []
-        for number, record in enumerate(self.environment.records):
+        for number, record in enumerate(self.simulator.records):
             for invariant, words in record.violations or ():
                 found.append(Violation(record.action, invariant, words, number))
-        last = {record.action: number for number, record in enumerate(self.environment.records)}
+        last = {record.action: number for number, record in enumerate(self.simulator.records)}
         for action, words in self._unmet.items():
             found.append(Violation(action, "expectation", words, last.get(action, -1)))
         return sorted(found, key=lambda v: v.action)
@@ -148,7 +146,7 @@ class RunTrace:
             by_step.setdefault(violation.step, []).append(violation)
         return [
             self._step(number, record, tuple(by_step.get(number, ())))
-            for number, record in enumerate(self.environment.records)
+            for number, record in enumerate(self.simulator.records)
         ]
 
     def _step(self, number: int, record: Record, violations: tuple[Violation, ...]) -> Step:
@@ -194,21 +192,21 @@ class RunTrace:
         )
 
     @cached_property
-    def _stage(self) -> Stage:
-        changes = [record.changes for record in self.environment.records]
-        return Stage(self.design, self._start, changes, self.environment)
+    def _judge(self) -> CellJudge:
+        changes = [record.changes for record in self.simulator.records]
+        return CellJudge(self.design, self._start, changes, self.simulator)
 
     def machine(self, index: int) -> Machine:
         """The machine after ``index`` steps, stacks left out; good until the next call."""
-        return self._stage.move(index)
+        return self._judge.move(index)
 
     def passes_through(self, vcpu: Vcpu) -> bool:
         """Whether the guest's access of the register is passed through."""
-        return self.environment.passes_through(vcpu)
+        return self.simulator.passes_through(vcpu)
 
     def scene(self, index: int) -> Scene:
         """The machine after ``index`` steps."""
-        return self._stage.scene(index)
+        return self._judge.scene(index)
 
     def listing(self, function: str) -> Sequence[str]:
         """The source of a kernel function of this design."""
@@ -265,22 +263,20 @@ def run(
     if chosen is None:
         chosen = _named_design(s)
     bits = int(s.host[:2])
-    environment = Environment(
-        chosen, make_machine(chosen, bits, s.long_mode, s.cpus, s.vcpus), s.interception
-    )
-    trace = RunTrace(s, chosen, environment, make_machine(chosen, bits, s.long_mode, s.cpus, s.vcpus))
+    simulator = Simulator(chosen, make_machine(chosen, bits, s.long_mode, s.cpus, s.vcpus), s.interception)
+    trace = RunTrace(s, chosen, simulator, make_machine(chosen, bits, s.long_mode, s.cpus, s.vcpus))
     due = {int(step): cpu for step, cpu in ticks}
     if due:
-        _deliver(environment, due)
+        _deliver(simulator, due)
     for index, action in enumerate(s.actions):
         try:
-            environment.perform(action)
+            simulator.perform(action)
         except InputError as error:
             raise error.at(s.where(index)) from None
-        trace.results.append(result(environment, action.vcpu))
+        trace.results.append(result(simulator, action.vcpu))
         if action.expected is not None:
-            trace.expect(index, action, environment.m.vcpus[action.vcpu].returned)
-    trace.remarks += _equal_numbers(s, environment.m)
+            trace.expect(index, action, simulator.m.vcpus[action.vcpu].returned)
+    trace.remarks += _equal_numbers(s, simulator.m)
     order = list(DESIGNS)
     if chosen.id in order[: order.index(_FIRST_WITH_SMM)] and any(a.verb == "guest smi" for a in s.actions):
         trace.remarks.append(
@@ -313,28 +309,28 @@ def _equal_numbers(s: Scenario, m: Machine) -> list[str]:
     ]
 
 
-def _deliver(environment: Environment, due: dict[int, int | None]) -> None:
+def _deliver(simulator: Simulator, due: dict[int, int | None]) -> None:
     def after(number: int) -> None:
         if number in due:
-            thread = environment.m.task_named(environment.records[-1].thread)
-            if thread is environment.m.plain or not environment.m.is_current(thread):
-                environment.note("the tick comes where no vCPU thread runs: nothing changes")
+            thread = simulator.m.task_named(simulator.records[-1].thread)
+            if thread is simulator.m.plain or not simulator.m.is_current(thread):
+                simulator.note("the tick comes where no vCPU thread runs: nothing changes")
                 return
-            environment.tick(thread, due.pop(number))
+            simulator.tick(thread, due.pop(number))
 
-    environment.after_record = after
+    simulator.after_record = after
 
 
-def result(environment: Environment, acting: int) -> dict[str, Any]:
+def result(simulator: Simulator, acting: int) -> dict[str, Any]:
     """What there is to see after an action, with the field names of ``run --json``.
 
     Numbers are hexadecimal text. With several vCPUs the fields of the vCPU are lists.
     """
-    m = environment.m
+    m = simulator.m
     accesses = [
-        [kind, cpu, hex(value)] for record in _last(environment) for kind, cpu, value in record.accesses
+        [kind, cpu, hex(value)] for record in _last(simulator) for kind, cpu, value in record.accesses
     ]
-    each = [_vcpu_result(environment, n, n == acting) for n in range(len(m.vcpus))]
+    each = [_vcpu_result(simulator, n, n == acting) for n in range(len(m.vcpus))]
     returned = m.vcpus[acting].returned
     found: dict[str, Any] = {
         "accesses": accesses,
@@ -346,21 +342,21 @@ def result(environment: Environment, acting: int) -> dict[str, Any]:
     return found
 
 
-def _last(environment: Environment) -> list[Any]:
-    records, action = environment.records, environment.action
+def _last(simulator: Simulator) -> list[Any]:
+    records, action = simulator.records, simulator.action
     first = len(records)
     while first and records[first - 1].action == action:
         first -= 1
     return records[first:]
 
 
-def _vcpu_result(environment: Environment, n: int, acting: bool) -> dict[str, Any]:
-    m: Machine = environment.m
+def _vcpu_result(simulator: Simulator, n: int, acting: bool) -> dict[str, Any]:
+    m: Machine = simulator.m
     vcpu, thread = m.vcpus[n], m.threads[n]
     register = m.cpus[thread.cpu].kernel_gs_base.number
     current = m.is_current(thread)
     in_guest = current and thread.mode == "guest"
-    passes = environment.passes_through(vcpu)
+    passes = simulator.passes_through(vcpu)
     true = vcpu.true_guest_value.number
     misread = acting and isinstance(vcpu.returned, Value) and vcpu.returned.number != true
     return {

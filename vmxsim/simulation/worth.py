@@ -12,22 +12,22 @@ from typing import Any
 from vmxsim.kernel.invariants import describe
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.kernel.machine import MODE_WORDS, Cpu, Machine, Task, Value, Vcpu, owner_words
-from vmxsim.kernel.simulator import Environment
+from vmxsim.kernel.simulator import Simulator
 from vmxsim.simulation.trace import Box, Cell, Scene
 
 Changes = Sequence[tuple[str, str, Any, Any]]
 
 
-class Stage:
+class CellJudge:
     """The scenes of a run. Steps are applied to (or taken back from) one machine."""
 
     def __init__(
-        self, design: type[Kvm], start: Machine, changes: Sequence[Changes], environment: Environment
+        self, design: type[Kvm], start: Machine, changes: Sequence[Changes], simulator: Simulator
     ) -> None:
         self.design, self.m, self.changes = design, start, changes
         self.by_id = {obj.id: obj for obj in start.objects}
         self.at = 0
-        self.system = environment
+        self.system = simulator
         self.array = "guest_msrs" in design.labels["g"]
 
     def move(self, index: int) -> Machine:

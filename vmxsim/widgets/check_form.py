@@ -24,7 +24,7 @@ from vmxsim.checker.result import (
 from vmxsim.checker.statespace import MOST, TooManyStates
 from vmxsim.designs import find_design
 from vmxsim.errors import InputError
-from vmxsim.kernel.kvm import Kvm
+from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.simulation.scenario import HOSTS
 from vmxsim.views.style import theme_css
 from vmxsim.widgets.message import Message
@@ -285,7 +285,7 @@ class CheckForm(w.VBox):
     def designs_changed(self) -> None:
         """Offer the designs that are chosen now; a result stays, with its design's name."""
         letters = ("",) if len(self._designs()) == 1 else ("A: ", "B: ")
-        names = [find_design(design)._name() for design in self._designs()]
+        names = [name_of(find_design(design)) for design in self._designs()]
         options = [
             (f"{letter}{name}", n) for n, (letter, name) in enumerate(zip(letters, names, strict=True))
         ]
@@ -297,7 +297,7 @@ class CheckForm(w.VBox):
         self._name_check()
 
     def _name_check(self, _change: object = None) -> None:
-        name = find_design(self._designs()[self.which.value])._name()
+        name = name_of(find_design(self._designs()[self.which.value]))
         self.check.description, self.check.tooltip = f"Check {name}", "Explore every schedule"
 
     @property
@@ -324,7 +324,7 @@ class CheckForm(w.VBox):
         assumed = self.assumed
         self._busy(True)
         self.message.say("")  # not by guard(): the search may end, and say what was wrong, before this does
-        self.line.value = _line(f"Checking {design._name()} …")
+        self.line.value = _line(f"Checking {name_of(design)} …")
 
         def explore(progress: Progress, stopped: Callable[[], bool]) -> None:
             result = check(

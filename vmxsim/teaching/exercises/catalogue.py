@@ -302,7 +302,7 @@ _GRANTED = ("no-kernel-preemption", "no-mode-switch", "guest-wrote-first")
 def _guest_reads_hosts(trace: RunTrace) -> bool:
     """Whether the last action is the guest's own read, and it returns the vCPU thread's GS base."""
     last = trace.scenario.actions[-1]
-    machine = trace.environment.m
+    machine = trace.simulator.m
     returned = machine.vcpus[last.vcpu].returned
     return (
         last.verb == "guest rdmsr"

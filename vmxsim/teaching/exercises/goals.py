@@ -12,7 +12,7 @@ from vmxsim.checker.check import ALWAYS, check
 from vmxsim.checker.counterexample import explain
 from vmxsim.checker.result import CheckResult, Counterexample
 from vmxsim.errors import InputError, nearest, printable
-from vmxsim.kernel.kvm import Kvm
+from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.kernel.program import Function
 from vmxsim.simulation.costs import PATHS, count
 from vmxsim.simulation.run import RunTrace, run
@@ -219,10 +219,10 @@ class OnlyChanged:
         known = start.functions()
         for name in self.functions:
             if name not in known:
-                where = f"the goal's functions, {start._name()}"
+                where = f"the goal's functions, {name_of(start)}"
                 raise InputError(f"no function '{printable(name)}'{nearest(name, known)}", where)
         if not issubclass(mine, start):
-            return Judgement(False, f"{mine._name()} is no subclass of the design to start from: {_WRITE}")
+            return Judgement(False, f"{name_of(mine)} is no subclass of the design to start from: {_WRITE}")
         changed = changed_functions(start, mine)
         others = [f"{name}()" for name in changed if name not in self.functions]
         others += [name for name in _SETTINGS if getattr(start, name) != getattr(mine, name)]

@@ -10,7 +10,7 @@ from attrs import field, frozen
 
 from vmxsim.designs import find_design
 from vmxsim.errors import InputError, nearest, printable
-from vmxsim.kernel.kvm import Kvm
+from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.simulation.scenario import HOSTS
 from vmxsim.teaching.exercises.goals import Answer, Goal, as_tuple, design_answer, judge, schedule_answer
 from vmxsim.teaching.exercises.grade import Grade, NotPassed, Outcome
@@ -83,7 +83,7 @@ class Exercise:
         for name in self.edit:
             if name not in known:
                 raise InputError(
-                    f"{self.start._name()} has no function '{printable(name)}'{nearest(name, known)}", "edit"
+                    f"{name_of(self.start)} has no function '{printable(name)}'{nearest(name, known)}", "edit"
                 )
         if self.host not in HOSTS:
             raise InputError(f"'{printable(self.host)}' is none; choose {' or '.join(HOSTS)}", "host")
@@ -141,4 +141,4 @@ class Exercise:
         if answer.scenario is None:
             return f"class {answer.design.__name__}({', '.join(b.__name__ for b in answer.design.__bases__)})"
         count = len(answer.scenario.actions)
-        return f"a schedule of {count} action{'s' * (count != 1)} on {answer.design._name()}"
+        return f"a schedule of {count} action{'s' * (count != 1)} on {name_of(answer.design)}"

@@ -13,7 +13,7 @@ from vmxsim.checker.counterexample import explain
 from vmxsim.checker.states import GUEST_VALUES
 from vmxsim.designs import DESIGNS, find_design
 from vmxsim.errors import InputError, nearest, printable
-from vmxsim.kernel.kvm import Kvm
+from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.simulation.run import RunTrace
 from vmxsim.simulation.scenario import HOSTS, Scenario, make_scenario, parse_action, scenario_yaml
 from vmxsim.teaching.game import solution as scores
@@ -280,7 +280,7 @@ class Game(Turns):
         self.par = self.solution.moves if par is None else par
         self.told, self.chose_start = False, long_mode is not None
         self._hints = Hints(self.solution)
-        title = f"Your schedule on {chosen._name()}"
+        title = f"Your schedule on {name_of(chosen)}"
         super().__init__(Setting(chosen, host, cpus, start, title), assumed, budget)
 
     def __repr__(self) -> str:
@@ -290,7 +290,7 @@ class Game(Turns):
     @property
     def name(self) -> str:
         """The design's id, or the class's name of a reader's own."""
-        return self.setting.design._name()
+        return name_of(self.setting.design)
 
     # -- what was played
 

@@ -14,7 +14,7 @@ from vmxsim.kernel.instructions import PRIMITIVES
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.kernel.machine import MODE_WORDS, Machine, Task
 from vmxsim.kernel.program import Instruction
-from vmxsim.kernel.simulator import Environment, is_before, make_machine
+from vmxsim.kernel.simulator import Simulator, is_before, make_machine
 from vmxsim.kernel.thread import Stack
 from vmxsim.simulation.run import RunTrace, result, run
 from vmxsim.simulation.scenario import Scenario, make_scenario, parse_action
@@ -53,39 +53,39 @@ class Run:
             title=s.title, design=s.design.id or None, cpus=s.cpus, host=s.host, long_mode=s.long_mode,
             steps=tuple(play.action for play in plays), actions=actions,
         )  # fmt: skip
-        environment = Environment(s.design, machine_of(s))
-        self.trace = RunTrace(scenario, s.design, environment, machine_of(s))
+        simulator = Simulator(s.design, machine_of(s))
+        self.trace = RunTrace(scenario, s.design, simulator, machine_of(s))
         self.first: list[int] = []
         self.failure = ""
         ticks: dict[int, int] = {}  # of the present action, by the number of records before it
 
         def after(number: int) -> None:
             if number in ticks:
-                environment.tick(environment.m.threads[0], ticks[number])
+                simulator.tick(simulator.m.threads[0], ticks[number])
 
-        environment.after_record = after
+        simulator.after_record = after
         for play, action in zip(plays, actions, strict=True):
-            at = len(environment.records)
+            at = len(simulator.records)
             self.first.append(at)
             ticks.clear()
             ticks.update((at + offset, cpu) for offset, cpu in play.ticks)
             try:
-                environment.perform(action)
+                simulator.perform(action)
             except SimulationError as error:
                 self.failure = str(error)
                 return
-            self.trace.results.append(result(environment, action.vcpu))
+            self.trace.results.append(result(simulator, action.vcpu))
 
     @property
     def length(self) -> int:
         """How many steps it has."""
-        return len(self.trace.environment.records)
+        return len(self.trace.simulator.records)
 
 
 def outcome(trace: RunTrace) -> Any:
     """What two runs must agree in to be the same play: the machine at the end, what broke."""
     broken = [(v.action, v.invariant, v.words) for v in trace.violations]
-    return {k: str(v) for k, v in trace.environment.m.snapshot().items()}, broken
+    return {k: str(v) for k, v in trace.simulator.m.snapshot().items()}, broken
 
 
 def machine_of(s: Setting) -> Machine:
@@ -125,14 +125,14 @@ class Position:
         """The thread's continuation in the kernel, None elsewhere."""
         if self.mode != "kernel":
             return None
-        records = self.run.trace.environment.records
+        records = self.run.trace.simulator.records
         return next((r.after for r in reversed(records[: self.shown]) if r.thread == "thread0"), None)
 
     @property
     def continuation(self) -> Stack:
         """The thread's whole continuation, in the guest too: the kernel behind its VM entry."""
         if self.shown == self.run.length:
-            return self.run.trace.environment.m.threads[0].stack
+            return self.run.trace.simulator.m.threads[0].stack
         return self.stack
 
     @cached_property
@@ -288,7 +288,7 @@ def _plays_the_same(setting: Setting, steps: Sequence[Any], wanted: Run) -> bool
 
 
 @define(eq=False)
-class _Listening(Environment):
+class _Listening(Simulator):
     """Writes down behind how many steps of its action each tick comes: {(action, steps): CPU}.
 
     A scenario's points are found by trial runs, which come to the same ticks at the same steps."""
@@ -301,7 +301,7 @@ class _Listening(Environment):
         if thread.mode == "kernel":
             at = self.action, len(self.records) - self.first
             self.came[at] = thread.cpu if target is None else target
-        Environment.tick(self, thread, target)
+        Simulator.tick(self, thread, target)
 
 
 def as_plays(setting: Setting, scenario: Scenario) -> list[Play]:

@@ -19,9 +19,9 @@ from vmxsim.checker.result import SAFE
 from vmxsim.checker.search import Path, shortest_path
 from vmxsim.checker.states import ALL_SLOTS, CONSTANTS, RESET, pack, take_out
 from vmxsim.checker.symbolic import SLOT_FIELDS, Choice
-from vmxsim.checker.transition_table import Control
+from vmxsim.checker.transition_table import TransitionTable
 from vmxsim.errors import InputError, SimulationError
-from vmxsim.kernel.kvm import Kvm
+from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.kernel.machine import EFER_LMA
 from vmxsim.simulation.scenario import Scenario
 from vmxsim.teaching.game.playing import Position
@@ -43,7 +43,7 @@ _NO_SMM = {("vcpu0", "smram_efer"): 0, ("vcpu0", "smram_cr0"): 0}
 class Packer:
     """Finds positions among the states of a control table."""
 
-    def __init__(self, control: Control) -> None:
+    def __init__(self, control: TransitionTable) -> None:
         self._control = control
         self._states = {state: number for number, state in enumerate(control.states)}
         self._stacks = {stack: number for number, stack in enumerate(control.stacks)}
@@ -159,7 +159,7 @@ class Solution:
     were searched for the verdict."""
 
     verdict: str
-    control: Control | None = None
+    control: TransitionTable | None = None
     path: Path | None = None
     scenario: Scenario | None = None
     states: int = 0
@@ -198,7 +198,7 @@ def solve(design: type[Kvm], host: str, cpus: int, long_mode: bool | None, assum
     except InputError as error:  # it does what the checker does not follow
         return Solution("incomplete", why=str(error))
     assert path is not None
-    title = f"The checker breaks {design._name()}: {path.invariant}"
+    title = f"The checker breaks {name_of(design)}: {path.invariant}"
     scenario = scenario_of(path, control, design, cpus=cpus, vcpus=1, title=title)
     return Solution(found.verdict, control, path, scenario, found.states)
 
@@ -215,7 +215,7 @@ def cost(path: Path) -> int:
     return sum(edge.at_rest or edge.is_tick for _, edge in path.transitions)
 
 
-def first_move(path: Path, control: Control) -> FirstMove | None:
+def first_move(path: Path, control: TransitionTable) -> FirstMove | None:
     """The first move of a path; None if it takes none."""
     for state, edge in path.transitions:
         choice: Choice = edge.leaf.choice

@@ -34,7 +34,7 @@ def intercepted(span: Span) -> Question:
     passes = facts["guest access"] == "passed through"
     mode = f"EFER.LMA is {facts['EFER.LMA']}."
     design = getattr(span.trace, "design", None)
-    bitmap = getattr(getattr(span.trace, "environment", None), "interception", "") == "bitmap"
+    bitmap = getattr(getattr(span.trace, "simulator", None), "interception", "") == "bitmap"
     rule = (
         "What was last written to the MSR bitmap decides."
         if bitmap
