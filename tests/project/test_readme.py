@@ -11,6 +11,17 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 
 
+#: A design of one's own, as README tells the reader to write one: a patch that changes nothing.
+MINE = """from vmxsim.designs import NeverTrap
+from vmxsim.kernel.language import *
+
+
+class Mine(NeverTrap):
+    def vmx_get_msr(self, vmx):
+        return self.vmx_read_guest_kernel_gs_base(vmx)
+"""
+
+
 def blocks(language):
     return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.M | re.S)
 
@@ -27,9 +38,9 @@ def commands():
 @pytest.mark.parametrize(("arguments", "status"), list(commands()))
 def test_commands(arguments, status, tmp_path):
     (scenario,) = blocks("yaml")
-    (tmp_path / "smi.yaml").write_text(scenario)
-    (design,) = blocks("py")
-    (tmp_path / "mine.py").write_text(design)
+    (tmp_path / "away.yaml").write_text(scenario)
+    if arguments[0] != "new":
+        (tmp_path / "mine.py").write_text(MINE)
     done = subprocess.run(
         [sys.executable, "-m", "vmxsim.cli", *arguments],
         cwd=tmp_path,
@@ -45,15 +56,23 @@ def test_commands(arguments, status, tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_the_five_lines_show_the_defect():
+def test_the_five_lines_show_how_the_register_changes_hands():
     (code,) = blocks("python")
     assert sum(bool(line.strip()) for line in code.splitlines()) == 5
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    told = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines()}
-    assert told["host-from-thread"] == told["never-trap"] == ["0x0"]
-    assert told["dedicated-accessors"][0] == "0x7f0000001000"
-    assert set(told["dedicated-accessors"][1:]) == {"guest-value", "no-leak"}
+    lines = done.stdout.splitlines()
+    # the register is loaded, written by the guest, saved and given back, and loaded again on CPU 1
+    assert sum("wrmsr(MSR_KERNEL_GS_BASE, vmx.msr_guest_kernel_gs_base)" in line for line in lines) == 2
+    assert any("WRMSR KERNEL_GS_BASE, 0xa000" in line and line.startswith("CPU 0") for line in lines)
+    assert lines[-1].startswith("CPU 1")
+
+
+def test_nothing_is_given_away_before_the_spoilers():
+    before, _, after = README.partition("## Spoilers")
+    assert "check dedicated-accessors" in after
+    for spoiler in ("check dedicated-accessors", "s1.dedicated-accessors", "seed-counterexample", "counterexample of the patch"):
+        assert spoiler not in before
 
 
 def test_links_lead_somewhere():
