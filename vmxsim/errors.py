@@ -27,7 +27,7 @@ class InputError(Exception):
 
 
 class SimulationError(InputError):
-    """A design did what the kernel must not: broke a contract, looped for ever."""
+    """A design did what the kernel must not: broke a contract, looped forever."""
 
 
 def printable(text: object, limit: int = 80) -> str:

@@ -18,7 +18,7 @@ def replay(design, example):
     if example.failure:
         with pytest.raises(SimulationError) as failed:
             run(example.scenario, design)
-        message, in_its_own_words = failed.value.message, ("loops for ever", "stack overflows")
+        message, in_its_own_words = failed.value.message, ("loops forever", "stack overflows")
         assert failed.value.where.startswith(f"steps[{last}]")
         assert message in example.failure or example.failure.endswith(in_its_own_words)
         return

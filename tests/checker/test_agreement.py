@@ -37,8 +37,8 @@ def follow(design, host, choices, cpus, on_cpus, interception="rule", non_canoni
         trace, failure = None, error.message
     if trace is None or walk.error:
         why = walk.error and walk.error.message
-        for_ever = failure and why and "for ever" in failure and "for ever" in why
-        assert failure == why or for_ever, scenario.steps
+        forever = failure and why and "forever" in failure and "forever" in why
+        assert failure == why or forever, scenario.steps
         return
     broken = [set() for _ in scenario.actions]
     for violation in trace.violations:

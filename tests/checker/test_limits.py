@@ -72,8 +72,8 @@ def test_a_design_that_counts_without_end_is_incomplete(monkeypatch):
 @pytest.mark.parametrize(
     ("design", "says"),
     [
-        (failing.LoopsForEver, "loops for ever"),
-        (failing.LoopsWithPreemptionDisabled, "loops for ever"),
+        (failing.LoopsForEver, "loops forever"),
+        (failing.LoopsWithPreemptionDisabled, "loops forever"),
         (failing.Recurses, "the kernel's stack overflows"),
         (failing.BreaksAContract, "requires preemption disabled, called by vmx_get_msr()"),
         (failing.KeepsPreemptionDisabled, "requires preemption enabled"),

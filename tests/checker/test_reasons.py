@@ -38,7 +38,7 @@ class SeedAccessor(DedicatedAccessors):
     def vmx_read_guest_kernel_gs_base(self, vmx):
         if is_long_mode(vmx):
             preempt_disable()
-            if vmx.host_state.loaded:
+            if vmx.loaded_cpu_state:
                 vmx.msr_guest_kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE)
             preempt_enable()
         return vmx.msr_guest_kernel_gs_base

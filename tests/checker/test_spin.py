@@ -129,7 +129,7 @@ class Unbalanced(NeverTrap):
 
 
 class NoEnd(NeverTrap):
-    """Loops for ever with preemption disabled."""
+    """Loops forever with preemption disabled."""
 
     def vmx_read_guest_kernel_gs_base(self, vmx):
         preempt_disable()

@@ -82,7 +82,7 @@ def test_what_is_no_design_is_said(given, says):
 @pytest.mark.parametrize(
     ("design", "says"),
     [
-        (LoopsForEver, "loops for ever"),
+        (LoopsForEver, "loops forever"),
         (BreaksAContract, "preemption disabled"),
         (NeverTrap, "no subclass of the design to start from"),
     ],

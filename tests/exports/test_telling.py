@@ -70,7 +70,7 @@ def test_what_an_early_return_and_a_test_pass_over():
     write = "wrmsr(MSR_KERNEL_GS_BASE, vmx.msr_guest_kernel_gs_base)"
     assert found["if is_long_mode(vmx):"] == [write]
     assert write in found["return"]
-    assert "if vmx.host_state.loaded:" not in found, "a test that goes on into its block passes over nothing"
+    assert "if vmx.loaded_cpu_state:" not in found, "a test that goes on into its block passes over nothing"
 
 
 def test_in_long_mode_nothing_is_passed_over_by_the_test():

@@ -99,12 +99,20 @@ def test_a_design_that_fails_is_broken_too() -> None:
 
 
 REFUSED = [
-    ([], "guest rdmsr", "'guest rdmsr' is not possible now: the guest does not run: run first"),
-    (["run", "to the end"], "get-msr", "the guest runs: exit first"),
+    (
+        [],
+        "guest rdmsr",
+        "'guest rdmsr' is not possible now: the thread is in user space, and it must be in the guest",
+    ),
+    (
+        ["run", "to the end"],
+        "get-msr",
+        "the thread is in the guest, and it must be in user space",
+    ),
     (["run"], "exit", "an action is under way: let it run to its end"),
     (["run", "to the end"], "guest swapgs", "SWAPGS exists in long mode only"),
-    (["run", "to the end"], "guest rsm", "the vCPU is not in system-management mode"),
-    (["run", "to the end"], "guest long-mode off", "long mode is off already"),
+    (["run", "to the end"], "guest rsm", "the vCPU is not in SMM .'guest smi' first"),
+    (["run", "to the end"], "guest long-mode off", "it would change nothing, because EFER.LMA is already 0"),
     (["run", "to the end"], "next line", "no action is under way: choose one"),
     ([], "guest rdmrs", "no move 'guest rdmrs'; did you mean 'guest rdmsr'"),
     ([], "get-msr -> 0", "a move states no expectation"),

@@ -37,7 +37,7 @@ def test_a_step_is_a_line_and_its_number_counts_from_def():
     assert lines == [
         (2, "if is_long_mode(vmx):"),
         (3, "preempt_disable()"),
-        (4, "if vmx.host_state.loaded:"),
+        (4, "if vmx.loaded_cpu_state:"),
         (5, "vmx.msr_guest_kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE)"),
         (6, "preempt_enable()"),
         (7, "return vmx.msr_guest_kernel_gs_base"),
@@ -89,14 +89,14 @@ def refused(body, error="InputError"):
         ("for i in range(3):\n    pass", 3, "while loop"),
         ("return 1\ntry:\n    pass\nfinally:\n    pass", 4, "no exceptions"),
         ("x = [i for i in ()]", 3, "while loop"),
-        ("print(vmx)", 3, "'print' is no primitive"),
+        ("print(vmx)", 3, "unknown primitive 'print'"),
         ("return rdmssr(MSR_KERNEL_GS_BASE)", 3, "did you mean 'rdmsr'"),
         ("return rdmsr()", 3, "rdmsr(msr) does not take 0 arguments"),
         ("return vmx.msr_guest_kernel_gs_bse", 3, "did you mean 'msr_guest_kernel_gs_base'"),
         ("return vmx.true_guest_value", 3, "no field 'true_guest_value'"),
         ("self.vmx_red(vmx)", 3, "no kernel function 'vmx_red'"),
         ("return MSR_KERNEL_GS", 3, "did you mean 'MSR_KERNEL_GS_BASE'"),
-        ("return 1 + self.vmx_read_guest_kernel_gs_base(vmx)", 3, "statement of its own"),
+        ("return 1 + self.vmx_read_guest_kernel_gs_base(vmx)", 3, "a statement by itself"),
         ("vmx.g", 3, "does nothing"),
         ("yield vmx", 3, "every statement is a step"),
         ("return 1 if vmx.smm else 2", 3, "if and else"),
@@ -110,14 +110,14 @@ def test_outside_the_subset_is_refused_with_the_line_and_what_to_write(body, lin
     assert f":{line}, vmx_get_msr" in message and says in message, message
 
 
-def test_a_design_that_loops_for_ever_is_stopped_and_named():
+def test_a_design_that_loops_forever_is_stopped_and_named():
     class Loops(NeverTrap):
         def vmx_get_msr(self, vmx):
             while True:
                 preempt_disable()
                 preempt_enable()
 
-    with pytest.raises(SimulationError, match="vmx_get_msr.*loops for ever"):
+    with pytest.raises(SimulationError, match="vmx_get_msr.*loops forever"):
         run(["get-msr"], Loops)
 
 

@@ -157,5 +157,5 @@ def test_a_tick_during_a_switch_does_not_change_where_the_thread_goes(before):
 
 def test_long_mode_in_smm_needs_efer_lme_first_and_says_so():
     trace = run(["run", "guest smi", "guest long-mode on"], "never-trap", long_mode=True)
-    assert any("EFER.LME is 0" in note for note in notes(trace))
+    assert any("EFER.LME has been 0" in note for note in notes(trace))
     assert trace.results[-1]["long_mode"]

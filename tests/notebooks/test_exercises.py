@@ -20,7 +20,7 @@ class LoadsOnEntry(DedicatedAccessors):
         self.setup_msrs(vmx)
         if entering:
             preempt_disable()
-            if vmx.host_state.loaded:
+            if vmx.loaded_cpu_state:
                 wrmsr(MSR_KERNEL_GS_BASE, vmx.msr_guest_kernel_gs_base)
             preempt_enable()
 
@@ -36,7 +36,7 @@ class SetsTogether(LoadsOnEntry):
         if entering:
             preempt_disable()
             vmx.efer = efer
-            if vmx.host_state.loaded:
+            if vmx.loaded_cpu_state:
                 wrmsr(MSR_KERNEL_GS_BASE, vmx.msr_guest_kernel_gs_base)
             preempt_enable()
         vmx.efer = efer

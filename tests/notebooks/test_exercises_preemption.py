@@ -62,7 +62,7 @@ class Exchange(DedicatedAccessors):
     """Make as it is given: right only where no tick comes in the kernel."""
 
     def vmx_set_efer(self, vmx, efer):
-        if vmx.host_state.loaded and (efer ^ vmx.efer) & EFER_LMA:
+        if vmx.loaded_cpu_state and (efer ^ vmx.efer) & EFER_LMA:
             if efer & EFER_LMA:
                 wrmsr(MSR_KERNEL_GS_BASE, vmx.msr_guest_kernel_gs_base)
             else:
@@ -77,7 +77,7 @@ class StoreOutside(Exchange):
 
     def vmx_set_efer(self, vmx, efer):
         preempt_disable()
-        if vmx.host_state.loaded and (efer ^ vmx.efer) & EFER_LMA:
+        if vmx.loaded_cpu_state and (efer ^ vmx.efer) & EFER_LMA:
             if efer & EFER_LMA:
                 wrmsr(MSR_KERNEL_GS_BASE, vmx.msr_guest_kernel_gs_base)
             else:
@@ -94,7 +94,7 @@ class TestOutside(Exchange):
     __test__ = False
 
     def vmx_set_efer(self, vmx, efer):
-        if vmx.host_state.loaded and (efer ^ vmx.efer) & EFER_LMA:
+        if vmx.loaded_cpu_state and (efer ^ vmx.efer) & EFER_LMA:
             preempt_disable()
             if efer & EFER_LMA:
                 wrmsr(MSR_KERNEL_GS_BASE, vmx.msr_guest_kernel_gs_base)
@@ -112,7 +112,7 @@ class Together(Exchange):
 
     def vmx_set_efer(self, vmx, efer):
         preempt_disable()
-        if vmx.host_state.loaded and (efer ^ vmx.efer) & EFER_LMA:
+        if vmx.loaded_cpu_state and (efer ^ vmx.efer) & EFER_LMA:
             if efer & EFER_LMA:
                 wrmsr(MSR_KERNEL_GS_BASE, vmx.msr_guest_kernel_gs_base)
             else:

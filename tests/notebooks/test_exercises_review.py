@@ -46,7 +46,7 @@ class LoadsOnEntry(DedicatedAccessors):
         self.setup_msrs(vmx)
         if entering:
             preempt_disable()
-            if vmx.host_state.loaded:
+            if vmx.loaded_cpu_state:
                 wrmsr(MSR_KERNEL_GS_BASE, vmx.msr_guest_kernel_gs_base)
             preempt_enable()
 
@@ -221,7 +221,7 @@ class TogetherV3(DedicatedAccessors):
         if not efer & EFER_LMA:
             self.vmx_read_guest_kernel_gs_base(vmx)
         preempt_disable()
-        if efer & EFER_LMA and not is_long_mode(vmx) and vmx.host_state.loaded:
+        if efer & EFER_LMA and not is_long_mode(vmx) and vmx.loaded_cpu_state:
             wrmsr(MSR_KERNEL_GS_BASE, vmx.msr_guest_kernel_gs_base)
         vmx.efer = efer
         preempt_enable()
@@ -261,7 +261,7 @@ class PatchThreeTooEarly(LeavesFirstV3):
     def vmx_read_guest_kernel_gs_base(self, vmx):
         preempt_disable()
         data = vmx.msr_guest_kernel_gs_base
-        if is_long_mode(vmx) and vmx.host_state.loaded:
+        if is_long_mode(vmx) and vmx.loaded_cpu_state:
             data = rdmsr(MSR_KERNEL_GS_BASE)
         preempt_enable()
         return data

@@ -71,7 +71,12 @@ def test_the_five_lines_show_how_the_register_changes_hands():
 def test_nothing_is_given_away_before_the_spoilers():
     before, _, after = README.partition("## Spoilers")
     assert "check dedicated-accessors" in after
-    for spoiler in ("check dedicated-accessors", "s1.dedicated-accessors", "seed-counterexample", "counterexample of the patch"):
+    for spoiler in (
+        "check dedicated-accessors",
+        "s1.dedicated-accessors",
+        "seed-counterexample",
+        "counterexample of the patch",
+    ):
         assert spoiler not in before
 
 

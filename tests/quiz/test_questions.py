@@ -128,7 +128,7 @@ def test_the_seed_s_regression_is_asked_about():
     owner, value = key_questions(seed)
     assert (owner.kind, right(owner)) == ("owner", "vCPU thread 0's")
     assert (value.kind, right(value)) == ("value", "0x7f0000001000, vCPU thread 0's user GS base")
-    assert "right would be 0x0" in value.options[value.right].reason
+    assert "it should be 0x0" in value.options[value.right].reason
 
 
 def test_reasons_name_the_condition_that_decides():
@@ -136,7 +136,7 @@ def test_reasons_name_the_condition_that_decides():
     again = [s for s in seed.steps if s.function == "vmx_save_host_state"][-1]
     question = ask(seed, "line", step=again.index + 1)
     assert right(question) == "vmx_save_host_state, line 3: “return”"
-    assert question.options[question.right].reason == "Line 2 asks “vmx.host_state.loaded”, and it is so."
+    assert question.options[question.right].reason == "Line 2 asks “vmx.loaded_cpu_state”, and it is so."
     assert question.hides == {"next"}
 
 

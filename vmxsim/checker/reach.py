@@ -152,7 +152,7 @@ def closure(
 
 
 def _loops(found: ReachableStates) -> bool:
-    """Whether kernel code loops for ever from a state that was found."""
+    """Whether kernel code loops forever from a state that was found."""
     control = found.control
     doers = make_doers(control.values, control.effects)
     states = (int(state) for layer in found.layers for state in layer)

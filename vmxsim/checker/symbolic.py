@@ -16,18 +16,16 @@ from attrs import define, frozen
 
 from vmxsim.checker.states import FIRST, RESET, SECOND, SLOTS, USER, numbered_values
 from vmxsim.errors import SimulationError
-from vmxsim.kernel.kvm import Kvm
+from vmxsim.kernel.actions import VERBS, sregs, why_impossible
+from vmxsim.kernel.instructions import is_canonical
+from vmxsim.kernel.kvm import Kvm, passes_through
 from vmxsim.kernel.machine import EFER_LMA, EFER_LME, X86_CR0_PG, Machine, Value
 from vmxsim.kernel.program import Callee, Function
 from vmxsim.kernel.simulator import check_return_to_user, uses
-from vmxsim.kernel.thread import Stack, enter, step
+from vmxsim.kernel.thread import Stack, enter, step, why_tick_waits
 
 # -- What can happen next to a thread, and how it comes out.
 
-
-USER_VERBS = ("run", "run cancelled", "get-msr", "set-msr")
-GUEST_VERBS = ("guest rdmsr", "guest wrmsr", "emulate rdmsr", "emulate wrmsr", "exit")
-WRITES = {"set-msr", "guest wrmsr", "emulate wrmsr"}
 
 #: A line of kernel code: a function, and the number of an instruction.
 Line = tuple[Function, int]
@@ -71,19 +69,23 @@ class Outcome:
     lines: int = 0
 
 
+@frozen
+class _AtRest:
+    """What decides which actions are possible."""
+
+    long_mode: bool
+    smm: bool
+
+
 @cache
 def actions_at_rest(mode: str, long_mode: bool, smm: bool) -> tuple[Choice, ...]:
     """What can happen to a thread at rest."""
-    other = "off" if long_mode else "on"
-    if mode == "user":
-        verbs = [*USER_VERBS] + ([] if smm else [f"set-efer long-mode {other}"])
-    else:
-        verbs = [*GUEST_VERBS, f"guest long-mode {other}", "guest rsm" if smm else "guest smi"]
-        verbs += ["guest swapgs"] if long_mode else []
+    at = _AtRest(long_mode, smm)
     actions = (
-        Choice("action", verb, value)
-        for verb in verbs
-        for value in ((FIRST, SECOND) if verb in WRITES else (None,))
+        Choice("action", name, value)
+        for name, verb in VERBS.items()
+        if name != "preempt" and not why_impossible(name, mode, at)
+        for value in ((FIRST, SECOND) if verb.takes == "value" else (None,))
     )
     return (*actions, OUT)
 
@@ -232,7 +234,7 @@ _SLOT_FIELDS = frozenset(SLOT_FIELDS)
 # -- (main)
 
 
-#: Lines after which a section is taken to loop for ever, and calls after which to recurse.
+#: Lines after which a section is taken to loop forever, and calls after which to recurse.
 MAX_LINES, MAX_DEPTH = 5_000, 60
 
 
@@ -250,10 +252,7 @@ class Sections:
 
     def passes_through(self) -> bool:
         """Whether the guest's RDMSR and WRMSR reach the register now."""
-        if self.design.interception == "outside long mode":
-            vcpu = self.m.vcpu
-            return bool(vcpu.bitmap_passes if self.interception == "bitmap" else vcpu.long_mode)
-        return self.design.interception == "never"
+        return passes_through(self.design, self.m.vcpu, self.interception)
 
     def run(self, choice: Choice, stack: Stack) -> Outcome:
         """Run the section that ``choice`` starts, from the state the machine was given."""
@@ -300,52 +299,29 @@ class _Section:
         m.set(vcpu, "msr_data", data or self.owner.values[RESET])
         if verb == "guest wrmsr" and vcpu.long_mode:
             m.set(vcpu, "guest_wrote", True)
-        match verb:
-            case "run" | "run cancelled":
+        row = VERBS[verb]
+        if row.ioctl:
+            if row.ioctl == "KVM_RUN":
                 m.set(m.task, "signal_pending", verb == "run cancelled")
-                self.ioctl("kvm_arch_vcpu_ioctl_run")
-            case "get-msr":
-                self.ioctl("kvm_vcpu_ioctl_get_msrs")
-            case "set-msr":
-                self.ioctl("kvm_vcpu_ioctl_set_msrs")
-            case "set-efer long-mode on":
-                self.ioctl("kvm_vcpu_ioctl_set_sregs", vcpu.efer | EFER_LME | EFER_LMA, vcpu.cr0 | X86_CR0_PG)
-            case "set-efer long-mode off":
-                self.ioctl("kvm_vcpu_ioctl_set_sregs", vcpu.efer & ~EFER_LMA, vcpu.cr0 & ~X86_CR0_PG)
-            case "exit":
-                self.exit("IO_INSTRUCTION")
-            case "guest rdmsr" if self.owner.passes_through():
-                self.check(GUEST_CHECK, m.cpu.kernel_gs_base, vcpu.true_guest_value)
-                self.end.where = "guest"
-            case "guest wrmsr" if self.owner.passes_through():
-                assert data is not None and choice.value is not None
-                self.write(data)
-            case "guest swapgs":
-                self.swapgs()
-            case "guest rdmsr":
-                self.exit("MSR_READ")
-            case "guest wrmsr":
-                self.exit("MSR_WRITE")
-            case "guest long-mode on":
-                m.set(vcpu, "script", "PG off" if vcpu.cr0 & X86_CR0_PG else "LME on")
-                self.go_on_with_script()
-            case "guest long-mode off":
-                self.exit("CR_ACCESS")
-            case "guest smi":
-                self.exit("SMI")
-            case "guest rsm":
-                self.exit("RSM")
-            case "emulate rdmsr":
-                self.exit("emulated RDMSR")
-            case "emulate wrmsr":
-                self.exit("emulated WRMSR")
-            case _:
-                raise AssertionError(verb)
+            args = sregs(vcpu, verb.endswith(" on")) if row.ioctl == "KVM_SET_SREGS" else ()
+            self.ioctl(row.function, *args)
+        elif verb == "guest swapgs":
+            self.swapgs()
+        elif verb == "guest long-mode on":
+            m.set(vcpu, "script", "PG off" if vcpu.cr0 & X86_CR0_PG else "LME on")
+            self.go_on_with_script()
+        elif not row.instruction or not self.owner.passes_through():
+            self.exit(row.exit)
+        elif data is not None:
+            self.write(data)
+        else:
+            self.check(GUEST_CHECK, m.cpu.kernel_gs_base, vcpu.true_guest_value)
+            self.end.where = "guest"
 
     def write(self, data: Value) -> None:
         """The guest's WRMSR, passed through."""
         m = self.m
-        if is_canonical(data):
+        if is_canonical(data.number):
             m.set(m.cpu, "kernel_gs_base", data)
             m.set(m.vcpu, "true_guest_value", data)
         self.check(GUEST_CHECK, m.cpu.kernel_gs_base, m.vcpu.true_guest_value)
@@ -453,8 +429,7 @@ class _Section:
         return bool(cpu.need_resched and not cpu.irqs_disabled and not cpu.preempt_count)
 
     def preemptible(self) -> bool:
-        cpu = self.m.cpu
-        return not (cpu.irqs_disabled or cpu.preempt_count or self.stack[0].interrupt)
+        return not why_tick_waits(self.m.cpu, self.stack)
 
     def line(self) -> None:
         """One line. A pending tick comes just before what looks for it, while interrupts are on."""
@@ -472,7 +447,7 @@ class _Section:
         self.end.lines += 1
         if self.end.lines > MAX_LINES:
             raise SimulationError(
-                f"no end after {MAX_LINES} lines without preemption: the design loops for ever", function.name
+                f"no end after {MAX_LINES} lines without preemption: the design loops forever", function.name
             )
         if depth(self.stack) > MAX_DEPTH:
             raise SimulationError(
@@ -500,11 +475,6 @@ class _Section:
         m.set(m.task, "mode", "user")
         self.end.where = "user"
         self.check(HOST_CHECK, m.cpu.kernel_gs_base, m.task.gs_base)
-
-
-def is_canonical(value: Value) -> bool:
-    """Whether WRMSR takes the value."""
-    return value.number >> 47 in (0, 0x1FFFF)
 
 
 def depth(stack: Stack) -> int:

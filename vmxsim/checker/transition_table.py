@@ -150,7 +150,7 @@ def transitions(control: TransitionTable, doers: list[Doer], state: int) -> Iter
 # (*suspects*); whether it ends is found by following the states themselves.
 
 
-_WORDS = "comes back to where it was: the design loops for ever"
+_WORDS = "comes back to where it was: the design loops forever"
 
 
 def refuse_loops(control: TransitionTable) -> None:

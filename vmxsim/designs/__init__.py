@@ -1,7 +1,7 @@
-"""The designs, in true order: how KVM on VMX has kept the register right.
+"""The designs, in historical order: the ways KVM on VMX has kept the register right.
 
-A design is a class; a patch is a subclass that overrides what the commit changed; the
-chain of classes is the history. Your own design is a subclass too.
+A design is a class; a patch is a subclass that overrides what the commit changed; the chain of
+classes is the history. Your own design is a subclass, too.
 """
 
 from __future__ import annotations
@@ -42,11 +42,13 @@ DESIGNS: dict[str, type[Kvm]] = {
 def find_design(name: str | type[Kvm]) -> type[Kvm]:
     """A design by id, by an unambiguous prefix of it, or by its commit's (short) hash.
 
-    A class is returned as it is. Raises InputError with the nearest choice.
+    A design itself is returned unchanged. Raises InputError with the nearest choice.
     """
     if isinstance(name, type) and issubclass(name, Kvm):
         return name
-    word = str(name)
+    if not isinstance(name, str):
+        raise InputError(f"expected a design, by name or as a class, not {printable(repr(name))}", "design")
+    word = name
     if word in DESIGNS:
         return DESIGNS[word]
     starts = [d for i, d in DESIGNS.items() if word and i.startswith(word)]

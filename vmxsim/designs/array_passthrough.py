@@ -1,4 +1,4 @@
-"""Linux 2.6.31: the guest reaches the register itself, in long mode."""
+"""Linux 2.6.31: a guest in long mode reaches the register itself."""
 
 from vmxsim.designs.msr_array import MsrArray
 from vmxsim.kernel.language import *
@@ -12,9 +12,9 @@ class ArrayPassthrough(MsrArray):
     commit = "5897297bc228"
     release = "2.6.31"
     story = (
-        "The guest of a 64-bit kernel uses the register all the time, so its accesses no longer exit: there"
-        " are two MSR bitmaps, and the one for long mode lets them through. Storage and switching stay as"
-        " they were: an entry of the arrays."
+        "A 64-bit guest kernel uses the register all the time, so its accesses no longer exit: there are two"
+        " MSR bitmaps, and the one for long mode lets them through. Storage and switching stay as they were:"
+        " an entry in the arrays."
     )
     changed = "The MSR bitmap lets the guest's accesses through in long mode."
     defect = None

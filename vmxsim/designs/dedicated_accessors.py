@@ -7,8 +7,8 @@ from vmxsim.kernel.language import *
 class DedicatedAccessors(HostFromThread):
     """678e315e78a7, "KVM: vmx: add dedicated utility to access guest's kernel_gs_base".
 
-    4.19-rc1 as released names the flag ``loaded_cpu_state`` and the functions
-    ``vmx_prepare_switch_to_*``; the commit itself did not rename them.
+    Its diff removes vmx_load_host_state(), which nothing calls anymore. 4.19-rc1 as released calls enter and
+    leave ``vmx_prepare_switch_to_*``; this commit did not rename them.
     """
 
     id = "dedicated-accessors"
@@ -16,11 +16,11 @@ class DedicatedAccessors(HostFromThread):
     commit = "678e315e78a7"
     release = "4.19-rc1"
     story = (
-        "Reading or writing one MSR no longer reloads the whole host state: two small functions look where"
-        " the guest's value is now, in the register or in the field, and use that place. With the reload"
-        " gone from vmx_set_efer(), something else went with it: nobody loads the guest's value when the"
-        " guest enters long mode while its state is loaded. It shipped in release candidates only and broke"
-        " UEFI Secure Boot guests."
+        "Reading or writing one MSR no longer reloads the whole host state: two small functions find out"
+        " where the guest's value is now, in the register or in the field, and use that place. Something else"
+        " went away with the reload in vmx_set_efer(): nobody loads the guest's value when the guest enters"
+        " long mode while its state is loaded. The patch shipped only in release candidates, and broke UEFI"
+        " Secure Boot guests."
     )
     changed = (
         "vmx_read_guest_kernel_gs_base() and vmx_write_guest_kernel_gs_base() replace the full host reload in"
@@ -28,14 +28,14 @@ class DedicatedAccessors(HostFromThread):
     )
     defect = (
         "Stale after entering long mode: when LMA goes from 0 to 1 while guest state is loaded, enter returns"
-        " early, so the register keeps what it had, usually the host's user GS base, and the guest reads it."
-        " The next leave stores it as the guest's value. Fixed by never-trap."
+        " early. The register keeps what it held, usually the host's user GS base, and the guest reads it."
+        " The next leave saves it as the guest's value. Fixed by never-trap."
     )
 
     def vmx_read_guest_kernel_gs_base(self, vmx):
         if is_long_mode(vmx):
             preempt_disable()
-            if vmx.host_state.loaded:
+            if vmx.loaded_cpu_state:
                 vmx.msr_guest_kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE)
             preempt_enable()
         return vmx.msr_guest_kernel_gs_base
@@ -43,7 +43,7 @@ class DedicatedAccessors(HostFromThread):
     def vmx_write_guest_kernel_gs_base(self, vmx, data):
         if is_long_mode(vmx):
             preempt_disable()
-            if vmx.host_state.loaded:
+            if vmx.loaded_cpu_state:
                 wrmsr(MSR_KERNEL_GS_BASE, data)
             preempt_enable()
         vmx.msr_guest_kernel_gs_base = data

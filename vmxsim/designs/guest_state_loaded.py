@@ -12,9 +12,10 @@ class GuestStateLoaded(NeverTrap):
     commit = None
     release = "5.3"
     story = (
-        "L becomes a plain bool of the vCPU, set as the last thing of enter and cleared as the last thing of"
+        "L becomes a plain bool in the vCPU, set at the very end of enter and cleared at the very end of"
         " leave. enter first reloads the shared MSRs if their list changed while guest state was loaded"
-        " (since 4.20), which mends the seed patch's lost side effect. Linux 6.1 still works this way."
+        " (since 4.20), which restores the side effect that the seed patch lost. Linux 6.1 still works this"
+        " way."
     )
     changed = "L is a per-vCPU bool, set last in enter and cleared last in leave."
     defect = None

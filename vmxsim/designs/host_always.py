@@ -13,10 +13,10 @@ class HostAlways(LoadGsIndex):
     release = "2.6.37"
     story = (
         "The guest's value is read back before load_gs_index() can overwrite it, and the host's value is"
-        " saved on every enter and written on every leave, in long mode or not, since load_gs_index() may"
-        " have spoiled it."
+        " saved on every enter and written on every leave, in long mode or not, because load_gs_index() may"
+        " have clobbered it."
     )
-    changed = "h is saved and restored always; g, if in long mode, before load_gs_index()."
+    changed = "h is always saved and restored; g is saved before load_gs_index(), if in long mode."
     defect = None
 
     @requires("preemption disabled", "vCPU loaded")

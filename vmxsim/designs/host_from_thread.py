@@ -1,35 +1,45 @@
-"""Linux 4.18: the host's value comes from the thread, without an RDMSR."""
+"""The tree that the seed patch applies to, after Linux 4.18: the host's value comes from the thread."""
 
 from vmxsim.designs.host_always import HostAlways
 from vmxsim.kernel.language import *
 
 
 class HostFromThread(HostAlways):
-    """The state of 4.18 (several commits): h from ``current->thread.gsbase``."""
+    """The parent of 678e315e78a7: 4.18 (several commits) and the first patches toward 4.19.
+
+    4.18 as released called the flag ``host_state.loaded``. Between it and the seed patch, bd9966de4e14 and
+    d7ee039e2ba5 turned the flag into ``loaded_cpu_state``, a pointer to the ``loaded_vmcs`` whose host
+    state is loaded. Enter and leave still had their old names.
+    """
 
     id = "host-from-thread"
     title = "Host value taken from the thread"
     commit = None
     release = "by 4.18 (4.17, not looked up)"
     story = (
-        "A 64-bit task's user GS base is in its thread structure already, so enter takes it from there; only"
-        " a 32-bit host task still costs an RDMSR. KVM now checks that an address is canonical before it"
-        " stores it. Every VMCS has an MSR bitmap of its own. Reading or writing the guest's value still"
-        " reloads the whole host state first."
+        "A 64-bit task's user GS base is already in its thread structure, so enter takes it from there; only"
+        " a 32-bit host task still costs an RDMSR. KVM now checks that an address is canonical before storing"
+        " it. Every VMCS has its own MSR bitmap. Reading or writing the guest's value still reloads the whole"
+        " host state first."
     )
     changed = "h comes from the thread on a 64-bit host; the value's address is checked; a bitmap per VMCS."
     defect = (
         "Pass-through before the first long mode (4.16 to 4.18, inferred from code): vCPU creation disables"
         " interception and only a mode change updates the bitmap. Outside the default interception rule."
     )
+    labels = {
+        "g": "msr_guest_kernel_gs_base",
+        "h": "msr_host_kernel_gs_base",
+        "loaded": "loaded_cpu_state",
+    }
     bitmap_passes_at_creation = True
     shared_msrs = (0, 4)
 
     @requires("preemption disabled", "vCPU loaded")
     def vmx_save_host_state(self, vmx):
-        if vmx.host_state.loaded:
+        if vmx.loaded_cpu_state:
             return
-        vmx.host_state.loaded = True
+        vmx.loaded_cpu_state = True
         vmx.host_state.ldt_sel = sldt()
         savesegment("fs")
         vmx.host_state.gs_sel = savesegment("gs")
@@ -50,10 +60,10 @@ class HostFromThread(HostAlways):
 
     @requires("preemption disabled", "vCPU loaded")
     def __vmx_load_host_state(self, vmx):
-        if not vmx.host_state.loaded:
+        if not vmx.loaded_cpu_state:
             return
         count_host_state_reload()
-        vmx.host_state.loaded = False
+        vmx.loaded_cpu_state = False
         if is_long_mode(vmx):
             vmx.msr_guest_kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE)
         if vmx.host_state.ldt_sel or vmx.host_state.gs_sel & 7:
@@ -88,5 +98,5 @@ class HostFromThread(HostAlways):
         self.vmx_set_efer(vmx, vmx.efer & ~EFER_LMA)
 
     def set_efer(self, vmx):
-        # 4.18 reloads the host in vmx_set_efer() only
+        # only vmx_set_efer() reloads the host now
         self.kvm_x86_ops.set_efer(vmx, vmx.efer | EFER_LME)

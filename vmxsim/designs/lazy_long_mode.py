@@ -1,4 +1,4 @@
-"""Linux 2.6.33: two fields of its own, switched only for a guest in long mode."""
+"""Linux 2.6.33: two separate fields, switched only for a guest in long mode."""
 
 from vmxsim.designs.array_passthrough import ArrayPassthrough
 from vmxsim.kernel.language import *
@@ -12,10 +12,10 @@ class LazyLongMode(ArrayPassthrough):
     commit = "44ea2b1758d8"
     release = "2.6.33"
     story = (
-        "The other MSRs of the list became shared MSRs, restored only on the way to user space; this one"
+        "The other MSRs on the list became shared MSRs, restored only on return to user space. This one"
         " cannot wait that long, because the host kernel's context switch uses it. So it gets two fields and"
-        " is switched by hand, and only if the guest is in long mode. enter_lmode() and exit_lmode() still"
-        " change EFER.LMA first and reload the host state afterwards, or not at all."
+        " is switched by hand, but only if the guest is in long mode. enter_lmode() and exit_lmode() still"
+        " change EFER.LMA first, and reload the host state afterward or not at all."
     )
     changed = "The value leaves the arrays; enter and leave switch it only if EFER.LMA is set."
     defect = (

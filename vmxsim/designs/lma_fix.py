@@ -1,4 +1,4 @@
-"""By Linux 2.6.35: reload the host first, change EFER.LMA afterwards."""
+"""By Linux 2.6.35: reload the host first, change EFER.LMA afterward."""
 
 from vmxsim.designs.lazy_long_mode import LazyLongMode
 from vmxsim.kernel.language import *
@@ -12,12 +12,12 @@ class LmaFix(LazyLongMode):
     commit = "da38f4385946"
     release = "by 2.6.35"
     story = (
-        "32-bit host user space on a 64-bit kernel had faulted. Both functions now hand the new EFER to"
-        " vmx_set_efer(), which reloads the host state before it stores EFER: whatever is loaded is switched"
-        " back by the rule under which it was switched in."
+        "32-bit host user space on a 64-bit kernel had faulted. Both functions now pass the new EFER to"
+        " vmx_set_efer(), which reloads the host state before it stores EFER: what is loaded gets switched"
+        " back under the rule by which it was switched in."
     )
     changed = (
-        "enter_lmode() and exit_lmode() call vmx_set_efer() with the new value and touch nothing before."
+        "enter_lmode() and exit_lmode() call vmx_set_efer() with the new value and change nothing first."
     )
     defect = None
 

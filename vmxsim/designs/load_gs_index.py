@@ -12,14 +12,14 @@ class LoadGsIndex(LmaFix):
     commit = "9581d442b905"
     release = "2.6.36/37"
     story = (
-        "Leaving for a 32-bit host process has to load its GS selector. load_gs_index() does that without"
-        " disturbing the kernel's own GS base: SWAPGS, MOV %gs, SWAPGS. In between, the base that MOV %gs"
-        " loads from the descriptor lands in KERNEL_GS_BASE, which still holds the guest's value."
+        "Returning to a 32-bit host process means loading its GS selector. load_gs_index() does that without"
+        " disturbing the kernel's own GS base: SWAPGS, MOV %gs, SWAPGS. That leaves the base that MOV %gs"
+        " loads from the descriptor in KERNEL_GS_BASE, which still held the guest's value."
     )
-    changed = "leave loads GS by load_gs_index() and then writes the thread's base into the register."
+    changed = "leave loads GS with load_gs_index() and then writes the thread's base to the register."
     defect = (
-        "gsbase corruption: with a 32-bit host process load_gs_index() overwrites the register before the"
-        " guest's value was read back, so the guest's value is lost."
+        "gsbase corruption: with a 32-bit host process, load_gs_index() overwrites the register before the"
+        " guest's value has been read back, so the guest's value is lost."
     )
 
     @requires("preemption disabled", "vCPU loaded")

@@ -1,21 +1,21 @@
-"""Up to Linux 2.6.30: one entry of the MSR arrays, switched with all the others."""
+"""Up to Linux 2.6.30: an entry in the MSR arrays, switched along with the others."""
 
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.kernel.language import *
 
 
 class MsrArray(Kvm):
-    """Before 5897297bc228: KERNEL_GS_BASE is an entry of guest_msrs[] and host_msrs[]."""
+    """Before 5897297bc228: KERNEL_GS_BASE is an entry in guest_msrs[] and host_msrs[]."""
 
     id = "msr-array"
     title = "An entry of the MSR arrays"
     commit = None
     release = "up to 2.6.30"
     story = (
-        "The register is one of several MSRs that are switched by a list: entering the guest writes every"
-        " guest value, leaving it reads them back and writes every host value. The list holds the register"
-        " only if it was built in long mode. Every access of the guest exits, and reading or writing the"
-        " guest's value first reloads the whole host state."
+        "The register is one of several MSRs on a list: enter writes every guest value, and leave reads them"
+        " back and writes every host value. The list holds the register only if it was built in long mode."
+        " Every guest access exits, and reading or writing the guest's value first reloads the whole host"
+        " state."
     )
     changed = None
     defect = "slow"

@@ -12,21 +12,16 @@ class NeverTrap(DedicatedAccessors):
     commit = None
     release = "4.19 (rc7)"
     story = (
-        "The optimisation for guests outside long mode is given up: the guest's value is switched in and out"
-        " always and its accesses never exit. Where the value lives no longer depends on EFER.LMA, so there"
-        " is nothing left to get wrong when LMA changes."
+        "The optimization for guests outside long mode is dropped: the guest's value is always switched in"
+        " and out, and its accesses never exit. Where the value lives no longer depends on EFER.LMA, so"
+        " there is nothing left to get wrong when LMA changes."
     )
-    changed = "enter and leave always switch the register; nothing is intercepted; the accessors ask only L."
+    changed = "enter and leave always switch the register; nothing is intercepted; the accessors test only L."
     defect = (
         "The syscall MSRs are not reloaded when LMA changes while guest state is loaded (since 678e315e78a7;"
         " fixed in 4.20). It does not touch this register."
     )
     interception = "never"
-    labels = {
-        "g": "msr_guest_kernel_gs_base",
-        "h": "msr_host_kernel_gs_base",
-        "loaded": "loaded_cpu_state",
-    }
     kvm_x86_ops = {**DedicatedAccessors.kvm_x86_ops, "prepare_guest_switch": "vmx_prepare_switch_to_guest"}
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""A reader's own designs, from a Python file."""
+"""A reader's own designs, loaded from a Python file."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from vmxsim.kernel.kvm import Kvm
 
 
 def designs_in(path: Path) -> dict[str, type[Kvm]]:
-    """The designs that a Python file defines, by class name, in its order.
+    """The designs that a Python file defines, by class name, in the order of the file.
 
-    The file is executed. Raises InputError for a file that cannot be read or run, with
-    the line, or that defines no design.
+    Executes the file. Raises InputError, with the line, for a file that cannot be read or run, or that
+    defines no design.
     """
     name = printable(path, 200)
     module_name = f"vmxsim_own_{abs(hash(path.resolve()))}"
     spec = spec_from_file_location(module_name, path)
     if path.suffix != ".py" or spec is None or spec.loader is None:
-        raise InputError("a Python file (.py) was expected", name)
+        raise InputError("expected a Python file (.py)", name)
     module = module_from_spec(spec)
     sys.modules[module_name] = module
     try:
@@ -31,7 +31,7 @@ def designs_in(path: Path) -> dict[str, type[Kvm]]:
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror or error}", name) from None
     except SyntaxError as error:
-        raise InputError(f"is not Python: {error.msg}", f"{name}:{error.lineno or 1}") from None
+        raise InputError(f"not valid Python: {error.msg}", f"{name}:{error.lineno or 1}") from None
     except (Exception, SystemExit) as error:  # whatever the reader's file does when it runs
         frames = traceback.extract_tb(error.__traceback__)
         lines = [frame.lineno for frame in frames if frame.filename == spec.origin]
@@ -44,15 +44,15 @@ def designs_in(path: Path) -> dict[str, type[Kvm]]:
     }
     if not found:
         raise InputError(
-            "defines no design: a subclass of one was expected, such as 'class Mine(NeverTrap): ...'", name
+            "defines no design; expected a subclass of one, such as 'class Mine(NeverTrap): ...'", name
         )
     return found
 
 
 def design_in(path: Path, name: str) -> type[Kvm]:
-    """One design of a file; ``name`` may be '' where the file defines only one.
+    """One design of a file. ``name`` may be '' if the file defines only one.
 
-    Raises InputError as :func:`designs_in` does, and for a name that is none of its designs.
+    Raises InputError as :func:`designs_in` does, and for a name that the file does not define.
     """
     found = designs_in(path)
     if name in found:

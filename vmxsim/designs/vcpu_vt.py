@@ -13,7 +13,7 @@ class VcpuVt(GuestStateLoaded):
     release = "6.15 to 6.17"
     story = (
         "TDX guests run on the same threads and switch the same host state, so h and L move to struct"
-        " vcpu_vt, which a VMX and a TDX vCPU have in common. The rules stay those of guest-state-loaded."
+        " vcpu_vt, which VMX and TDX vCPUs share. The rules are still those of guest-state-loaded."
     )
     changed = "h and L move to struct vcpu_vt."
     defect = None

@@ -24,6 +24,7 @@ from vmxsim.checker.result import CheckResult, Counterexample
 from vmxsim.designs import DESIGNS, find_design
 from vmxsim.designs.own import design_in
 from vmxsim.errors import InputError, printable
+from vmxsim.kernel.compiler import own_functions
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.kernel.machine import Task
 from vmxsim.kernel.simulator import Simulator, make_machine
@@ -411,7 +412,7 @@ def change(design: type[Kvm]) -> tuple[str, ...]:
     base = base_of(design)
     here, there = _sources(design), _sources(base)
     lines: list[str] = []
-    for name, source in _own_methods(design, base):
+    for name, source in _overridden(design, base):
         lines += _diff(there.get(name, []), here.get(name, source), base, design, name)
     for name in _FIELDS:
         old, new = getattr(base, name), getattr(design, name)
@@ -420,7 +421,7 @@ def change(design: type[Kvm]) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _own_methods(design: type[Kvm], base: type[Kvm]) -> Iterator[tuple[str, list[str]]]:
+def _overridden(design: type[Kvm], base: type[Kvm]) -> Iterator[tuple[str, list[str]]]:
     """The functions of the classes between the design and its base, each once."""
     between = design.__mro__[: design.__mro__.index(base)]
     names = dict.fromkeys(name for cls in reversed(between) for name in _sources_of(cls))
@@ -438,8 +439,8 @@ def _sources(design: type[Kvm]) -> dict[str, list[str]]:
 
 def _sources_of(cls: type) -> dict[str, list[str]]:
     """The kernel functions of a class, and what else of the model it overrides."""
-    found = {f.name: list(f.source) for f in vars(cls).get("_own_methods", {}).values()}
-    marked = {f.name: f.requires for f in vars(cls).get("_own_methods", {}).values() if f.requires}
+    found = {f.name: list(f.source) for f in own_functions(cls).values()}
+    marked = {f.name: f.requires for f in own_functions(cls).values() if f.requires}
     for name, conditions in marked.items():
         quoted = ", ".join(f'"{condition}"' for condition in conditions)
         found[name] = [f"@requires({quoted})", *found[name]]

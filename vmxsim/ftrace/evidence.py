@@ -258,7 +258,7 @@ class Finding:
         vcpu = f"guest {self.vcpu}"
         thread = f"vCPU thread {self.vcpu} (pid {self.event.pid})"
         value = "a value not known" if self.value is None else hex(self.value)
-        right = "" if self.expected is None else f"; right would be {hex(self.expected)}"
+        right = "" if self.expected is None else f"; it should be {hex(self.expected)}"
         if self.kind == "host value" and self.event.kind == "entry":
             return (
                 f"Here {vcpu} runs in long mode with its accesses passed through, but the register holds "

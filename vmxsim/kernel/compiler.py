@@ -1,9 +1,9 @@
-"""An ordinary Python function becomes a list of steps.
+"""Compiles kernel functions, written as ordinary Python methods, to steps.
 
-The subset: assignment to a variable or to a field, if/elif/else, while, match on
-constants, return, and calls: of primitives by name, of kernel functions through ``self``,
-``super()`` or ``self.kvm_x86_ops``. One statement is one step; a call is a step and the
-callee's own. Everything else is refused with the line and what to write instead.
+The subset of Python: assignment to a variable or a field, if/elif/else, while, match on constants,
+return, and calls to primitives by name and to kernel functions through ``self``, ``super()`` or
+``self.kvm_x86_ops``. Each statement is one step; a call is one step plus those of the callee. Anything
+else is refused, with the line and what to write instead.
 """
 
 from __future__ import annotations
@@ -36,9 +36,6 @@ from vmxsim.kernel.program import (
     emit,
 )
 
-# -- Expressions of the kernel language, and what it says about everything else.
-
-
 OPERATORS = {
     ast.BitAnd: "&", ast.BitOr: "|", ast.BitXor: "^", ast.Add: "+", ast.Sub: "-", ast.LShift: "<<",
     ast.RShift: ">>", ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">",
@@ -70,159 +67,97 @@ INSTEAD = {
 }
 
 
-class Expressions:
-    """The names and expressions of one function: what its statements are made of."""
+class KernelSource:
+    """Base of all classes of kernel functions.
 
-    def __init__(
-        self,
-        function: FunctionType,
-        node: ast.FunctionDef,
-        owner: str,
-        is_method: Callable[[str], bool],
-    ) -> None:
-        self.python, self.node, self.owner, self.is_method = function, node, owner, is_method
-        self.file = function.__code__.co_filename
-        self.known = {**vars(registers), **function.__globals__, **inspect.getclosurevars(function).nonlocals}
-        args = node.args
-        if args.vararg or args.kwarg or args.kwonlyargs or args.defaults or args.posonlyargs:
-            raise self.error(node, "parameters must be plain names, without defaults")
-        names = [a.arg for a in args.args]
-        if not names or names[0] != "self":
-            raise self.error(node, "the first parameter must be self")
-        self.locals = names[1:]
-        self.params = len(self.locals)
+    Each method is compiled once and each class linked once. A subclass is a patch: it overrides the
+    functions that a commit changed and inherits the rest. Links are looked up per class, so an
+    inherited caller finds the patched callee.
 
-    # -- errors
+    Subclassing lowers the class's own functions and raises InputError for anything outside
+    the subset, with file, line and what to write instead. Methods whose name starts with
+    one underscore are ordinary Python and are left alone. ``abstract`` names functions
+    that the class calls and only its subclasses define.
+    """
 
-    def error(self, node: ast.AST, message: str) -> InputError:
-        line = getattr(node, "lineno", self.node.lineno)
-        return InputError(message, f"{self.file}:{line}, {self.node.name}")
+    #: Functions by the names of struct kvm_x86_ops, through which common code calls them.
+    kvm_x86_ops: ClassVar[dict[str, str]] = {}
+    _own: ClassVar[dict[str, Function]] = {}
+    _links: ClassVar[dict[Callee, Function]] = {}
 
-    def refuse(self, node: ast.AST) -> InputError:
-        instead = next((text for kind, text in INSTEAD.items() if isinstance(node, kind)), "")
-        what = ast.unparse(node).splitlines()[0]
-        hint = f": {instead}" if instead else ""
-        return self.error(node, f"'{what}' is outside the Python that kernel functions may use{hint}")
+    def __init_subclass__(cls, abstract: tuple[str, ...] = (), **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # a leading double underscore is part of a kernel name, so names come from the functions
+        written = [
+            f for f in vars(cls).values() if isinstance(f, FunctionType) and _is_kernel_name(f.__name__)
+        ]
+        cls._links = {}
+        known = {*abstract, *(f.__name__ for f in written)}
+        known |= {name for base in cls.__mro__ for name in own_functions(base)}
+        if not isinstance(cls.kvm_x86_ops, dict):
+            raise InputError("kvm_x86_ops must be a dictionary of function names", cls.__name__)
+        cls._own = {f.__name__: lower(f, cls.__name__, known.__contains__) for f in written}
+        cls._refuse_misspelt()
 
-    # -- calls
+    @classmethod
+    def _refuse_misspelt(cls) -> None:
+        """Refuse a function that overrides nothing, is never called, and almost has another's name."""
+        called = {i.callee.name for f in cls._own.values() for i in f.instructions if i.callee}
+        called |= set(cls.kvm_x86_ops.values())
+        inherited = {name for base in cls.__mro__[1:] for name in own_functions(base)}
+        for name in cls._own:
+            near = get_close_matches(name, inherited, n=1, cutoff=0.85)
+            if near and name not in inherited and name not in called:
+                raise InputError(
+                    f"'{name}' overrides nothing and nothing calls it; did you mean '{near[0]}'?",
+                    cls.__name__,
+                )
 
-    def callee(self, e: ast.expr) -> Callee | None:
-        match e:
-            case ast.Call(ast.Attribute(ast.Name("self"), name)):
-                if not self.is_method(name):
-                    raise self.error(e, f"no kernel function '{name}' in this design")
-                return Callee("self", name)
-            case ast.Call(ast.Attribute(ast.Attribute(ast.Name("self"), "kvm_x86_ops"), name)):
-                return Callee("ops", name)
-            case ast.Call(ast.Attribute(ast.Call(ast.Name("super"), []), name)):
-                return Callee("super", name, self.owner)
-        return None
+    @classmethod
+    def functions(cls) -> dict[str, Function]:
+        """All kernel functions of this class by name, inherited ones included."""
+        found: dict[str, Function] = {}
+        for base in cls.__mro__:
+            for name, function in own_functions(base).items():
+                found.setdefault(name, function)
+        return found
 
-    def arguments(self, call: ast.Call) -> tuple[Expr, ...]:
-        if call.keywords:
-            raise self.error(call, "write the arguments without names")
-        return tuple(self.expr(a) for a in call.args)
+    @classmethod
+    def link(cls, callee: Callee) -> Function:
+        """The function that a call refers to in this class. Raises InputError if there is none."""
+        found = cls._links.get(callee)
+        if found is None:
+            found = cls._links[callee] = cls._find(callee)
+        return found
 
-    # -- expressions
-
-    def local(self, name: str) -> Local:
-        if name not in self.locals:
-            self.locals.append(name)
-        return Local(self.locals.index(name), name)
-
-    def target(self, t: ast.expr) -> Target:
-        match t:
-            case ast.Name("self" | "current"):
-                raise self.error(t, f"'{t.id}' cannot be assigned")
-            case ast.Name(name):
-                return self.local(name)
-            case ast.Attribute():
-                found = self.field(t)
-                if isinstance(found, Field):
-                    return found
-        raise self.error(t, "assign to a variable or to a field, one at a time")
-
-    def constant(self, e: ast.expr) -> Any:
-        found = self.expr(e)
-        if not isinstance(found, Const):
-            raise self.error(e, "must be a constant")
-        return found.value
-
-    def expr(self, e: ast.expr) -> Expr:
-        match e:
-            case ast.Constant(value) if value is None or isinstance(value, (bool, int, str)):
-                return Const(value)
-            case ast.Name("current"):
-                return Current()
-            case ast.Name(name):
-                return self.name(e, name)
-            case ast.Attribute():
-                return self.field(e)
-            case ast.Call(ast.Name(name)) if name in PRIMITIVES:
-                return self.primitive(e, name)
-            case ast.Call(ast.Name(name)):
-                raise self.error(e, f"'{name}' is no primitive of the simulator{nearest(name, PRIMITIVES)}")
-            case ast.Call():
-                self.callee(e)
-                raise self.error(e, "call it in a statement of its own: every call is a step")
-            case ast.UnaryOp(op, operand):
-                return Operation(self.operator(e, op), (self.expr(operand),))
-            case ast.BinOp(left, op, right):
-                return Operation(self.operator(e, op), (self.expr(left), self.expr(right)))
-            case ast.BoolOp(op, values):
-                return Operation(self.operator(e, op), tuple(self.expr(v) for v in values))
-            case ast.Compare(left, [op], [right]):
-                return Operation(self.operator(e, op), (self.expr(left), self.expr(right)))
-        raise self.refuse(e)
-
-    def operator(self, node: ast.AST, op: ast.AST) -> str:
-        if type(op) not in OPERATORS:
-            raise self.refuse(node)
-        return OPERATORS[type(op)]
-
-    def primitive(self, e: ast.Call, name: str) -> Primitive:
-        args = self.arguments(e)
-        try:
-            inspect.signature(PRIMITIVES[name]).bind(None, *args)
-        except TypeError:
-            takes = ", ".join(list(inspect.signature(PRIMITIVES[name]).parameters)[1:])
-            raise self.error(e, f"{name}({takes}) does not take {len(args)} arguments") from None
-        return Primitive(name, args)
-
-    def name(self, e: ast.expr, name: str) -> Expr:
-        if name in self.locals:
-            return self.local(name)
-        if isinstance(self.known.get(name), (int, str)):
-            return Const(self.known[name])
-        constants = [k for k, v in self.known.items() if isinstance(v, (int, str)) and not k.startswith("_")]
-        raise self.error(
-            e, f"'{name}' is neither a variable nor a constant{nearest(name, [*self.locals, *constants])}"
-        )
-
-    def field(self, e: ast.Attribute) -> Expr:
-        names: list[str] = []
-        base: ast.expr = e
-        while isinstance(base, ast.Attribute):
-            names.insert(0, base.attr)
-            base = base.value
-        chain = ".".join(names)
-        match base:
-            case ast.Name("current"):
-                holder: Local | Current = Current()
-                fields = [a.name for a in Task.__attrs_attrs__]
-            case ast.Name(name) if name in self.locals:
-                holder = self.local(name)
-                fields = [a.name for a in Vcpu.__attrs_attrs__]
-            case _:
-                raise self.error(e, f"'{ast.unparse(e)}': fields are read from the vCPU or from current")
-        name = FIELD_NAMES.get(chain, chain)
-        if name not in fields or name.startswith("true_"):
-            known = [*(f for f in fields if not f.startswith("true_")), *FIELD_NAMES]
-            raise self.error(e, f"no field '{chain}'{nearest(chain, known)}")
-        return Field(holder, name)
+    @classmethod
+    def _find(cls, callee: Callee) -> Function:
+        name = callee.name
+        bases = list(cls.__mro__)
+        if callee.kind == "ops":
+            if name not in cls.kvm_x86_ops:
+                raise InputError(f"kvm_x86_ops has no '{name}'{nearest(name, cls.kvm_x86_ops)}", cls.__name__)
+            name = cls.kvm_x86_ops[name]
+        elif callee.kind == "super":
+            bases = bases[[b.__name__ for b in bases].index(callee.owner) + 1 :]
+        for base in bases:
+            if name in own_functions(base):
+                return own_functions(base)[name]
+        raise InputError(f"no kernel function '{name}'{nearest(name, cls.functions())}", cls.__name__)
 
 
-# -- (main)
+def _is_kernel_name(name: str) -> bool:
+    dunder = name.startswith("__") and name.endswith("__")
+    return not dunder and (name.startswith("__") or not name.startswith("_"))
+
+
+def own_functions(cls: type) -> dict[str, Function]:
+    """The kernel functions that a class itself defines, by name: what a patch changes."""
+    found: dict[str, Function] = vars(cls).get("_own", {})
+    return found
+
+
+# -- Lowering: from a function's AST to instructions
 
 
 @lru_cache(maxsize=256)
@@ -238,15 +173,15 @@ def _functions(lines: tuple[str, ...]) -> dict[int, ast.FunctionDef]:
 def lower(function: Callable[..., Any], owner: str, is_method: Callable[[str], bool]) -> Function:
     """Lower one kernel function, a method of class ``owner``.
 
-    ``is_method(name)`` tells whether the design has a kernel function of that name.
-    Raises InputError (file:line, construct, what to write instead) outside the subset.
+    ``is_method(name)`` says whether the design has a kernel function of that name.
+    Raises InputError (file:line, construct, what to write instead) for anything outside the subset.
     """
     assert isinstance(function, FunctionType)
     code = inspect.unwrap(function).__code__
     lines = tuple(linecache.getlines(code.co_filename, function.__globals__))
     if not lines:
         raise InputError(
-            "the source text is not to be had: define it in a file or a notebook cell", code.co_name
+            "source code not available: define the function in a file or a notebook cell", code.co_name
         )
     node = _functions(lines).get(code.co_firstlineno)
     if node is None:
@@ -257,21 +192,23 @@ def lower(function: Callable[..., Any], owner: str, is_method: Callable[[str], b
 def lower_text(
     function: Callable[..., Any], source: Sequence[str], owner: str, is_method: Callable[[str], bool]
 ) -> Function:
-    """Lower other lines in a function's place: ``source`` from its ``def`` on, names as it sees them.
+    """Lower ``source``, from its ``def`` on, in place of ``function``'s lines, with the names that it sees.
 
-    Raises InputError outside the subset.
+    Raises InputError for anything outside the subset.
     """
     assert isinstance(function, FunctionType)
     lines = tuple(f"{line}\n" for line in source)
     try:
         (node,) = ast.parse("".join(lines)).body
     except (SyntaxError, ValueError) as error:
-        raise InputError(f"is not a function: {error}", function.__name__) from None
+        raise InputError(f"not a function: {error}", function.__name__) from None
     assert isinstance(node, ast.FunctionDef)
     return _Lowering(function, node, lines, owner, is_method).function()
 
 
-class _Lowering(Expressions):
+class _Lowering:
+    """Lowers one function. Statements become instructions, names and expressions their operands."""
+
     def __init__(
         self,
         function: FunctionType,
@@ -280,9 +217,20 @@ class _Lowering(Expressions):
         owner: str,
         is_method: Callable[[str], bool],
     ) -> None:
-        super().__init__(function, node, owner, is_method)
+        self.python, self.node, self.owner, self.is_method = function, node, owner, is_method
+        self.file = function.__code__.co_filename
+        self.known = {**vars(registers), **function.__globals__, **inspect.getclosurevars(function).nonlocals}
+        args = node.args
+        if args.vararg or args.kwarg or args.kwonlyargs or args.defaults or args.posonlyargs:
+            raise self.error(node, "parameters must be plain names, without defaults")
+        names = [a.arg for a in args.args]
+        if not names or names[0] != "self":
+            raise self.error(node, "the first parameter must be self")
+        self.locals = names[1:]
+        self.params = len(self.locals)
         self.source = self._dedent(lines[node.lineno - 1 : node.end_lineno])
         self.out: list[Instruction] = []
+        #: Forward jumps (instruction, field, case) that wait for the next instruction.
         self.dangling: list[tuple[int, str, int]] = []
 
     @staticmethod
@@ -300,7 +248,7 @@ class _Lowering(Expressions):
         emit(result)
         return result
 
-    # -- control flow: forward jumps wait in ``dangling`` for the next instruction
+    # -- control flow
 
     def add(self, instruction: Instruction) -> int:
         index = len(self.out)
@@ -343,7 +291,7 @@ class _Lowering(Expressions):
                 self.add(Instruction("return", line, Const(None)))
                 self.dangling = []
             case ast.Return(value) if value is not None:
-                # returning what a call returned is no step of its own
+                # returning what a call returned is not a step by itself
                 kind = "end" if self.callee(value) else "return"
                 self.add(Instruction(kind, line, self.value(line, value)))
                 self.dangling = []
@@ -403,12 +351,12 @@ class _Lowering(Expressions):
         elif isinstance(value, tuple(INSTEAD)):
             raise self.refuse(value)
         elif target is None and not isinstance(value, ast.Call):
-            raise self.error(value, f"'{ast.unparse(value)}' does nothing: a step is an assignment or a call")
+            raise self.error(value, f"'{ast.unparse(value)}' does nothing: write an assignment or a call")
         else:
             self.step(Instruction("do", line, self.expr(value), target))
 
     def value(self, line: int, e: ast.expr) -> Expr:
-        """An expression that may be a call, or the negation of one: the call is a step before it."""
+        """An expression that may be a call or the negation of one: the call becomes a step before it."""
         if isinstance(e, ast.UnaryOp) and isinstance(e.op, ast.Not) and self.callee(e.operand):
             return Operation("not", (self.value(line, e.operand),))
         callee = self.callee(e)
@@ -419,98 +367,131 @@ class _Lowering(Expressions):
         self.step(Instruction("call", line, target=result, callee=callee, args=self.arguments(e)))
         return result
 
+    # -- errors
 
-# -- Kernel code as classes: each method is lowered once, each class linked once.
-#
-# A subclass is a patch: it overrides the functions that a commit changed and inherits
-# the rest. Links are looked up per class, so an inherited caller finds the patched callee.
+    def error(self, node: ast.AST, message: str) -> InputError:
+        line = getattr(node, "lineno", self.node.lineno)
+        return InputError(message, f"{self.file}:{line}, {self.node.name}")
 
+    def refuse(self, node: ast.AST) -> InputError:
+        instead = next((text for kind, text in INSTEAD.items() if isinstance(node, kind)), "")
+        what = ast.unparse(node).splitlines()[0]
+        hint = f": {instead}" if instead else ""
+        return self.error(node, f"kernel functions cannot use '{what}'{hint}")
 
-class KernelSource:
-    """Base of everything written in the simulator's kernel language.
+    # -- calls
 
-    Subclassing lowers the class's own functions and raises InputError for what is
-    outside the subset, with file, line and what to write instead. Methods whose
-    name starts with one underscore are ordinary Python and are left alone.
-    """
+    def callee(self, e: ast.expr) -> Callee | None:
+        match e:
+            case ast.Call(ast.Attribute(ast.Name("self"), name)):
+                if not self.is_method(name):
+                    raise self.error(e, f"no kernel function '{name}' in this design")
+                return Callee("self", name)
+            case ast.Call(ast.Attribute(ast.Attribute(ast.Name("self"), "kvm_x86_ops"), name)):
+                return Callee("ops", name)
+            case ast.Call(ast.Attribute(ast.Call(ast.Name("super"), []), name)):
+                return Callee("super", name, self.owner)
+        return None
 
-    #: Entry points that common code calls by the names of struct kvm_x86_ops.
-    kvm_x86_ops: ClassVar[dict[str, str]] = {}
-    _own: ClassVar[dict[str, Function]] = {}
-    _links: ClassVar[dict[Callee, Function]] = {}
+    def arguments(self, call: ast.Call) -> tuple[Expr, ...]:
+        if call.keywords:
+            raise self.error(call, "pass arguments by position, without names")
+        return tuple(self.expr(a) for a in call.args)
 
-    def __init_subclass__(cls, part: bool = False, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        # a leading double underscore is part of a kernel name, so names come from the functions
-        written = [
-            f for f in vars(cls).values() if isinstance(f, FunctionType) and _is_kernel_name(f.__name__)
-        ]
-        cls._links = {}
-        known = {f.__name__ for f in written} | {name for base in cls.__mro__ for name in own_functions(base)}
-        # a part of the kernel may call functions of other parts: those calls are looked up when linked
-        exists = (lambda name: True) if part else known.__contains__
-        if not isinstance(cls.kvm_x86_ops, dict):
-            raise InputError("kvm_x86_ops is a dictionary of function names by entry point", cls.__name__)
-        cls._own = {f.__name__: lower(f, cls.__name__, exists) for f in written}
-        if not part:
-            cls._refuse_misspelt()
+    # -- expressions
 
-    @classmethod
-    def _refuse_misspelt(cls) -> None:
-        """A function that overrides nothing, that nothing calls, and whose name is nearly another's."""
-        called = {i.callee.name for f in cls._own.values() for i in f.instructions if i.callee}
-        called |= set(cls.kvm_x86_ops.values())
-        inherited = {name for base in cls.__mro__[1:] for name in own_functions(base)}
-        for name in cls._own:
-            near = get_close_matches(name, inherited, n=1, cutoff=0.85)
-            if near and name not in inherited and name not in called:
-                raise InputError(
-                    f"'{name}' overrides nothing and nothing calls it; did you mean '{near[0]}'?",
-                    cls.__name__,
-                )
+    def local(self, name: str) -> Local:
+        if name not in self.locals:
+            self.locals.append(name)
+        return Local(self.locals.index(name), name)
 
-    @classmethod
-    def functions(cls) -> dict[str, Function]:
-        """All kernel functions of this class by name, inherited ones included."""
-        found: dict[str, Function] = {}
-        for base in cls.__mro__:
-            for name, function in own_functions(base).items():
-                found.setdefault(name, function)
-        return found
+    def target(self, t: ast.expr) -> Target:
+        match t:
+            case ast.Name("self" | "current"):
+                raise self.error(t, f"'{t.id}' cannot be assigned")
+            case ast.Name(name):
+                return self.local(name)
+            case ast.Attribute():
+                found = self.field(t)
+                if isinstance(found, Field):
+                    return found
+        raise self.error(t, "assign to a variable or to a field, one at a time")
 
-    @classmethod
-    def link(cls, callee: Callee) -> Function:
-        """The function that a call means in this class.
+    def constant(self, e: ast.expr) -> Any:
+        found = self.expr(e)
+        if not isinstance(found, Const):
+            raise self.error(e, "must be a constant")
+        return found.value
 
-        Raises InputError where there is none.
-        """
-        found = cls._links.get(callee)
-        if found is None:
-            found = cls._links[callee] = cls._find(callee)
-        return found
+    def expr(self, e: ast.expr) -> Expr:
+        match e:
+            case ast.Constant(value) if value is None or isinstance(value, (bool, int, str)):
+                return Const(value)
+            case ast.Name("current"):
+                return Current()
+            case ast.Name(name):
+                return self.name(e, name)
+            case ast.Attribute():
+                return self.field(e)
+            case ast.Call(ast.Name(name)) if name in PRIMITIVES:
+                return self.primitive(e, name)
+            case ast.Call(ast.Name(name)):
+                raise self.error(e, f"unknown primitive '{name}'{nearest(name, PRIMITIVES)}")
+            case ast.Call():
+                self.callee(e)
+                raise self.error(e, "make the call a statement by itself: every call is a step")
+            case ast.UnaryOp(op, operand):
+                return Operation(self.operator(e, op), (self.expr(operand),))
+            case ast.BinOp(left, op, right):
+                return Operation(self.operator(e, op), (self.expr(left), self.expr(right)))
+            case ast.BoolOp(op, values):
+                return Operation(self.operator(e, op), tuple(self.expr(v) for v in values))
+            case ast.Compare(left, [op], [right]):
+                return Operation(self.operator(e, op), (self.expr(left), self.expr(right)))
+        raise self.refuse(e)
 
-    @classmethod
-    def _find(cls, callee: Callee) -> Function:
-        name = callee.name
-        bases = list(cls.__mro__)
-        if callee.kind == "ops":
-            if name not in cls.kvm_x86_ops:
-                raise InputError(f"kvm_x86_ops has no '{name}'{nearest(name, cls.kvm_x86_ops)}", cls.__name__)
-            name = cls.kvm_x86_ops[name]
-        elif callee.kind == "super":
-            bases = bases[[b.__name__ for b in bases].index(callee.owner) + 1 :]
-        for base in bases:
-            if name in own_functions(base):
-                return own_functions(base)[name]
-        raise InputError(f"no kernel function '{name}'{nearest(name, cls.functions())}", cls.__name__)
+    def operator(self, node: ast.AST, op: ast.AST) -> str:
+        if type(op) not in OPERATORS:
+            raise self.refuse(node)
+        return OPERATORS[type(op)]
 
+    def primitive(self, e: ast.Call, name: str) -> Primitive:
+        args = self.arguments(e)
+        try:
+            inspect.signature(PRIMITIVES[name]).bind(None, *args)
+        except TypeError:
+            takes = ", ".join(list(inspect.signature(PRIMITIVES[name]).parameters)[1:])
+            raise self.error(e, f"{name}({takes}) does not take {len(args)} arguments") from None
+        return Primitive(name, args)
 
-def _is_kernel_name(name: str) -> bool:
-    dunder = name.startswith("__") and name.endswith("__")
-    return not dunder and (name.startswith("__") or not name.startswith("_"))
+    def name(self, e: ast.expr, name: str) -> Expr:
+        if name in self.locals:
+            return self.local(name)
+        if isinstance(self.known.get(name), (int, str)):
+            return Const(self.known[name])
+        constants = [k for k, v in self.known.items() if isinstance(v, (int, str)) and not k.startswith("_")]
+        raise self.error(
+            e, f"'{name}' is neither a variable nor a constant{nearest(name, [*self.locals, *constants])}"
+        )
 
-
-def own_functions(cls: type) -> dict[str, Function]:
-    """The kernel functions that a class itself defines, by name: what a patch changes."""
-    found: dict[str, Function] = vars(cls).get("_own", {})
-    return found
+    def field(self, e: ast.Attribute) -> Expr:
+        names: list[str] = []
+        base: ast.expr = e
+        while isinstance(base, ast.Attribute):
+            names.insert(0, base.attr)
+            base = base.value
+        chain = ".".join(names)
+        match base:
+            case ast.Name("current"):
+                holder: Local | Current = Current()
+                fields = [a.name for a in Task.__attrs_attrs__]
+            case ast.Name(name) if name in self.locals:
+                holder = self.local(name)
+                fields = [a.name for a in Vcpu.__attrs_attrs__]
+            case _:
+                raise self.error(e, f"'{ast.unparse(e)}': only the vCPU and current have fields")
+        name = FIELD_NAMES.get(chain, chain)
+        if name not in fields or name.startswith("true_"):
+            known = [*(f for f in fields if not f.startswith("true_")), *FIELD_NAMES]
+            raise self.error(e, f"no field '{chain}'{nearest(chain, known)}")
+        return Field(holder, name)

@@ -1,7 +1,11 @@
-"""What Linux offers to every function: preemption, interrupts, notifiers, the way out.
+"""What a step can do: the processor's instructions and the kernel's services, as *primitives*.
 
-Also the instructions around the register that only cost time: they change nothing in
-the model and are counted by ``vmxsim cost``.
+A kernel function of the simulator may call only primitives (by bare name) and other kernel functions
+(through ``self``). A primitive takes the :class:`~vmxsim.kernel.machine.Machine` first; the simulator
+supplies that argument, and the caller does not write it.
+
+Sources: Intel SDM volume 2 (RDMSR, WRMSR, SWAPGS), volume 3, chapters "VM entries", "VM exits" and
+"MSR bitmaps".
 """
 
 from __future__ import annotations
@@ -11,19 +15,12 @@ from typing import Any, TypeVar
 
 from vmxsim.kernel.machine import EFER_LMA, MSR_KERNEL_GS_BASE, Machine, Value, Vcpu, no_owner
 
-# -- What a step can ask of the machine: the registry of primitives.
-#
-# A kernel function of the simulator may call only primitives (by bare name) and other
-# kernel functions (through ``self``). A primitive takes the :class:`~vmxsim.kernel.machine.Machine`
-# first; that argument is supplied when the step runs and is not written in the caller.
-
-
 F = TypeVar("F", bound=Callable[..., Any])
 
 PRIMITIVES: dict[str, Callable[..., Any]] = {}
-#: Primitives that only look: they may stand in conditions and leave no trace.
+#: Primitives that only read: a condition may call them.
 QUERIES: set[str] = set()
-#: Primitives that only cost time: whatever they are handed, no state depends on it.
+#: Primitives that only cost time: no state depends on their arguments.
 COST_ONLY: set[str] = set()
 
 
@@ -40,19 +37,16 @@ def query(function: F) -> F:
 
 
 def cost_only(function: F) -> F:
-    """Register an instruction that costs time and has no effect on what is modelled."""
+    """Register an instruction that costs time and changes nothing in the model."""
     COST_ONLY.add(function.__name__)
     return primitive(function)
 
 
-# -- What the processor does with KERNEL_GS_BASE.
-#
-# Sources: Intel SDM volume 2 (RDMSR, WRMSR, SWAPGS), volume 3 chapters "VM entries",
-# "VM exits" and "MSR bitmaps".
+# -- the processor and KERNEL_GS_BASE
 
 
 def is_canonical(number: int) -> bool:
-    """Whether bits 63 to 47 are all alike (48-bit linear addresses)."""
+    """Whether bits 63 to 47 are all the same (48-bit linear addresses)."""
     return number >> 47 in (0, 0x1FFFF)
 
 
@@ -70,7 +64,7 @@ def is_long_mode(m: Machine, vcpu: int) -> bool:
 
 @primitive
 def rdmsr(m: Machine, msr: int) -> Value | None:
-    """RDMSR. Of other MSRs only the cost is modelled."""
+    """RDMSR. For other MSRs, only the cost is modeled."""
     if msr != MSR_KERNEL_GS_BASE:
         m.operations.append(("rdmsr", 1))
         return None
@@ -82,12 +76,12 @@ def rdmsr(m: Machine, msr: int) -> Value | None:
 
 @primitive
 def wrmsr(m: Machine, msr: int, value: Value | None = None) -> None:
-    """WRMSR. A non-canonical base raises #GP; the kernel's handler then skips the write."""
+    """WRMSR. A non-canonical base raises #GP, and the kernel's handler then skips the write."""
     if msr != MSR_KERNEL_GS_BASE:
         m.operations.append(("wrmsr", 1))
         return
     assert value is not None
-    if isinstance(value, int):  # from kernel code, which nothing has typed
+    if isinstance(value, int):  # kernel code is not type-checked
         raise TypeError(no_owner(value))
     m.operations.append(("wrmsr_kernel_gs_base", 1))
     if not is_canonical(value.number):
@@ -109,22 +103,22 @@ def load_gs_index(m: Machine, selector: int) -> None:
 def vm_entry(m: Machine, vcpu: int) -> None:
     """VMLAUNCH or VMRESUME: the guest runs on this CPU until something exits.
 
-    FS.base and GS.base come from the VMCS; KERNEL_GS_BASE stays what it is.
+    FS.base and GS.base come from the VMCS; KERNEL_GS_BASE does not change.
     """
     if m.cpu.preempt_count != 1:
-        raise TypeError(f"the guest is entered with preempt_count {m.cpu.preempt_count}, 1 was expected")
+        raise TypeError(f"VM entry with preempt_count {m.cpu.preempt_count}; expected 1")
     m.set(m.task, "mode", "guest")
     m.events.append(("guest-runs", m.objects[vcpu]))
 
 
 def vm_exit(m: Machine, vcpu: Vcpu, reason: str) -> None:
-    """The guest stops and the host kernel goes on behind its VM entry, interrupts off."""
+    """The guest stops, and the host kernel resumes after its VM entry, with interrupts off."""
     m.set(m.task, "mode", "kernel")
     m.set(vcpu, "exit_reason", reason)
 
 
 def guest_rdmsr(m: Machine, vcpu: Vcpu) -> None:
-    """The guest reads the register itself, access passed through."""
+    """The guest reads the register itself: access is passed through."""
     value = m.cpu.kernel_gs_base
     m.accesses.append(("guest_rdmsr", m.cpu.index, value.number))
     m.set(vcpu, "returned", value)
@@ -142,8 +136,8 @@ def guest_wrmsr(m: Machine, vcpu: Vcpu, value: Value) -> None:
 
 
 def guest_swapgs(m: Machine, vcpu: Vcpu) -> None:
-    """SWAPGS in the guest: never intercepted, so it reaches the register even where RDMSR and
-    WRMSR exit. The ghosts are exchanged as well."""
+    """SWAPGS in the guest. It is never intercepted, so it reaches the register even where RDMSR and
+    WRMSR exit. The ghost variables are exchanged, too."""
     register, base = m.cpu.kernel_gs_base, vcpu.gs_base
     m.set(m.cpu, "kernel_gs_base", base)
     m.set(vcpu, "gs_base", register)
@@ -154,18 +148,18 @@ def guest_swapgs(m: Machine, vcpu: Vcpu) -> None:
     m.events.append(("swapgs", vcpu, register, truth))
 
 
-# -- (main)
+# -- the kernel's services: preemption, interrupts, notifiers, and what an access returns
 
 
 @primitive
 def preempt_disable(m: Machine) -> None:
-    """Nests: preemption is possible again when every disable has met its enable."""
+    """Nests: preemption is possible again once every disable has been matched by an enable."""
     m.set(m.cpu, "preempt_count", m.cpu.preempt_count + 1)
 
 
 @primitive
 def preempt_enable(m: Machine) -> None:
-    """The matching end; a tick that came meanwhile takes effect now."""
+    """Undo one preempt_disable(). A tick that came in the meantime takes effect after the last one."""
     if not m.cpu.preempt_count:
         raise TypeError("preempt_enable() without preempt_disable()")
     m.set(m.cpu, "preempt_count", m.cpu.preempt_count - 1)
@@ -173,31 +167,31 @@ def preempt_enable(m: Machine) -> None:
 
 @primitive
 def local_irq_disable(m: Machine) -> None:
-    """No interrupt, and so no tick, on this CPU until local_irq_enable()."""
+    """No interrupt, and so no tick, arrives on this CPU until local_irq_enable()."""
     m.set(m.cpu, "irqs_disabled", True)
 
 
 @primitive
 def local_irq_enable(m: Machine) -> None:
-    """Interrupts are possible again."""
+    """Interrupts can arrive again."""
     m.set(m.cpu, "irqs_disabled", False)
 
 
 @query
 def need_resched(m: Machine) -> bool:
-    """TIF_NEED_RESCHED of the task that runs."""
+    """TIF_NEED_RESCHED of the current task."""
     return m.cpu.need_resched
 
 
 @query
 def signal_pending(m: Machine) -> bool:
-    """A signal waits for the task that runs."""
+    """Whether a signal is pending for the current task."""
     return m.task.signal_pending
 
 
 @query
 def preempt_notifier_registered(m: Machine) -> bool:
-    """Whether the task that runs is between vcpu_load() and vcpu_put()."""
+    """Whether the current task is between vcpu_load() and vcpu_put()."""
     return m.task.preempt_notifier
 
 
@@ -209,26 +203,26 @@ def preempt_notifier_register(m: Machine) -> None:
 
 @primitive
 def preempt_notifier_unregister(m: Machine) -> None:
-    """The scheduler calls no notifiers for this task any more."""
+    """From now on the scheduler calls no notifiers for this task."""
     m.set(m.task, "preempt_notifier", False)
 
 
 @primitive
 def context_switch(m: Machine) -> None:
-    """Another task runs from here on; this one goes on behind this line when it is picked
-    again. Linux's __switch_to() loads the next task's user GS base into the register."""
+    """Another task runs from here on; this one resumes after this line when it is picked again.
+    Linux's __switch_to() loads the next task's user GS base into the register."""
     m.set(m.cpu, "need_resched", False)
     m.events.append(("switch-out", m.task))
 
 
 def _check_value(data: object) -> None:
     if not isinstance(data, Value):
-        raise TypeError(f"a value of the register was expected, not {data}")
+        raise TypeError(f"expected a value of the register, not {data}")
 
 
 @primitive
 def complete_rdmsr(m: Machine, vcpu: int, data: Value) -> None:
-    """The guest finds ``data`` in EDX:EAX and goes on behind its RDMSR."""
+    """The guest finds ``data`` in EDX:EAX and resumes after its RDMSR."""
     _check_value(data)
     m.set(m.objects[vcpu], "returned", data)
     m.events.append(("returned", m.objects[vcpu], data))
@@ -236,7 +230,7 @@ def complete_rdmsr(m: Machine, vcpu: int, data: Value) -> None:
 
 @primitive
 def complete_wrmsr(m: Machine, vcpu: int) -> None:
-    """The guest goes on behind its WRMSR: what it wrote is its true value now."""
+    """The guest resumes after its WRMSR: what it wrote is its true value now."""
     m.set(m.objects[vcpu], "true_guest_value", m.objects[vcpu].msr_data)
 
 
@@ -248,7 +242,7 @@ def kvm_inject_gp(m: Machine, vcpu: int) -> None:
 
 @primitive
 def copy_to_user(m: Machine, vcpu: int, data: Value) -> None:
-    """KVM_GET_MSRS hands ``data`` to user space."""
+    """KVM_GET_MSRS returns ``data`` to user space."""
     _check_value(data)
     m.set(m.objects[vcpu], "returned", data)
     m.events.append(("returned", m.objects[vcpu], data))
@@ -256,16 +250,16 @@ def copy_to_user(m: Machine, vcpu: int, data: Value) -> None:
 
 @primitive
 def refuse_msr(m: Machine, vcpu: int) -> None:
-    """KVM_SET_MSRS stops before this MSR: it was not set."""
+    """KVM_SET_MSRS stops before this MSR and does not set it."""
     m.set(m.objects[vcpu], "returned", "refused")
 
 
-# Instructions that cost time and do not touch the register.
+# -- instructions that cost time and do not touch the register
 
 
 @primitive
 def savesegment(m: Machine, segment: str) -> int:
-    """MOV from a segment register: the selector (only GS differs between tasks here)."""
+    """MOV from a segment register. Only the GS selector differs between tasks here."""
     m.operations.append(("savesegment", 1))
     return m.task.gs_sel if segment == "gs" else 0
 
@@ -278,7 +272,7 @@ def loadsegment(m: Machine, segment: str, selector: int) -> None:
 
 @primitive
 def sldt(m: Machine) -> int:
-    """The LDT selector: 0, no task here has an LDT."""
+    """The LDT selector. It is 0: no task here has an LDT."""
     m.operations.append(("sldt", 1))
     return 0
 
@@ -297,7 +291,7 @@ def ltr(m: Machine) -> None:
 
 @cost_only
 def invalidate_tss_limit(m: Machine) -> None:
-    """A flag in memory: the TSS is reloaded later, if an I/O bitmap needs it."""
+    """Set a flag in memory: the TSS is reloaded later, if an I/O bitmap needs it."""
     m.operations.append(("tss_invalidate", 1))
 
 
@@ -309,7 +303,7 @@ def sgdt(m: Machine) -> None:
 
 @cost_only
 def load_gdt(m: Machine) -> None:
-    """LGDT: VM exit has set the GDT's limit to the maximum."""
+    """LGDT, because VM exit has set the GDT's limit to the maximum."""
     m.operations.append(("gdt", 1))
 
 
@@ -328,42 +322,42 @@ def vmcs_write(m: Machine, vmcs_field: str, value: object = 0) -> None:
 
 @cost_only
 def vm_entry_controls_setbit(m: Machine, bit: str) -> None:
-    """Set a bit of the cached VM-entry controls: a VMWRITE, no VMREAD."""
+    """Set a bit in the cached VM-entry controls: a VMWRITE, no VMREAD."""
     m.operations.append(("vmwrite", 1))
 
 
 @cost_only
 def vm_entry_controls_clearbit(m: Machine, bit: str) -> None:
-    """Clear a bit of the cached VM-entry controls: a VMWRITE, no VMREAD."""
+    """Clear a bit in the cached VM-entry controls: a VMWRITE, no VMREAD."""
     m.operations.append(("vmwrite", 1))
 
 
 @cost_only
 def vmx_set_host_fs_gs(m: Machine, vcpu: int) -> None:
-    """Host FS and GS in the VMCS, written only where they changed: on the CPU it ran on
-    before nothing did, and nothing is counted."""
+    """Write host FS and GS to the VMCS if they changed. On the CPU where the vCPU ran last they did
+    not, so nothing is counted."""
 
 
 @cost_only
 def kvm_set_shared_msr(m: Machine, count: int) -> None:
-    """Set ``count`` shared MSRs (calls; the real one skips a WRMSR of an unchanged value)."""
+    """Set ``count`` shared MSRs. Calls are counted; the real one skips the WRMSR of an unchanged value."""
     if count:
         m.operations.append(("shared_msr", count))
 
 
 @cost_only
 def load_msrs(m: Machine, count: int) -> None:
-    """WRMSR of ``count`` other MSRs of the list."""
+    """WRMSR of ``count`` other MSRs on the list."""
     m.operations.append(("wrmsr", count))
 
 
 @cost_only
 def save_msrs(m: Machine, count: int) -> None:
-    """RDMSR of ``count`` other MSRs of the list."""
+    """RDMSR of ``count`` other MSRs on the list."""
     m.operations.append(("rdmsr", count))
 
 
 @cost_only
 def count_host_state_reload(m: Machine) -> None:
-    """``++vcpu->stat.host_state_reload``: a full host reload found guest state loaded."""
+    """``++vcpu->stat.host_state_reload``: a full host reload, with guest state loaded."""
     m.operations.append(("full_host_reload", 1))

@@ -1,9 +1,9 @@
-"""The invariants. Verdicts compare numbers; owners give the words.
+"""The invariants, and the sentence for each violation. Verdicts compare numbers; owners supply the words.
 
-``guest-value``: whatever the guest, KVM_GET_MSRS or the emulator reads is the true guest
-value, and the register holds it whenever the guest runs with access passed through.
+``guest-value``: the guest, KVM_GET_MSRS and the emulator read the true guest value, and the register
+holds it whenever the guest runs with access passed through.
 ``host-value``: a host task in user space has its own user GS base in the register.
-``no-leak``: no host task's value is readable by a guest, no guest's by a host task.
+``no-leak``: no guest can read a host task's value, and no host task a guest's.
 ``no-host-fault``: the host never executes a WRMSR that raises #GP.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 
 from vmxsim.kernel.machine import Cpu, Machine, Task, Value, Vcpu, owner_words
 
-#: A broken invariant: its name, whose value or run it concerns, the reason in words.
+#: A violation: the invariant, whose value it is about, and the sentence.
 Breach = tuple[str, str, str]
 
 INVARIANTS = ("guest-value", "host-value", "no-leak", "no-host-fault")
@@ -31,7 +31,7 @@ def is_host(value: Value) -> bool:
 
 
 def guest_runs(m: Machine, vcpu: Vcpu, cpu: Cpu) -> Iterator[Breach]:
-    """What is wrong if this guest runs on this CPU now with access passed through."""
+    """The violations if this guest runs on this CPU now, with access passed through."""
     found, true, who = cpu.kernel_gs_base, vcpu.true_guest_value, owner_words(vcpu.id)
     return _guest_finds(
         vcpu,
@@ -44,7 +44,7 @@ def guest_runs(m: Machine, vcpu: Vcpu, cpu: Cpu) -> Iterator[Breach]:
 
 
 def guest_reads(m: Machine, vcpu: Vcpu, value: Value) -> Iterator[Breach]:
-    """What is wrong if ``value`` is handed to whoever asked for the guest's register."""
+    """The violations if ``value`` is returned as the guest's register."""
     true, who = vcpu.true_guest_value, owner_words(vcpu.id)
     return _guest_finds(
         vcpu,
@@ -57,9 +57,9 @@ def guest_reads(m: Machine, vcpu: Vcpu, value: Value) -> Iterator[Breach]:
 
 
 def guest_swaps(vcpu: Vcpu, found: Value, true: Value) -> Iterator[Breach]:
-    """What is wrong if SWAPGS hands ``found`` to the guest where ``true`` should have been."""
+    """The violations if SWAPGS gives the guest ``found`` where ``true`` should have been."""
     told = f"SWAPGS makes {describe(found)} the GS base of {owner_words(vcpu.id)}"
-    return _guest_finds(vcpu, found, true, f"{told}; right would be {true}", f"{told}, which can read it")
+    return _guest_finds(vcpu, found, true, f"{told}; it should be {true}", f"{told}, which can read it")
 
 
 def _guest_finds(vcpu: Vcpu, found: Value, true: Value, wrong: str, leak: str) -> Iterator[Breach]:
@@ -70,7 +70,7 @@ def _guest_finds(vcpu: Vcpu, found: Value, true: Value, wrong: str, leak: str) -
 
 
 def user_runs(task: Task, cpu: Cpu) -> Iterator[Breach]:
-    """What is wrong if this task runs in user space on this CPU now."""
+    """The violations if this task runs in user space on this CPU now."""
     found = cpu.kernel_gs_base
     if found.number == task.gs_base.number:
         return
@@ -89,7 +89,7 @@ def user_runs(task: Task, cpu: Cpu) -> Iterator[Breach]:
 
 
 def where(m: Machine, vcpu: Vcpu) -> str:
-    """A sentence: where the guest's true value is, if anywhere."""
+    """A sentence that says where the guest's true value is."""
     true = vcpu.true_guest_value
     places = [f"KERNEL_GS_BASE of CPU {cpu.index}" for cpu in m.cpus if cpu.kernel_gs_base == true]
     if vcpu.g == true:
@@ -97,12 +97,12 @@ def where(m: Machine, vcpu: Vcpu) -> str:
     return (
         f"The true value is in {' and in '.join(places)}."
         if places
-        else "The true value is nowhere any more: lost."
+        else "The true value is no longer stored anywhere: it is lost."
     )
 
 
 def check_event(m: Machine, event: tuple[Any, ...], passes: bool) -> Iterator[Breach]:
-    """What an event of the current step breaks. ``passes``: the guest's access is passed through."""
+    """The violations caused by an event of the current step. ``passes``: guest access is passed through."""
     if event[0] == "guest-runs" and passes:
         yield from guest_runs(m, event[1], m.cpu)
     elif event[0] == "returned":
@@ -114,12 +114,12 @@ def check_event(m: Machine, event: tuple[Any, ...], passes: bool) -> Iterator[Br
             "no-host-fault",
             f"cpu{event[1]}",
             f"the host's WRMSR of KERNEL_GS_BASE on CPU {event[1]} raises #GP: {describe(event[2])} is not a"
-            " canonical address; the register stays as it was",
+            " canonical address; the register does not change",
         )
 
 
 def check_user_space(m: Machine) -> Iterator[Breach]:
-    """What is wrong for the tasks that are in user space now."""
+    """The violations for tasks that are in user space now."""
     for cpu in m.cpus:
         task = m.task_named(cpu.current)
         if task.mode == "user":

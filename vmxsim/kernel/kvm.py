@@ -1,4 +1,4 @@
-"""KVM as far as it is the same in every design."""
+"""KVM's common code: everything around a design that is the same in every version."""
 
 from __future__ import annotations
 
@@ -8,66 +8,95 @@ from vmxsim.kernel.compiler import KernelSource
 from vmxsim.kernel.language import *
 from vmxsim.kernel.machine import Vcpu
 
-# -- CR0.PG, the switch that turns EFER.LME into EFER.LMA.
 
+class Kvm(KernelSource, abstract=("enter_lmode", "exit_lmode")):
+    """Base of all designs. A design adds *enter*, *leave*, the MSR accessors and what happens when EFER
+    changes, and describes itself in the attributes below."""
 
-class ControlRegisters(KernelSource, part=True):
-    """arch/x86/kvm/vmx.c: the guest flips CR0.PG."""
+    id: ClassVar[str] = ""
+    title: ClassVar[str] = ""
+    #: None where the facts give nothing; invent none.
+    commit: ClassVar[str | None] = None
+    release: ClassVar[str | None] = None
+    #: One paragraph: what this version does, and why.
+    story: ClassVar[str] = ""
+    changed: ClassVar[str | None] = None
+    #: None where no defect is known.
+    defect: ClassVar[str | None] = None
+    #: When the guest's RDMSR and WRMSR exit: ``always``, ``outside long mode`` or ``never``.
+    interception: ClassVar[str] = "outside long mode"
+    #: A new vCPU's MSR bitmap passes the register through, in any mode.
+    bitmap_passes_at_creation: ClassVar[bool] = False
+    #: How many shared MSRs enter sets, outside long mode and in it.
+    shared_msrs: ClassVar[tuple[int, int]] = (0, 0)
+    #: What this version calls g, h and L.
+    labels: ClassVar[dict[str, str]] = {
+        "g": "msr_guest_kernel_gs_base",
+        "h": "msr_host_kernel_gs_base",
+        "loaded": "host_state.loaded",
+    }
+    kvm_x86_ops = {
+        "prepare_guest_switch": "vmx_save_host_state",
+        "vcpu_load": "vmx_vcpu_load",
+        "vcpu_put": "vmx_vcpu_put",
+        "get_msr": "vmx_get_msr",
+        "set_msr": "vmx_set_msr",
+        "set_efer": "vmx_set_efer",
+        "set_cr0": "vmx_set_cr0",
+    }
 
-    def handle_set_cr0(self, vcpu):
-        self.kvm_x86_ops.set_cr0(vcpu, vcpu.cr0 ^ X86_CR0_PG)
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        # a design's description is not inherited: a reader's patch is not its parent's release
+        own = {"id": "", "title": cls.__name__, "commit": None, "release": None, "story": ""}
+        for name, value in {**own, "changed": None, "defect": None}.items():
+            if name not in vars(cls):
+                setattr(cls, name, value)
+        super().__init_subclass__(**kwargs)
 
-    def vmx_set_cr0(self, vcpu, cr0):
-        if vcpu.efer & EFER_LME:
-            if not vcpu.cr0 & X86_CR0_PG and cr0 & X86_CR0_PG:
-                self.enter_lmode(vcpu)
-            if vcpu.cr0 & X86_CR0_PG and not cr0 & X86_CR0_PG:
-                self.exit_lmode(vcpu)
-        vmcs_write("CR0_READ_SHADOW", cr0)
-        vmcs_write("GUEST_CR0", cr0)
-        vcpu.cr0 = cr0
+    @staticmethod
+    def _in_register(vcpu: Vcpu) -> bool:
+        """Whether this design assumes that the register is the guest's now: it would look for the
+        guest's value there, and the next leave would save it."""
+        return vcpu.loaded and vcpu.long_mode
 
+    # -- vCPU ioctls (virt/kvm/kvm_main.c, arch/x86/kvm/x86.c): vcpu_load() and vcpu_put() bracket each of
+    # them. Only KVM_RUN enters the guest, so guest state is never loaded in the others.
 
-# -- The guest's RDMSR and WRMSR in KVM's hands: intercepted, or met by the emulator.
+    @requires("preemption enabled")
+    def vcpu_load(self, vcpu):
+        preempt_disable()
+        preempt_notifier_register()
+        self.kvm_x86_ops.vcpu_load(vcpu)
+        preempt_enable()
 
+    @requires("preemption enabled", "vCPU loaded")
+    def vcpu_put(self, vcpu):
+        preempt_disable()
+        self.kvm_x86_ops.vcpu_put(vcpu)
+        preempt_notifier_unregister()
+        preempt_enable()
 
-class MsrAccess(KernelSource, part=True):
-    """arch/x86/kvm/vmx.c (handle_*), arch/x86/kvm/emulate.c (em_*), arch/x86/kvm/x86.c."""
-
-    def handle_rdmsr(self, vcpu):
+    def kvm_vcpu_ioctl_get_msrs(self, vcpu):
+        self.vcpu_load(vcpu)
         data = self.kvm_x86_ops.get_msr(vcpu)
-        complete_rdmsr(vcpu, data)
+        copy_to_user(vcpu, data)
+        self.vcpu_put(vcpu)
 
-    def handle_wrmsr(self, vcpu):
+    def kvm_vcpu_ioctl_set_msrs(self, vcpu):
+        self.vcpu_load(vcpu)
         if self.kvm_set_msr(vcpu, vcpu.msr_data):
-            kvm_inject_gp(vcpu)
+            refuse_msr(vcpu)
         else:
             complete_wrmsr(vcpu)
+        self.vcpu_put(vcpu)
 
-    def em_rdmsr(self, vcpu):
-        data = self.kvm_x86_ops.get_msr(vcpu)
-        complete_rdmsr(vcpu, data)
+    def kvm_vcpu_ioctl_set_sregs(self, vcpu, efer, cr0):
+        self.vcpu_load(vcpu)
+        self.kvm_x86_ops.set_efer(vcpu, efer)
+        self.kvm_x86_ops.set_cr0(vcpu, cr0)
+        self.vcpu_put(vcpu)
 
-    def em_wrmsr(self, vcpu):
-        if self.kvm_set_msr(vcpu, vcpu.msr_data):
-            kvm_inject_gp(vcpu)
-        else:
-            complete_wrmsr(vcpu)
-
-    def kvm_set_msr(self, vcpu, data):
-        self.kvm_x86_ops.set_msr(vcpu, data)
-        return 0
-
-    def set_efer(self, vcpu):
-        # the guest sets EFER.LME, with paging off: LMA stays clear
-        self.kvm_x86_ops.set_efer(vcpu, vcpu.efer | EFER_LME)
-
-
-# -- KVM_RUN: enter the guest, handle its exit, enter again.
-
-
-class RunLoop(KernelSource, part=True):
-    """arch/x86/kvm/x86.c: the loop around VM entry, and arch/x86/kvm/vmx.c: its exits."""
+    # -- KVM_RUN (arch/x86/kvm/x86.c, vmx.c): enter the guest, handle its exit, enter it again
 
     def kvm_arch_vcpu_ioctl_run(self, vcpu):
         self.vcpu_load(vcpu)
@@ -111,14 +140,53 @@ class RunLoop(KernelSource, part=True):
                 return False
         return True
 
+    # -- the guest's RDMSR and WRMSR in KVM's hands (vmx.c, emulate.c, x86.c): intercepted or emulated
 
-# -- Preemption: out through the notifier, in again through the notifier, maybe elsewhere.
-#
-# The next enter loads guest state again; being scheduled in does not.
+    def handle_rdmsr(self, vcpu):
+        data = self.kvm_x86_ops.get_msr(vcpu)
+        complete_rdmsr(vcpu, data)
 
+    def handle_wrmsr(self, vcpu):
+        if self.kvm_set_msr(vcpu, vcpu.msr_data):
+            kvm_inject_gp(vcpu)
+        else:
+            complete_wrmsr(vcpu)
 
-class Scheduler(KernelSource, part=True):
-    """kernel/sched/core.c and KVM's preempt notifiers (virt/kvm/kvm_main.c)."""
+    def em_rdmsr(self, vcpu):
+        data = self.kvm_x86_ops.get_msr(vcpu)
+        complete_rdmsr(vcpu, data)
+
+    def em_wrmsr(self, vcpu):
+        if self.kvm_set_msr(vcpu, vcpu.msr_data):
+            kvm_inject_gp(vcpu)
+        else:
+            complete_wrmsr(vcpu)
+
+    def kvm_set_msr(self, vcpu, data):
+        self.kvm_x86_ops.set_msr(vcpu, data)
+        return 0
+
+    def set_efer(self, vcpu):
+        # the guest sets EFER.LME, with paging off: LMA stays clear
+        self.kvm_x86_ops.set_efer(vcpu, vcpu.efer | EFER_LME)
+
+    # -- CR0.PG (vmx.c), the switch that turns EFER.LME into EFER.LMA
+
+    def handle_set_cr0(self, vcpu):
+        self.kvm_x86_ops.set_cr0(vcpu, vcpu.cr0 ^ X86_CR0_PG)
+
+    def vmx_set_cr0(self, vcpu, cr0):
+        if vcpu.efer & EFER_LME:
+            if not vcpu.cr0 & X86_CR0_PG and cr0 & X86_CR0_PG:
+                self.enter_lmode(vcpu)
+            if vcpu.cr0 & X86_CR0_PG and not cr0 & X86_CR0_PG:
+                self.exit_lmode(vcpu)
+        vmcs_write("CR0_READ_SHADOW", cr0)
+        vmcs_write("GUEST_CR0", cr0)
+        vcpu.cr0 = cr0
+
+    # -- preemption (kernel/sched/core.c, virt/kvm/kvm_main.c): out and in again through the notifier, perhaps
+    # on another CPU. Being scheduled in loads no guest state; the next enter does.
 
     @interrupt
     @requires("preemption enabled")
@@ -139,15 +207,8 @@ class Scheduler(KernelSource, part=True):
     def kvm_sched_in(self, vcpu):
         self.kvm_x86_ops.vcpu_load(vcpu)
 
-
-# -- System management mode: KVM emulates SMI and RSM while guest state may be loaded.
-#
-# SMRAM holds EFER and CR0 among others, but not KERNEL_GS_BASE: neither SMI nor RSM
-# reads or writes the register.
-
-
-class SystemManagement(KernelSource, part=True):
-    """arch/x86/kvm/x86.c and emulate.c, since Linux 4.2 (not looked up)."""
+    # -- SMI and RSM (x86.c, emulate.c; since Linux 4.2, not looked up), which KVM emulates while guest state
+    # may be loaded. SMRAM holds EFER and CR0, but not KERNEL_GS_BASE: neither one touches the register.
 
     def enter_smm(self, vcpu):
         vcpu.smram_efer = vcpu.efer
@@ -164,107 +225,22 @@ class SystemManagement(KernelSource, part=True):
         self.kvm_x86_ops.set_efer(vcpu, vcpu.smram_efer & ~EFER_LMA)
         self.kvm_x86_ops.set_cr0(vcpu, vcpu.smram_cr0)
 
-
-# -- vCPU ioctls: vcpu_load() and vcpu_put() bracket every one of them. Only KVM_RUN ever
-# enters the guest, so guest state is never loaded in the others.
-
-
-class VcpuIoctls(KernelSource, part=True):
-    """virt/kvm/kvm_main.c and arch/x86/kvm/x86.c: loading a vCPU, reading and setting it."""
-
-    @requires("preemption enabled")
-    def vcpu_load(self, vcpu):
-        preempt_disable()
-        preempt_notifier_register()
-        self.kvm_x86_ops.vcpu_load(vcpu)
-        preempt_enable()
-
-    @requires("preemption enabled", "vCPU loaded")
-    def vcpu_put(self, vcpu):
-        preempt_disable()
-        self.kvm_x86_ops.vcpu_put(vcpu)
-        preempt_notifier_unregister()
-        preempt_enable()
-
-    def kvm_vcpu_ioctl_get_msrs(self, vcpu):
-        self.vcpu_load(vcpu)
-        data = self.kvm_x86_ops.get_msr(vcpu)
-        copy_to_user(vcpu, data)
-        self.vcpu_put(vcpu)
-
-    def kvm_vcpu_ioctl_set_msrs(self, vcpu):
-        self.vcpu_load(vcpu)
-        if self.kvm_set_msr(vcpu, vcpu.msr_data):
-            refuse_msr(vcpu)
-        else:
-            complete_wrmsr(vcpu)
-        self.vcpu_put(vcpu)
-
-    def kvm_vcpu_ioctl_set_sregs(self, vcpu, efer, cr0):
-        self.vcpu_load(vcpu)
-        self.kvm_x86_ops.set_efer(vcpu, efer)
-        self.kvm_x86_ops.set_cr0(vcpu, cr0)
-        self.vcpu_put(vcpu)
-
-
-# -- (main)
-
-
-class Kvm(VcpuIoctls, RunLoop, MsrAccess, ControlRegisters, SystemManagement, Scheduler):
-    """Base of all designs. A design adds *enter*, *leave*, the MSR accessors and what it
-    does when EFER changes, and says so in these attributes:
-
-    ``id``, ``title``, ``commit`` and ``release`` (None where not known), ``story``,
-    ``changed`` and ``defect`` (None where none is known), ``interception``: when the
-    guest's access exits (``always``, ``outside long mode``, ``never``), ``labels``: what
-    this version calls g, h and L.
-    """
-
-    id: ClassVar[str] = ""
-    title: ClassVar[str] = ""
-    commit: ClassVar[str | None] = None
-    release: ClassVar[str | None] = None
-    story: ClassVar[str] = ""
-    changed: ClassVar[str | None] = None
-    defect: ClassVar[str | None] = None
-    interception: ClassVar[str] = "outside long mode"
-    #: The MSR bitmap of a new vCPU passes the register through, whatever its mode.
-    bitmap_passes_at_creation: ClassVar[bool] = False
-    #: Shared MSRs that *enter* sets, out of long mode and in it.
-    shared_msrs: ClassVar[tuple[int, int]] = (0, 0)
-    labels: ClassVar[dict[str, str]] = {
-        "g": "msr_guest_kernel_gs_base",
-        "h": "msr_host_kernel_gs_base",
-        "loaded": "host_state.loaded",
-    }
-    kvm_x86_ops = {
-        "prepare_guest_switch": "vmx_save_host_state",
-        "vcpu_load": "vmx_vcpu_load",
-        "vcpu_put": "vmx_vcpu_put",
-        "get_msr": "vmx_get_msr",
-        "set_msr": "vmx_set_msr",
-        "set_efer": "vmx_set_efer",
-        "set_cr0": "vmx_set_cr0",
-    }
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        # what a design says of itself is not inherited: a reader's patch is not its parent's release
-        own = {"id": "", "title": cls.__name__, "commit": None, "release": None, "story": ""}
-        for name, value in {**own, "changed": None, "defect": None}.items():
-            if name not in vars(cls):
-                setattr(cls, name, value)
-        super().__init_subclass__(**kwargs)
-
-    @staticmethod
-    def _in_register(vcpu: Vcpu) -> bool:
-        """Whether this design takes the register for the guest's now: where it would look
-        for the value, and what the next leave would save."""
-        return vcpu.loaded and vcpu.long_mode
+    # -- the VMCS
 
     def vmx_vcpu_load(self, vmx):
-        """The VMCS becomes current on this CPU; guest state is not loaded."""
+        """The VMCS becomes current on this CPU. Guest state is not loaded."""
 
 
 def name_of(design: type[Kvm]) -> str:
     """What to call a design: its id, or the class's name where it is a reader's own."""
     return design.id or design.__name__
+
+
+def passes_through(design: type[Kvm], vcpu: Vcpu, interception: str) -> bool:
+    """Whether the guest's RDMSR and WRMSR of the register reach the processor's.
+
+    ``interception`` is ``rule`` or ``bitmap``, as :class:`~vmxsim.kernel.simulator.Simulator` has it.
+    """
+    if design.interception == "outside long mode":
+        return bool(vcpu.bitmap_passes if interception == "bitmap" else vcpu.long_mode)
+    return design.interception == "never"

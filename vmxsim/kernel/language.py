@@ -1,7 +1,7 @@
-"""The words of the kernel language, for ``from vmxsim.kernel.language import *``.
+"""The names that kernel functions may use: ``from vmxsim.kernel.language import *``.
 
-Primitives, register numbers and ``@requires``: what a kernel function may use besides
-its variables, fields of the vCPU, ``current`` and other kernel functions.
+Primitives, register numbers and ``@requires``. Besides these, a kernel function may use its variables,
+fields of the vCPU, ``current``, and other kernel functions.
 """
 
 from vmxsim.kernel.instructions import PRIMITIVES

@@ -1,8 +1,8 @@
 """The machine: CPUs, tasks and vCPUs, and the one way to change them.
 
-Every change goes through :meth:`Machine.set`, so that a step's effect is known exactly.
-Objects refer to each other by their index in :attr:`Machine.objects` (a *handle*) or by
-name, never by reference: a state can be copied, hashed and compared.
+Every change goes through :meth:`Machine.set`, so that the effect of each step is known exactly.
+Objects refer to each other by index in :attr:`Machine.objects` (a *handle*) or by name, never by
+reference: a state can be copied, hashed and compared.
 """
 
 from __future__ import annotations
@@ -12,9 +12,7 @@ from typing import Any
 
 from attrs import define, field, frozen
 
-# -- Numbers of registers and bits (Intel SDM volume 4 and volume 3, section 2.5).
-
-
+# Registers and bits (Intel SDM volume 4, and volume 3, section 2.5)
 MSR_EFER = 0xC0000080
 MSR_FS_BASE = 0xC0000100
 MSR_GS_BASE = 0xC0000101
@@ -27,10 +25,6 @@ EFER_NX = 1 << 11
 
 X86_CR0_PG = 1 << 31
 
-
-# -- Values of the register, and who owns them.
-
-
 U64 = (1 << 64) - 1
 
 
@@ -38,13 +32,12 @@ U64 = (1 << 64) - 1
 class Value:
     """A 64-bit number with an owner.
 
-    The number is what the processor sees and what every verdict compares. The owner
-    gives a value its colour and its name in pictures and words; it travels with the
-    number through registers and memory.
+    The processor sees the number, and every verdict compares numbers. The owner gives a value its
+    color and its name in pictures and words; it travels with the number through registers and memory.
 
-    Owners: ``vcpu0``, ``vcpu1`` (a guest's value), ``thread0``, ``thread1`` (the user GS
-    base of a vCPU thread), ``plain`` (the user GS base of the plain task),
-    ``descriptor`` (the base that ``load_gs_index()`` leaves behind), ``unknown``.
+    Owners: ``vcpu0``, ``vcpu1`` (a guest's value), ``thread0``, ``thread1`` (the user GS base of a
+    vCPU thread), ``plain`` (the user GS base of the plain task), ``descriptor`` (the base that
+    ``load_gs_index()`` leaves behind), ``unknown``.
     """
 
     number: int
@@ -54,13 +47,13 @@ class Value:
         return hex(self.number)
 
     def look(self) -> int:
-        """The number, for kernel code that compares it or computes with it. A value whose number
-        is left open (the model checker's) hears of it here."""
+        """The number, for kernel code that compares it or computes with it. The model checker's
+        values, whose numbers are left open, notice it here."""
         return self.number
 
 
 def number_of(x: Any) -> Any:
-    """What an expression of kernel code sees of a value: its number. Owners are for people."""
+    """What an expression in kernel code sees of a value: its number. Owners are for people."""
     return x.look() if isinstance(x, Value) else x
 
 
@@ -74,17 +67,57 @@ def owner_words(owner: str) -> str:
 
 
 def no_owner(number: int) -> str:
-    """What to say of a number that kernel code wants to store as a value of the register."""
+    """The complaint about a bare number that kernel code stores as a value of the register."""
     return (
-        f"a number of its own ({hex(number)}) belongs to no guest and no task: take a value from a field,"
+        f"a bare number ({hex(number)}) belongs to no guest and no task: take a value from a field,"
         " from rdmsr() or from the function's argument"
     )
 
 
-# -- A vCPU: what ``struct vcpu_vmx`` holds of this puzzle, under every name it has had.
+@define(eq=False)
+class Cpu:
+    """A physical CPU."""
+
+    id: str
+    index: int
+    #: MSR_KERNEL_GS_BASE as the kernel sees it: before SWAPGS exchanges it on return to user space.
+    kernel_gs_base: Value
+    #: The task that runs, by name.
+    current: str
+    preempt_count: int = 0
+    irqs_disabled: bool = False
+    #: TIF_NEED_RESCHED of the current task: a tick is pending.
+    need_resched: bool = False
 
 
-#: The kernel's names of a field, old and new, and the field of :class:`Vcpu` they mean.
+#: Where a task is, by :attr:`Task.mode`.
+MODE_WORDS = {"user": "in user space", "kernel": "in the kernel", "guest": "in the guest"}
+
+
+@define(eq=False)
+class Task:
+    """A host task: a vCPU thread or the plain task."""
+
+    id: str
+    #: Its user GS base (``thread.gsbase``).
+    gs_base: Value
+    #: The width of its user space, 64 or 32.
+    bits: int
+    cpu: int
+    #: ``user``, ``kernel`` or ``guest``.
+    mode: str = "user"
+    #: Its GS selector: 0x63 for a 32-bit task, else 0.
+    gs_sel: int = 0
+    #: Handle of the vCPU that it runs.
+    vcpu: int | None = None
+    #: vcpu_load() has registered a notifier, and vcpu_put() has not removed it yet.
+    preempt_notifier: bool = False
+    signal_pending: bool = False
+    #: Its continuation in the kernel, None in user space.
+    stack: Any = None
+
+
+#: What the kernel has called a field of :class:`Vcpu` or :class:`Task`, then and now.
 FIELD_NAMES = {
     # where the guest's value is saved
     "msr_guest_kernel_gs_base": "g",
@@ -101,7 +134,7 @@ FIELD_NAMES = {
     # the list of shared MSRs (user return MSRs)
     "guest_msrs_ready": "msrs_ready",
     "guest_uret_msrs_loaded": "msrs_ready",
-    # selectors saved on the way in
+    # selectors that enter saves
     "host_state.ldt_sel": "ldt_sel",
     "host_state.gs_sel": "gs_sel",
     # the task's own saved base: thread.gs until 4.x, thread.gsbase since
@@ -112,36 +145,40 @@ FIELD_NAMES = {
 
 @define(eq=False)
 class Vcpu:
-    """One virtual CPU.
-
-    ``g`` and ``h`` are the saved values of guest and host, ``loaded`` whether guest state
-    is loaded, ``gs_base`` the guest's active GS base (switched by the VMCS). ``efer`` and
-    ``cr0`` are the guest's, as KVM caches them. ``lists_kernel_gs_base``: the array
-    designs' list of MSRs to switch holds the register; ``save_nmsrs``: how many shared
-    MSRs *enter* sets. ``bitmap_passes``: the MSR bitmap installed passes the register
-    through. ``true_guest_value`` and ``true_gs_base`` are ghosts: what the guest's
-    KERNEL_GS_BASE and GS base would be on a machine of its own. Only the invariants and
-    the views see them.
-    """
+    """One virtual CPU: the part of ``struct vcpu_vmx`` that matters here."""
 
     id: str
+    #: The guest's value, saved.
     g: Value
+    #: The host's value, saved.
     h: Value
+    #: The guest's active GS base, which the VMCS switches.
     gs_base: Value
+    #: Ghost variables: what KERNEL_GS_BASE and the GS base would be if the guest had its own hardware.
+    #: Only the invariants and the views see them.
     true_guest_value: Value
     true_gs_base: Value
+    #: EFER and CR0 of the guest, as KVM caches them.
     efer: int
     cr0: int
+    #: Guest state is loaded: enter has run, and leave has not.
     loaded: bool = False
+    #: Array designs: the register is on the list of MSRs to switch.
     lists_kernel_gs_base: bool = False
+    #: How many shared MSRs enter sets, and whether they are set.
     save_nmsrs: int = 0
     msrs_ready: bool = False
+    #: The MSR bitmap in use passes the register through.
     bitmap_passes: bool = False
+    #: Selectors that enter saved.
     ldt_sel: int = 0
     gs_sel: int = 0
     exit_reason: str = ""
+    #: What a WRMSR or KVM_SET_MSRS writes.
     msr_data: Value | None = None
+    #: What the last access returned: a value, ``#GP`` or ``refused``.
     returned: Value | str | None = None
+    #: In system-management mode, and what SMRAM holds.
     smm: bool = False
     smram_efer: int = 0
     smram_cr0: int = 0
@@ -153,7 +190,7 @@ class Vcpu:
 
 
 def reset_efer(long_mode: bool) -> int:
-    """EFER of a guest that starts in (or out of) long mode: SCE, LME and NX are set."""
+    """EFER of a guest that starts in or outside long mode: SCE, LME and NX are set."""
     return EFER_SCE | EFER_LME | EFER_NX | (EFER_LMA if long_mode else 0)
 
 
@@ -162,74 +199,27 @@ def reset_cr0(long_mode: bool) -> int:
     return X86_CR0_PG if long_mode else 0
 
 
-# -- (main)
-
-
-@define(eq=False)
-class Cpu:
-    """A physical CPU.
-
-    ``kernel_gs_base`` is MSR_KERNEL_GS_BASE as the kernel sees it (in user space SWAPGS
-    has exchanged it with the active GS base). ``current`` names the task that runs.
-    ``need_resched`` is TIF_NEED_RESCHED of that task: a tick came and waits.
-    """
-
-    id: str
-    index: int
-    kernel_gs_base: Value
-    current: str
-    preempt_count: int = 0
-    irqs_disabled: bool = False
-    need_resched: bool = False
-
-
-#: Where a task is, by :attr:`Task.mode`.
-MODE_WORDS = {"user": "in user space", "kernel": "in the kernel", "guest": "in the guest"}
-
-
-@define(eq=False)
-class Task:
-    """A host task: a vCPU thread or the plain task.
-
-    ``gs_base`` is its user GS base (``thread.gsbase``), ``gs_sel`` its GS selector (0x63
-    for a 32-bit task, else 0), ``mode`` is ``user``, ``kernel`` or ``guest``. ``vcpu`` is
-    the handle of the vCPU it runs, ``preempt_notifier`` whether vcpu_load() registered
-    one. ``stack`` is its continuation in the kernel, None in user space.
-    """
-
-    id: str
-    gs_base: Value
-    bits: int
-    cpu: int
-    mode: str = "user"
-    gs_sel: int = 0
-    vcpu: int | None = None
-    preempt_notifier: bool = False
-    signal_pending: bool = False
-    stack: Any = None
-
-
 @define(eq=False)
 class Machine:
-    """CPUs, tasks and vCPUs. ``objects`` holds them all; ``cpu`` and ``task`` are where
-    and for whom the current step runs.
-
-    ``log`` collects the step's changes as (object id, field, before, after), ``accesses``
-    its accesses of KERNEL_GS_BASE as (kind, CPU, value), ``operations`` what it costs as
-    (name, count), ``events`` what the invariants must look at.
-    """
+    """CPUs, tasks and vCPUs."""
 
     cpus: list[Cpu]
     threads: list[Task]
     plain: Task
     vcpus: list[Vcpu]
+    #: All of the above, by handle.
     objects: list[Any] = field(init=False)
+    #: Where and for whom the current step runs.
     cpu: Cpu = field(init=False)
     task: Task = field(init=False)
     descriptor_base: Value = field(factory=lambda: Value(0, "descriptor"))
+    #: The step's changes, as (object id, field, before, after).
     log: list[tuple[str, str, Any, Any]] = field(factory=list)
+    #: Its accesses to KERNEL_GS_BASE, as (kind, CPU, value).
     accesses: list[tuple[str, int, int]] = field(factory=list)
+    #: What it costs, as (operation, count).
     operations: list[tuple[str, int]] = field(factory=list)
+    #: What the invariants must look at.
     events: list[tuple[Any, ...]] = field(factory=list)
 
     def __attrs_post_init__(self) -> None:
@@ -238,7 +228,8 @@ class Machine:
         self.task = self.plain
 
     def set(self, obj: Any, name: str, value: Any) -> None:
-        """Store ``value`` in a field of one of the machine's objects and log the change.
+        """Store ``value`` in a field of one of the machine's objects, and log the change. Assigning
+        directly would lose the log.
 
         Raises TypeError for a bare number where a value belongs: it would have no owner.
         """
@@ -254,11 +245,11 @@ class Machine:
         return self.plain if name == "plain" else self.threads[int(name[6:])]
 
     def is_current(self, task: Task) -> bool:
-        """Whether ``task`` is what its CPU runs now."""
+        """Whether its CPU runs ``task`` now."""
         return self.cpus[task.cpu].current == task.id
 
     def forget(self) -> None:
-        """Drop what was collected of the current step."""
+        """Drop what was collected during the current step."""
         for collected in (self.log, self.accesses, self.operations, self.events):
             collected.clear()
 
@@ -267,14 +258,14 @@ class Machine:
         return tuple(copy(obj) for obj in self.objects)
 
     def restore(self, saved: tuple[Any, ...]) -> None:
-        """Make every object as it was when ``saved`` was taken; handles stay good."""
+        """Put every object back as it was when ``saved`` was taken. Handles stay valid."""
         for obj, old in zip(self.objects, saved, strict=True):
             for name in type(obj).__slots__:
                 if name != "__weakref__":
                     setattr(obj, name, getattr(old, name))
 
     def snapshot(self) -> dict[str, Any]:
-        """Every field of every object by place (``cpu0.kernel_gs_base``), stacks left out."""
+        """Every field of every object by place (``cpu0.kernel_gs_base``), except the stacks."""
         return {
             f"{obj.id}.{name}": getattr(obj, name)
             for obj in self.objects

@@ -1,4 +1,4 @@
-"""A kernel function as a list of instructions, one a step.
+"""A kernel function as a list of instructions, one per step.
 
 Nothing here knows which language the function was written in.
 """
@@ -14,9 +14,6 @@ from vmxsim.errors import InputError, nearest
 from vmxsim.kernel.instructions import PRIMITIVES
 from vmxsim.kernel.machine import Machine, number_of
 
-# -- What a kernel function needs to be true when it is called, and checks.
-
-
 F = TypeVar("F", bound=Callable[..., Any])
 
 CONDITIONS: dict[str, Callable[[Machine], bool]] = {
@@ -27,15 +24,15 @@ CONDITIONS: dict[str, Callable[[Machine], bool]] = {
 
 
 def interrupt(function: F) -> F:
-    """Mark a kernel function that an interrupt runs on top of whatever it interrupts."""
+    """Mark a kernel function that an interrupt runs on top of the code that it interrupts."""
     function.__interrupt__ = True  # type: ignore[attr-defined]
     return function
 
 
 def requires(*conditions: str) -> Callable[[F], F]:
     """State a kernel function's contract: ``preemption disabled``, ``preemption enabled``
-    or ``vCPU loaded`` (between vcpu_load() and vcpu_put()). A call that breaks it stops
-    the run with the broken condition by name.
+    or ``vCPU loaded`` (between vcpu_load() and vcpu_put()). A call that breaks the contract
+    stops the run and names the condition.
 
     Raises InputError for a condition that does not exist.
     """
@@ -53,9 +50,6 @@ def requires(*conditions: str) -> Callable[[F], F]:
     return mark
 
 
-# -- (main)
-
-
 @frozen
 class Const:
     """A number, a word, True, False or None."""
@@ -65,7 +59,7 @@ class Const:
 
 @frozen
 class Local:
-    """A parameter or local variable, by its place in the frame."""
+    """A parameter or local variable, by its index in the frame."""
 
     index: int
     name: str
@@ -73,12 +67,12 @@ class Local:
 
 @frozen
 class Current:
-    """The task that runs (the kernel's ``current``)."""
+    """The current task."""
 
 
 @frozen
 class Field:
-    """A field of a vCPU held in a local, or of the current task."""
+    """A field of the current task, or of a vCPU in a local variable."""
 
     base: Local | Current
     name: str
@@ -86,7 +80,7 @@ class Field:
 
 @frozen
 class Primitive:
-    """A call of a registered primitive."""
+    """A call to a primitive."""
 
     name: str
     args: tuple[Any, ...]
@@ -106,8 +100,8 @@ Target = Local | Field | None
 
 @frozen
 class Callee:
-    """Which function a call means: ``self`` (the design's own), ``super`` (the one that
-    ``owner`` overrides) or ``ops`` (an entry of ``kvm_x86_ops``)."""
+    """The function that a call refers to: ``self`` (the design's), ``super`` (the one that
+    ``owner`` overrides) or ``ops`` (an entry in ``kvm_x86_ops``)."""
 
     kind: str
     name: str
@@ -119,11 +113,11 @@ class Instruction:
     """One step. ``kind`` is one of
 
     ``do``      evaluate ``expr``; store it in ``target`` if there is one
-    ``branch``  go to ``next`` if ``expr`` holds, else to ``other``
-    ``switch``  go where ``cases`` sends the value of ``expr``, else to ``other``
+    ``branch``  go to ``next`` if ``expr`` is true, else to ``other``
+    ``switch``  go where ``cases`` maps the value of ``expr``, else to ``other``
     ``call``    call ``callee`` with ``args``; its result goes to ``target``
-    ``return``  leave with the value of ``expr``
-    ``end``     leave with None, or with what the call before it returned; no step of its own
+    ``return``  return the value of ``expr``
+    ``end``     return None, or what the preceding call returned; not a step
 
     ``line`` counts from the function's ``def``. ``run`` is the compiled expression.
     """
@@ -145,8 +139,8 @@ class Function:
     """A lowered kernel function.
 
     ``owner`` is the class that defines it, ``source`` its lines from ``def`` on,
-    ``params`` how many of ``locals`` are parameters, ``requires`` its contract,
-    ``interrupt`` whether it runs on top of a function that it interrupts and did not call it.
+    ``params`` how many of ``locals`` are parameters, ``requires`` its contract, ``interrupt``
+    whether it runs on top of a function that did not call it.
     """
 
     name: str
@@ -162,8 +156,7 @@ class Function:
         return f"<{self.owner}.{self.name}>"
 
 
-# -- Instructions to callables: each expression becomes one small Python function.
-
+# -- each instruction's expression becomes one small Python function
 
 #: Fields of a vCPU or a task that hold a value of the register.
 VALUE_FIELDS = frozenset({"g", "h", "gs_base", "msr_data", "returned"})
@@ -222,7 +215,7 @@ def _text(e: Expr) -> str:
 
 
 def _number(e: Expr) -> str:
-    """An expression whose number is looked at, not its owner."""
+    """An expression of which only the number matters, not the owner."""
     text = _text(e)
     can_be_value = isinstance(e, (Local, Primitive)) or (isinstance(e, Field) and e.name in VALUE_FIELDS)
     return f"N({text})" if can_be_value else text

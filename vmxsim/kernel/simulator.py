@@ -1,4 +1,4 @@
-"""A machine that runs a design: threads, guests and the scheduler, one action at a time."""
+"""The simulator: a machine that runs a design, one action at a time."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ from typing import Any
 from attrs import define, field
 
 from vmxsim.errors import InputError, SimulationError, nearest
-from vmxsim.kernel.actions import VERBS, Action, PreemptPoint
-from vmxsim.kernel.instructions import guest_rdmsr, guest_swapgs, guest_wrmsr, vm_exit
+from vmxsim.kernel.actions import VERBS, Action, PreemptPoint, sregs, why_impossible
+from vmxsim.kernel.instructions import vm_exit
 from vmxsim.kernel.invariants import check_event, check_user_space, guest_runs
-from vmxsim.kernel.kvm import Kvm, name_of
+from vmxsim.kernel.kvm import Kvm, name_of, passes_through
 from vmxsim.kernel.machine import (
-    EFER_LMA,
     EFER_LME,
-    MODE_WORDS,
     MSR_KERNEL_GS_BASE,
     X86_CR0_PG,
     Cpu,
@@ -27,23 +25,22 @@ from vmxsim.kernel.machine import (
     reset_efer,
 )
 from vmxsim.kernel.program import Callee, Const, Expr, Function, Instruction, Operation, Primitive
-from vmxsim.kernel.thread import enter, step
+from vmxsim.kernel.thread import enter, step, why_tick_waits
 
-# -- Points in kernel code, as scenarios name them: before a primitive, or before a line.
-
+# -- points in kernel code, as scenarios name them: before a primitive, or before a line
 
 _REGISTER = ("rdmsr", "wrmsr")
 
 
 def is_before(i: Instruction, before: str) -> bool:
-    """Whether the point ``before`` (a primitive's name or ``line N``) is the one before ``i``."""
+    """Whether ``before`` (a primitive's name or ``line N``) names the point before ``i``."""
     if before.startswith("line "):
         return i.line == int(before[5:])
     return (i.callee is not None and i.callee.name == before) or uses(i.expr, before)
 
 
 def uses(e: Expr | None, name: str) -> bool:
-    """Whether an expression calls the primitive; RDMSR and WRMSR only of KERNEL_GS_BASE."""
+    """Whether an expression calls the primitive. RDMSR and WRMSR count only for KERNEL_GS_BASE."""
     if isinstance(e, Operation):
         return any(uses(arg, name) for arg in e.args)
     if not isinstance(e, Primitive):
@@ -53,23 +50,20 @@ def uses(e: Expr | None, name: str) -> bool:
     return any(uses(arg, name) for arg in e.args)
 
 
-# -- Keeping what each step did: cheap while running, turned into views' Steps afterwards.
-
-
 @define(eq=False)
 class Record:
-    """One step as it ran. ``stack`` is the continuation before it (its top is the line
-    that ran), None for a step that is no kernel line: then ``function`` and ``source``
-    say what it was. ``after`` is the continuation behind it, ``state`` the CPU's
-    preempt_count, interrupts off, and the task's mode then."""
+    """One step as it ran: cheap to keep while running, turned into a trace's Step afterward."""
 
     action: int
     thread: str
     cpu: int
     mode: str
+    #: The continuation before it, whose top is the line that ran. None for a step that is not a line of
+    #: kernel code: then ``function`` and ``source`` say what it was.
     stack: Any
     function: str = ""
     source: str = ""
+    #: The continuation after it; preempt_count, interrupts off, and the task's mode.
     after: Any = None
     state: tuple[int, bool, str] = (0, False, "")
     changes: tuple[tuple[str, str, Any, Any], ...] = ()
@@ -84,7 +78,7 @@ class Record:
         return None if self.stack is None else self.stack[0].instructions[self.stack[1]]
 
 
-#: Functions that changed their name: a point named by one is found under the other.
+#: Renamed functions: a point may name a function by its old or its new name.
 RENAMED = {
     "vmx_save_host_state": "vmx_prepare_switch_to_guest",
     "__vmx_load_host_state": "vmx_prepare_switch_to_host",
@@ -92,7 +86,7 @@ RENAMED = {
     "vmx_prepare_switch_to_host": "__vmx_load_host_state",
 }
 
-#: Steps after which an action is taken to loop for ever.
+#: After this many steps, an action is assumed to loop forever.
 MAX_STEPS = 20_000
 
 USER_GS_BASE = (0x7F0000001000, 0x7F0000003000)
@@ -101,7 +95,7 @@ GUEST_GS_BASE = (0xFFFF800000001000, 0xFFFF800000002000)
 
 
 def make_machine(design: type[Kvm], bits: int, long_mode: bool, cpus: int, vcpus: int) -> Machine:
-    """The machine at its start: every thread in user space, every guest's register 0."""
+    """The machine at the start: every thread is in user space, and every guest's register is 0."""
     plain = Task("plain", Value(PLAIN_GS_BASE, "plain"), 64, cpu=0)
     threads, guests, current = [], [], ["plain"] * cpus
     for n in range(vcpus):
@@ -137,7 +131,7 @@ class Simulator:
     design: type[Kvm]
     m: Machine
     interception: str = "rule"
-    #: CPU on which a thread goes on after its next preemption.
+    #: CPU on which a thread resumes after its next preemption.
     targets: dict[str, int] = field(factory=dict)
     #: Task that a CPU runs after its next context switch.
     picked: dict[int, Task] = field(factory=dict)
@@ -150,20 +144,18 @@ class Simulator:
     records: list[Record] = field(factory=list, init=False)
     #: The action that runs, from 0; -1 before the first.
     action: int = field(default=-1, init=False)
-    #: What the next step is to say.
+    #: Notes for the next step.
     pending_notes: list[str] = field(factory=list, init=False)
-    #: (action, invariant, subject) of what is broken: each is told once an action.
+    #: Violations so far, as (action, invariant, subject): each is reported once per action.
     broken: set[tuple[int, str, str]] = field(factory=set, init=False)
 
     def passes_through(self, vcpu: Vcpu) -> bool:
         """Whether the guest's RDMSR and WRMSR of the register reach the processor's."""
-        if self.design.interception == "outside long mode":
-            return vcpu.bitmap_passes if self.interception == "bitmap" else vcpu.long_mode
-        return self.design.interception == "never"
+        return passes_through(self.design, vcpu, self.interception)
 
     def guest_would_read(self, m: Machine, thread: Task, vcpu: Vcpu) -> tuple[Value, str]:
-        """What the guest would get if it read the register now, and where that is:
-        ``register``, ``register, by KVM`` or ``saved``. ``m`` is the machine or a copy of it."""
+        """What the guest would get if it read the register now, and from where: ``register``,
+        ``register, by KVM`` or ``saved``. ``m`` is the machine or a copy of it."""
         register = m.cpus[thread.cpu].kernel_gs_base
         if thread.mode != "user" and m.is_current(thread):
             if self.passes_through(vcpu):
@@ -179,7 +171,7 @@ class Simulator:
     # -- running kernel code
 
     def call(self, thread: Task, name: str, *args: Any) -> None:
-        """Push a kernel function on the thread's stack: it runs next."""
+        """Push a kernel function onto the thread's stack: it runs next."""
         self.m.cpu, self.m.task = self.m.cpus[thread.cpu], thread
         self.m.set(thread, "mode", "kernel")
         thread.stack = enter(self.m, self.kernel_function(name), args, thread.stack)
@@ -196,7 +188,7 @@ class Simulator:
             if self.steps_left <= 0:
                 where = thread.stack[0] if thread.stack else None
                 raise SimulationError(
-                    f"no end after {MAX_STEPS} steps: the design loops for ever", where.name if where else ""
+                    f"no end after {MAX_STEPS} steps: the design loops forever", where.name if where else ""
                 )
 
     def step(self, thread: Task) -> None:
@@ -219,10 +211,10 @@ class Simulator:
             self.place(self.picked.pop(thread.cpu, m.plain), m.cpus[record.cpu])
         self.commit(record)
         if thread.mode == "guest" and m.cpu.need_resched:
-            self.exit_guest(thread, "EXTERNAL_INTERRUPT", "the tick that was pending: VM exit")
+            self.exit_guest(thread, "EXTERNAL_INTERRUPT", "the pending tick: VM exit")
 
     def take_events(self) -> list[tuple[Any, ...]]:
-        """What the step that just ran left for the invariants."""
+        """What the step that just ran left for the invariants to check."""
         events = self.m.events
         if events:
             self.m.events = []
@@ -232,7 +224,7 @@ class Simulator:
         return event[0] == "guest-runs" and self.passes_through(event[1])
 
     def act(self, thread: Task, mode: str, function: str, source: str, effect: Any = None) -> None:
-        """One step that is no line of kernel code: the guest's, user space's or the tick's."""
+        """One step that is not a line of kernel code: the guest's, user space's or the tick's."""
         m = self.m
         m.cpu, m.task = m.cpus[thread.cpu], thread
         record = Record(self.action, thread.id, thread.cpu, mode, None, function, source)
@@ -243,7 +235,7 @@ class Simulator:
         self.commit(record)
 
     def commit(self, record: Record) -> None:
-        """Keep the step and tell whoever waits for its number."""
+        """Record the step, and pass its number to ``after_record``."""
         record.after = self.m.task.stack if self.m.task.mode == "kernel" else None
         record.state = (self.m.cpu.preempt_count, self.m.cpu.irqs_disabled, self.m.task.mode)
         self.keep(record, self.m)
@@ -251,7 +243,7 @@ class Simulator:
             self.after_record(len(self.records))
 
     def exit_guest(self, thread: Task, reason: str, source: str, **fields: Any) -> None:
-        """A VM exit: the kernel goes on behind its VM entry, interrupts off."""
+        """A VM exit: the kernel resumes after its VM entry, with interrupts off."""
 
         def effect() -> None:
             vcpu = self.m.vcpus[thread.vcpu or 0]
@@ -264,18 +256,11 @@ class Simulator:
     # -- the scheduler
 
     def why_not_preemptible(self, thread: Task) -> str:
-        """'' where a tick would take effect at once, else what holds it back."""
-        cpu = self.m.cpus[thread.cpu]
-        if cpu.irqs_disabled:
-            return "interrupts are off"
-        if cpu.preempt_count:
-            return f"preemption is disabled (preempt_count {cpu.preempt_count})"
-        if thread.stack is not None and thread.stack[0].interrupt:
-            return "the scheduler is at work"
-        return ""
+        """'' where a tick would take effect immediately, else what holds it back."""
+        return why_tick_waits(self.m.cpus[thread.cpu], thread.stack)
 
     def preempt_if_due(self, thread: Task) -> bool:
-        """Where a tick waits and preemption is possible, call the scheduler."""
+        """Call the scheduler if a tick is pending and preemption is possible."""
         m = self.m
         cpu = m.cpus[thread.cpu]
         if not cpu.need_resched or not m.is_current(thread) or self.why_not_preemptible(thread):
@@ -285,11 +270,13 @@ class Simulator:
         return True
 
     def tick(self, thread: Task, target: int | None) -> None:
-        """A tick comes on the thread's CPU: it is to go on on CPU ``target``."""
+        """A tick comes on the thread's CPU; the thread is to resume on CPU ``target``."""
         m = self.m
         cpu = m.cpus[thread.cpu]
         if thread.mode == "kernel" and thread.id in self.targets and _scheduling(thread):
-            self.note(f"a tick comes on CPU {cpu.index} while the scheduler is at work: nothing changes")
+            self.note(
+                f"a tick comes on CPU {cpu.index} while the scheduler is already running: nothing changes"
+            )
             return
         self.targets[thread.id] = thread.cpu if target is None else target
         if thread.mode == "guest":
@@ -305,7 +292,7 @@ class Simulator:
                 self.note(f"a tick comes on CPU {cpu.index} while {why}: pending until preempt_enable()")
 
     def place(self, task: Task, cpu: Cpu) -> None:
-        """``__switch_to()``: the task's user GS base goes into the register."""
+        """``__switch_to()``: load the task's user GS base into the register."""
         m = self.m
         m.set(cpu, "kernel_gs_base", task.gs_base)
         m.accesses.append(("ctxsw", cpu.index, task.gs_base.number))
@@ -315,7 +302,7 @@ class Simulator:
             m.set(task, "cpu", cpu.index)
 
     def switch_in(self, thread: Task, index: int) -> None:
-        """Make the thread run on CPU ``index``; a vCPU thread there is switched out first."""
+        """Make the thread run on CPU ``index``. A vCPU thread there is switched out first."""
         m = self.m
         there = m.task_named(m.cpus[index].current)
         if there is m.plain:
@@ -330,16 +317,16 @@ class Simulator:
             self.targets.pop(there.id, None)
 
     def settle(self, thread: Task) -> None:
-        """Run until the thread is in user space or in the guest, bringing it back when preempted."""
+        """Run until the thread is in user space or in the guest; when preempted, switch it in again."""
         self.drive(thread)
         while not self.m.is_current(thread):
             self.switch_in(thread, self.targets.pop(thread.id, thread.cpu))
             self.drive(thread)
 
-    # -- what must hold when an action has come to its end
+    # -- the invariants at the end of an action
 
     def check_rest(self) -> None:
-        """Check the invariants where every thread has come to rest."""
+        """Check the invariants once every thread is in user space or in the guest."""
         m = self.m
         if not self.records:
             return
@@ -352,7 +339,7 @@ class Simulator:
     # -- what each step did
 
     def keep(self, record: Record, m: Machine) -> None:
-        """Take over what the machine collected during the step."""
+        """Record what the machine collected during the step."""
         if m.log:
             record.changes = tuple(m.log)
             m.log.clear()
@@ -368,11 +355,11 @@ class Simulator:
         self.records.append(record)
 
     def note(self, text: str) -> None:
-        """Say something at the next step."""
+        """Attach a note to the next step."""
         self.pending_notes.append(text)
 
     def break_invariants(self, record: Record, found: Iterable[tuple[str, str, str]]) -> None:
-        """Keep each broken invariant once an action, at the first step that broke it."""
+        """Record each violation once per action, at the first step that caused it."""
         for invariant, subject, words in found:
             key = (record.action, invariant, subject)
             if key not in self.broken:
@@ -382,10 +369,10 @@ class Simulator:
     # -- one action
 
     def perform(self, action: Action) -> None:
-        """Carry out one action, to where every thread is at rest again.
+        """Perform one action, until every thread is in user space or in the guest again.
 
-        Raises InputError where the action is not possible now, SimulationError where
-        the design does what the kernel must not.
+        Raises InputError if the action is not possible now, SimulationError if the design does
+        something that the kernel must not.
         """
         thread = self.m.threads[action.vcpu]
         self.action += 1
@@ -411,134 +398,61 @@ class Simulator:
         self._check_possible(action, thread, vcpu)
         self.m.set(vcpu, "returned", None)
         self.m.set(vcpu, "msr_data", None if action.value is None else Value(action.value, vcpu.id))
-        name = "_" + action.verb.replace(" ", "_").replace("-", "_")
-        getattr(self, name)(thread, vcpu, action)
+        self._do(thread, vcpu, action)
         self.settle(thread)
 
-    # -- what is possible when
-
     def _check_possible(self, action: Action, thread: Task, vcpu: Vcpu) -> None:
-        when = VERBS[action.verb].when
-        if when != "either" and thread.mode != when:
-            hint = "'run' first" if when == "guest" else "'exit' first"
-            raise InputError(
-                f"'{action.text}' is not possible: the thread is {MODE_WORDS[thread.mode]}, and it must be"
-                f" {MODE_WORDS[when]} ({hint})"
-            )
-        verb, want = action.verb.rsplit(" ", 1)[0], action.verb.endswith(" on")
-        if action.verb == "guest swapgs" and not vcpu.long_mode:
-            raise InputError(
-                f"'{action.text}' is not possible: SWAPGS exists in long mode only, and EFER.LMA is 0"
-            )
-        if action.verb == "guest smi" and vcpu.smm:
-            raise InputError(
-                f"'{action.text}' is not possible: the vCPU is in SMM already ('guest rsm' first)"
-            )
-        if action.verb == "guest rsm" and not vcpu.smm:
-            raise InputError(f"'{action.text}' is not possible: the vCPU is not in SMM ('guest smi' first)")
-        if verb.endswith("long-mode") and vcpu.long_mode == want:
-            raise InputError(f"'{action.text}' would change nothing: EFER.LMA is {int(want)} already")
-        if verb == "set-efer long-mode" and vcpu.smm:
-            raise InputError(f"'{action.text}' is not possible while the vCPU is in SMM ('guest rsm' first)")
+        why = why_impossible(action.verb, thread.mode, vcpu)
+        if why:
+            raise InputError(f"'{action.text}' is not possible: {why}")
         if action.cpu is not None and action.cpu >= len(self.m.cpus):
             raise InputError(
                 f"'{action.text}': there is no CPU {action.cpu}; the last is cpu{len(self.m.cpus) - 1}"
             )
 
-    # -- user space
-
-    def _ioctl(self, thread: Task, request: str, function: str, *args: Any) -> None:
-        self.act(
-            thread, "user", "user space", f"ioctl(vcpu_fd, {request})",
-            lambda: self.call(thread, function, thread.vcpu, *args),
-        )  # fmt: skip
-
-    def _run(self, thread: Task, vcpu: Vcpu, action: Action) -> None:
-        self._ioctl(thread, "KVM_RUN", "kvm_arch_vcpu_ioctl_run")
-
-    def _run_cancelled(self, thread: Task, vcpu: Vcpu, action: Action) -> None:
-        self.m.set(thread, "signal_pending", True)
-        self._ioctl(thread, "KVM_RUN", "kvm_arch_vcpu_ioctl_run")
-        self.settle(thread)
-        self.m.set(thread, "signal_pending", False)
-
-    def _get_msr(self, thread: Task, vcpu: Vcpu, action: Action) -> None:
-        self._ioctl(thread, "KVM_GET_MSRS", "kvm_vcpu_ioctl_get_msrs")
-
-    def _set_msr(self, thread: Task, vcpu: Vcpu, action: Action) -> None:
-        self._ioctl(thread, "KVM_SET_MSRS", "kvm_vcpu_ioctl_set_msrs")
-
-    def _set_sregs(self, thread: Task, efer: int, cr0: int) -> None:
-        self._ioctl(thread, "KVM_SET_SREGS", "kvm_vcpu_ioctl_set_sregs", efer, cr0)
-
-    def _set_efer_long_mode_on(self, thread: Task, vcpu: Vcpu, action: Action) -> None:
-        self._set_sregs(thread, vcpu.efer | EFER_LME | EFER_LMA, vcpu.cr0 | X86_CR0_PG)
-
-    def _set_efer_long_mode_off(self, thread: Task, vcpu: Vcpu, action: Action) -> None:
-        self._set_sregs(thread, vcpu.efer & ~EFER_LMA, vcpu.cr0 & ~X86_CR0_PG)
-
-    # -- the guest
-
-    def _exit(self, thread: Task, vcpu: Vcpu, action: Action) -> None:
-        self.exit_guest(thread, "IO_INSTRUCTION", "OUT: VM exit, for user space to handle")
-
-    def _guest_rdmsr(self, thread: Task, vcpu: Vcpu, action: Action) -> None:
-        if self.passes_through(vcpu):
-            self.act(thread, "guest", "guest", "RDMSR KERNEL_GS_BASE", lambda: guest_rdmsr(self.m, vcpu))
-        else:
-            self.exit_guest(thread, "MSR_READ", "RDMSR KERNEL_GS_BASE: intercepted, VM exit")
-
-    def _guest_wrmsr(self, thread: Task, vcpu: Vcpu, action: Action) -> None:
-        value = Value(action.value or 0, vcpu.id)
-        if self.passes_through(vcpu):
+    def _do(self, thread: Task, vcpu: Vcpu, action: Action) -> None:
+        m, verb = self.m, VERBS[action.verb]
+        value = () if action.value is None else (Value(action.value, vcpu.id),)
+        source = verb.source.format(*value)
+        if action.verb == "preempt":
+            self.tick(thread, action.cpu)
+        elif verb.ioctl:
+            args = sregs(vcpu, action.verb.endswith(" on")) if verb.ioctl == "KVM_SET_SREGS" else ()
+            cancelled = action.verb == "run cancelled"
+            m.set(thread, "signal_pending", cancelled)
             self.act(
-                thread, "guest", "guest", f"WRMSR KERNEL_GS_BASE, {value}",
-                lambda: guest_wrmsr(self.m, vcpu, value),
+                thread, "user", "user space", f"ioctl(vcpu_fd, {verb.ioctl})",
+                lambda: self.call(thread, verb.function, thread.vcpu, *args),
             )  # fmt: skip
+            if cancelled:
+                self.settle(thread)
+                m.set(thread, "signal_pending", False)
+        elif verb.instruction and (not verb.exit or self.passes_through(vcpu)):
+            instruction = verb.instruction
+            self.act(thread, "guest", "guest", source, lambda: instruction(m, vcpu, *value))
         else:
-            self.exit_guest(thread, "MSR_WRITE", f"WRMSR KERNEL_GS_BASE, {value}: intercepted, VM exit")
+            if action.verb == "guest long-mode on":
+                self._prepare_long_mode(thread, vcpu)
+            intercepted = ": intercepted, VM exit" if verb.instruction else ""
+            self.exit_guest(thread, verb.exit, source + intercepted)
 
-    def _guest_swapgs(self, thread: Task, vcpu: Vcpu, action: Action) -> None:
-        self.act(thread, "guest", "guest", "SWAPGS", lambda: guest_swapgs(self.m, vcpu))
-
-    def _guest_long_mode_on(self, thread: Task, vcpu: Vcpu, action: Action) -> None:
-        if vcpu.cr0 & X86_CR0_PG:  # paging without LME, in SMM: it has to be off to set LME
+    def _prepare_long_mode(self, thread: Task, vcpu: Vcpu) -> None:
+        """What the guest must do before CR0.PG = 1 can switch to long mode: after an SMI, EFER.LME is 0."""
+        if vcpu.cr0 & X86_CR0_PG:  # LME can only be set with paging off
             self.exit_guest(thread, "CR_ACCESS", "MOV to CR0, PG = 0: VM exit")
             self.settle(thread)
         if not vcpu.efer & EFER_LME:
-            self.note("EFER.LME is 0 since the SMI: the guest sets it first, which is one more VM exit")
+            self.note("EFER.LME has been 0 since the SMI: the guest sets it first, which is one more VM exit")
             self.exit_guest(thread, "MSR_WRITE of EFER", "WRMSR EFER, LME = 1: VM exit")
             self.settle(thread)
-        self.exit_guest(thread, "CR_ACCESS", "MOV to CR0, PG = 1: VM exit")
 
-    def _guest_long_mode_off(self, thread: Task, vcpu: Vcpu, action: Action) -> None:
-        self.exit_guest(thread, "CR_ACCESS", "MOV to CR0, PG = 0: VM exit")
-
-    def _guest_smi(self, thread: Task, vcpu: Vcpu, action: Action) -> None:
-        self.exit_guest(thread, "SMI", "an SMI comes: VM exit")
-
-    def _guest_rsm(self, thread: Task, vcpu: Vcpu, action: Action) -> None:
-        self.exit_guest(thread, "RSM", "RSM: VM exit, KVM emulates it")
-
-    def _emulate_rdmsr(self, thread: Task, vcpu: Vcpu, action: Action) -> None:
-        self.exit_guest(thread, "emulated RDMSR", "VM exit: KVM emulates the guest's RDMSR KERNEL_GS_BASE")
-
-    def _emulate_wrmsr(self, thread: Task, vcpu: Vcpu, action: Action) -> None:
-        value = Value(action.value or 0, vcpu.id)
-        self.exit_guest(
-            thread, "emulated WRMSR", f"VM exit: KVM emulates the guest's WRMSR KERNEL_GS_BASE, {value}"
-        )
-
-    # -- the scheduler
-
-    def _preempt(self, thread: Task, vcpu: Vcpu, action: Action) -> None:
-        self.tick(thread, action.cpu)
+    # -- ticks inside the kernel
 
     def _find_point(self, action: Action, point: PreemptPoint, due: list[tuple[PreemptPoint, int]]) -> int:
-        """Which match of the preemption point gets the tick (from 1); 0 if none is reached.
+        """Which match of the preemption point gets the tick (from 1), 0 if none is reached.
 
-        The action is run once without that tick, those in ``due`` delivered, to see the
-        points, and taken back.
+        To find out, the action is run once without that tick, but with those in ``due``, and then
+        undone.
         """
         self._check_point(point)
         m, thread = self.m, self.m.threads[action.vcpu]
@@ -558,7 +472,7 @@ class Simulator:
         try:
             self._perform(action, thread)
         except SimulationError:
-            pass  # with the tick it may go well, or fail in another way; without, it fails again
+            pass  # with the tick it may succeed or fail differently; without it, it fails again
         finally:
             self.before_step, self.after_record = None, after_record
             m.restore(saved)
@@ -573,14 +487,14 @@ class Simulator:
         if seen and not possible:
             self.note(f"the preemption point {where} is reached only with preemption disabled")
             return min(point.nth, len(seen))
-        times = f"is reached {len(possible)} times only with preemption enabled" if seen else "is not reached"
+        times = f"is reached only {len(possible)} times with preemption enabled" if seen else "is not reached"
         self.note(f"the preemption point {where} {times}: the tick stays pending until preempt_enable()")
         self.targets[thread.id] = thread.cpu if point.cpu is None else point.cpu
         m.set(m.cpus[thread.cpu], "need_resched", True)
         return 0
 
     def _deliverer(self, due: list[tuple[PreemptPoint, int]], thread: Task) -> Callable[[Task], None]:
-        """What to call before each step: delivers the tick of each (point, number of its match)."""
+        """A function to call before each step: it delivers the tick of each (point, number of its match)."""
         left = [number for _, number in due]  # matches until the tick
 
         def deliver(running: Task) -> None:
@@ -616,11 +530,12 @@ class Simulator:
             if int(point.before[5:]) not in lines:
                 known = ", ".join(map(str, sorted(lines)))
                 raise InputError(
-                    f"no step starts on {point.before} of {name}; the lines are {known}", "preempt, before"
+                    f"no step starts on {point.before} of {name}; steps start on lines {known}",
+                    "preempt, before",
                 )
 
     def _versions(self, name: str) -> list[Function]:
-        """The function of that name, and those that it calls by ``super()``."""
+        """The function of that name, and those that it calls through ``super()``."""
         found = [self.design.functions()[name]]
         for function in found:
             calls = [i.callee for i in function.instructions if i.callee and i.callee.kind == "super"]
@@ -635,11 +550,11 @@ class Simulator:
 
 
 def check_return_to_user(cpu: Any) -> None:
-    """Raises SimulationError where a thread goes back to user space without having enabled
-    preemption and interrupts again."""
+    """Raises SimulationError if a thread returns to user space without having re-enabled preemption
+    and interrupts."""
     if cpu.preempt_count or cpu.irqs_disabled:
         left = "interrupts off" if cpu.irqs_disabled else f"preempt_count {cpu.preempt_count}"
-        raise SimulationError(f"the thread goes back to user space with {left}")
+        raise SimulationError(f"the thread returns to user space with {left}")
 
 
 def _scheduling(thread: Task) -> bool:

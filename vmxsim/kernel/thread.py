@@ -1,7 +1,7 @@
 """Running one step of a thread.
 
-A continuation is a tuple (function, instruction, locals, caller's continuation): plain,
-hashable, never changed, so that a state is saved and revisited for free.
+A continuation is a tuple (function, instruction, locals, caller's continuation): plain, hashable and
+immutable, so that a state can be saved and revisited for free.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from typing import Any
 
 from vmxsim.errors import SimulationError
 from vmxsim.kernel.compiler import KernelSource
-from vmxsim.kernel.machine import Machine
+from vmxsim.kernel.machine import Cpu, Machine
 from vmxsim.kernel.program import CONDITIONS, Callee, Field, Function, Instruction, Local
 
 Stack = Any  # (Function, int, tuple, Stack) | None
 
 
 def enter(m: Machine, function: Function, args: tuple[Any, ...], caller: Stack) -> Stack:
-    """A stack with ``function`` called on top; its contract is checked.
+    """Call ``function``: the continuation with it on top.
 
-    Raises SimulationError where the call does not fit the function or its contract.
+    Raises SimulationError if the call does not fit the function or breaks its contract.
     """
     if len(args) != function.params:
         raise SimulationError(f"{function.name}() takes {function.params} arguments, not {len(args)}")
@@ -31,10 +31,10 @@ def enter(m: Machine, function: Function, args: tuple[Any, ...], caller: Stack) 
 
 
 def step(m: Machine, source: type[KernelSource], stack: Stack) -> Stack:
-    """Run one instruction of the current task's kernel code; returns the new stack,
-    None when the outermost function has returned.
+    """Run one instruction of the current task's kernel code. Returns the new continuation, None once the
+    outermost function has returned.
 
-    Raises SimulationError where the instruction cannot be carried out.
+    Raises SimulationError if the instruction cannot be executed.
     """
     function, index, frame, caller = stack
     i: Instruction = function.instructions[index]
@@ -43,7 +43,7 @@ def step(m: Machine, source: type[KernelSource], stack: Stack) -> Stack:
     except (TypeError, AttributeError, IndexError, AssertionError) as error:
         line = function.source[i.line - 1].strip()
         raise SimulationError(
-            f"'{line}' cannot be carried out: {error}", f"{function.name}, line {i.line}"
+            f"cannot execute '{line}': {error}", f"{function.name}, line {i.line}"
         ) from error
     kind = i.kind
     if kind == "do":
@@ -63,19 +63,19 @@ def step(m: Machine, source: type[KernelSource], stack: Stack) -> Stack:
 
 
 def settle(m: Machine, stack: Stack) -> Stack:
-    """Leave every function whose last statement has run: that takes no step."""
+    """Return from every function whose last statement has run, which is not a step."""
     while stack is not None:
         i = stack[0].instructions[stack[1]]
         if i.kind != "end":
             break
         value = None if i.expr is None else i.run(m, stack[2])
-        # an interrupted function goes on with the very instruction it had come to
+        # an interrupted function resumes at the instruction it was about to run
         stack = stack[3] if stack[0].interrupt else _resume_once(m, stack[3], value)
     return stack
 
 
 def _resume_once(m: Machine, stack: Stack, value: Any) -> Stack:
-    """The caller goes on behind its call; ``value`` goes where the call stores it."""
+    """Resume the caller after its call, with ``value`` stored where the call says."""
     if stack is None:
         return None
     function, index, frame, caller = stack
@@ -87,3 +87,14 @@ def _resume_once(m: Machine, stack: Stack, value: Any) -> Stack:
         holder = m.objects[frame[i.target.base.index]] if type(i.target.base) is Local else m.task
         m.set(holder, i.target.name, value)
     return (function, i.next, frame, caller)
+
+
+def why_tick_waits(cpu: Cpu, stack: Stack) -> str:
+    """What keeps a tick on this CPU from taking effect in this kernel code, '' if nothing does."""
+    if cpu.irqs_disabled:
+        return "interrupts are off"
+    if cpu.preempt_count:
+        return f"preemption is disabled (preempt_count {cpu.preempt_count})"
+    if stack is not None and stack[0].interrupt:
+        return "the scheduler is already running"
+    return ""

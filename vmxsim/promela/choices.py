@@ -206,7 +206,7 @@ class Choices:
 # -- The process of a thread: which choice, then the section that it starts, line by line.
 
 
-#: Lines after which a section is taken to loop for ever.
+#: Lines after which a section is taken to loop forever.
 MAX_LINES = 5000
 _PENDING = "if\n:: pending -> T.need_resched = 1; pending = 0\n:: else -> skip\nfi"
 

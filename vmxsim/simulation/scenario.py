@@ -106,8 +106,8 @@ def _expectation(verb: str, text: str) -> int | str:
         )
     if VERBS[verb].returns:
         return _number(text)
-    refusal = {"guest wrmsr": "#GP", "emulate wrmsr": "#GP", "set-msr": "refused"}.get(verb)
-    if refusal is None:
+    refusal = VERBS[verb].rejection
+    if not refusal:
         raise InputError(f"'{verb}' returns nothing: no '->' can follow it")
     if text != refusal:
         raise InputError(f"'{printable(text)}' where '{refusal}' was expected: '{verb}' returns no value")

@@ -37,7 +37,7 @@ from vmxsim.teaching.classroom.submissions import (
     read_notebook,
 )
 
-# -- Running a student's notebook to its end, whatever is in it: no cell and no notebook for ever.
+# -- Running a student's notebook to its end, whatever is in it: no cell and no notebook forever.
 
 
 #: What a cell's error is called where it could not be run.

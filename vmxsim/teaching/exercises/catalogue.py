@@ -81,7 +81,7 @@ CHEAP_ACCESSORS = Exercise(
     ),
     hints=(
         "Where is the guest's value? In the register, or in vmx.msr_guest_kernel_gs_base: it depends on two"
-        " things that you can ask, is_long_mode(vmx) and vmx.host_state.loaded.",
+        " things that you can ask, is_long_mode(vmx) and vmx.loaded_cpu_state.",
         "The answer to 'is it loaded?' is worth nothing after the next tick. See lab 2.",
         "A read may store what it found in the saved copy, and return that. A write must reach the saved"
         " copy in any case: whoever loads the register next takes it from there.",

@@ -8,7 +8,7 @@ from attrs import frozen
 
 from vmxsim.checker.assumptions import ASSUMPTIONS, Restriction
 from vmxsim.checker.states import GUEST_VALUES
-from vmxsim.kernel.actions import VERBS
+from vmxsim.kernel.actions import VERBS, why_impossible
 from vmxsim.teaching.game.playing import Play, Position, Run
 
 # -- The moves of a play in words: each action, each tick and the line that it came before.
@@ -112,21 +112,7 @@ def why_not(name: str, at: Position, assumed: Restriction) -> str:
             return f"you granted {granted}: {ASSUMPTIONS[granted].words}"
     if "one-value" in assumed.names and name.endswith(f" 0x{GUEST_VALUES[1]:X}"):
         return f"you granted one-value: {ASSUMPTIONS['one-value'].words}"
-    when = VERBS[verb].when
-    if when != "either" and at.mode != when:
-        return "the guest does not run: run first" if when == "guest" else "the guest runs: exit first"
-    if verb == "guest swapgs" and not at.long_mode:
-        return "SWAPGS exists in long mode only"
-    if verb.endswith(("long-mode on", "long-mode off")):
-        if at.long_mode == verb.endswith(" on"):
-            return f"long mode is {verb.split()[-1]} already"
-        if verb.startswith("set-efer") and at.smm:
-            return "not in system-management mode: guest rsm first"
-    if verb == "guest smi" and at.smm:
-        return "the vCPU is in system-management mode already"
-    if verb == "guest rsm" and not at.smm:
-        return "the vCPU is not in system-management mode"
-    return ""
+    return why_impossible(verb, at.mode, at)
 
 
 def why_no_tick(cpu: int, at: Position, assumed: Restriction) -> str:

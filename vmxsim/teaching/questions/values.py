@@ -111,7 +111,7 @@ def _number(span: Span, number: int, known: Mapping[int, list[str]], found: int)
     places = known[number]
     stands = f"It stands in {' and '.join(places)}" if places else ""
     if number == found:
-        right = "and it is the guest's true value" if number == true else f"but right would be {hex(true)}"
+        right = "and it is the guest's true value" if number == true else f"but it should be {hex(true)}"
         return Option(label, True, f"{stands or 'It is gone since'}: this is what the access finds, {right}.")
     looks = f"{stands}; the access does not look there." if places else "No place holds it now."
     return Option(label, False, f"{looks} It returns {hex(found)}.")
