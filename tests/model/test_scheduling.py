@@ -137,7 +137,7 @@ def test_fewer_points_than_nth_are_said_and_the_tick_stays_pending():
     point = {"before": "vmcs_write", "in": "vmx_set_cr0", "nth": 3, "cpu": 1}
     steps = ["run", "guest wrmsr 0xA000", {"guest long-mode off": {"preempt": point}}, "guest rdmsr"]
     trace = run(steps, "lazy-long-mode", long_mode=True)
-    assert any("reached 2 times only" in note for note in notes(trace))
+    assert any("reached only 2 times" in note for note in notes(trace))
     assert [access[0] for access in trace.results[2]["accesses"]][:4] == ["rdmsr", "wrmsr", "ctxsw", "ctxsw"]
     assert trace.results[3]["returned"] == "0xa000"
     assert not trace.violations

@@ -61,7 +61,7 @@ def test_the_key_has_every_question_with_its_answer(run):
         "vCPU thread 0's",
         "0x7f0000001000, vCPU thread 0's user GS base",
     ]
-    assert "Why" in key._repr_html_() and "right would be 0x0" in repr(key)
+    assert "Why" in key._repr_html_() and "it should be 0x0" in repr(key)
 
 
 def test_an_audience_s_question_is_nobody_s_first_try(run):
