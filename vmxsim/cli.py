@@ -1,11 +1,12 @@
 """The command line.
 
-Exit status: 0 fine, 1 a violation or an unmet expectation, 2 bad input, 3 nothing could
-be concluded. What a program reads goes to standard output, the rest to standard error.
+Exit status: 0 fine, 1 a violation or an unmet expectation, 2 bad input, 3 nothing could be
+concluded. Results go to standard output, everything else to standard error.
 """
 
 from __future__ import annotations
 
+import codecs
 import os
 import sys
 from importlib import import_module
@@ -14,25 +15,44 @@ from io import TextIOWrapper
 import click
 
 from vmxsim.commands.common import BAD_INPUT, FAULT, complain
-from vmxsim.errors import InputError, nearest, printable
+from vmxsim.errors import InputError, printable, unknown
 
-#: Each command, and the module and name to load when it is asked for.
+#: Each command, with the module and name to load when it is used.
 _COMMANDS = {
     "lab": ("vmxsim.commands.lab", "lab_command"),
     "designs": ("vmxsim.commands.designs", "designs_command"),
+    "show": ("vmxsim.commands.show", "show_command"),
     "run": ("vmxsim.commands.run", "run_command"),
     "check": ("vmxsim.commands.check", "check_command"),
-    "compare": ("vmxsim.commands.run", "compare_command"),
+    "compare": ("vmxsim.commands.compare", "compare_command"),
     "why": ("vmxsim.commands.why", "why_command"),
+    "cost": ("vmxsim.commands.cost", "cost_command"),
     "export": ("vmxsim.commands.export", "export_command"),
-    "cost": ("vmxsim.commands.designs", "cost_command"),
     "replay": ("vmxsim.commands.replay", "replay"),
+    "new": ("vmxsim.commands.new", "new_command"),
     "labs": ("vmxsim.commands.labs", "labs_command"),
 }
 
 
+#: What a terminal without Unicode gets instead.
+_PLAIN = {
+    "“": '"', "”": '"', "‘": "'", "’": "'", "…": "...", "–": "-", "—": "-", "·": "-", "→": "->", "←": "<-",
+    "×": "x", "✖": "x", "✕": "x", "✔": "ok", "★": "*", "≠": "!=", "▼": "v", "↑": "^", "▷": ">", "\xa0": " ",
+}  # fmt: skip
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    """Replace a character that the stream's encoding lacks; for :func:`codecs.register_error`."""
+    assert isinstance(error, UnicodeEncodeError)
+    lost = error.object[error.start : error.end]
+    return "".join(_PLAIN.get(c) or c.encode("unicode_escape").decode() for c in lost), error.end
+
+
+codecs.register_error("vmxsim.plain", _plain)
+
+
 class _Commands(click.Group):
-    """Commands are loaded when used, so that ``vmxsim --help`` is quick."""
+    """Loads a command when it is used, so that ``vmxsim --help`` stays quick."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -49,10 +69,7 @@ class _Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and not args[0].startswith("-") and args[0] not in _COMMANDS:
-            known = ", ".join(_COMMANDS)
-            raise InputError(
-                f"no command '{printable(args[0])}'; the commands are {known}{nearest(args[0], _COMMANDS)}"
-            )
+            raise unknown("command", args[0], _COMMANDS)
         return super().resolve_command(ctx, args)
 
 
@@ -62,7 +79,7 @@ class _Commands(click.Group):
 @click.version_option(package_name="vmxsim")
 @click.pass_context
 def commands(ctx: click.Context) -> None:
-    """How KVM on Intel VMX keeps MSR_KERNEL_GS_BASE right: run it, see it, compare it."""
+    """How KVM on Intel VMX keeps MSR_KERNEL_GS_BASE right: run it, see it, check it."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
 
@@ -74,8 +91,10 @@ def main(args: list[str] | None = None) -> None:
 
 def _status(args: list[str] | None) -> int:
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # a character that the locale lacks is no reason to fail
-            stream.reconfigure(errors="backslashreplace")
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="vmxsim.plain")
+    if not os.environ.get("COLUMNS", "1").strip("0"):  # zero columns: as if it were not set
+        del os.environ["COLUMNS"]
     try:
         status = commands.main(args=args, standalone_mode=False)
         sys.stdout.flush()
@@ -90,17 +109,17 @@ def _status(args: list[str] | None) -> int:
         print("vmxsim: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # the reader of our output has gone: nothing is left to say
+        # the reader of our output is gone: there is nothing left to say
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        print(f"vmxsim: the output cannot be written: {error.strerror or error}", file=sys.stderr)
+        print(f"vmxsim: cannot write the output: {error.strerror or error}", file=sys.stderr)
         return BAD_INPUT
     except Exception as error:
         if os.environ.get("VMXSIM_DEBUG"):
             raise
         what = printable(f"{type(error).__name__}: {error}", 500)
-        print(f"vmxsim: a fault of vmxsim itself: {what} (VMXSIM_DEBUG=1 shows where)", file=sys.stderr)
+        print(f"vmxsim: this is a bug in vmxsim: {what} (VMXSIM_DEBUG=1 shows where)", file=sys.stderr)
         return FAULT
 
 

@@ -1,4 +1,4 @@
-"""Errors that teach: what was wrong, where, what was expected, the nearest choice."""
+"""Errors that teach: what was wrong, where, what was expected, and the nearest choice."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from difflib import get_close_matches
 
 
 class InputError(Exception):
-    """Something the user gave cannot be used. ``str()`` is the whole message.
+    """Something the user supplied cannot be used. ``str()`` is the whole message.
 
-    ``where`` is ``file:line`` or a field's name, shown in front; '' where there is none.
+    ``where`` is ``file:line`` or a field's name and comes first; '' if there is none.
     """
 
-    def __init__(self, message: str, where: str = "") -> None:
+    def __init__(self, message: str, where: object = "") -> None:
         self.message = message
-        self.where = where
-        super().__init__(f"{where}: {message}" if where else message)
+        self.where = printable(where, 200)
+        super().__init__(f"{self.where}: {message}" if self.where else message)
 
     def _render_traceback_(self) -> list[str]:
-        """What a notebook shows: the message alone, for it says what to change."""
+        """What a notebook shows: just the message, because it says what to change."""
         return [f"{type(self).__name__}: {self}"]
 
     def at(self, where: str) -> InputError:
-        """The same error with the place in front of the one it already names."""
+        """The same error with ``where`` in front of the place that it already names."""
         return type(self)(self.message, f"{where}, {self.where}" if self.where else where)
 
 
 class SimulationError(InputError):
-    """A design did what the kernel must not: broke a contract, looped forever."""
+    """A design did something that the kernel must not: broke a contract, looped forever."""
 
 
 def printable(text: object, limit: int = 80) -> str:
@@ -36,7 +36,20 @@ def printable(text: object, limit: int = 80) -> str:
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
-def nearest(word: str, choices: Iterable[str]) -> str:
-    """``; did you mean 'x'?`` where a choice is near, else ''."""
+def nearest(word: object, choices: Iterable[str]) -> str:
+    """``; did you mean 'x'?`` if a choice is close, else ''."""
     found = get_close_matches(str(word), list(choices), n=1, cutoff=0.5)
     return f"; did you mean '{found[0]}'?" if found else ""
+
+
+def unknown(kind: str, word: object, choices: Iterable[str], where: object = "") -> InputError:
+    """The error for a wrong choice: ``unknown host 'x86'; expected 64-bit or 32-bit``."""
+    known = list(choices)
+    expected = ", ".join(known[:-1]) + " or " + known[-1] if len(known) > 1 else "".join(known)
+    shown = f"'{printable(word)}'" if isinstance(word, str) else printable(repr(word))
+    return InputError(f"unknown {kind} {shown}; expected {expected}{nearest(word, known)}", where)
+
+
+def cannot_write(path: object, error: OSError | ValueError) -> InputError:
+    """The error for a file or folder that cannot be written."""
+    return InputError(f"cannot be written: {getattr(error, 'strerror', None) or error}", path)

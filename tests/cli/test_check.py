@@ -146,10 +146,10 @@ def test_the_saved_file_says_how_to_run_it(mine, tmp_path, way):
 
 def test_a_mistake_is_told_in_a_line_with_status_two(mine, tmp_path):
     mine.write_text(MINE.replace("return vmx.m", "return vmx m"))
-    assert f"{mine}:7: is not Python" in fails("check", mine)
+    assert f"{mine}:7: not valid Python" in fails("check", mine)
     assert "did you mean 'never-trap'?" in fails("check", "never-tarp")
     assert "did you mean 'no-smm'?" in fails("check", "never-trap", "--assume", "no-smn")
-    assert "goes with no other design" in fails("check", "--all", "never-trap")
+    assert "already means every design" in fails("check", "--all", "never-trap")
 
 
 # -- why, and compare without a file

@@ -28,13 +28,14 @@ def seed(tmp_path):
 def test_run_shows_the_seed_bug_and_exits_with_one(seed):
     done = vmxsim("run", seed)
     assert done.returncode == 1
-    assert "guest-value at step 1" in done.stdout and "expectation at step 2" in done.stdout
+    assert "guest-value at action 2 (guest long-mode on)" in done.stdout
+    assert "expectation at action 3 (guest rdmsr)" in done.stdout
     assert "foreign" in done.stdout
 
 
 def test_design_option_overrides_the_file(seed):
     done = vmxsim("run", seed, "--design", "never-trap")
-    assert done.returncode == 0 and "No invariant broken." in done.stdout
+    assert done.returncode == 0 and "No invariant violated." in done.stdout
 
 
 def test_json_is_one_object_a_document_with_the_documented_fields(tmp_path):

@@ -36,7 +36,7 @@ def fails(*args):
         ("design: never-tarp\nsteps:\n  - run\n", "did you mean 'never-trap'?"),
         ("design: host\nsteps:\n  - run\n", "host-always or host-from-thread"),
         ("steps:\n  - run\n", "no design"),
-        ("desing: never-trap\nsteps:\n  - run\n", ":1, desing: no such field"),
+        ("desing: never-trap\nsteps:\n  - run\n", ":1, desing: unknown field 'desing'"),
         ("design: never-trap\nsteps:\n  - set-msr 0x10000000000000000\n", ":3, steps[0]: 0x10000000000000000 is not a 64-bit value"),
         ("design: never-trap\nsteps:\n  - set-msr -1\n", "not a 64-bit value"),
         ("design: never-trap\nsteps:\n  - set-msr abc\n", "'abc' is no number"),
@@ -44,8 +44,8 @@ def fails(*args):
         ("design: never-trap\nsteps:\n  - run\n  - run\n", ":4, steps[1]: 'run' is not possible: the thread is in the guest"),
         ("design: never-trap\nsteps:\n  - run\n  - guest swapgs\n", "long mode only"),
         ("design: never-trap\nsteps:\n  - run\n  - guest rsm\n", "not in SMM"),
-        ("design: never-trap\nsteps:\n  - run\n  - guest smi\n  - guest smi\n", "in SMM already"),
-        ("design: never-trap\nsteps:\n  - run\n  - guest smi\n  - exit\n  - set-efer long-mode on\n", "while the vCPU is in SMM"),
+        ("design: never-trap\nsteps:\n  - run\n  - guest smi\n  - guest smi\n", "already in SMM"),
+        ("design: never-trap\nsteps:\n  - run\n  - guest smi\n  - exit\n  - set-efer long-mode on\n", "the vCPU is in SMM"),
         ("design: never-trap\nsteps:\n  - set-efer long-mode off\n", "would change nothing"),
         ("design: never-trap\nsteps:\n  - preempt cpu5\n", "there is no CPU 5; the last is cpu1"),
         ("design: never-trap\nsteps:\n  - preempt\n", "needs a cpu"),
@@ -61,7 +61,7 @@ def fails(*args):
         (f"design: never-trap\nsteps:\n  - ? vcpu{'1' * 5000}\n    : run\n", "unknown action 'vcpu1111"),
         ("design: never-trap\nsteps:\n  - run: {preempt: {before: rdmsr, before: wrmsr}}\n", "'before' is given twice"),
         ("design: never-trap\nsteps:\n" + "  - get-msr\n" * 9 + "  - {run: [}\n", ":12"),
-        ("a: &a [x, x]\nsteps: *a\n", ":1, a: no such field"),
+        ("a: &a [x, x]\nsteps: *a\n", ":1, a: unknown field 'a'"),
         (f"title: &a [{'x,' * 3000}]\nsteps:\n  - &b [{'*a,' * 3000}]\n  - [{'*b,' * 3000}]\n", "too large"),
         ("design: never-trap\nsteps:\n  - run: now\n", "only {preempt: ...}"),
         ("design: never-trap\nsteps:\n  - 42\n", "an action was expected"),
@@ -113,7 +113,7 @@ def test_output_that_cannot_be_encoded_or_written_is_no_fault(tmp_path):
         command = [sys.executable, "-m", "vmxsim.cli", "run", str(file)]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 2
-    assert "cannot be written: No space left" in done.stderr
+    assert "cannot write the output: No space left" in done.stderr
     assert "Traceback" not in done.stderr
 
 

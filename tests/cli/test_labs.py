@@ -62,7 +62,7 @@ def test_from_handing_out_to_grades(tmp_path):
 @pytest.mark.parametrize(
     ("args", "says"),
     [
-        (["labs", "grad"], "did you mean 'grade'"),
+        (["labs", "grad"], "did you mean 'labs grade'"),
         (["labs", "hand-out", "OUT", "one-tik"], "did you mean 'one-tick'"),
         (["labs", "grade", "NOWHERE"], "is no folder"),
         (["labs", "grade", "."], "holds no notebook"),

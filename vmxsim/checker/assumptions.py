@@ -13,7 +13,7 @@ from attrs import frozen
 
 from vmxsim.checker.states import GUEST_VALUES, SECOND
 from vmxsim.checker.symbolic import Choice
-from vmxsim.errors import InputError, nearest, printable
+from vmxsim.errors import InputError, unknown
 from vmxsim.simulation.run import RunTrace
 
 if TYPE_CHECKING:
@@ -121,11 +121,7 @@ def restriction(names: str | Iterable[str]) -> Restriction:
     found = dict.fromkeys(word.strip() for word in words if word.strip())
     for name in found:
         if name not in ASSUMPTIONS:
-            raise InputError(
-                f"no assumption '{printable(name)}';"
-                f" they are {', '.join(ASSUMPTIONS)}{nearest(name, ASSUMPTIONS)}",
-                "assume",
-            )
+            raise unknown("assumption", name, ASSUMPTIONS, "assume")
     if {"starts-in-long-mode", "starts-outside-long-mode"} <= set(found):
         raise InputError("a guest cannot start both in and outside long mode", "assume")
     return Restriction(tuple(name for name in ASSUMPTIONS if name in found))

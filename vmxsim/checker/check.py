@@ -20,7 +20,7 @@ from vmxsim.checker.result import HOLDS, UNKNOWN, VIOLATED, CheckResult, Counter
 from vmxsim.checker.search import Path, reached, shortest_path
 from vmxsim.checker.transition_table import CutShort, TransitionTable, Watch
 from vmxsim.designs import find_design
-from vmxsim.errors import InputError, nearest, printable
+from vmxsim.errors import InputError, printable, unknown
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.simulation.scenario import HOSTS, MAX_CPUS
 
@@ -221,10 +221,7 @@ def _hosts(host: str) -> tuple[str, ...]:
     if host == "both":
         return HOSTS
     if host not in HOSTS:
-        choices = (*HOSTS, "both")
-        raise InputError(
-            f"'{printable(host)}' is none; choose {', '.join(choices)}{nearest(str(host), choices)}", "host"
-        )
+        raise unknown("host", host, (*HOSTS, "both"))
     return (host,)
 
 

@@ -21,7 +21,7 @@ from vmxsim.checker.states import CONSTANTS, DATA_MASK, unpack
 from vmxsim.checker.symbolic import SLOT_FIELDS
 from vmxsim.checker.transition_table import Edge, TransitionTable, make_doers, transitions
 from vmxsim.designs import find_design
-from vmxsim.errors import InputError, nearest, printable
+from vmxsim.errors import InputError, unknown
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.kernel.machine import EFER_LME, Machine, Value
 from vmxsim.kernel.simulator import Simulator, make_machine
@@ -176,9 +176,7 @@ def state_space(
     """
     chosen = find_design(design)
     if host not in HOSTS:
-        raise InputError(
-            f"'{printable(host)}' is none; choose {' or '.join(HOSTS)}{nearest(host, HOSTS)}", "host"
-        )
+        raise unknown("host", host, HOSTS)
     granted = restriction(assume).names
     found = _explored(chosen, host, granted)
     if isinstance(found, int) or len(found.nodes) > most:

@@ -25,11 +25,20 @@ from vmxsim.checker.result import (
     headline,
     sometimes_line,
 )
-from vmxsim.commands.common import FINE, INCONCLUSIVE, console, named_design, print_json, remark
+from vmxsim.commands.common import (
+    FINE,
+    INCONCLUSIVE,
+    INTERCEPTION_OPTION,
+    console,
+    fitting,
+    named_design,
+    print_json,
+    remark,
+)
 from vmxsim.commands.common import VIOLATED as STATUS_VIOLATED
 from vmxsim.designs import DESIGNS
 from vmxsim.designs.own import designs_in
-from vmxsim.errors import InputError, nearest, printable
+from vmxsim.errors import InputError, cannot_write, nearest, printable
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.simulation.scenario import HOSTS, scenario_yaml
 
@@ -38,37 +47,35 @@ _STYLES = {SAFE: "bold green", VIOLATED: "bold red", INCOMPLETE: "bold yellow"}
 
 @click.command("check")
 @click.argument("designs", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="Every design of the history.")
-@click.option("--file", type=click.Path(path_type=Path), help="Check the designs of this Python file.")
+@click.option("--all", "everything", is_flag=True, help="Check every design of the history.")
+@click.option("--file", help="Check the designs of this Python file, or one of them: FILE.py:NAME.")
 @click.option("--cpus", type=click.IntRange(1, 64), default=2, show_default=True)
 @click.option("--vcpus", type=click.IntRange(1, 2), default=1, show_default=True)
 @click.option("--host", type=click.Choice([*HOSTS, "both"]), default="both", show_default=True)
-@click.option("--assume", multiple=True, help="What to take for granted; '--assume help' lists it.")
+@click.option("--assume", multiple=True, help="What to take for granted; '--assume help' lists the choices.")
 @click.option("--max-states", type=click.IntRange(1), default=MAX_STATES, show_default=True)
-@click.option("--max-seconds", type=click.FloatRange(0, min_open=True), help="For each host width.")
-@click.option("--non-canonical", is_flag=True, help="The guest also writes a non-canonical address.")
 @click.option(
-    "--interception",
-    type=click.Choice(["rule", "bitmap"]),
-    default="rule",
-    help="When the guest's access exits.",
+    "--max-seconds", type=click.FloatRange(0, min_open=True), help="Time limit for each host width."
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object, a key for each design.")
-@click.option("--save", type=click.Path(path_type=Path), help="Save the counterexamples as a scenario file.")
+@click.option("--non-canonical", is_flag=True, help="The guest also writes a non-canonical address.")
+@INTERCEPTION_OPTION
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object with a key per design.")
+@click.option("--save", type=click.Path(path_type=Path), help="Save the counterexamples to a scenario file.")
 def check_command(
     designs: tuple[str, ...],
     everything: bool,
-    file: Path | None,
+    file: str | None,
     assume: tuple[str, ...],
     as_json: bool,
     save: Path | None,
+    interception: str | None,
     **options: Any,
 ) -> int:
     """Explore every schedule of a design: every interleaving of guest, ioctls, preemption and
     migration, line by line.
 
-    Prints a verdict for each invariant and the shortest counterexample. Exit status 1 where
-    an invariant is violated, 3 where a search was cut short.
+    Prints a verdict for each invariant, and the shortest counterexample. The exit status is 1 if an
+    invariant is violated, 3 if a search was cut short.
     """
     if any("help" in text.split(",") for text in assume):
         _list_assumptions(console())
@@ -77,7 +84,8 @@ def check_command(
     results = []
     with _progress() as progress:
         for design in chosen:
-            results.append(check(design, assume=assume, progress=progress, **options))
+            how = {"interception": interception or "rule", **options}
+            results.append(check(design, assume=assume, progress=progress, **how))
     if as_json:
         print_json({result.name: as_object(result) for result in results})
     elif len(results) == 1:
@@ -90,13 +98,16 @@ def check_command(
     return STATUS_VIOLATED if VIOLATED in verdicts else INCONCLUSIVE if INCOMPLETE in verdicts else FINE
 
 
-def _chosen(designs: tuple[str, ...], everything: bool, file: Path | None) -> list[type[Kvm]]:
+def _chosen(designs: tuple[str, ...], everything: bool, file: str | None) -> list[type[Kvm]]:
     if everything and (designs or file):
-        raise InputError("goes with no other design", "--all")
+        raise InputError("already means every design: name no other", "--all")
     if everything:
         return list(DESIGNS.values())
     if file:
-        found = designs_in(file)
+        path, colon, one = file.rpartition(":")
+        if colon and path.endswith(".py"):
+            file, designs = path, (*designs, one)
+        found = designs_in(Path(file))
         for name in designs:
             if name not in found:
                 raise InputError(
@@ -105,13 +116,13 @@ def _chosen(designs: tuple[str, ...], everything: bool, file: Path | None) -> li
                 )
         return [found[name] for name in designs] if designs else list(found.values())
     if not designs:
-        raise InputError("name a design, or --all, or --file FILE.py; 'vmxsim designs' lists them", "check")
+        raise InputError("name a design, or use --all or --file FILE.py; see 'vmxsim designs'", "check")
     return [named_design(name) for name in designs]
 
 
 @contextmanager
 def _progress() -> Iterator[Progress | None]:
-    """A line on standard error that counts the states, on a terminal and in long searches only."""
+    """Count the states on a line of standard error, but only on a terminal and in long searches."""
     if not sys.stderr.isatty():
         yield None
         return
@@ -125,13 +136,15 @@ def _progress() -> Iterator[Progress | None]:
                 begun = True
                 status.start()
             if begun:
-                status.update(f"{states:,} states, {states / seconds:,.0f} a second; Ctrl-C ends the search")
+                status.update(
+                    f"{states:,} states, {states / seconds:,.0f} per second; Ctrl-C ends the search"
+                )
 
         yield tell
 
 
 def as_object(result: CheckResult) -> dict[str, Any]:
-    """What ``check --json`` says of a design: of the host width that decides, and of each."""
+    """What ``check --json`` says about a design: for the host width that decides, and for each one."""
     host, example = result.telling, result.counterexample
     return {
         "verdict": result.verdict,
@@ -168,9 +181,9 @@ def as_object(result: CheckResult) -> dict[str, Any]:
 
 
 def show(result: CheckResult, out: Console) -> None:
-    """One design's verdict for people."""
+    """Print one design's verdict for people."""
     out.print(Text(headline(result), style=_STYLES[result.verdict]))
-    out.print(_hosts(result, out.width))
+    out.print(fitting(out, lambda figures: _host_table(result, figures), 4))
     out.print(Text(sometimes_line(result), style="dim"))
     example = result.counterexample
     if example is None:
@@ -182,41 +195,37 @@ def show(result: CheckResult, out: Console) -> None:
     out.print(Text.assemble(("Why is this wrong? ", "bold"), example.words))
 
 
-#: Columns of figures, and the room that each needs with those before it: where it is not to be
-#: had, the last are left out.
-_FIGURES = {"states": 9, "transitions": 22, "depth": 29, "seconds": 36}
-
-
-def _hosts(result: CheckResult, width: int) -> Table:
+def _host_table(result: CheckResult, figures: int) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     names = list(result.telling.invariants)
     for title in ("host", *names):
-        table.add_column(title, no_wrap=True)
-    room = width - 8 - sum(2 + max(len(name), 8) for name in names)
-    figures = [title for title, needs in _FIGURES.items() if room >= needs]
-    for title in figures:
-        table.add_column(title, justify="right", no_wrap=True)
+        table.add_column(title, overflow="fold")
+    for title in ("states", "transitions", "depth", "seconds")[:figures]:
+        table.add_column(title, justify="right", overflow="fold")
     for host in result.hosts:
         styles = {"holds": "green", "violated": "bold red", "unknown": "yellow"}
         hows = [Text(how, style=styles[how]) for how in (host.invariants.get(n, "holds") for n in names)]
         told = (f"{host.states:,}", f"{host.transitions:,}", str(host.depth), f"{host.seconds:.2f}")
-        table.add_row(host.host, *hows, *told[: len(figures)])
+        table.add_row(host.host, *hows, *told[:figures])
+    return table
+
+
+def _verdict_table(results: list[CheckResult], figures: int) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for title in ("design", "host", "verdict"):
+        table.add_column(title, overflow="fold")
+    for title in ("states", "depth", "seconds")[:figures]:
+        table.add_column(title, justify="right", overflow="fold")
+    for result in results:
+        for host in result.hosts:
+            verdict = Text(host.verdict, style=_STYLES[host.verdict])
+            told = (f"{host.states:,}", str(host.depth), f"{host.seconds:.2f}")
+            table.add_row(result.name, host.host, verdict, *told[:figures])
     return table
 
 
 def _show_table(results: list[CheckResult], out: Console) -> None:
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    table.add_column("design", no_wrap=True)
-    table.add_column("host", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
-    for title in ("states", "depth", "seconds"):
-        table.add_column(title, justify="right", no_wrap=True)
-    for result in results:
-        for host in result.hosts:
-            verdict = Text(host.verdict, style=_STYLES[host.verdict])
-            figures = (f"{host.states:,}", str(host.depth), f"{host.seconds:.2f}")
-            table.add_row(result.name, host.host, verdict, *figures)
-    out.print(table)
+    out.print(fitting(out, lambda figures: _verdict_table(results, figures), 3))
     for result in results:
         for host in result.hosts:
             if example := host.counterexample:
@@ -249,19 +258,19 @@ def _save(results: list[CheckResult], path: Path) -> None:
             text = scenario_yaml(result.counterexample.scenario)
             if result.design.id not in DESIGNS:
                 runs = f"vmxsim run {path} --design {_source(result)}"
-                text = f"# a design of your own: {runs}\n{text}"
+                text = f"# your own design: {runs}\n{text}"
             texts.append(text)
     if not texts:
-        remark(f"there is no counterexample to save: {printable(path, 200)} was not written")
+        remark(f"no counterexample to save: {printable(path, 200)} was not written")
         return
     try:
         path.write_text("---\n".join(texts), encoding="utf-8")
     except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror or error}", printable(path, 200)) from None
+        raise cannot_write(path, error) from None
     remark(f"saved in {path}: {runs}")
 
 
 def _source(result: CheckResult) -> str:
-    """How the command line names a design of the reader's own."""
+    """How the command line names a reader's own design."""
     file = sys.modules[result.design.__module__].__file__
     return f"{os.path.relpath(file)}:{result.name}" if file else result.name

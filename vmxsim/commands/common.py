@@ -1,13 +1,17 @@
-"""What the commands share: consoles, values as text, one clear line for an error."""
+"""What the commands share: naming a design, common options, consoles, exit status."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
 from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
 
 from vmxsim.designs import find_design
 from vmxsim.designs.own import design_in
@@ -15,13 +19,24 @@ from vmxsim.errors import InputError, printable
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.kernel.machine import Value
 
-# -- Naming a design on the command line: an id, a commit, a prefix, or FILE.py:NAME.
+FINE, VIOLATED, BAD_INPUT, INCONCLUSIVE = 0, 1, 2, 3
+#: A bug in vmxsim itself (EX_SOFTWARE of sysexits.h).
+FAULT = 70
+
+HOST_OPTION = click.option(
+    "--host", type=click.Choice(["64-bit", "32-bit"]), help="Width of the host's user space."
+)
+INTERCEPTION_OPTION = click.option(
+    "--interception",
+    type=click.Choice(["rule", "bitmap"]),
+    help="When guest accesses exit: by the design's rule, or by what the real MSR bitmaps were left at.",
+)
 
 
 def named_design(text: str) -> type[Kvm]:
-    """The design that an argument names; a file is executed, which a scenario never asks for.
+    """The design that an argument names: an id, a commit, a prefix, or FILE.py:NAME.
 
-    Raises InputError.
+    A file is executed, which a scenario never causes. Raises InputError.
     """
     file, colon, name = text.rpartition(":")
     if colon and file.endswith(".py"):
@@ -31,41 +46,43 @@ def named_design(text: str) -> type[Kvm]:
     return find_design(text)
 
 
-# -- (main)
-
-
-FINE, VIOLATED, BAD_INPUT, INCONCLUSIVE = 0, 1, 2, 3
-#: A fault of the program itself (EX_SOFTWARE of sysexits.h).
-FAULT = 70
-
-
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        """The reader of our output has gone: that changes no verdict (rich itself exits with 1)."""
+        """The reader of our output is gone. That changes no verdict (rich itself would exit with 1)."""
         raise BrokenPipeError
 
 
 def console() -> Console:
-    """Standard output for people: colour only on a terminal, NO_COLOR honoured."""
+    """Standard output for people: in color only on a terminal, and NO_COLOR is honored."""
     return _Console(highlight=False, emoji=False, markup=False, soft_wrap=not sys.stdout.isatty())
 
 
+def fitting(out: Console, table: Callable[[int], Table], most: int) -> Table:
+    """``table(n)`` has n columns of figures: the one with the most, up to ``most``, that fits the width."""
+    wide = out.options.update(max_width=1000)
+    for figures in range(most, 0, -1):
+        made = table(figures)
+        if Measurement.get(out, wide, made).maximum <= out.width:
+            return made
+    return table(0)
+
+
 def complain(error: InputError) -> int:
-    """Print an error to standard error; returns the exit status for bad input."""
+    """Print an error to standard error. Returns the exit status for bad input."""
     print(f"vmxsim: {printable(str(error), 2000)}", file=sys.stderr)
     return BAD_INPUT
 
 
 def remark(text: str) -> None:
-    """A note for people, beside the output."""
+    """Print a note for people to standard error."""
     print(f"note: {printable(text, 2000)}", file=sys.stderr)
 
 
 def print_json(data: Any) -> None:
-    """One JSON object on a line."""
+    """Print one JSON object on a line."""
     print(json.dumps(data))
 
 
 def plain(value: Any) -> Any:
-    """A machine's field as JSON can hold it: values as hexadecimal text."""
+    """A field of the machine as JSON can hold it: values as hexadecimal text."""
     return hex(value.number) if isinstance(value, Value) else value

@@ -15,7 +15,7 @@ from vmxsim.checker.check import check
 from vmxsim.checker.result import SAFE, VIOLATED
 from vmxsim.commands.common import FINE, INCONCLUSIVE, console, named_design, remark
 from vmxsim.designs import DESIGNS
-from vmxsim.errors import InputError, nearest, printable
+from vmxsim.errors import InputError, cannot_write, nearest, printable, unknown
 from vmxsim.exports.subject import nothing_found
 from vmxsim.ftrace.recording import EXAMPLES, read
 from vmxsim.kernel.kvm import Kvm, name_of
@@ -150,10 +150,7 @@ class _Format(click.Choice[str]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value not in _FORMATS:
-            raise InputError(
-                f"'{printable(value)}' is none; choose {', '.join(_FORMATS)}{nearest(str(value), _FORMATS)}",
-                "--to",
-            )
+            raise unknown("format", value, _FORMATS, "--to")
         return value
 
 
@@ -267,6 +264,6 @@ def _model(name: str, output: Path | None, asked: dict[str, Any]) -> int:
     try:
         output.write_text(model, encoding="utf-8")
     except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror or error}", printable(output, 200)) from None
+        raise cannot_write(output, error) from None
     remark(f"{len(model.splitlines())} lines in {output}")
     return FINE

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vmxsim.commands.common import FINE, console, print_json, remark
-from vmxsim.errors import InputError, nearest, printable
+from vmxsim.errors import printable, unknown
 from vmxsim.teaching.classroom.feedback import points, why, write_csv, write_feedback
 from vmxsim.teaching.classroom.handout import Lab, choose_labs, read_labs
 from vmxsim.teaching.classroom.submissions import UNANSWERED, LabResult, Submission, find_submissions
@@ -26,10 +26,7 @@ _PLACE = click.Path(path_type=Path)
 class _Group(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in self.commands:
-            known = ", ".join(self.commands)
-            raise InputError(
-                f"no command 'labs {printable(name)}'; the commands are {known}{nearest(name, self.commands)}"
-            )
+            raise unknown("command", f"labs {name}", [f"labs {known}" for known in self.commands])
         return super().get_command(ctx, name)
 
 

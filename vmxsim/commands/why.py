@@ -22,12 +22,12 @@ from vmxsim.simulation.scenario import HOSTS
 @click.argument("design")
 @click.option("--host", type=click.Choice([*HOSTS, "both"]), default="both", show_default=True)
 @click.option("--assume", multiple=True, help="What to take for granted; see 'vmxsim check --assume help'.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def why_command(design: str, host: str, assume: tuple[str, ...], as_json: bool) -> int:
-    """Take each line of the functions that a design changed away, check again, and say what breaks.
+    """Remove each line of the functions that a design changed, check again, and say what breaks.
 
-    A condition is negated; preempt_disable() is taken away together with its preempt_enable().
-    Exit status 3 where some variant could not be checked to the end.
+    A condition is negated; preempt_disable() is removed along with its preempt_enable(). The exit
+    status is 3 if some variant could not be checked completely.
     """
     hosts = HOSTS if host == "both" else (host,)
     with _progress() as progress:
@@ -84,7 +84,7 @@ def _show(found: Why, out: Console) -> None:
     for function in functions:
         out.print(Text(f"\n{function}()", style="bold"))
         table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-        table.add_column(justify="right", style="dim", no_wrap=True)
+        table.add_column(justify="right", style="dim")
         table.add_column(overflow="fold", ratio=5)
         table.add_column(overflow="fold", ratio=6)
         for reason in found.reasons:

@@ -17,7 +17,7 @@ from vmxsim.designs.load_gs_index import LoadGsIndex
 from vmxsim.designs.msr_array import MsrArray
 from vmxsim.designs.never_trap import NeverTrap
 from vmxsim.designs.vcpu_vt import VcpuVt
-from vmxsim.errors import InputError, nearest, printable
+from vmxsim.errors import InputError, printable, unknown
 from vmxsim.kernel.kvm import Kvm
 
 #: All designs by id, oldest first.
@@ -62,7 +62,4 @@ def find_design(name: str | type[Kvm]) -> type[Kvm]:
         return found[0]
     if found:
         raise InputError(f"'{printable(word)}' could be {' or '.join(d.id for d in found)}", "design")
-    raise InputError(
-        f"no design '{printable(word)}'; the designs are {', '.join(DESIGNS)}{nearest(word, DESIGNS)}",
-        "design",
-    )
+    raise unknown("design", word, DESIGNS)

@@ -7,7 +7,7 @@ import traceback
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
-from vmxsim.errors import InputError, nearest, printable
+from vmxsim.errors import InputError, printable, unknown
 from vmxsim.kernel.kvm import Kvm
 
 
@@ -62,6 +62,4 @@ def design_in(path: Path, name: str) -> type[Kvm]:
     known = ", ".join(found)
     if not name:
         raise InputError(f"defines several designs ({known}): write {path.name}:NAME", printable(path, 200))
-    raise InputError(
-        f"defines no design '{printable(name)}'{nearest(name, found)}; it has {known}", printable(path, 200)
-    )
+    raise unknown("design", name, found, path)

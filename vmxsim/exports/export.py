@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from vmxsim.errors import InputError, nearest, printable
+from vmxsim.errors import InputError, cannot_write, printable, unknown
 from vmxsim.exports.mail import mail
 from vmxsim.exports.markdown import markdown
 from vmxsim.exports.page import page
@@ -55,7 +55,7 @@ def write_pictures(
                 file.write_text(svg if theme == "auto" else flat(svg, theme), encoding="utf-8")
             written.append(file)
     except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror or error}", printable(folder, 200)) from None
+        raise cannot_write(folder, error) from None
     return written
 
 
@@ -150,9 +150,7 @@ def export(
     Raises InputError for anything that cannot be exported or written.
     """
     if to not in FORMATS:
-        raise InputError(
-            f"'{printable(to)}' is none; choose {', '.join(FORMATS)}{nearest(str(to), FORMATS)}", "to"
-        )
+        raise unknown("format", to, FORMATS, "to")
     checked_theme(theme)
     if traits and to != "html":
         raise InputError(f"{', '.join(map(printable, traits))}: known to html only", "export")
@@ -243,7 +241,6 @@ def _written(text: str, path: str | Path | None) -> str | Path:
     file = Path(path)
     try:
         file.write_text(text, encoding="utf-8")
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise InputError(f"cannot be written: {why}", printable(path, 200)) from None
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        raise cannot_write(path, error) from None
     return file

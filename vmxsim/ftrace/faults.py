@@ -14,7 +14,7 @@ from random import Random
 
 from attrs import field, frozen
 
-from vmxsim.errors import InputError, nearest, printable
+from vmxsim.errors import InputError, printable, unknown
 from vmxsim.ftrace.reader import Event
 from vmxsim.ftrace.recording import Recording, read
 
@@ -63,9 +63,7 @@ def inject(recording: Recording | str | Path, seed: int = 0, kind: str | None = 
     """
     good = recording if isinstance(recording, Recording) else read(recording)
     if kind is not None and kind not in KINDS:
-        raise InputError(
-            f"no kind of fault '{printable(kind)}'; they are {', '.join(KINDS)}{nearest(kind, KINDS)}", "kind"
-        )
+        raise unknown("kind of fault", kind, KINDS, "kind")
     lines = good.path.read_text(encoding="utf-8", errors="replace").split("\n")
     random = Random(seed)
     possible = {name: places for name in ([kind] if kind else KINDS) if (places := _places(good, name))}

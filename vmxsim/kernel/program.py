@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from attrs import define, field, frozen
 
-from vmxsim.errors import InputError, nearest
+from vmxsim.errors import unknown
 from vmxsim.kernel.instructions import PRIMITIVES
 from vmxsim.kernel.machine import Machine, number_of
 
@@ -38,10 +38,7 @@ def requires(*conditions: str) -> Callable[[F], F]:
     """
     for condition in conditions:
         if condition not in CONDITIONS:
-            known = ", ".join(f"'{c}'" for c in CONDITIONS)
-            raise InputError(
-                f"@requires('{condition}'): no such condition; use {known}{nearest(condition, CONDITIONS)}"
-            )
+            raise unknown("condition", condition, CONDITIONS, "@requires")
 
     def mark(function: F) -> F:
         function.__requires__ = conditions  # type: ignore[attr-defined]

@@ -13,7 +13,7 @@ from typing import Any
 from attrs import frozen
 
 from vmxsim.designs import DESIGNS, find_design
-from vmxsim.errors import InputError, nearest
+from vmxsim.errors import unknown
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.simulation.run import run
 
@@ -103,7 +103,7 @@ class CostTable(list[CostRow]):
         """
         for path in paths:
             if path not in PATHS:
-                raise InputError(f"no path '{path}'; the paths are {', '.join(PATHS)}{nearest(path, PATHS)}")
+                raise unknown("path", path, PATHS)
         return CostTable(
             row for row in self
             if (not paths or row.path in paths) and long_mode in (None, row.long_mode)

@@ -15,7 +15,7 @@ from vmxsim.kernel.machine import Machine, Value, Vcpu, owner_words
 from vmxsim.kernel.program import Current, Expr, Field, Primitive
 from vmxsim.kernel.simulator import Record, Simulator, make_machine
 from vmxsim.simulation.scenario import Scenario, make_scenario
-from vmxsim.simulation.trace import Access, Change, Frame, Move, Scene, Step, Violation
+from vmxsim.simulation.trace import Access, Change, Frame, Move, Scene, Step, Violation, action_name
 from vmxsim.simulation.worth import CellJudge
 
 # -- Which way a value went in a step, read off the instruction that ran.
@@ -91,7 +91,7 @@ class RunTrace:
         self._unmet: dict[int, str] = {}
 
     def __repr__(self) -> str:
-        broken = dict.fromkeys(f"{v.invariant} at step {v.action}" for v in self.violations)
+        broken = dict.fromkeys(f"{v.invariant} at {action_name(self, v.action)}" for v in self.violations)
         verdict = ", ".join(broken) if broken else "no invariant broken"
         records = len(self.simulator.records)
         return f"<{self.title}: {self.subtitle}; {len(self.actions)} actions, {records} steps; {verdict}>"

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from attrs import evolve, field, frozen
 
-from vmxsim.errors import InputError, nearest, printable
+from vmxsim.errors import InputError, nearest, printable, unknown
 from vmxsim.kernel.actions import VERBS, Action, PreemptPoint
 from vmxsim.kernel.instructions import PRIMITIVES
 from vmxsim.kernel.machine import U64
@@ -120,10 +120,7 @@ def _parse_point(data: Any) -> PreemptPoint:
         raise InputError("{before: ..., in: ..., nth: ..., cpu: ...} was expected", "preempt")
     for key in data:
         if key not in known:
-            raise InputError(
-                f"no such field; the fields are {', '.join(known)}{nearest(str(key), known)}",
-                f"preempt, {printable(key)}",
-            )
+            raise unknown("field", key, known, "preempt")
     before, function, nth, cpu = data.get("before"), data.get("in"), data.get("nth", 1), data.get("cpu")
     if not isinstance(before, str):
         raise InputError("a primitive such as rdmsr, or 'line N', was expected", "preempt, before")
@@ -293,7 +290,7 @@ def _document(node: yaml.Node, name: str) -> Scenario:
         key = str(key_node.value) if isinstance(key_node, yaml.ScalarNode) else "?"
         lines[key] = line(key_node)
         if key not in FIELDS:
-            raise _unknown_field(key, f"{name}:{lines[key]}, {printable(key)}")
+            raise unknown("field", key, FIELDS, f"{name}:{lines[key]}, {printable(key)}")
         if key in data:
             raise InputError("is given twice", f"{name}:{lines[key]}, {printable(key)}")
         data[key] = reader.value(value_node, key)
@@ -344,17 +341,13 @@ class _Plain:
             raise InputError(f"'{printable(node.value)}' is not a value a scenario can hold", where) from None
 
 
-def _unknown_field(key: str, where: str) -> InputError:
-    return InputError(f"no such field; the fields are {', '.join(FIELDS)}{nearest(key, FIELDS)}", where)
-
-
 # -- plain data to a Scenario
 
 
 def _build(data: Mapping[str, Any], where: Any) -> Scenario:
     for key in data:
         if key not in FIELDS:
-            raise _unknown_field(str(key), where(str(key), -1))
+            raise unknown("field", str(key), FIELDS, where(str(key), -1))
     _check_fields(data, lambda key: where(key, -1))
     steps = data.get("steps")
     if not isinstance(steps, list) or not steps:

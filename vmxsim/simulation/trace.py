@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from attrs import evolve, field, frozen
 
+from vmxsim.errors import printable
 from vmxsim.kernel.machine import Value
 
 #: What a cell's value is worth now. ``live``: the one that counts. ``copy``: equal to the
@@ -186,6 +187,12 @@ class Trace(Protocol):
 
     def listing(self, function: str) -> Sequence[str]:
         """The function's source lines, line 1 first; empty where there is none."""
+
+
+def action_name(trace: Trace, action: int) -> str:
+    """How text names an action, given its index: ``action 3 (guest rdmsr)``, counted from 1."""
+    text, _, _ = trace.actions[action].partition("->")
+    return f"action {action + 1} ({printable(text.strip())})"
 
 
 # -- A stretch of a long trace as a trace of its own.

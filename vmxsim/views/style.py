@@ -16,7 +16,7 @@ from functools import lru_cache
 
 from attrs import frozen
 
-from vmxsim.errors import InputError, nearest
+from vmxsim.errors import unknown
 from vmxsim.kernel.machine import owner_words
 from vmxsim.simulation.trace import Cell
 
@@ -257,7 +257,7 @@ _THEME_LINE = re.compile(r"(?:^|(?<=<style>))[^\n<]*--vx-canvas:[^\n<]*\n?", re.
 def checked_theme(theme: str) -> str:
     """The theme's name. Raises InputError for one that does not exist."""
     if theme not in CHOICES:
-        raise InputError(f"'{theme}' is none; choose {', '.join(CHOICES)}{nearest(theme, CHOICES)}", "theme")
+        raise unknown("theme", theme, CHOICES)
     return theme
 
 

@@ -10,7 +10,7 @@ import ipywidgets as w
 from attrs import evolve
 
 from vmxsim.designs import DESIGNS, find_design
-from vmxsim.errors import InputError, nearest
+from vmxsim.errors import InputError, unknown
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.simulation.compare import Pairs, operation_start, parting, run_together
 from vmxsim.simulation.run import RunTrace
@@ -64,12 +64,9 @@ class Explorer(w.VBox):
     ) -> None:
         known = [_id(find_design(design)) for design in designs]
         if operation not in OPERATIONS and operation not in (OWN, SHORTEST):
-            raise InputError(
-                f"'{operation}' is none; choose from {', '.join(OPERATIONS)}{nearest(operation, OPERATIONS)}",
-                "operation",
-            )
+            raise unknown("operation", operation, OPERATIONS)
         if toggles["host"] not in HOSTS:
-            raise InputError(f"'{toggles['host']}' is none; choose from {', '.join(HOSTS)}", "host")
+            raise unknown("host", toggles["host"], HOSTS)
         self.player = Player()
         self.player.on_tick(self._on_tick)
         self.controls = c = Controls(known, self._refresh)

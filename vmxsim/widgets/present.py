@@ -49,7 +49,7 @@ def present(
     Raises InputError for what cannot be read, run or asked.
     """
     if isinstance(gates, str) and gates != "auto":
-        raise InputError(f"'{gates}' is none; expected 'auto' or a list of questions ([] for none)", "gates")
+        raise InputError(f"expected 'auto' or a list of questions ([] for none), not {gates!r}", "gates")
     if isinstance(scenario, str) and scenario in DESIGNS:
         raise InputError(f"'{scenario}' is a design: two at most stand side by side", "scenario")
     designs = [a] if b is None else [a, b]

@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
-from vmxsim.errors import InputError, printable
+from vmxsim.errors import cannot_write
 from vmxsim.teaching.classroom.handout import Lab
 from vmxsim.teaching.classroom.submissions import UNANSWERED, LabResult, TestResult
 
@@ -110,7 +110,7 @@ def write_feedback(folder: Path, results: Iterable[LabResult], labs: Iterable[La
             pages.setdefault(result.student, []).append((f"{result.student}/{name}.html", result))
         (folder / "index.html").write_text(index_page(pages), encoding="utf-8")
     except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror or error}", printable(folder, 200)) from None
+        raise cannot_write(folder, error) from None
     return sum(map(len, pages.values()))
 
 
@@ -233,7 +233,7 @@ def write_csv(path: Path, results: Iterable[LabResult]) -> None:
                 cells = (r.student, r.lab, points(r.points), points(r.most), r.status, told, remarks)
                 rows.writerow([_harmless(cell) for cell in (*cells, *map(points, totals[r.student]))])
     except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror or error}", printable(path, 200)) from None
+        raise cannot_write(path, error) from None
 
 
 def _harmless(text: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 from attrs import frozen
 
-from vmxsim.errors import InputError, nearest, printable
+from vmxsim.errors import InputError, cannot_write, printable, unknown
 
 # -- The labs' sources: notebooks with solutions, each with its number, id, title and points.
 
@@ -78,9 +78,7 @@ def choose_labs(names: Iterable[str], labs: Sequence[Lab]) -> list[Lab]:
     for name in names:
         if name not in known:
             ids = [lab.id for lab in labs]
-            raise InputError(
-                f"no lab '{printable(name)}'{nearest(name, known)}; the labs are {', '.join(ids)}", "LAB"
-            )
+            raise unknown("lab", name, ids)
         chosen.append(known[name])
     return [lab for lab in labs if lab in chosen] if chosen else list(labs)
 
@@ -109,7 +107,7 @@ def require_file(path: Path) -> None:
         with tempfile.TemporaryFile(dir=path.parent):
             return
     except OSError as error:
-        raise _cannot(path, error) from None
+        raise cannot_write(path, error) from None
 
 
 def require_folder(path: Path) -> None:
@@ -120,11 +118,7 @@ def require_folder(path: Path) -> None:
         with tempfile.TemporaryFile(dir=there):
             return
     except OSError as error:
-        raise _cannot(path, error) from None
-
-
-def _cannot(path: Path, error: OSError) -> InputError:
-    return InputError(f"cannot be written: {error.strerror or error}", printable(path, 200))
+        raise cannot_write(path, error) from None
 
 
 # -- (main)
@@ -239,5 +233,5 @@ def hand_out(folder: Path, labs: Iterable[Lab], starts: Mapping[str, str], force
         for path, text in files.items():
             path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror or error}", printable(folder, 200)) from None
+        raise cannot_write(folder, error) from None
     return list(files)

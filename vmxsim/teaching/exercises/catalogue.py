@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmxsim.errors import InputError, nearest, printable
+from vmxsim.errors import unknown
 from vmxsim.kernel.machine import Value
 from vmxsim.simulation.run import RunTrace
 from vmxsim.simulation.scenario import make_scenario
@@ -366,8 +366,4 @@ def find_exercise(name: str) -> Exercise:
     word = str(name).strip()
     if word in EXERCISES:
         return EXERCISES[word]
-    known = ", ".join(EXERCISES)
-    raise InputError(
-        f"no exercise '{printable(word)}'; the exercises are {known}{nearest(word, EXERCISES)}",
-        "exercise",
-    )
+    raise unknown("exercise", word, EXERCISES)

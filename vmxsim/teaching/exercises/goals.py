@@ -11,7 +11,7 @@ from vmxsim.checker.assumptions import ASSUMPTIONS, not_granted, restriction
 from vmxsim.checker.check import ALWAYS, check
 from vmxsim.checker.counterexample import explain
 from vmxsim.checker.result import CheckResult, Counterexample
-from vmxsim.errors import InputError, nearest, printable
+from vmxsim.errors import InputError, unknown
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.kernel.program import Function
 from vmxsim.simulation.costs import PATHS, count
@@ -220,7 +220,7 @@ class OnlyChanged:
         for name in self.functions:
             if name not in known:
                 where = f"the goal's functions, {name_of(start)}"
-                raise InputError(f"no function '{printable(name)}'{nearest(name, known)}", where)
+                raise unknown("function", name, known, where)
         if not issubclass(mine, start):
             return Judgement(False, f"{name_of(mine)} is no subclass of the design to start from: {_WRITE}")
         changed = changed_functions(start, mine)
@@ -315,9 +315,7 @@ class CostAtMost:
 
 def _known(name: str, names: Iterable[str], field: str) -> None:
     if name not in names:
-        raise InputError(
-            f"'{printable(name)}' is none; choose {', '.join(names)}{nearest(name, names)}", field
-        )
+        raise unknown(field, name, names)
 
 
 def _counted(number: int, name: str) -> str:
@@ -345,8 +343,7 @@ class InvariantsHold:
     def __attrs_post_init__(self) -> None:
         restriction(self.assume)
         if self.host not in (*HOSTS, "both"):
-            choices = (*HOSTS, "both")
-            raise InputError(f"'{self.host}' is none; choose {', '.join(choices)}", "host")
+            raise unknown("host", self.host, (*HOSTS, "both"))
 
     @property
     def words(self) -> str:
@@ -402,11 +399,7 @@ class Breaks:
     def __attrs_post_init__(self) -> None:
         restriction(self.assume)
         if self.invariant not in ALWAYS:
-            raise InputError(
-                f"no invariant '{printable(self.invariant)}'; choose {', '.join(ALWAYS)}"
-                f"{nearest(self.invariant, ALWAYS)}",
-                "invariant",
-            )
+            raise unknown("invariant", self.invariant, ALWAYS)
 
     @property
     def words(self) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from attrs import field, frozen
 
 from vmxsim.designs import find_design
-from vmxsim.errors import InputError, nearest, printable
+from vmxsim.errors import InputError, nearest, printable, unknown
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.simulation.scenario import HOSTS
 from vmxsim.teaching.exercises.goals import Answer, Goal, as_tuple, design_answer, judge, schedule_answer
@@ -86,7 +86,7 @@ class Exercise:
                     f"{name_of(self.start)} has no function '{printable(name)}'{nearest(name, known)}", "edit"
                 )
         if self.host not in HOSTS:
-            raise InputError(f"'{printable(self.host)}' is none; choose {' or '.join(HOSTS)}", "host")
+            raise unknown("host", self.host, HOSTS)
         if not self.schedule and not self.edit:
             raise InputError(
                 "name the functions to change (edit=[...]), or give the schedule to start from"

@@ -12,7 +12,7 @@ from vmxsim.checker.assumptions import Restriction, restriction
 from vmxsim.checker.counterexample import explain
 from vmxsim.checker.states import GUEST_VALUES
 from vmxsim.designs import DESIGNS, find_design
-from vmxsim.errors import InputError, nearest, printable
+from vmxsim.errors import InputError, nearest, printable, unknown
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.simulation.run import RunTrace
 from vmxsim.simulation.scenario import HOSTS, Scenario, make_scenario, parse_action, scenario_yaml
@@ -257,9 +257,7 @@ class Game(Turns):
     ) -> None:
         chosen: Any = find_design(design)
         if host not in HOSTS:
-            raise InputError(
-                f"'{printable(host)}' is none; choose {' or '.join(HOSTS)}{nearest(str(host), HOSTS)}", "host"
-            )
+            raise unknown("host", host, HOSTS)
         for name, value, most in (("cpus", cpus, MOST_CPUS), ("par", par, 99), ("budget", budget, 99)):
             if value is None:
                 continue

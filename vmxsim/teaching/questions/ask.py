@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
-from vmxsim.errors import InputError, nearest, printable
+from vmxsim.errors import InputError, unknown
 from vmxsim.simulation.trace import Trace
 from vmxsim.teaching.questions.control import line, preempt
 from vmxsim.teaching.questions.question import Question, Span, span
@@ -29,10 +29,7 @@ def ask(trace: Trace, kind: str, *, step: int | None = None, action: int | None 
     Raises InputError for a kind that is none, and where this one cannot be asked.
     """
     if kind not in KINDS:
-        raise InputError(
-            f"no question '{printable(kind)}'; they are {', '.join(KINDS)}{nearest(str(kind), KINDS)}",
-            "question",
-        )
+        raise unknown("question", kind, KINDS)
     if step is None and action is None and kind in ("preempt", "line"):
         last = [s.index + 1 for s in trace.steps if s.mode == "kernel" and s.line]
         step = last[-1] if last else None

@@ -1,0 +1,186 @@
+"""``vmxsim show`` and ``vmxsim new``: what a design consists of, and a design to start from."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import vmxsim
+from vmxsim.cli import main
+from vmxsim.designs import DESIGNS
+from vmxsim.designs.own import design_in
+from vmxsim.kernel.compiler import own_functions
+
+SCHEDULE = [
+    "run",
+    "guest long-mode on",
+    "guest wrmsr 0xA000",
+    "preempt cpu1",
+    "emulate rdmsr",
+    "exit",
+    "get-msr",
+]
+
+
+def call(capsys, *args):
+    """(exit status, standard output, standard error) of a command."""
+    with pytest.raises(SystemExit) as ended:
+        main(list(args))
+    out, err = capsys.readouterr()
+    return ended.value.code, out, err
+
+
+def test_own_functions_are_those_of_the_seed_s_diff(capsys):
+    """The diff adds the two accessors and changes get, set and EFER."""
+    status, out, _ = call(capsys, "show", "dedicated-accessors", "--json")
+    assert status == 0
+    functions = {row["name"]: row for row in json.loads(out)["functions"]}
+    assert {name for name, row in functions.items() if row["own"]} == {
+        "vmx_read_guest_kernel_gs_base",
+        "vmx_write_guest_kernel_gs_base",
+        "vmx_get_msr",
+        "vmx_set_msr",
+        "vmx_set_efer",
+    }
+    assert functions["vmx_set_efer"]["changed_last"]["commit"] == "678e315e78a7"
+    assert functions["vcpu_load"]["changed_last"]["design"] is None
+    assert "rdmsr" in functions["vmx_read_guest_kernel_gs_base"]["primitives"]
+    assert "vmx_load_host_state" not in functions, "the diff removes it: nothing calls it anymore"
+
+
+def test_fields_are_called_what_the_design_calls_them(capsys):
+    names = {
+        design: json.loads(call(capsys, "show", design, "--json")[1])["fields"]["loaded"]
+        for design in DESIGNS
+    }
+    assert names["host-always"] == ["host_state.loaded"]
+    assert (
+        names["host-from-thread"]
+        == names["dedicated-accessors"]
+        == names["never-trap"]
+        == ["loaded_cpu_state"]
+    )
+    assert names["guest-state-loaded"] == ["guest_state_loaded"]
+    assert "vt.guest_state_loaded" in names["vcpu-vt"]
+
+
+def test_it_is_readable(capsys):
+    status, out, _ = call(capsys, "show", "never-trap")
+    assert status == 0
+    assert "* vmx_prepare_switch_to_guest" in out and "678e315e78a7" in out and "loaded_cpu_state" in out
+    status, out, _ = call(capsys, "show", "never-trap", "vmx_get_msr")
+    assert status == 0 and "def vmx_get_msr(self, vmx):" in out and "dedicated-accessors" in out
+    status, out, _ = call(capsys, "show", "dedicated-accessors", "vmx_load_host_state")
+    assert "nothing in this design calls it anymore" in out
+
+
+@pytest.mark.parametrize("name", ["vmx_save_host_state", "vmx_prepare_switch_to_guest"])
+def test_history_follows_a_renamed_function(capsys, name):
+    status, out, _ = call(capsys, "show", "--history", name, "--json")
+    versions = json.loads(out)
+    assert status == 0
+    assert [version["design"] for version in versions] == [
+        "msr-array", "lazy-long-mode", "host-always", "host-from-thread",
+        "never-trap", "guest-state-loaded", "vcpu-vt",
+    ]  # fmt: skip
+    assert {version["name"] for version in versions[:4]} == {"vmx_save_host_state"}
+    assert {version["name"] for version in versions[4:]} == {"vmx_prepare_switch_to_guest"}
+
+
+def test_history_has_every_change_of_every_function(capsys):
+    names = {name for design in DESIGNS.values() for name in own_functions(design)}
+    for name in names:
+        versions = json.loads(call(capsys, "show", "--history", name, "--json")[1])
+        told = {version["design"] for version in versions}
+        assert {design.id for design in DESIGNS.values() if name in own_functions(design)} <= told, name
+
+
+def test_history_reads_as_successive_diffs(capsys):
+    _, out, _ = call(capsys, "show", "--history", "vmx_set_efer")
+    seed = out[out.index("dedicated-accessors (678e315e78a7") :]
+    assert "-    self.vmx_load_host_state(vmx)" in seed
+    assert "+        self.vmx_read_guest_kernel_gs_base(vmx)" in seed
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["show"], "name a design"),
+        (["show", "nevertrap"], "did you mean 'never-trap'?"),
+        (["show", "never-trap", "vmx_getmsr"], "did you mean 'vmx_get_msr'?"),
+        (["show", "--history", "vmx_seteffer"], "did you mean 'vmx_set_efer'?"),
+        (["show", "never-trap", "--history", "vmx_set_efer"], "takes a function and no design"),
+        (["new", "mine.txt", "--from", "never-trap"], "expected the name of a Python file"),
+        (["new", "missing/mine.py", "--from", "never-trap"], "cannot be written"),
+        (["new", "mine.py", "--from", "nevertrap"], "did you mean 'never-trap'?"),
+    ],
+)
+def test_bad_input_is_answered_in_a_line(capsys, tmp_path, monkeypatch, args, said):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = call(capsys, *args)
+    assert (status, out) == (2, "")
+    assert said in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", list(DESIGNS))
+def test_a_skeleton_behaves_like_the_design_it_starts_from(capsys, tmp_path, name):
+    file = tmp_path / "mine.py"
+    assert call(capsys, "new", str(file), "--from", name)[0] == 0
+    mine = design_in(file, "Mine")
+    assert issubclass(mine, DESIGNS[name]) and own_functions(mine)
+    for host in ("64-bit", "32-bit"):
+        here, there = (vmxsim.run(SCHEDULE, design, host=host) for design in (mine, name))
+        assert here.results == there.results
+        assert [v.words for v in here.violations] == [v.words for v in there.violations]
+
+
+def test_a_skeleton_gets_its_parent_s_verdict_and_is_never_overwritten(capsys, tmp_path):
+    file = tmp_path / "mine.py"
+    call(capsys, "new", str(file), "--from", "dedicated-accessors")
+    status, out, _ = call(capsys, "check", "--file", f"{file}:Mine", "--json")
+    assert status == 1
+    assert json.loads(out)["Mine"]["states"] == vmxsim.check("dedicated-accessors").telling.states
+    before = file.read_text()
+    status, _, err = call(capsys, "new", str(file), "--from", "never-trap")
+    assert status == 2 and "already exists" in err
+    assert file.read_text() == before
+
+
+def run(*args, **environment):
+    """A command in a Python of its own, as a terminal with this environment would run it."""
+    return subprocess.run(
+        [sys.executable, "-m", "vmxsim.cli", *args],
+        capture_output=True,
+        env={"PATH": "/usr/bin:/bin", **environment},
+        timeout=60,
+    )
+
+
+def test_a_terminal_without_unicode_gets_plain_characters(tmp_path):
+    file = tmp_path / "away.yaml"
+    file.write_text("design: never-trap\nlong_mode: true\nsteps: [run, preempt cpu1, exit]\n")
+    plain = {"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    assert not run("run", str(file), "--words", PYTHONUTF8="1").stdout.isascii(), (
+        "or there is nothing to replace"
+    )
+    done = run("run", str(file), "--words", **plain)
+    assert done.returncode == 0 and done.stdout.isascii()
+    assert b"\\u" not in done.stdout and b"\\x" not in done.stdout
+
+
+def test_no_width_hides_or_cuts_words():
+    """Zero columns are as good as none said."""
+    for columns in ("0", "80", "40"):
+        done = run("check", "load-gs-index", "--host", "64-bit", "--cpus", "1", COLUMNS=columns)
+        assert b"SAFE" in done.stdout and b"guest-value" in done.stdout.replace(b"\n", b"")
+        assert "…".encode() not in done.stdout
+    done = run("check", "load-gs-index", "lma-fix", "--host", "64-bit", "--cpus", "1", COLUMNS="45")
+    assert "…".encode() not in done.stdout and b"load-gs-index" in done.stdout and b"lma-fix" in done.stdout
+
+
+def test_actions_are_counted_from_one_and_named():
+    run = vmxsim.run(["run", "guest long-mode on", "guest rdmsr"], "dedicated-accessors")
+    assert "guest-value at action 3 (guest rdmsr)" in repr(run)
