@@ -6,7 +6,7 @@ VENV ?= .venv
 PY := $(VENV)/bin/python
 RUN_STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-test
-CODE := vmxsim tests benchmarks notebooks
+CODE := vmxsim tests benchmarks images notebooks
 # Options for `vmxsim lab` (make lab ARGS="--no-browser --port 9999") and for pytest (make test ARGS="-k smi").
 ARGS ?=
 
@@ -39,7 +39,7 @@ format: $(TEST_STAMP)
 	$(PY) -m nbstripout notebooks/*.ipynb notebooks/labs/*.ipynb notebooks/labs/source/*.ipynb
 
 images: $(RUN_STAMP)
-	$(PY) -m vmxsim.gallery
+	$(PY) images/draw.py
 
 bench: $(TEST_STAMP)
 	@for program in $$(grep -l __main__ benchmarks/*.py); do \

@@ -34,7 +34,7 @@ def test_html_is_the_default():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"to": "pdf"}, "to: 'pdf' is none; choose html, markdown"),
+        ({"to": "pdf"}, "to: unknown format 'pdf'; expected html, markdown"),
         ({"to": "markdwon"}, "did you mean 'markdown'"),
         ({"theme": "drak"}, "theme: .*did you mean 'dark'"),
         ({"to": "mail", "steps": [999]}, "steps: 999 is no step: this one has steps 0 .* to 64"),

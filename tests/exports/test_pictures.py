@@ -11,7 +11,8 @@ from tests.views.traces import seed
 from vmxsim.errors import InputError
 from vmxsim.exports import export as pictures
 from vmxsim.views.film import drawing_of, still
-from vmxsim.views.style import DARK, LIGHT, flat
+from vmxsim.views.standalone import standalone
+from vmxsim.views.style import DARK, LIGHT
 
 RESVG = pytest.importorskip("resvg_py", reason="resvg-py is not installed: PNG files were not tested")
 
@@ -33,9 +34,12 @@ def test_a_flat_picture_has_one_theme_s_colours_and_no_variable(tmp_path, theme)
     (path,) = vmxsim.export(seed(), "svg", tmp_path, steps=[-1], theme=theme.name)
     text = path.read_text()
     assert "var(" not in text and "--vx" not in text and "@media" not in text
-    assert f".canvas{{fill:{theme.canvas}}}" in text
+    canvas = next(line for line in text.splitlines() if 'class="canvas"' in line)
+    assert f'fill="{theme.canvas}"' in canvas
     other = DARK if theme is LIGHT else LIGHT
-    assert other.canvas not in text.replace(f"fill:{theme.canvas}", "")
+    assert other.canvas not in text.replace(f'fill="{theme.canvas}"', "").replace(
+        f'stroke="{theme.canvas}"', ""
+    )
     assert path.name == f"step-{len(seed().steps):04}.svg"
 
 
@@ -49,10 +53,10 @@ def test_a_png_is_one_and_has_the_picture_s_size(tmp_path, scale):
 
 
 def test_a_png_has_its_texts_and_dashes():
-    svg = flat(still(seed(), len(seed().steps), "x"), "light")
+    svg = standalone(still(seed(), len(seed().steps), "x"), "light")
     whole = pictures.png(svg)
     assert pictures.png(svg.replace("0x7f0000001000", "")) != whole
-    assert pictures.png(svg.replace('class="cell-hatch"', 'class="nothing"')) != whole
+    assert pictures.png(svg.replace('visibility="visible"', 'visibility="hidden"')) != whole
 
 
 def test_a_recording_s_pictures(tmp_path):
@@ -70,5 +74,5 @@ def test_without_a_font_it_is_said_what_to_install(monkeypatch):
     pictures._fonts.cache_clear()
     monkeypatch.setattr(pictures, "_SANS", ("No Such Font",))
     with pytest.raises(InputError, match="fonts-dejavu"):
-        pictures.png(flat(still(seed(), 0, "x"), "light"))
+        pictures.png(standalone(still(seed(), 0, "x"), "light"))
     pictures._fonts.cache_clear()

@@ -24,7 +24,6 @@ BELOW = {
     "teaching": ["views", "checker", "ftrace"],
     "widgets": ["web", "teaching"],
     "exports": ["web", "teaching"],
-    "gallery": ["teaching"],
     "commands": ["widgets", "exports", "promela"],
     "cli": ["commands"],
     "__init__": [],

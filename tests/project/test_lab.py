@@ -29,7 +29,9 @@ def test_a_taken_port_is_said(taken):
 
 
 def test_without_notebooks_it_says_where_they_are(tmp_path, monkeypatch):
-    monkeypatch.setattr("vmxsim.commands.lab.__file__", str(tmp_path / "site-packages" / "vmxsim" / "lab.py"))
+    monkeypatch.setattr(
+        "vmxsim.commands.lab.__file__", str(tmp_path / "site-packages" / "vmxsim" / "commands" / "lab.py")
+    )
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=r"(?s)not with the installed.*make lab"):
         find_notebooks()

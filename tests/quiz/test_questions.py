@@ -143,7 +143,7 @@ def test_reasons_name_the_condition_that_decides():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("lively",), "no question 'lively'.*did you mean 'live'"),
+        (("lively",), "unknown question 'lively'.*did you mean 'live'"),
         (("live", {"step": 999}), "no step 999: this run has steps 1 to"),
         (("live", {"action": 7}), "no action 7: this run has actions 0 to 1"),
         (("preempt", {"action": 0}), "one line of kernel code"),

@@ -7,8 +7,8 @@ from xml.etree import ElementTree
 import pytest
 
 import vmxsim
+from images.draw import structure
 from tests.views.traces import HOSTILE, Hostile, crowded, seed
-from vmxsim.gallery import structure
 from vmxsim.simulation.trace import STATUSES
 from vmxsim.views.film import film, still
 

@@ -1,12 +1,9 @@
-"""Lanes: gapless, true, and drawn three ways."""
-
-from xml.etree import ElementTree
+"""The timeline: gapless and true."""
 
 import pytest
 
-from tests.views.traces import Hostile, crowded, seed
+from tests.views.traces import crowded, seed
 from vmxsim.views.film import film
-from vmxsim.views.lanes import timeline_svg, timeline_text
 
 
 @pytest.mark.parametrize("make", [seed, crowded])
@@ -48,22 +45,3 @@ def test_violations_are_marked_where_they_happen():
     trace = seed()
     marks = [mark for mark in film(trace)["timeline"]["marks"] if mark["kind"] == "violation"]
     assert [mark["frame"] - 1 for mark in marks] == [s.index for s in trace.steps for _ in s.violations]
-
-
-def test_the_svg_says_itself_in_words():
-    root = ElementTree.fromstring(timeline_svg(crowded(), 5))
-    assert root.get("role") == "img"
-    words = root.findtext("{http://www.w3.org/2000/svg}desc")
-    assert "CPU 0 holds the value of: vCPU thread 0 from step 0" in words
-    assert "vCPU thread 0 continues on CPU 3" in words
-
-
-def test_hostile_text_stays_text():
-    assert ElementTree.fromstring(timeline_svg(Hostile())) is not None
-
-
-def test_the_terminal_s_version_has_a_row_a_cpu():
-    lines = timeline_text(crowded(), 80).splitlines()
-    assert [line[:5] for line in lines if line.startswith("CPU")] == ["CPU 0", "CPU 1", "CPU 2", "CPU 3"]
-    assert max(map(len, lines[:-1])) <= 80
-    assert "▼" in "".join(lines)

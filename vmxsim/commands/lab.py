@@ -21,7 +21,7 @@ from vmxsim.errors import InputError
 
 FIRST = "00-start-here.ipynb"
 #: Defaults of JupyterLab's settings (overrides.json).
-SETTINGS = Path(__file__).resolve().parent / "data" / "lab"
+SETTINGS = Path(__file__).resolve().parents[1] / "data" / "lab"
 #: JupyterLab's own first choice of port.
 DEFAULT_PORT = 8888
 
@@ -30,7 +30,7 @@ def find_notebooks() -> Path:
     """The folder of the notebooks: the clone's that this package stands in, else the
     current directory's ``notebooks``. Raises InputError where neither holds the first one.
     """
-    beside = Path(__file__).resolve().parent.parent / "notebooks"
+    beside = Path(__file__).resolve().parents[2] / "notebooks"
     for folder in (beside, Path.cwd() / "notebooks"):
         if (folder / FIRST).is_file():
             return folder

@@ -18,7 +18,7 @@ from vmxsim.kernel.kvm import name_of
 from vmxsim.simulation.compare import align
 from vmxsim.simulation.trace import Trace
 from vmxsim.views.film import still
-from vmxsim.views.style import checked_theme, flat
+from vmxsim.views.standalone import checked_theme, standalone
 
 # -- A trace as a sequence of files, one a step: SVG, or PNG drawn by resvg.
 
@@ -50,9 +50,9 @@ def write_pictures(
             file = folder / f"step-{number:04}.{kind}"
             svg = still(trace, number, f"step-{number}")
             if kind == "png":
-                file.write_bytes(png(flat(svg, "light" if theme == "auto" else theme), scale))
+                file.write_bytes(png(standalone(svg, "light" if theme == "auto" else theme), scale))
             else:
-                file.write_text(svg if theme == "auto" else flat(svg, theme), encoding="utf-8")
+                file.write_text(standalone(svg, theme), encoding="utf-8")
             written.append(file)
     except OSError as error:
         raise cannot_write(folder, error) from None
@@ -60,9 +60,9 @@ def write_pictures(
 
 
 def png(svg: str, scale: float = 1.0) -> bytes:
-    """A flat SVG (:func:`~vmxsim.views.style.flat`) as a PNG, ``scale`` times its size.
+    """An SVG that :func:`~vmxsim.views.standalone.standalone` has made, as a PNG ``scale`` times its size.
 
-    Raises InputError where resvg is not installed or cannot draw it.
+    Raises InputError if resvg is not installed or cannot draw it.
     """
     try:
         import resvg_py

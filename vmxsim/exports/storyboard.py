@@ -16,11 +16,12 @@ from vmxsim.simulation.trace import Scene, Trace
 from vmxsim.views.drawing import Drawing, text
 from vmxsim.views.film import look
 from vmxsim.views.layout import TALL, WIDE, GraphvizMissing, digraph, layout, plan
-from vmxsim.views.style import HUES, cell_state, colours, flat
+from vmxsim.views.standalone import flat
+from vmxsim.views.style import HUES, THEMES, cell_state
 from vmxsim.views.table import html_table
 from vmxsim.views.words import Teller
 
-_STYLE = re.compile(r"<style>.*?</style>", re.DOTALL)
+_STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 #: Pictures on a sheet: two high ones or four wide ones.
 PER_PAGE = {2: TALL, 4: WIDE}
@@ -57,9 +58,9 @@ def storyboard(told: Report, theme: str, per_page: int = 2) -> str:
 
 def _style(theme: str) -> str:
     sheet = files("vmxsim.exports").joinpath("storyboard.css").read_text("utf-8")
-    found = colours(theme)
+    colors = next(one for one in THEMES if one.name == theme)
     return re.sub(
-        r"\b(CANVAS|INK|MUTED|PANEL|DANGER)\b", lambda name: found[f"--vx-{name[1].lower()}"], sheet
+        r"\b(CANVAS|INK|MUTED|PANEL|DANGER)\b", lambda name: getattr(colors, name[1].lower()), sheet
     )
 
 
@@ -140,7 +141,7 @@ class _Pictures:
             self.missing = str(error)
         else:
             found = _STYLE.search(self._svg(0))
-            self.style = flat(found[0], theme)[len("<style>") : -len("</style>")] if found else ""
+            self.style = flat(found[1], theme) if found else ""
 
     def at(self, number: int) -> str:
         """The scene after step ``number``, without the style sheet; a table where nothing can draw."""

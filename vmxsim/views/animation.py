@@ -20,6 +20,7 @@ from vmxsim.simulation.trace import Trace
 from vmxsim.views.drawing import Drawing
 from vmxsim.views.film import look
 from vmxsim.views.layout import TALL, digraph, layout, plan, text_width
+from vmxsim.views.standalone import standalone
 from vmxsim.views.style import MONO, cell_state
 from vmxsim.views.telling import effects, telling_steps
 from vmxsim.views.words import Teller, sentence
@@ -90,8 +91,7 @@ def animation(trace: Trace, uid: str, steps: Sequence[int] | None = None) -> str
     style = root.find(f"{_SVG}style")
     assert style is not None
     style.text = (style.text or "") + layers.css(f"#{uid}")
-    ElementTree.register_namespace("", _SVG.strip("{}"))
-    return ElementTree.tostring(root, encoding="unicode") + "\n"
+    return standalone(ElementTree.tostring(root, encoding="unicode"))
 
 
 def _spoken(trace: Trace, number: int) -> str:

@@ -32,6 +32,7 @@ from vmxsim.views.layout import (
     plan,
     text_width,
 )
+from vmxsim.views.standalone import standalone
 from vmxsim.views.style import HUES, STATUS_MARKS, cell_state, holder_words, status_words
 from vmxsim.views.table import html_table
 from vmxsim.views.words import Teller, now_words, step_words
@@ -214,14 +215,9 @@ def still(trace: Trace, index: int, uid: str = "") -> str:
     changed = frozenset(_changed(scenes[0], scenes[-1])) if index else frozenset()
     drawing = drawing_of(trace)
     under, height = caption(trace, told, index, drawing.width, drawing.height)
-    return drawing.svg(
-        look(scenes[-1], step, changed),
-        uid or f"vx{token_hex(4)}",
-        trace.title,
-        told.description(index),
-        under,
-        height,
-    )
+    shown = look(scenes[-1], step, changed)
+    name = uid or f"vx{token_hex(4)}"
+    return standalone(drawing.svg(shown, name, trace.title, told.description(index), under, height))
 
 
 def drawing_of(trace: Trace) -> Drawing:

@@ -19,6 +19,7 @@ from vmxsim.kernel.machine import Value, owner_words
 from vmxsim.simulation.trace import Cell
 from vmxsim.views.drawing import arrow, text
 from vmxsim.views.layout import Layout, layout, text_width
+from vmxsim.views.standalone import standalone
 from vmxsim.views.style import STATUS_MARKS, holder_words, owner_class, statespace_css, status_words
 
 # -- What a state space must be for the views to draw it, and how its parts are said in words.
@@ -219,7 +220,7 @@ class StateDrawing:
             *(self._sink(broken, uid) for broken in self._sinks),
             "</g></svg>",
         ]
-        return "\n".join(parts)
+        return standalone("\n".join(parts))
 
     def _owners(self) -> list[str]:
         found = {cell.value.owner for node in self.graph.nodes for cell in node.look.cells if cell.value}

@@ -10,13 +10,11 @@ word, each status a word, a mark and a line style of its own.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from functools import lru_cache
 
 from attrs import frozen
 
-from vmxsim.errors import unknown
 from vmxsim.kernel.machine import owner_words
 from vmxsim.simulation.trace import Cell
 
@@ -215,8 +213,12 @@ P .move-head{fill:var(--vx-move)}
 P .move-pill{fill:var(--vx-move);stroke:var(--vx-canvas);stroke-width:2}
 P .caption-title{font-size:14px;fill:var(--vx-muted)}
 P .caption-words{font-size:16px}
+P .caption-words.strong{font-weight:700}
 P .caption-if{font-size:16px;fill:var(--vx-muted)}
 P .caption-danger{font-size:16px;font-weight:600;fill:var(--vx-danger)}
+P .option{fill:var(--vx-panel);stroke:var(--vx-muted);stroke-width:1.2}
+P .option.right{stroke:var(--vx-plain-line);stroke-width:2.5}
+P .option.wrong{stroke:var(--vx-danger);stroke-width:2.5;stroke-dasharray:7 5}
 P .move-text{fill:var(--vx-canvas);font-size:14px;font-weight:700;font-family:MONO;text-anchor:middle}
 """
 
@@ -240,39 +242,6 @@ def _css(scope: str, owners: tuple[str, ...]) -> str:
             f"{scope} .{name} text{{stroke:var(--vx-{key}-tint)}}\n"
         )
     return theme_css(scope, owners) + rules
-
-
-# -- A picture in one theme's colours: for what knows no CSS variables (slides, drawing programs, resvg).
-
-
-#: The themes that may be asked for; ``auto`` follows whoever looks.
-CHOICES = ("auto", *(theme.name for theme in THEMES))
-
-_VARIABLE = re.compile(r"(--vx-[\w-]+):([^;}]+)")
-_USE = re.compile(r"var\((--vx-[\w-]+)\)")
-#: A line of the style sheet that gives the variables their colours (see ``theme_css``).
-_THEME_LINE = re.compile(r"(?:^|(?<=<style>))[^\n<]*--vx-canvas:[^\n<]*\n?", re.MULTILINE)
-
-
-def checked_theme(theme: str) -> str:
-    """The theme's name. Raises InputError for one that does not exist."""
-    if theme not in CHOICES:
-        raise unknown("theme", theme, CHOICES)
-    return theme
-
-
-def flat(svg: str, theme: str) -> str:
-    """``svg`` with the theme's colours in place of ``var(--x)``, without the rules that choose a theme."""
-    lines = [line for line in _THEME_LINE.findall(svg) if _VARIABLE.search(line)]
-    which = [one.name for one in THEMES].index(theme)
-    colours = dict(_VARIABLE.findall(lines[which])) if lines else {}
-    return _USE.sub(lambda use: colours.get(use[1], "none"), _THEME_LINE.sub("", svg))
-
-
-def colours(theme: str) -> dict[str, str]:
-    """The theme's colours by the names of their variables."""
-    which = [one.name for one in THEMES].index(theme)
-    return dict(_VARIABLE.findall(theme_css(".x").splitlines()[which]))
 
 
 # -- What a cell says: its value, owner and worth as text.

@@ -1,41 +1,15 @@
-"""A scene as a table: for the terminal, and as HTML where no picture can be drawn."""
+"""A scene as an HTML table, for when no picture can be drawn."""
 
 from __future__ import annotations
 
-from rich.table import Table
-from rich.text import Text
-
-from vmxsim.errors import printable
 from vmxsim.simulation.trace import Box, Cell, Scene
 from vmxsim.views.drawing import text
-from vmxsim.views.style import cell_state, css, holder_words, hue, owner_class, status_words
-
-_WEIGHT = {"live": "bold", "stale": "underline", "foreign": "reverse", "unused": "dim"}
-
-
-def rich_table(scene: Scene) -> Table:
-    """The scene for a terminal: a row per cell, and a box's facts in its first row."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("where", "place", "value", "whose", "worth", "facts"):
-        table.add_column(name, overflow="fold")
-    for box in scene.boxes:
-        facts = ", ".join(f"{name} {value}" for name, value in box.facts)
-        for number, cell in enumerate(box.cells):
-            value, owner, status = cell_state(cell)
-            table.add_row(
-                Text(printable(box.title) if not number else ""),
-                Text(printable(cell.label)),
-                Text(value, style=f"{_WEIGHT.get(status, '')} {hue(owner) if owner else ''}".strip()),
-                Text(holder_words(owner)),
-                Text(status_words(status)),
-                Text(printable(facts, 300) if not number else "", style="dim"),
-            )
-    return table
+from vmxsim.views.style import cell_state, css, holder_words, owner_class, status_words
 
 
 def html_table(scene: Scene, uid: str, message: str = "") -> str:
-    """The scene as an HTML table with the marks of a picture (``data-place``, ``data-fact``), so that a
-    player can show any frame in it. ``message`` says why it is not a picture."""
+    """The scene as an HTML table with the marks of a picture (``data-place``, ``data-fact``), so a
+    player can show any frame in it. ``message`` says why this is not a picture."""
     rows = "".join(_rows(box) for box in scene.boxes)
     owners = dict.fromkeys(cell_state(cell)[1] or "unknown" for cell in scene.cells().values())
     said = f'<p role="note">{text(message)}</p>' if message else ""

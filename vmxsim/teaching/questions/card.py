@@ -9,6 +9,7 @@ from vmxsim.teaching.questions.question import Option, Question
 from vmxsim.views.drawing import text
 from vmxsim.views.film import drawing_of, look
 from vmxsim.views.layout import text_width
+from vmxsim.views.standalone import standalone
 from vmxsim.views.words import step_words
 
 _SIZE, _LEADING, _PAD = 16, 22, 12
@@ -35,30 +36,22 @@ def card(trace: Trace, question: Question, uid: str, chosen: int | None = None) 
     if chosen is not None:
         right = question.options[question.right]
         description += f" Chosen: {chosen + 1}. Right: {question.right + 1}. {right.reason}"
-    return drawing.svg(
-        look(trace.scene(index), step, frozenset()),
-        uid,
-        trace.title,
-        description,
-        "".join(drawn),
-        top - drawing.height + _PAD,
-    )
+    drawn_as = look(trace.scene(index), step, frozenset())
+    below = top - drawing.height + _PAD
+    return standalone(drawing.svg(drawn_as, uid, trace.title, description, "".join(drawn), below))
 
 
 def _lines(words: str, width: float) -> list[str]:
     return wrap(words, max(30, int(width / text_width("m", _SIZE))))
 
 
-def _text(line: str, x: float, y: float, kind: str, style: str = "") -> str:
-    return f'<text class="{kind}" x="{x:g}" y="{y:g}"{style}>{text(line)}</text>'
+def _text(line: str, x: float, y: float, kind: str) -> str:
+    return f'<text class="{kind}" x="{x:g}" y="{y:g}">{text(line)}</text>'
 
 
 def _prompt(question: Question, width: float) -> tuple[str, float]:
     lines = _lines(question.prompt, width - 40)
-    drawn = [
-        _text(line, 0, _LEADING * (n + 1), "caption-words", ' style="font-weight:700"')
-        for n, line in enumerate(lines)
-    ]
+    drawn = [_text(line, 0, _LEADING * (n + 1), "caption-words strong") for n, line in enumerate(lines)]
     return "".join(drawn), _LEADING * len(lines) + _PAD
 
 
@@ -74,12 +67,9 @@ def _option(option: Option, number: int, chosen: int | None, width: float) -> tu
         else []
     )
     height = _LEADING * (len(first) + len(reason)) + 14
-    wrong = chosen == number and not option.right
-    stroke = "var(--vx-danger)" if wrong else "var(--vx-plain-line)" if mark == "✔" else "var(--vx-muted)"
-    line = f"stroke-width:{2.5 if mark in '✔✖' else 1.2}" + (";stroke-dasharray:7 5" if wrong else "")
+    kind = {"✔": " right", "✖": " wrong"}.get(mark, "")
     parts = [
-        f'<rect width="{width - 40:g}" height="{height:g}" rx="7" '
-        f'style="fill:var(--vx-panel);stroke:{stroke};{line}"/>',
+        f'<rect class="option{kind}" width="{width - 40:g}" height="{height:g}" rx="7"/>',
         _text(mark, 14, _LEADING, "caption-words"),
     ]
     parts += [_text(line, 44, _LEADING * (n + 1), "caption-words") for n, line in enumerate(first)]

@@ -1,14 +1,22 @@
 """``images/`` shows what the runs say: compared by structure, never by bytes or positions."""
 
 import re
+import struct
+import zlib
+from collections import Counter
 from pathlib import Path
 from xml.etree import ElementTree
 
+import pytest
+
 import vmxsim
+from images import draw as images
 from tests.views.traces import Hostile
-from vmxsim import gallery as images
 from vmxsim.designs import DESIGNS
+from vmxsim.exports import export
 from vmxsim.views.animation import animation
+from vmxsim.views.film import still
+from vmxsim.views.style import LIGHT, tint
 
 SVG = "{http://www.w3.org/2000/svg}"
 FOLDER = Path(__file__).parents[2] / "images"
@@ -101,3 +109,73 @@ def test_a_hostile_trace_stays_text_in_the_moving_picture():
     assert {e.tag.removeprefix(SVG) for e in root.iter()} <= {
         "svg", "title", "desc", "style", "defs", "pattern", "path", "rect", "text", "g",
     }  # fmt: skip
+
+
+# -- the same picture in every renderer
+
+
+def pixels(svg):
+    """The colors of a picture as a renderer without CSS variables draws it, and how often each comes."""
+    resvg = pytest.importorskip("resvg_py", reason="resvg-py is not installed: pictures were not drawn")
+    sans, mono = export._fonts()
+    drawn = bytes(resvg.svg_to_bytes(svg_string=svg, sans_serif_family=sans, monospace_family=mono))
+    return Counter(png_pixels(drawn))
+
+
+def png_pixels(data):
+    """The pixels of an 8-bit RGBA PNG."""
+    width, _ = struct.unpack(">II", data[16:24])
+    assert data[24:26] == b"\x08\x06", "8-bit RGBA"
+    chunks, at = b"", 8
+    while at < len(data):
+        (length,) = struct.unpack(">I", data[at : at + 4])
+        if data[at + 4 : at + 8] == b"IDAT":
+            chunks += data[at + 8 : at + 8 + length]
+        at += length + 12
+    raw, size = zlib.decompress(chunks), width * 4
+    before = bytearray(size)
+    for start in range(0, len(raw), size + 1):
+        row, kind = bytearray(raw[start + 1 : start + 1 + size]), raw[start]
+        for i in range(size):
+            left = row[i - 4] if i >= 4 else 0
+            up, corner = before[i], before[i - 4] if i >= 4 else 0
+            guess = left + up - corner
+            paeth = min((left, up, corner), key=lambda near: abs(guess - near))
+            row[i] = (row[i] + (0, left, up, (left + up) // 2, paeth)[kind]) & 255
+        yield from (f"#{row[i]:02x}{row[i + 1]:02x}{row[i + 2]:02x}" for i in range(0, size, 4))
+        before = row
+
+
+def looks_right(svg):
+    colors = pixels(svg)
+    assert len(colors) > 20, "black and white only: the style sheet did not reach the renderer"
+    assert colors[LIGHT.canvas] > sum(colors.values()) / 5, "the ground is the light theme's"
+    root = ElementTree.fromstring(svg)
+    owners = {
+        name for cell in root.iter() for name in cell.get("class", "").split() if name.startswith("owner-")
+    }
+    for owner in owners - {"owner-none"}:
+        wanted = tint(owner.removeprefix("owner-"), LIGHT)
+        assert colors[wanted] > 500, f"no cell has the tint of {owner}"
+
+
+@pytest.mark.parametrize("name", ["readme", "seed-counterexample", "predict", "loaded-never-trap"])
+def test_a_file_looks_the_same_in_every_renderer(name):
+    looks_right((FOLDER / f"{name}.svg").read_text(encoding="utf-8"))
+
+
+def test_a_picture_drawn_now_looks_the_same_in_every_renderer():
+    trace = vmxsim.run(["run", "guest long-mode on", "guest rdmsr"], "dedicated-accessors")
+    svg = still(trace, len(trace.steps))
+    looks_right(svg)
+    assert "foreign" in svg and pixels(svg) != pixels(
+        svg.replace('visibility="visible"', 'visibility="hidden"')
+    )
+
+
+def test_a_state_space_looks_the_same_in_every_renderer():
+    space = vmxsim.state_space(
+        "never-trap", assume=["one-value", "no-smm", "no-swapgs", "starts-in-long-mode"]
+    )
+    colors = pixels(space.svg)
+    assert len(colors) > 20 and colors[tint("vcpu0", LIGHT)] > 500

@@ -1,8 +1,7 @@
-"""The pictures that README and notebooks show: ``make images``, or ``python -m vmxsim.gallery [DIR]``.
+"""Draws the pictures that README and the notebooks show: ``make images``, or ``python images/draw.py [DIR]``.
 
-Each comes from a run. Whether a file still says what its run says is told by
-:func:`structure`: marks, classes and texts, never positions or bytes, which depend on the
-Graphviz version.
+Each comes from a run. :func:`structure` tells whether a file still shows what its run shows: by marks,
+classes and texts, not by positions or bytes, which depend on the Graphviz version.
 """
 
 from __future__ import annotations
@@ -68,7 +67,7 @@ def _counterexample() -> str:
 
 
 def _prediction() -> str:
-    """A question at the step that decides the seed patch, as one sees it who answered wrong."""
+    """A question at the decisive step of the seed patch, after a wrong answer."""
     trace = vmxsim.run(list(_ENTERS), "dedicated-accessors", title="The guest enters long mode")
     question = ask(trace, "owner", action=1)
     guess = next(i for i, option in enumerate(question.options) if not option.right)
@@ -83,7 +82,7 @@ def _first_read(trace: Trace) -> int:
 
 
 def structure(svg: str) -> list[tuple[str, ...]]:
-    """What an SVG says: for each element in order, its tag, id, classes, ``data-`` marks and text."""
+    """What an SVG shows: for each element in order, its tag, id, classes, ``data-`` marks and text."""
     return list(_elements(ElementTree.fromstring(svg)))
 
 
@@ -101,7 +100,7 @@ def _elements(root: ElementTree.Element) -> Iterator[tuple[str, ...]]:
 
 
 def out_of_date(folder: Path) -> list[str]:
-    """The files of ``folder`` that no longer say what their runs say, are missing, or come from no run."""
+    """The files of ``folder`` that no longer show what their runs show, are missing, or come from no run."""
     expected = pictures()
     stale = [path.name for path in folder.glob("*.svg") if path.name not in expected]
     for name, draw in expected.items():
@@ -112,8 +111,8 @@ def out_of_date(folder: Path) -> list[str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Draw every file and take away what comes from no run. Exit status 2 where nothing can draw or write."""
-    folder = Path(arguments[0] if arguments else "images")
+    """Draw every file, and delete those that come from no run. Returns the exit status."""
+    folder = Path(arguments[0]) if arguments else Path(__file__).parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
         drawn = pictures()
