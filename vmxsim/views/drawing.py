@@ -1,8 +1,8 @@
-"""Drawing a plan as SVG, once a run: every cell, fact, wire and move of all its steps.
+"""Draws a run's plan as SVG: every cell, fact, wire and move of all its steps.
 
-What a step changes is text and classes only (:mod:`vmxsim.views.film`), never a position.
-Elements are found by what they stand for: ``data-box``, ``data-place`` (a cell),
-``data-fact``, ``data-move``. Text from outside goes through :func:`text`.
+A step changes only texts and classes (:mod:`vmxsim.views.film`), never positions. Scripts find elements by
+``data-box``, ``data-place`` (a cell), ``data-fact`` and ``data-move``. Text from outside goes through
+:func:`text`.
 """
 
 from __future__ import annotations
@@ -18,9 +18,6 @@ from vmxsim.simulation.trace import Move
 from vmxsim.views.layout import CELL, COLUMN_TITLES, COLUMNS, FACT, PAD, BoxPlan, Layout, Plan, move_key
 from vmxsim.views.style import css, holder_words, owner_class, status_words
 
-# -- Arrows along Bézier curves: a line that ends under its heads, and the middle for a label.
-
-
 Point = tuple[float, float]
 
 _HEAD_LENGTH, _HEAD_WIDTH, _TRIM = 16.0, 15.0, 10.0
@@ -28,7 +25,7 @@ _HEAD_LENGTH, _HEAD_WIDTH, _TRIM = 16.0, 15.0, 10.0
 
 @frozen
 class Arrow:
-    """``line`` and ``heads`` are SVG path data; ``middle`` is where a label goes."""
+    """``line`` and ``heads`` are SVG path data; the label goes to ``middle``."""
 
     line: str
     heads: str
@@ -36,13 +33,13 @@ class Arrow:
 
     @staticmethod
     def path(points: Sequence[Point]) -> str:
-        """SVG path data of a start and its Bézier pieces."""
+        """A start and Bézier pieces as SVG path data."""
         start, *rest = (f"{x:.1f} {y:.1f}" for x, y in points)
         return f"M{start}C{' '.join(rest)}"
 
 
 def arrow(points: Sequence[Point], both: bool = False, middle: Point | None = None) -> Arrow:
-    """An arrow along ``points`` (a start, then three for each piece); ``both``: a head at either end."""
+    """An arrow along ``points`` (a start, then three for each Bézier piece); ``both`` gives it two heads."""
     drawn = list(points)
     heads = _head(points[-1], _before(points))
     drawn[-1] = _towards(points[-1], _before(points), _TRIM)
@@ -54,7 +51,7 @@ def arrow(points: Sequence[Point], both: bool = False, middle: Point | None = No
 
 
 def _before(points: Sequence[Point]) -> Point:
-    """The last point that differs from the end: where the curve comes from."""
+    """The last point that differs from the end; it gives the direction of the head."""
     return next((p for p in reversed(points) if p != points[-1]), points[-1])
 
 
@@ -76,29 +73,26 @@ def _head(tip: Point, origin: Point) -> str:
 
 
 def _middle(points: Sequence[Point]) -> Point:
-    """The middle of the curve's longest piece: away from the corners that it turns around."""
+    """The middle of the curve's longest piece, away from corners."""
     pieces = [points[i : i + 4] for i in range(0, len(points) - 1, 3)]
     longest = max(pieces, key=lambda piece: hypot(piece[3][0] - piece[0][0], piece[3][1] - piece[0][1]))
     x, y = (sum(w * p[i] for w, p in zip((1, 3, 3, 1), longest, strict=True)) / 8 for i in (0, 1))
     return x, y
 
 
-# -- (main)
-
-
-#: Room around the layout: left, above, right, below. Stub arrows and headings go there.
+#: Space around the layout, for headings and stub arrows.
 _MARGIN, _TOP, _STUB_SIDE = 16, 44, 150
 
 
 def text(value: object) -> str:
-    """Text from outside as SVG or HTML text: no markup, no control characters."""
+    """Text from outside, escaped for SVG and HTML, without control characters."""
     return escape(printable(value, 400))
 
 
 @frozen
 class Look:
-    """What one frame shows: cells by place as (value, owner, status), facts by ``box.fact``, labels of
-    the moves by key, changed places, and the boxes where the step ran."""
+    """The content of a frame: (value, owner, status) by place, facts by ``box.fact``, labels of moves by
+    key, the places that changed, and the boxes where the step ran."""
 
     cells: Mapping[str, tuple[str, str, str]]
     facts: Mapping[str, str]
@@ -109,7 +103,7 @@ class Look:
 
 @frozen
 class Drawing:
-    """A run's picture, ready to be drawn with any look."""
+    """The picture of a run, laid out; :meth:`svg` draws it with any look."""
 
     plan: Plan
     layout: Layout
@@ -117,7 +111,7 @@ class Drawing:
 
     @property
     def left(self) -> float:
-        """Room at the left of the layout."""
+        """Space to the left of the layout."""
         return _MARGIN + (_STUB_SIDE if self._stubs(0) else 0)
 
     @property
@@ -135,7 +129,7 @@ class Drawing:
         return len(self.plan.columns) - 1
 
     def _stubs(self, column: int) -> bool:
-        """Whether arrows need room at the outer side of this column."""
+        """Whether arrows need space at the outer side of this column."""
         loops = [m.source for m in self.plan.moves if self._loops(m)]
         stubs = [m.source or m.target for m in self.plan.moves if not (m.source and m.target)]
         homes = [self.plan.home(place) for place in loops + stubs]
@@ -156,7 +150,7 @@ class Drawing:
     def svg(
         self, look: Look, uid: str, title: str, description: str, extra: str = "", below: float = 0
     ) -> str:
-        """The whole picture as one ``<svg>``; ``extra`` is markup for ``below`` pixels under it."""
+        """The picture as an ``<svg>``; ``extra`` is markup for the ``below`` pixels under it."""
         height = self.height + below
         parts = [
             f'<svg xmlns="http://www.w3.org/2000/svg" class="vmxsim-picture" role="img" id="{uid}" '
@@ -260,7 +254,7 @@ class Drawing:
         return arrow(tuple(reversed(self._curve(pair[::-1]))), both=move.both)
 
     def _edge(self, place: str, side: str) -> tuple[float, float]:
-        """The middle of a cell's left, right or lower edge, in the picture."""
+        """The middle of a cell's left, right or lower edge."""
         home = self.plan.home(place)
         if home is None:
             raise KeyError(place)
@@ -272,11 +266,11 @@ class Drawing:
         return (x if side == "left" else x + box.width), top + CELL / 2
 
     def _stub(self, move: Move, pill: float) -> Arrow:
-        """An arrow from or to no cell: below a CPU's cell, at the outer side of the others."""
+        """An arrow with a cell at one end only: below a CPU's cell, else at the outer side."""
         place = move.target or move.source
         home = self.plan.home(place)
         kind = home[0].kind if home else "cpu"
-        if kind == "cpu":  # both sides may have wires
+        if kind == "cpu":  # there may be wires on both sides
             x, y = self._edge(place, "below")
             points: tuple[Point, ...] = ((x, y + 48), (x, y + 34), (x, y + 20), (x, y + 3))
             middle = (x + pill / 2 + 14, y + 36)
@@ -289,7 +283,7 @@ class Drawing:
         return arrow(points if move.target else points[::-1], middle=middle)
 
     def _loop(self, move: Move) -> Arrow:
-        """An arrow between two cells of one column, around its outer side."""
+        """An arrow between two cells of one column, along its outer side."""
         home = self.plan.home(move.source)
         last = home is not None and self.plan.column(home[0].kind) == self._last
         side, sign = ("right", 1) if last else ("left", -1)

@@ -1,8 +1,7 @@
-"""What a run's picture must have room for: boxes, their rows, and every way a value takes.
+"""Plans a run's picture (boxes, rows, wires between cells) and lets Graphviz place it.
 
-All scenes of the run are looked at once, so that one layout serves every step: a row is as
-wide as the longest text it will ever hold, and labels could be 1.4 times longer (another
-language, another font) and still not touch.
+One layout serves all steps of the run. Each row is as wide as the longest text that it will ever hold, and
+labels may be 1.4 times longer (another language, another font) without touching each other.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from math import ceil
 from threading import Lock
-from typing import Any
 
 import graphviz
 from attrs import frozen
@@ -21,26 +19,20 @@ from vmxsim.errors import InputError
 from vmxsim.simulation.trace import Box, Move, Scene, Trace
 from vmxsim.views.style import STATUS_MARKS, holder_words, status_words
 
-# -- From DOT to positions: Graphviz in this process, else the ``dot`` program, else words.
-#
-# pygraphviz's wheels bring Graphviz with them, so no system package is needed. Whether it or
-# a ``dot`` on PATH does the layout, the answer is read from the same JSON.
-
-
-#: Graphviz keeps state of its own: one layout at a time.
+#: Graphviz has global state: one layout at a time.
 _ONE_AT_A_TIME = Lock()
 
 Point = tuple[float, float]
 
 
 class GraphvizMissing(InputError):
-    """There is no Graphviz here; the message says what to install."""
+    """Graphviz is not installed; the message says what to install."""
 
 
 @frozen
 class Layout:
-    """Where things are, in pixels from the upper left corner: nodes' corners by id, and edges' curves
-    (a start, then three points for each Bézier piece) and the middle of their labels by id."""
+    """Positions in pixels from the upper left corner, by id: the nodes' corners, the edges' curves (a start,
+    then three points for each Bézier piece) and the middles of their labels."""
 
     width: float
     height: float
@@ -50,7 +42,10 @@ class Layout:
 
 
 def layout(graph: graphviz.Digraph) -> Layout:
-    """Lay a graph out with ``dot``. Raises GraphvizMissing where no Graphviz can be found."""
+    """Lay out a graph with pygraphviz (its wheels contain Graphviz), or else with ``dot``.
+
+    Raises GraphvizMissing if neither is installed.
+    """
     found = json.loads(_json(graph))
     width, height = (float(n) for n in found["bb"].split(",")[2:])
     corners = {}
@@ -66,7 +61,7 @@ def layout(graph: graphviz.Digraph) -> Layout:
 
 
 def _curve(text: str, height: float) -> tuple[Point, ...]:
-    """``pos`` of an edge; arrowheads (``e,`` and ``s,``) are not asked for, so only a spline is there."""
+    """The points of an edge's ``pos``, which is a plain spline because the edges have no arrowheads."""
     pairs = (pair.split(",") for pair in text.split(";")[0].split())
     return tuple((float(p[0]), height - float(p[1])) for p in pairs if len(p) == 2)
 
@@ -81,12 +76,14 @@ def _json(graph: graphviz.Digraph) -> str:
             return graph.pipe(format="json0", encoding="utf-8")
     except graphviz.ExecutableNotFound:
         raise GraphvizMissing(
-            "no Graphviz to draw with: run 'pip install pygraphviz' (its wheels hold Graphviz), "
-            "or install your system's package 'graphviz', which brings the program 'dot'. "
-            "Until then the same content is shown as a table"
+            "Graphviz is not installed: run 'pip install pygraphviz' (its wheels contain Graphviz), or "
+            "install your system's package 'graphviz' with the program 'dot'. "
+            "Until then, a table shows the same content"
         ) from None
     except graphviz.CalledProcessError as error:
-        raise InputError(f"the program 'dot' could not lay the picture out: {_said(error)}") from None
+        said = error.stderr.decode(errors="replace") if isinstance(error.stderr, bytes) else error.stderr
+        reason = (said or "").strip() or "no reason given"
+        raise InputError(f"the program 'dot' could not lay out the picture: {reason}") from None
 
 
 def _in_process(source: str) -> str:
@@ -97,21 +94,11 @@ def _in_process(source: str) -> str:
     return drawn.decode()
 
 
-def _said(error: Any) -> str:
-    said = error.stderr
-    return (
-        said.decode(errors="replace") if isinstance(said, bytes) else str(said or "")
-    ).strip() or "no reason given"
-
-
-# -- (main)
-
-
 #: Sizes in pixels (one layout point each).
 PAD, HEADER, FACT, CELL, GAP, STUB = 12, 36, 20, 74, 8, 46
 #: Room for a heading between two kinds of boxes in one column.
 HEADING = 20.0
-#: Width of a character, as a share of the font's size; monospace fonts have 0.55 to 0.61.
+#: Width of a character as a fraction of the font size; monospace fonts have 0.55 to 0.61.
 _ADVANCE = 0.6
 #: How much longer labels may get.
 _SPARE = 1.4
@@ -119,14 +106,14 @@ _CELL_INSIDE = 30
 _VALUE_CHARACTERS = 18
 _MIN_GAP = 96.0
 
-#: From left to right: who owns values on the outside, the register in the middle.
+#: From left to right: the owners of values on the outside, the register in the middle.
 COLUMNS = ("task", "cpu", "vcpu")
-#: The same in two columns, for pictures that stand side by side or in a narrow place.
+#: The same in two columns, for pictures side by side or in a narrow space.
 WIDE: tuple[tuple[str, ...], ...] = tuple((kind,) for kind in COLUMNS)
 TALL: tuple[tuple[str, ...], ...] = (("cpu", "task"), ("vcpu",))
 COLUMN_TITLES = {"task": "Tasks", "cpu": "CPUs", "vcpu": "vCPUs"}
 
-#: How an arrow names what moves a value. Kinds that are not here are shown as they are.
+#: Labels of arrows by the kind of move. Other kinds are their own label.
 MOVE_WORDS = {
     "guest_rdmsr": "guest rdmsr",
     "guest_wrmsr": "guest wrmsr",
@@ -136,8 +123,7 @@ MOVE_WORDS = {
 
 @frozen
 class BoxPlan:
-    """A box and the rows in it. ``width`` and ``height`` in pixels; ``stub`` is the room below it
-    for an arrow that comes from no cell."""
+    """A box and its rows, in pixels. ``stub`` is the space below for an arrow that comes from no cell."""
 
     id: str
     kind: str
@@ -149,23 +135,23 @@ class BoxPlan:
 
     @property
     def height(self) -> float:
-        """Height of the frame, without the room below it."""
+        """Height of the frame, without the space below it."""
         rows = len(self.facts) * FACT + len(self.cells) * (CELL + GAP)
         return HEADER + rows + (GAP if self.facts else 0) + PAD - (GAP if self.cells else 0)
 
     def fact_top(self, index: int) -> float:
-        """Where a fact's row starts below the box's upper edge."""
+        """Distance of a fact's row from the box's upper edge."""
         return HEADER + index * FACT
 
     def cell_top(self, index: int) -> float:
-        """Where a cell starts below the box's upper edge."""
+        """Distance of a cell from the box's upper edge."""
         return HEADER + len(self.facts) * FACT + (GAP if self.facts else 0) + index * (CELL + GAP)
 
 
 @frozen
 class Plan:
-    """The boxes, the moves of all steps (each once), the wires between columns that carry them as (left,
-    right) places, and the space between two columns."""
+    """The boxes, the moves of all steps without duplicates, the wires that carry them as (left, right)
+    places, and the space between two columns."""
 
     boxes: tuple[BoxPlan, ...]
     moves: tuple[Move, ...]
@@ -175,11 +161,11 @@ class Plan:
     columns: tuple[tuple[str, ...], ...] = WIDE
 
     def column(self, kind: str) -> int:
-        """Which column, from the left, holds boxes of this kind."""
+        """The column, counted from the left, of boxes of this kind."""
         return _column(self.columns, kind)
 
     def home(self, place: str) -> tuple[BoxPlan, int] | None:
-        """The box that holds a cell, and which of its cells it is."""
+        """The box that holds a cell, and the cell's index in it."""
         for box in self.boxes:
             for index, (candidate, _) in enumerate(box.cells):
                 if candidate == place:
@@ -193,7 +179,7 @@ def move_key(move: Move) -> str:
 
 
 def move_label(move: Move) -> str:
-    """What stands at the arrow: ``rdmsr``."""
+    """The arrow's label: ``rdmsr``."""
     return MOVE_WORDS.get(move.kind, move.kind)
 
 
@@ -214,8 +200,8 @@ def _column(columns: Sequence[Sequence[str]], kind: str) -> int:
 
 
 def plan(trace: Trace, scenes: Sequence[Scene], columns: tuple[tuple[str, ...], ...] = WIDE) -> Plan:
-    """Plan the picture of ``trace``; ``scenes`` are all of its scenes, in order; ``columns`` are
-    the kinds of boxes that stand below each other, WIDE or TALL."""
+    """Plan the picture of ``trace``. ``scenes`` are all its scenes in order; ``columns``, WIDE or TALL, are
+    the kinds of boxes in each column."""
     moves = {move_key(m): m for step in trace.steps for m in step.moves if m.source or m.target}
     texts: dict[tuple[str, str], int] = {}
     owners: dict[str, set[str]] = {}
@@ -273,7 +259,7 @@ def _column_width(
 
 
 def _label_widths(trace: Trace, moves: dict[str, Move]) -> dict[str, float]:
-    """The width of the label at each move: an arrow is labelled by what uses it in a step."""
+    """The width of each arrow's label, which depends on the moves that use the arrow."""
     widths = dict.fromkeys(moves, 0.0)
     for step in trace.steps:
         for m in step.moves:
@@ -286,7 +272,7 @@ def _label_widths(trace: Trace, moves: dict[str, Move]) -> dict[str, float]:
 def _wires(
     moves: Iterable[Move], places: dict[str, Box], columns: Sequence[Sequence[str]]
 ) -> tuple[tuple[str, str], ...]:
-    """Pairs of places in different columns that a value goes between, left one first."""
+    """Pairs of places in different columns with a move between them, left one first."""
 
     def column(place: str) -> int:
         return _column(columns, places[place].kind)
@@ -301,19 +287,16 @@ def _wires(
     return tuple(found)
 
 
-# -- A plan as DOT: a node per box, a port per cell, an edge per wire.
-#
-# The nodes hold no text: every row has its size already (:mod:`vmxsim.views.layout`), so the
-# layout depends on no font and is the same on every machine.
-
-
 #: Pixels between two boxes of a column.
 _BETWEEN = 26
 _POINTS = 72
 
 
 def digraph(plan: Plan) -> graphviz.Digraph:
-    """The DOT of a picture's layout. Ids: a node has its box's, a port its cell's, an edge ``left=right``."""
+    """A plan as DOT: a node per box, a port per cell, an edge per wire with the id ``left=right``.
+
+    The nodes hold no text, only rows of known sizes, so the layout is the same whatever the fonts.
+    """
     graph = graphviz.Digraph("vmxsim")
     graph.attr(
         rankdir="LR",
@@ -335,7 +318,7 @@ def digraph(plan: Plan) -> graphviz.Digraph:
             for above, below in pairwise(column):
                 same.edge(nodes[above.id], nodes[below.id], style="invis")
     for left, right in pairwise(columns):
-        # The columns' upper edges in line: the heavier an edge, the straighter it is drawn.
+        # align the upper edges of the columns: heavy edges are drawn straight
         heads = (f"{nodes[left[0].id]}:head:e", f"{nodes[right[0].id]}:head:w")
         graph.edge(*heads, style="invis", weight="1000")
     for pair in plan.wires:
@@ -349,7 +332,7 @@ def digraph(plan: Plan) -> graphviz.Digraph:
 
 
 def _table(box: BoxPlan) -> str:
-    """An HTML-like label: empty rows of the right sizes, the cells' rows with ports."""
+    """An HTML-like label of empty rows, with a port for each cell."""
 
     def row(height: float, port: str = "") -> str:
         name = f' port="{port}"' if port else ""

@@ -1,9 +1,9 @@
-"""Telling steps: those of a trace that a reader has to see, for all that is read on paper.
+"""Picks the telling steps of a trace and describes their effects in short clauses.
 
-A run has dozens of steps that touch nothing; a recording thousands. What tells is a move of
-the register, a place that became live, stale or foreign, a fact of the vCPU that changed, a
-tick, a switch of tasks, a broken invariant, an access of the register that was passed over.
-Where guest, kernel and user space take turns, only the turns around those are kept.
+Texts on paper, mails and the animation show only these. A run has dozens of steps that touch nothing, a
+recording thousands. A step is telling if it moves a value, makes a place stale or foreign (or right again),
+changes a fact of the vCPU, sets or clears a tick, switches tasks, breaks an invariant or skips an access of
+the register. Of the transitions between guest, kernel and user space, only those next to such a step stay.
 """
 
 from __future__ import annotations
@@ -14,21 +14,20 @@ from collections.abc import Collection, Iterator
 from vmxsim.errors import printable
 from vmxsim.kernel.machine import Value, owner_words
 from vmxsim.simulation.trace import Box, Cell, Move, Scene, Step, Trace
-from vmxsim.views.words import box_words, field_words, place_words
-
-# -- What a line of code does not run: an access of the register that it passes over.
-
+from vmxsim.views.words import box_words, field_words, named_place
 
 _ACCESS = re.compile(r"\b(?:rdmsr|wrmsr)\(MSR_KERNEL_GS_BASE\b")
 _TEST = re.compile(r"(?:if|elif|while)\b")
+_WRONG = ("stale", "foreign")
+_UNKNOWN = frozenset({"?", "not known", "unknown"})
 
 
 def passed_over(trace: Trace, step: Step) -> list[tuple[int, str]]:
-    """(line, source) of the accesses of KERNEL_GS_BASE that a test or an early return passes over.
+    """(line, source) of the accesses of KERNEL_GS_BASE that a test or an early return skips.
 
-    What never runs leaves no step, yet it is often the reason: *enter* that returns at once
-    because state is loaded already, *leave* that skips the register outside long mode.
-    Empty for every other step, and for a recording, which has no source.
+    Code that never runs leaves no step, yet it is often the cause: *enter* returns early because state
+    is already loaded, *leave* skips the register outside long mode. Empty for any other step, and
+    for a recording, which has no source.
     """
     if step.next is None or not step.line:
         return []
@@ -39,24 +38,17 @@ def passed_over(trace: Trace, step: Step) -> list[tuple[int, str]]:
     last = step.next.line if step.next.function == step.function else len(listing) + 1
     if leaves:
         last = len(listing) + 1
-    passed = range(step.line + 1, last)  # empty for a test that goes back
+    passed = range(step.line + 1, last)  # empty for a test that jumps back
     return [(line, listing[line - 1].strip()) for line in passed if _ACCESS.search(listing[line - 1])]
-
-
-# -- (main)
-
-
-_WRONG = ("stale", "foreign")
-_UNKNOWN = frozenset({"?", "not known", "unknown"})
 
 
 def telling_steps(trace: Trace, also: Collection[int] = (), turns: bool = True) -> list[int]:
     """Numbers (from 1) of the telling steps, in order.
 
-    ``also`` are steps that tell for another reason; without ``turns`` those are left out at which
-    guest, kernel and user space only take turns.
+    ``also`` adds steps that matter for another reason. Without ``turns``, steps that only go from guest
+    to kernel and so on are left out.
     """
-    kinds: list[tuple[int, bool]] = []  # (number, whether it tells by itself)
+    kinds: list[tuple[int, bool]] = []  # (number, whether it is telling in itself)
     before = trace.scene(0)
     for number, step in enumerate(trace.steps, 1):
         after = trace.scene(number)
@@ -86,8 +78,8 @@ def _tells(trace: Trace, step: Step, before: Scene, after: Scene) -> bool:
 
 
 def _worth_changed(before: Scene, after: Scene) -> bool:
-    """Whether a place holds something else, or has become stale or foreign or right again. To become
-    known or unknown is no change, and of live and copies one is as good as the other."""
+    """Whether a place holds another value, or has become wrong (stale or foreign) or right again. Becoming
+    known or unknown does not count, nor does a change between live and copy."""
     old = before.cells()
     return any(
         (was.value, was.status in _WRONG) != (cell.value, cell.status in _WRONG)
@@ -98,8 +90,8 @@ def _worth_changed(before: Scene, after: Scene) -> bool:
 
 
 def changed_facts(before: Scene, after: Scene) -> list[tuple[Box, str, str, str]]:
-    """(box, name, before, after) of the facts that matter: those of vCPUs, pending ticks, who runs
-    where. Facts that were or became unknown are left out."""
+    """(box, name, before, after) of each changed fact that matters: those of vCPUs, pending ticks, which
+    task runs where. Facts that were or became unknown are left out."""
     old = {box.id: dict(box.facts) for box in before.boxes}
     return [
         (box, name, was, now)
@@ -119,7 +111,7 @@ def _matters(box: Box, name: str, values: set[str]) -> bool:
 
 
 def _fact(name: str, value: str) -> str:
-    """A fact's value; of what a CPU runs only the task, for where that task is says its own box."""
+    """A fact's value. For what a CPU runs only the task: its own box shows the mode."""
     return value.split(",")[0] if name == "runs" else value
 
 
@@ -134,22 +126,22 @@ def modes(scene: Scene) -> dict[str, str]:
     }
 
 
-# -- What a step did, in short clauses: for a mail, a table, the words under a moving picture.
-#
-# :mod:`vmxsim.views.words` tells all that changed in whole sentences; here stands only what a
-# reader of the few telling steps needs.
-
-
-_WRONG_EFFECT = ("stale", "foreign")
-
-
 def effects(trace: Trace, number: int) -> list[str]:
-    """The clauses of step ``number`` (from 1), without a full stop; empty where nothing moved or changed."""
+    """What step ``number`` (from 1) did, in clauses without a full stop; empty if nothing moved or changed.
+
+    :mod:`vmxsim.views.words` describes every change in whole sentences; these clauses say only what a
+    reader of the telling steps needs.
+    """
     step = trace.steps[number - 1]
     before, after = trace.scene(number - 1), trace.scene(number)
     clauses = [_move(move, before, after) for move in step.moves]
     told_by_note = any("tick comes" in note for note in step.notes)
-    clauses += [c for c in _facts(before, after) if not (told_by_note and "is set" in c)]
+    several = sum(box.kind == "vcpu" for box in after.boxes) > 1
+    clauses += [
+        _fact_words(box, name, was, now, several)
+        for box, name, was, now in changed_facts(before, after)
+        if not (told_by_note and name == "TIF_NEED_RESCHED" and now == "1")
+    ]
     clauses += _modes(step, before, after)
     told = {place for move in step.moves for place in (move.source, move.target)}
     clauses += _cells(before, after, told)
@@ -163,7 +155,7 @@ def effects(trace: Trace, number: int) -> list[str]:
 
 
 def _move(move: Move, before: Scene, after: Scene) -> str:
-    """A move as an assignment: what the target holds now."""
+    """A move as an assignment of the target."""
     old, new = before.cells(), after.cells()
     target, source = new.get(move.target), new.get(move.source)
     if move.both:
@@ -180,34 +172,20 @@ def _held(cell: Cell | None) -> str:
     """``0x7f0000001000 (vCPU thread 0's): foreign``."""
     if cell is None or cell.value is None:
         return "something unknown"
-    return f"{_value(cell.value)}{f': {cell.status}' if cell.status in _WRONG_EFFECT else ''}"
+    return f"{_value(cell.value)}{f': {cell.status}' if cell.status in _WRONG else ''}"
 
 
-def _value(value: Value | None) -> str:
-    if value is None:
-        return "something unknown"
+def _value(value: Value) -> str:
     if value.owner == "unknown":
-        return f"{value} (whose is not known)"
+        return f"{value} (owner unknown)"
     return f"{value} ({owner_words(value.owner)}'s)"
 
 
 def _name(place: str, scene: Scene) -> str:
-    """A place's name; which vCPU it belongs to is said only where there are several."""
-    several = sum(box.kind == "vcpu" for box in scene.boxes) > 1
-    for box in scene.boxes:
-        for cell in box.cells:
-            if cell.place == place:
-                return cell.label if box.kind == "vcpu" and not several else place_words(box, cell)
-    return place
+    return named_place(place, scene, brief=True)
 
 
-def _facts(before: Scene, after: Scene) -> Iterator[str]:
-    several = sum(box.kind == "vcpu" for box in after.boxes) > 1
-    for box, name, was, now in changed_facts(before, after):
-        yield _effect_fact(box, name, was, now, several)
-
-
-def _effect_fact(box: Box, name: str, was: str, now: str, several: bool) -> str:
+def _fact_words(box: Box, name: str, was: str, now: str, several: bool) -> str:
     if name == "TIF_NEED_RESCHED":
         done = "a tick is pending: TIF_NEED_RESCHED is set" if now == "1" else "TIF_NEED_RESCHED is cleared"
         return f"{done} on {box.title}"
@@ -222,8 +200,8 @@ def _effect_fact(box: Box, name: str, was: str, now: str, several: bool) -> str:
 
 
 def _modes(step: Step, before: Scene, after: Scene) -> Iterator[str]:
-    """Who went where, from the kernel to the guest and so on, where the line does not say it itself;
-    a task's switch is told by its CPU."""
+    """Transitions between kernel, guest and user space that the source line does not show; the CPU's facts
+    cover task switches."""
     old = modes(before)
     for thread, mode in modes(after).items():
         was, number = old.get(thread, mode), thread.removeprefix("thread")
@@ -238,7 +216,7 @@ def _modes(step: Step, before: Scene, after: Scene) -> Iterator[str]:
 
 
 def _cells(before: Scene, after: Scene, told: set[str]) -> Iterator[str]:
-    """Places that hold something else, or whose value is worth less, though nothing moved there."""
+    """Places that hold another value, or one that became stale or foreign, without a move."""
     old = before.cells()
     for box in after.boxes:
         for cell in box.cells:
@@ -247,7 +225,7 @@ def _cells(before: Scene, after: Scene, told: set[str]) -> Iterator[str]:
                 continue
             if was.value != cell.value and cell.place not in told:
                 yield f"{_name(cell.place, after)} = {_held(cell)}"
-            elif was.value == cell.value and was.status != cell.status and cell.status in _WRONG_EFFECT:
-                if cell.place not in told:
+            elif was.value == cell.value and was.status != cell.status and cell.status in _WRONG:
+                if cell.place not in told and cell.value is not None:
                     name = _name(cell.place, after)
                     yield f"{name} still holds {_value(cell.value)}: {cell.status} from here on"

@@ -1,6 +1,6 @@
-"""A step in words, made from the model: who did what, what changed, what holds now, what would go wrong.
+"""Describes steps in sentences: who did what, what changed, what holds now, what would go wrong.
 
-For a run and for a recording alike; a recording's function is its event's name, and has no line.
+Runs and recordings use the same words. In a recording, the function is the name of the event, without a line.
 """
 
 from __future__ import annotations
@@ -12,10 +12,7 @@ from vmxsim.errors import printable
 from vmxsim.kernel.machine import MODE_WORDS, Value, owner_words
 from vmxsim.simulation.trace import Box, Cell, Change, Move, Scene, Step, Trace
 
-# -- The machine's fields in words: what a change of something that is not a cell means.
-
-
-#: What a field is called where its own name would not say it. ``{}`` is its box.
+#: Names for fields whose own name would not explain them. ``{}`` is the box.
 _NAMES = {
     "current": "the task that {} runs",
     "cpu": "the CPU of {}",
@@ -38,7 +35,7 @@ _NAMES = {
 }
 _MODES = {**MODE_WORDS, "waits": "waiting"}
 _HEXADECIMAL = ("efer", "cr0", "cr3", "cr4", "true")
-#: What a recording may not tell: None is "not known" there, not "nothing".
+#: Fields that a recording may not contain: None means "not known" there, not "nothing".
 _MAY_BE_UNKNOWN = ("true", "passed", "long_mode", "loaded")
 
 
@@ -67,7 +64,7 @@ def subject(place: str, boxes: Mapping[str, str]) -> str:
 
 
 def field_words(change: Change, boxes: Mapping[str, str]) -> str:
-    """A change as a clause; '' for what a step's own sentence says already."""
+    """A change of a field as a clause; '' if the step's own sentence already says it."""
     box_id, _, name = change.place.rpartition(".")
     box, after = boxes.get(box_id, box_id), change.after
     match name:
@@ -99,7 +96,7 @@ def field_words(change: Change, boxes: Mapping[str, str]) -> str:
             return f"{box} now runs {runs}"
         case "true":
             known = (
-                f"is now {after:#x}" if isinstance(after, int) else "is no longer known: it can store unseen"
+                f"is now {after:#x}" if isinstance(after, int) else "is no longer known: no exit on writes"
             )
             return f"the true value of guest {box_id.removeprefix('vcpu')} {known}"
         case "passed" if after is not None:
@@ -112,15 +109,12 @@ def field_words(change: Change, boxes: Mapping[str, str]) -> str:
     return told if change.before in (None, "") else f"{told} (before: {shown(change.place, change.before)})"
 
 
-# -- Names in sentences: of values, tasks, boxes and places.
-
-
 def value_words(value: Value | None) -> str:
     """``guest 0's value 0xa000``, ``plain task's user GS base 0x7f0000002000``."""
     if value is None:
         return "an unknown value"
     if value.owner == "unknown":
-        return f"{value} (whose is not known)"
+        return f"{value} (owner unknown)"
     if value.owner == "descriptor":
         return f"the descriptor's base {value}"
     task = value.owner == "plain" or value.owner.startswith("thread")
@@ -128,14 +122,14 @@ def value_words(value: Value | None) -> str:
 
 
 def held_words(cell: Cell | None) -> str:
-    """What a cell holds, short: ``0xa000 (guest 0)``, ``nothing``, ``not known``."""
+    """What a cell holds, in short: ``0xa000 (guest 0)``, ``nothing``, ``not known``."""
     if cell is None or cell.value is None:
         return "not known" if cell is not None and cell.status == "unknown" else "nothing"
     return f"{cell.value} ({owner_words(cell.value.owner)})"
 
 
 def thread_words(thread: str) -> str:
-    """``vCPU thread 0``; a task that only a recording knows keeps its name."""
+    """``vCPU thread 0``; other tasks of a recording keep their own names."""
     words = owner_words(thread)
     return printable(thread) if words == "unknown owner" else words
 
@@ -155,24 +149,22 @@ def place_words(box: Box, cell: Cell) -> str:
     return printable(f"{cell.label} of {box_words(box)}", 120)
 
 
-def named_place(place: str, scene: Scene) -> str:
-    """A place's name by its id; '' is no place."""
+def named_place(place: str, scene: Scene, brief: bool = False) -> str:
+    """The name of the place with this id. If ``brief``, the vCPU is named only if there are several."""
+    one_vcpu = brief and sum(box.kind == "vcpu" for box in scene.boxes) == 1
     for box in scene.boxes:
         for cell in box.cells:
             if cell.place == place:
-                return place_words(box, cell)
+                return cell.label if one_vcpu and box.kind == "vcpu" else place_words(box, cell)
     return printable(place)
 
 
 def sentence(text: str) -> str:
-    """A clause as a sentence; identifiers and ``vCPU`` keep their first letter as it is."""
+    """A clause as a sentence. Identifiers and ``vCPU`` are not capitalized."""
     word = text.split(" ", 1)[0]
     if word.isalpha() and word != "vCPU":
         text = text[:1].upper() + text[1:]
     return text if text.endswith((".", "!", "?")) else text + "."
-
-
-# -- A move in words: which instruction took whose value from where to where.
 
 
 def moved_words(move: Move, before: Scene, after: Scene) -> str:
@@ -186,9 +178,11 @@ def moved_words(move: Move, before: Scene, after: Scene) -> str:
         )
     cell = new.get(move.target) or old.get(move.source)
     value = _value(cell)
-    if _held_already(old.get(move.target), new.get(move.target)):
-        value += " (which it held already)"
-    return _clause(move.kind, value, source, target) + _worth(cell)
+    was, now = (cells[move.target].value if move.target in cells else None for cells in (old, new))
+    if was and now and was.number == now.number:
+        value += " (as before)"
+    foreign = ", where it is foreign" if cell is not None and cell.status == "foreign" else ""
+    return _clause(move.kind, value, source, target) + foreign
 
 
 def _clause(kind: str, value: str, source: str, target: str) -> str:
@@ -215,28 +209,16 @@ def _value(cell: Cell | None) -> str:
     return value_words(cell.value if cell else None)
 
 
-def _held_already(old: Cell | None, new: Cell | None) -> bool:
-    return bool(old and new and old.value and new.value and old.value.number == new.value.number)
-
-
-def _worth(cell: Cell | None) -> str:
-    """Another owner's value has arrived, or is read: say so where it happens."""
-    return ", where it is foreign" if cell is not None and cell.status == "foreign" else ""
-
-
-# -- (main)
-
-
 _WRONG = ("stale", "foreign")
 
 
 def step_words(trace: Trace, index: int) -> str:
-    """Step ``index`` (from 1; 0 is the start) in a sentence or two: who did what, all that changed."""
+    """Step ``index`` (from 1; 0 is the start) in a sentence or two: who did what, and what changed."""
     return _teller(trace, index).step_words(index)
 
 
 def now_words(trace: Trace, index: int) -> str:
-    """What is live where after step ``index``, what is stale or foreign, and what would go wrong now."""
+    """What is live, stale or foreign after step ``index``, and what would go wrong now."""
     return _teller(trace, index).description(index, done=False)
 
 
@@ -246,7 +228,7 @@ def _teller(trace: Trace, index: int) -> Teller:
 
 
 class Teller:
-    """Tells the steps of a trace. ``scenes`` are its scenes from number ``offset`` on."""
+    """Describes the steps of a trace. ``scenes`` are its scenes, starting with number ``offset``."""
 
     def __init__(self, trace: Trace, scenes: Sequence[Scene], offset: int = 0) -> None:
         self.trace = trace
@@ -258,7 +240,7 @@ class Teller:
         return self.scenes[index - self.offset]
 
     def step_words(self, index: int) -> str:
-        """Who did what in step ``index``, then each change that the first sentence did not tell."""
+        """Who did what in step ``index``, then the changes that the first sentence does not mention."""
         if index == 0:
             return f"The start: {self._start(self.scene(0))}"
         step = self.trace.steps[index - 1]
@@ -270,7 +252,7 @@ class Teller:
         return " ".join(sentences)
 
     def now(self, index: int) -> str:
-        """Which places hold a live value after step ``index``, which are stale, which are foreign."""
+        """Which places hold a live, a stale or a foreign value after step ``index``."""
         groups: dict[str, list[str]] = {"live": [], "stale": [], "foreign": [], "unknown": []}
         for box in self.scene(index).boxes:
             for cell in box.cells:
@@ -284,7 +266,7 @@ class Teller:
         return " ".join(sentences)
 
     def description(self, index: int, done: bool = True) -> str:
-        """The whole picture in words: the step (if ``done``), what holds now, what would go wrong."""
+        """The whole picture in words: the step (if ``done``), what holds now, and what would go wrong."""
         parts = [self.step_words(index)] if done else []
         parts.append(self.now(index))
         parts += [words for _, words in self.scene(index).dangers]
@@ -312,13 +294,11 @@ class Teller:
         ]
         return [[printable(text, 200) for text in row] for row in rows]
 
-    # -- the parts of a sentence
-
     def _start(self, scene: Scene) -> str:
         running = [
             f"{box.title} runs {value}" for box in scene.boxes for name, value in box.facts if name == "runs"
         ]
-        return (", ".join(running) or f"{len(scene.boxes)} boxes, nothing has run") + "."
+        return (", ".join(running) or "nothing has run") + "."
 
     def _who(self, step: Step) -> str:
         where = f"on CPU {step.cpu}"
@@ -337,12 +317,12 @@ class Teller:
             return f": {moved or source or function}"
         if step.mode == "user":
             return f": {source or function}" + (f"; {moved}" if moved else "")
-        if not moved and function in source:  # an event of a recording names itself
+        if not moved and function in source:  # the text of a recorded event includes its name
             return f": {source}"
         return f", {function}: {moved or source}"
 
     def _changed(self, step: Step, before: Scene, after: Scene) -> Iterable[str]:
-        """Everything that is another one now and that the moves have not told."""
+        """Every change that the moves do not account for."""
         old = before.cells()
         told = {place for move in step.moves for place in (move.source, move.target)}
         for box in after.boxes:
