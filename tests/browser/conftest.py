@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.lab import Errors, Lab, chromium, find_chromium, open_notebook
+from tests.browser.lab import Errors, Lab, chromium, find_chromium, lab_page, open_notebook
 from tests.conftest import MISSING_CHROMIUM
 
 
@@ -31,6 +31,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     with chromium() as found:
+        found.new_context(reduced_motion="reduce")  # JupyterLab's, see lab_page
         yield found
 
 
@@ -38,8 +39,7 @@ class Notebook:
     """A page with a notebook that has run; complains at the end of errors in the console."""
 
     def __init__(self, browser: Any, lab: Lab, name: str, cells: list[str], width: int = 1280) -> None:
-        self.page = browser.new_page(viewport={"width": width, "height": 1000}, reduced_motion="reduce")
-        self.page.set_default_timeout(60_000)
+        self.page = lab_page(browser, width)
         self.errors = Errors(self.page)
         open_notebook(self.page, lab, lab.write(f"{name}.ipynb", cells))
         self.player = self.page.locator(".vmxsim-player[data-step]").first

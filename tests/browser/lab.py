@@ -150,6 +150,16 @@ class Errors:
             self.found.append(text)
 
 
+def lab_page(browser: Any, width: int = 1280) -> Any:
+    """A page for JupyterLab. All share one context, and so its cache: JupyterLab is large."""
+    if not browser.contexts:  # the first one is JupyterLab's
+        browser.new_context(reduced_motion="reduce")
+    page = browser.contexts[0].new_page()
+    page.set_viewport_size({"width": width, "height": 1000})
+    page.set_default_timeout(60_000)
+    return page
+
+
 def open_notebook(page: Any, lab: Lab, notebook: str, run: bool = True) -> None:
     """Open a notebook, wait until its kernel is *connected* ('idle' is said too early), run all."""
     page.goto(lab.address(notebook))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import nbformat
 from axe_playwright_python.sync_playwright import Axe
 
 #: What is ours on the page: what cells put out, and what they say.
@@ -27,6 +29,16 @@ def run_all(page: Any, cells: int) -> None:
     page.wait_for_timeout(600)
 
 
+def save(page: Any, path: Path) -> Any:
+    """Save the notebook as JupyterLab does, and read what was saved."""
+    page.evaluate("jupyterapp.commands.execute('docmanager:save')")
+    saved = nbformat.read(path, as_version=4)
+    assert any(cell.get("outputs") for cell in saved.cells if cell.cell_type == "code") or not [
+        cell for cell in saved.cells if cell.cell_type == "code"
+    ]
+    return saved
+
+
 def failures(page: Any) -> list[str]:
     """What cells and widgets say that went wrong."""
     found: list[str] = page.evaluate(
@@ -40,34 +52,45 @@ def failures(page: Any) -> list[str]:
     return found
 
 
-def answer_all(page: Any, right: bool) -> tuple[int, int]:
-    """Answer every open question of every player by keyboard, each right or each wrong.
+def answer_all(page: Any) -> tuple[int, int, int]:
+    """Answer every question of every player by keyboard: first wrong, then asked again, right.
 
-    Those that an audience votes on are not a learner's. Returns how many there were, and at how
-    many the feedback was of that kind.
+    Those that an audience votes on are not a learner's. Returns how many there were, and at how many the
+    feedback to the wrong and to the right answer was as it should be, with a reason for every option.
     """
-    asked = told = 0
+    asked = wrong = right = 0
     players = page.locator(".vmxsim-player:has(.vp-gate:not(.vp-waits)):not(:has(.vp-votes))")
     for number in range(players.count()):
         player = players.nth(number)
         player.scroll_into_view_if_needed()
-        for again in player.locator(".vp-again").all():  # asked before, in this session
-            if again.evaluate("e => !e.hidden"):
-                again.evaluate("e => e.click()")
         player.focus()
-        page.keyboard.press("Home")
-        for _ in range(player.locator(".vp-gate:not(.vp-waits)").count()):
-            page.keyboard.press("End")  # as far as the next question
-            card = player.locator(".vp-gate.shown")
-            reasons = card.locator(".vp-reason").all_text_contents()
-            wanted = "Right." if right else "No."
-            choice = next(i for i, reason in enumerate(reasons) if reason.startswith(wanted))
-            page.keyboard.press(str(choice + 1))
-            asked += 1
-            told += ("✔ Right" if right else "✖ Not so") in card.locator(".vp-told").inner_text()
-            assert card.locator(".vp-reason:visible").count() == len(reasons)
-            page.keyboard.press("ArrowRight")
-    return asked, told
+        page.keyboard.press("Home")  # the keyboard itself; the rest of the keys are sent in one go
+        counts = player.evaluate(_ANSWER)
+        asked, wrong, right = asked + counts[0], wrong + counts[1], right + counts[2]
+    return asked, wrong, right
+
+
+_ANSWER = """player => {
+  const press = (key) =>
+    player.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true, cancelable: true }));
+  const told = (card, mark) => card.querySelector('.vp-told').innerText.includes(mark)
+    && [...card.querySelectorAll('.vp-reason')].every((reason) => reason.getClientRects().length);
+  const counts = [0, 0, 0];
+  for (const _ of player.querySelectorAll('.vp-gate:not(.vp-waits)')) {
+    press('End');  // as far as the next question
+    const card = player.querySelector('.vp-gate.shown');
+    const reasons = [...card.querySelectorAll('.vp-reason')].map((reason) => reason.textContent);
+    const number = (word) => String(reasons.findIndex((reason) => reason.startsWith(word)) + 1);
+    counts[0] += 1;
+    press(number('No.'));
+    counts[1] += told(card, '✖ Not so');
+    card.querySelector('.vp-again').click();
+    press(number('Right.'));
+    counts[2] += told(card, '✔ Right');
+    press('ArrowRight');
+  }
+  return counts;
+}"""
 
 
 def serious(page: Any) -> list[str]:

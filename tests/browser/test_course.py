@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.browser.lab import ROOT, Errors, open_notebook
-from tests.browser.learner import answer_all, failures, run_all, serious
+from tests.browser.lab import ROOT, Errors, lab_page, open_notebook
+from tests.browser.learner import answer_all, failures, run_all, save, serious
+from tests.notebooks.checks import SECONDS, every_figure_has_words, nothing_on_standard_error
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
@@ -21,19 +23,25 @@ def test_a_learner_goes_through_it(browser: Any, lab: Any, path: Path) -> None:
     lab.theme(f"JupyterLab {('Light', 'Dark')[NOTEBOOKS.index(path) % 2]}")
     shutil.copy(path, lab.notebooks)
     code = sum(cell["cell_type"] == "code" for cell in json.loads(path.read_text())["cells"])
-    page = browser.new_page(viewport={"width": 1280, "height": 1000}, reduced_motion="reduce")
-    page.set_default_timeout(30_000)
+    page = lab_page(browser)
     outside: list[str] = []
     page.on("request", lambda r: r.url.startswith((lab.url, "data:", "blob:")) or outside.append(r.url))
     errors = Errors(page)
+    start = time.monotonic()
     open_notebook(page, lab, path.name)
     run_all(page, code)
+    assert time.monotonic() - start < SECONDS
     assert not failures(page)
-    asked, told = answer_all(page, right=False)
-    assert told == asked
+    if code:
+        assert page.locator(".jp-OutputArea-output .jupyter-widgets, .vmxsim-player").count(), (
+            "no widget was shown"
+        )
+    saved = save(page, lab.notebooks / path.name)
+    nothing_on_standard_error(saved)
+    every_figure_has_words(saved)
+    asked, wrong, right = answer_all(page)
     assert asked or "vmxsim.predict(" not in path.read_text(), "its questions were not found on the page"
-    again, told = answer_all(page, right=True)
-    assert (again, told) == (asked, asked)
+    assert (wrong, right) == (asked, asked)
     assert not serious(page)
     assert not [url for url in outside if not url.startswith("ws")], "nothing needs the network"
     page.close()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.lab import Errors, open_notebook
+from tests.browser.lab import Errors, lab_page, open_notebook
 
 CELLS = [
     "import vmxsim\nfrom vmxsim.kernel.language import *\nex = vmxsim.exercise('careful-write')\nex",
@@ -26,7 +26,7 @@ CELLS = [
 
 @pytest.fixture(scope="module")
 def page(browser: Any, lab: Any) -> Iterator[Any]:
-    found = browser.new_page(viewport={"width": 1280, "height": 1000}, reduced_motion="reduce")
+    found = lab_page(browser)
     found.set_default_timeout(60_000)
     errors = Errors(found)
     open_notebook(found, lab, lab.write("exercise.ipynb", CELLS))
