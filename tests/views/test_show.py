@@ -4,6 +4,7 @@ import pytest
 
 import vmxsim
 from tests.views.traces import Hostile, seed
+from vmxsim.errors import InputError
 from vmxsim.views import film as show
 from vmxsim.views.layout import GraphvizMissing
 from vmxsim.views.table import html_table
@@ -21,6 +22,11 @@ def test_steps_count_from_either_end():
     assert vmxsim.picture(trace, -2).index == len(trace.steps) - 1
     with pytest.raises(IndexError, match=r"has steps 0 .* to \d+"):
         vmxsim.picture(trace, len(trace.steps) + 1)
+
+
+def test_only_a_run_or_a_recording_has_pictures():
+    with pytest.raises(InputError, match="expected a run or a recording, not None"):
+        vmxsim.picture(None)
 
 
 def test_without_graphviz_a_notebook_gets_a_table(monkeypatch):

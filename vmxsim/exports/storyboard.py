@@ -6,18 +6,17 @@ It is one HTML page; any browser prints it, to paper or into a PDF.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
 from importlib.resources import files
 
 from vmxsim.errors import InputError, printable
 from vmxsim.exports.mail import block
 from vmxsim.exports.report import Report, Row
-from vmxsim.simulation.trace import Scene, Trace
+from vmxsim.simulation.trace import Trace
 from vmxsim.views.drawing import Drawing, text
-from vmxsim.views.film import look
-from vmxsim.views.layout import TALL, WIDE, GraphvizMissing, digraph, layout, plan
+from vmxsim.views.film import all_scenes, changed_places, lay_out, look
+from vmxsim.views.layout import TALL, WIDE, GraphvizMissing
 from vmxsim.views.standalone import flat
-from vmxsim.views.style import HUES, THEMES, cell_state
+from vmxsim.views.style import THEMES
 from vmxsim.views.table import html_table
 from vmxsim.views.words import Teller
 
@@ -130,13 +129,12 @@ class _Pictures:
 
     def __init__(self, trace: Trace, columns: tuple[tuple[str, ...], ...], theme: str) -> None:
         self.trace, self.theme = trace, theme
-        scenes = [trace.scene(index) for index in range(len(trace.steps) + 1)]
+        scenes = all_scenes(trace)
         self.told = Teller(trace, scenes)
         self.drawing: Drawing | None = None
         self.style = ""
         try:
-            planned = plan(trace, scenes, columns)
-            self.drawing = Drawing(planned, layout(digraph(planned)), tuple(_owners(scenes)))
+            self.drawing = lay_out(trace, scenes, columns)
         except GraphvizMissing as error:
             self.missing = str(error)
         else:
@@ -155,17 +153,6 @@ class _Pictures:
         scene = self.told.scene(number)
         step = self.trace.steps[number - 1] if number else None
         before = self.told.scene(number - 1) if number else scene
-        old = before.cells()
-        changed = frozenset(
-            place
-            for place, cell in scene.cells().items()
-            if cell_state(cell)[:2] != cell_state(old[place])[:2]
-        )
+        changed = frozenset(changed_places(before, scene))
         words = self.told.description(number)
         return self.drawing.svg(look(scene, step, changed), f"s{number}", self.trace.title, words)
-
-
-def _owners(scenes: Sequence[Scene]) -> Iterator[str]:
-    yield from dict.fromkeys(
-        [*HUES, *(c.value.owner for scene in scenes for c in scene.cells().values() if c.value is not None)]
-    )

@@ -1,8 +1,7 @@
-"""A run as a moving picture in one SVG: for a README, where no script runs.
+"""Animates a run in a single SVG without scripts, as for a README.
 
-What stays is drawn once. What changes is drawn once for each state it has, as a layer that CSS
-shows in its time. Where less motion is asked for, and in a program that knows no animation, the
-picture stands at its end.
+Whatever stays the same is drawn once. Each state of whatever changes is a layer that CSS shows and hides.
+Readers who prefer reduced motion, and programs without animation, see the end of the run.
 """
 
 from __future__ import annotations
@@ -17,23 +16,22 @@ from attrs import frozen
 
 from vmxsim.errors import printable
 from vmxsim.simulation.trace import Trace
-from vmxsim.views.drawing import Drawing
-from vmxsim.views.film import look
-from vmxsim.views.layout import TALL, digraph, layout, plan, text_width
+from vmxsim.views.film import all_scenes, changed_places, lay_out, look
+from vmxsim.views.layout import TALL, text_width
 from vmxsim.views.standalone import standalone
-from vmxsim.views.style import MONO, cell_state
+from vmxsim.views.style import MONO
 from vmxsim.views.telling import effects, telling_steps
 from vmxsim.views.words import Teller, sentence
 
 _SVG = "{http://www.w3.org/2000/svg}"
 _SIZE, _LEADING, _LEFT = 16, 25, 20
-#: Seconds that a frame stays: at least, for each character of its words, and at the end.
+#: Seconds that a frame stays: the minimum, for each character of its text, and extra at the end.
 _LEAST, _EACH, _END = 1.1, 0.006, 2.5
 
 
 @frozen
 class _Slots:
-    """The frames' shares of the whole time: frame ``i`` starts at ``starts[i]`` percent."""
+    """The frames' shares of the duration: frame ``i`` starts at ``starts[i]`` percent."""
 
     starts: tuple[float, ...]
     seconds: float
@@ -48,35 +46,30 @@ class _Slots:
         return _Slots(tuple(starts), round(total, 1))
 
     def keyframes(self, name: str, shown: Sequence[bool]) -> str:
-        """CSS that shows a layer in its frames and at no other time."""
+        """CSS that shows a layer in its frames only."""
         turns = [i for i in range(len(shown)) if not i or shown[i] != shown[i - 1]]
         rules = "".join(f"{self.starts[i]:.2f}%{{opacity:{int(shown[i])}}}" for i in turns)
         return f"@keyframes {name}{{{rules}}}.{name}{{animation-name:{name}}}"
 
 
 def animation(trace: Trace, uid: str, steps: Sequence[int] | None = None) -> str:
-    """The run as an SVG that plays the start and ``steps``.
+    """The run as an SVG that plays the start and ``steps`` (numbers from 1; by default the telling steps).
 
-    They are numbers from 1; unless said, those that tell by themselves. Raises GraphvizMissing where
-    nothing can draw it.
+    Raises GraphvizMissing if Graphviz is not installed.
     """
     numbers = [0, *(steps if steps is not None else telling_steps(trace, turns=False))]
-    scenes = [trace.scene(index) for index in range(len(trace.steps) + 1)]
+    scenes = all_scenes(trace)
     told = Teller(trace, scenes)
-    planned = plan(trace, scenes, TALL)
-    owners = dict.fromkeys(c.value.owner for s in scenes for c in s.cells().values() if c.value is not None)
-    drawing = Drawing(planned, layout(digraph(planned)), tuple(owners))
+    drawing = lay_out(trace, scenes, TALL)
     columns = int((drawing.width - 2 * _LEFT) / text_width("m", _SIZE))
     captions = [_caption(trace, told, number, columns) for number in numbers]
     slots = _Slots.of([" ".join(line for _, line in lines) for lines in captions])
     below = _LEADING * max(len(lines) for lines in captions) + 26
     frames = []
     for number in numbers:
-        scene, before = scenes[number], scenes[max(0, number - 1)].cells()
+        scene = scenes[number]
         step = trace.steps[number - 1] if number else None
-        changed = frozenset(
-            p for p, c in scene.cells().items() if cell_state(c)[:2] != cell_state(before[p])[:2]
-        )
+        changed = frozenset(changed_places(scenes[max(0, number - 1)], scene))
         frames.append(drawing.svg(look(scene, step, changed), uid, trace.title, "", below=below))
     description = " ".join(
         f"{number}. {sentence(told.step_words(number) if not number else _spoken(trace, number))}"
@@ -84,7 +77,9 @@ def animation(trace: Trace, uid: str, steps: Sequence[int] | None = None) -> str
     )
     layers = _Layers(slots)
     root = layers.merged([ElementTree.fromstring(frame) for frame in frames])
-    _said(root, description)
+    desc = root.find(f"{_SVG}desc")
+    assert desc is not None
+    desc.text = printable(description, 4000)
     for element in _words(captions, drawing.height, layers):
         root.append(element)
     root.append(_bar(drawing.width, drawing.height + below))
@@ -95,24 +90,15 @@ def animation(trace: Trace, uid: str, steps: Sequence[int] | None = None) -> str
 
 
 def _spoken(trace: Trace, number: int) -> str:
-    """A step in a sentence, for who cannot see it."""
+    """A step in a sentence, for screen readers."""
     step = trace.steps[number - 1]
     where = f"{step.function}, line {step.line}" if step.line else step.function
     broken = [f"broken: {v.invariant}, {v.words}" for v in step.violations]
     return "; ".join([f"{where}: {step.source}", *effects(trace, number), *broken])
 
 
-def _said(root: Element, description: str) -> None:
-    desc = root.find(f"{_SVG}desc")
-    assert desc is not None
-    desc.text = printable(description, 4000)
-
-
-# -- the words below
-
-
 def _caption(trace: Trace, told: Teller, number: int, columns: int) -> list[tuple[str, str]]:
-    """(class, line) of the words under a frame; bold ones need more room."""
+    """The text under a frame as (class, line)."""
     if not number:
         title = [("caption-code", line) for line in wrap(trace.title, columns)]
         start = [("caption-words", line) for line in wrap(told.step_words(0), columns)]
@@ -144,25 +130,22 @@ def _words(captions: Sequence[list[tuple[str, str]]], top: float, layers: _Layer
 
 
 def _bar(width: float, bottom: float) -> Element:
-    """How much of the time is over."""
+    """The progress bar."""
     size = {"width": f"{width - 2 * _LEFT:g}", "height": "4", "rx": "2"}
     return ElementTree.Element(
         f"{_SVG}rect", {"class": "bar", "x": str(_LEFT), "y": f"{bottom - 12:g}", **size}
     )
 
 
-# -- the layers
-
-
 class _Layers:
-    """Frames of one drawing, merged: they differ in classes and texts, never in their structure."""
+    """Merges the frames of a drawing, which differ in classes and texts but not in structure."""
 
     def __init__(self, slots: _Slots) -> None:
         self.slots = slots
         self.names: dict[tuple[bool, ...], str] = {}
 
     def layer(self, content: Element, shown: Sequence[bool]) -> Element:
-        """``content``, visible in the frames that ``shown`` says."""
+        """``content``, visible in the frames that ``shown`` marks."""
         key = tuple(shown)
         name = self.names.setdefault(key, f"k{len(self.names)}")
         end = " end" if key[-1] else ""
@@ -171,12 +154,12 @@ class _Layers:
         return group
 
     def merged(self, frames: Sequence[Element]) -> Element:
-        """One element for all frames. Whatever differs between them becomes layers in it."""
+        """One element for all frames, in which every difference is a layer."""
         first = frames[0]
         element = ElementTree.Element(first.tag, {**first.attrib, **_without(first, "here")})
         element.text, element.tail = first.text, first.tail
         for children in zip(*frames, strict=True):
-            if _same(children):
+            if len({ElementTree.tostring(child) for child in children}) == 1:
                 element.append(children[0])
             elif any(f"data-{mark}" in children[0].attrib for mark in ("place", "fact", "move")):
                 element.extend(self._states(children))
@@ -190,7 +173,7 @@ class _Layers:
         return element
 
     def _states(self, frames: Sequence[Element]) -> list[Element]:
-        """A layer for each state of a cell, a fact or a move; an arrow that is off needs none."""
+        """A layer for each state of a cell, a fact or a move; none for an arrow that is off."""
         states: dict[str, tuple[Element, list[bool]]] = {}
         rings = ["changed" in _classes(frame) for frame in frames]
         for index, frame in enumerate(frames):
@@ -205,7 +188,7 @@ class _Layers:
         return found
 
     def _frame(self, box: Element, here: Sequence[bool]) -> Element:
-        """The bold frame of a box where the step ran, over its usual one."""
+        """The bold frame of a box where the step ran, on top of the normal one."""
         rect = next(child for child in box if "box-frame" in _classes(child))
         group = ElementTree.Element(f"{_SVG}g", {"class": "box here"})
         bold = deepcopy(rect)
@@ -214,7 +197,7 @@ class _Layers:
         return self.layer(group, here)
 
     def css(self, scope: str) -> str:
-        """When each layer is visible; standing at the end unless motion is welcome."""
+        """When each layer is visible: with reduced motion, only the last frame's layers are."""
         keyframes = "\n".join(
             self.slots.keyframes(name, shown).replace(f".{name}", f"{scope} .{name}")
             for shown, name in self.names.items()
@@ -236,18 +219,13 @@ def _classes(element: Element) -> list[str]:
 
 
 def _without(element: Element, *names: str) -> dict[str, str]:
-    """The class attribute without some classes; nothing where there is none."""
+    """The class attribute without ``names``; empty if there is no such attribute."""
     kept = " ".join(name for name in _classes(element) if name not in names)
     return {"class": kept} if "class" in element.attrib else {}
 
 
-def _same(elements: Sequence[Element]) -> bool:
-    texts = {ElementTree.tostring(element, "unicode") for element in elements}
-    return len(texts) == 1
-
-
 def _bare(frame: Element) -> Element:
-    """A state by itself: no ring of a change, no hatching that is not seen."""
+    """A state without the ring of a change and without invisible hatching."""
     bare = deepcopy(frame)
     bare.attrib.update(_without(frame, "changed"))
     bare.tail = None
@@ -259,7 +237,7 @@ def _bare(frame: Element) -> Element:
 
 
 def _ring(cell: Element) -> Element:
-    """The ring around a cell that has changed."""
+    """The ring around a cell that changed."""
     attributes = {"class": "cell changed"}
     if "transform" in cell.attrib:
         attributes["transform"] = cell.attrib["transform"]

@@ -1,7 +1,7 @@
-"""A run as a film: one SVG laid out once, and for every step the texts and classes that change.
+"""Films, stills and pictures: :func:`film` is what a player shows, :func:`still` one frame as an SVG file.
 
-The browser switches frames without asking Python; :func:`still` draws one frame for paper.
-Frame ``i`` is the scene after step ``i`` (from 1; frame 0 is the start).
+A film is one SVG, laid out once, and for each step the texts and classes that change, so the browser
+switches frames without asking Python. Frame ``i`` is the scene after step ``i``; frame 0 is the start.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from weakref import WeakKeyDictionary
 
 from attrs import frozen
 
+from vmxsim.errors import InputError
 from vmxsim.kernel.machine import owner_words
 from vmxsim.simulation.trace import Box, Scene, Step, Trace
-from vmxsim.views import words
 from vmxsim.views.drawing import Drawing, Look, text
 from vmxsim.views.layout import (
     TALL,
@@ -37,10 +37,7 @@ from vmxsim.views.style import HUES, STATUS_MARKS, cell_state, holder_words, sta
 from vmxsim.views.table import html_table
 from vmxsim.views.words import Teller, now_words, step_words
 
-# -- The words under a still: the run, the line that ran, what holds now, what would go wrong.
-
-
-#: What belongs on one line with its number.
+#: Words that must not be separated from the number after them.
 _NUMBERED = re.compile(r"\b(CPU|vCPU|guest|thread|line|step) (?=\d)")
 
 _TIE = "\N{NO-BREAK SPACE}"
@@ -49,7 +46,7 @@ _SIZE, _LEADING = 16, 25
 
 
 def caption(trace: Trace, told: Teller, index: int, width: float, top: float) -> tuple[str, float]:
-    """SVG text lines for scene ``index`` below ``top``, and how many pixels they take."""
+    """The text under a still of scene ``index``: SVG lines below ``top``, and their height in pixels."""
     step = trace.steps[index - 1] if index else None
     paragraphs = [("caption-title", f"{trace.title} ({trace.subtitle}), step {index} of {len(trace.steps)}")]
     paragraphs.append(("caption-words", told.step_words(index)))
@@ -69,18 +66,14 @@ def caption(trace: Trace, told: Teller, index: int, width: float, top: float) ->
     return drawn, _LEADING * len(lines) + 14
 
 
-# -- The run as lanes: an action lane, and per CPU who holds the register and where it was preempted.
-
-
 _MODES = ("guest", "user", "kernel")
 
 
 def timeline(trace: Trace, scenes: Sequence[Scene]) -> dict[str, Any]:
-    """Spans by CPU, spans of actions, and marks, all in frames (0 is the start), ends included.
+    """The data of the timeline: spans of each CPU, spans of actions, and marks, in frames (ends included).
 
-    A span of a CPU lasts while the same owner's value is in its register and its task stays
-    where it is (``mode``: guest, kernel or user). ``kind`` of a mark: ``preempt``, ``pending``,
-    ``migrate`` or ``violation``.
+    A CPU's span lasts as long as its register holds the same owner's value and its task stays in the same
+    ``mode`` (guest, kernel or user). The kinds of marks are ``preempt``, ``pending``, ``migrate``, ``violation``.
     """
     cpus = [box for box in scenes[0].boxes if box.kind == "cpu"]
     lanes = {box.id: _lane(box, trace, scenes) for box in cpus}
@@ -115,7 +108,7 @@ def _lane(cpu: Box, trace: Trace, scenes: Sequence[Scene]) -> list[dict[str, Any
 
 
 def _mode(box: Box) -> str:
-    """Where a CPU's task is, from the CPU's facts; '' where they do not say."""
+    """Where a CPU's task is, according to the CPU's facts; '' if unknown."""
     told = " ".join(value for name, value in box.facts if name in ("runs", "mode"))
     said = told.rpartition(", ")[2].split()
     return next((mode for mode in _MODES if mode in said), "")
@@ -155,31 +148,27 @@ def _marks(frame: int, step: Step) -> Iterator[dict[str, Any]]:
         yield mark(step.cpu, "violation", f"{violation.invariant}: {violation.words}")
 
 
-# -- (main)
-
-
-#: Stills of one run share one layout; a few runs are remembered while they live.
+#: Stills of a run share one layout, cached as long as the run lives.
 _DRAWINGS: WeakKeyDictionary[Any, Drawing] = WeakKeyDictionary()
 
 
 def film(trace: Trace) -> dict[str, Any]:
     """Everything a player needs, as JSON-able data.
 
-    ``tall`` is the same picture in two columns, for where there is little width.
-    ``svg`` is the picture in the state of frame 0, with elements marked ``data-place``,
-    ``data-fact``, ``data-move`` and ``data-box``; where no Graphviz can be found it is an HTML
-    table with the same marks and ``missing`` says what to install (else ''). ``frames`` has an entry per
+    ``svg`` is the picture of frame 0, with elements marked ``data-place``, ``data-fact``, ``data-move``
+    and ``data-box``; ``tall`` is the same in two columns, for narrow screens. Without Graphviz, ``svg`` is
+    an HTML table with the same marks, and ``missing`` says what to install. ``frames`` has an entry per
     scene: ``cells`` {place: [value, owner, status]}, ``facts``, ``moves`` [[key, label]], ``changed``
-    places, and what ran there, in which words.
+    places, and the step that ran, also in words.
     """
-    scenes = [trace.scene(index) for index in range(len(trace.steps) + 1)]
-    told = words.Teller(trace, scenes)
+    scenes = all_scenes(trace)
+    told = Teller(trace, scenes)
     uid = f"vx{token_hex(4)}"
     missing = ""
     first = look(scenes[0], None, frozenset())
     try:
         svg, tall = (
-            _draw(trace, scenes, columns).svg(first, uid + suffix, trace.title, told.description(0))
+            lay_out(trace, scenes, columns).svg(first, uid + suffix, trace.title, told.description(0))
             for columns, suffix in ((WIDE, ""), (TALL, "t"))
         )
     except GraphvizMissing as error:
@@ -201,7 +190,7 @@ def film(trace: Trace) -> dict[str, Any]:
 
 
 def still(trace: Trace, index: int, uid: str = "") -> str:
-    """Scene ``index`` as an SVG file of its own, with the step's words under it.
+    """Scene ``index`` as an SVG file, with the step in words below.
 
     Raises GraphvizMissing (an InputError that says what to install) and IndexError.
     """
@@ -210,9 +199,9 @@ def still(trace: Trace, index: int, uid: str = "") -> str:
             f"no scene {index}: this run has scenes 0 (its start) to {len(trace.steps)} (its end)"
         )
     scenes = [trace.scene(number) for number in (range(index - 1, index + 1) if index else range(1))]
-    told = words.Teller(trace, scenes, offset=max(0, index - 1))
+    told = Teller(trace, scenes, offset=max(0, index - 1))
     step = trace.steps[index - 1] if index else None
-    changed = frozenset(_changed(scenes[0], scenes[-1])) if index else frozenset()
+    changed = frozenset(changed_places(scenes[0], scenes[-1])) if index else frozenset()
     drawing = drawing_of(trace)
     under, height = caption(trace, told, index, drawing.width, drawing.height)
     shown = look(scenes[-1], step, changed)
@@ -221,14 +210,20 @@ def still(trace: Trace, index: int, uid: str = "") -> str:
 
 
 def drawing_of(trace: Trace) -> Drawing:
-    """The run's picture, laid out once however many stills are made of it."""
+    """The run's picture, laid out once for all its stills."""
     try:
         return _DRAWINGS[trace]
     except (KeyError, TypeError):
-        return _draw(trace, [trace.scene(index) for index in range(len(trace.steps) + 1)])
+        return lay_out(trace, all_scenes(trace))
 
 
-def _draw(trace: Trace, scenes: list[Scene], columns: tuple[tuple[str, ...], ...] = WIDE) -> Drawing:
+def all_scenes(trace: Trace) -> list[Scene]:
+    """Every scene of the trace, from the start to the end."""
+    return [trace.scene(index) for index in range(len(trace.steps) + 1)]
+
+
+def lay_out(trace: Trace, scenes: list[Scene], columns: tuple[tuple[str, ...], ...] = WIDE) -> Drawing:
+    """The run's picture in these columns. ``scenes`` are all its scenes."""
     planned = plan(trace, scenes, columns)
     owners = OrderedDict.fromkeys(HUES)
     for scene in scenes:
@@ -238,7 +233,7 @@ def _draw(trace: Trace, scenes: list[Scene], columns: tuple[tuple[str, ...], ...
     drawing = Drawing(planned, layout(digraph(planned)), tuple(owners))
     if columns is not WIDE:
         return drawing
-    with suppress(TypeError):  # a trace that cannot be referred to weakly is laid out again
+    with suppress(TypeError):  # no weak references to this trace: not cached
         _DRAWINGS[trace] = drawing
     return drawing
 
@@ -254,18 +249,18 @@ def look(scene: Scene, step: Step | None, changed: frozenset[str]) -> Look:
     )
 
 
-def _changed(before: Scene, after: Scene) -> list[str]:
-    """Places whose value or whose worth is another one now."""
+def changed_places(before: Scene, after: Scene) -> list[str]:
+    """Places whose value or owner changed."""
     old = before.cells()
     return [
         p for p, cell in after.cells().items() if p in old and cell_state(old[p])[:2] != cell_state(cell)[:2]
     ]
 
 
-def _frame(trace: Trace, told: words.Teller, scenes: list[Scene], index: int) -> dict[str, Any]:
+def _frame(trace: Trace, told: Teller, scenes: list[Scene], index: int) -> dict[str, Any]:
     scene = scenes[index]
     step = trace.steps[index - 1] if index else None
-    changed = _changed(scenes[index - 1], scene) if index else []
+    changed = changed_places(scenes[index - 1], scene) if index else []
     shown = look(scene, step, frozenset())
     frame: dict[str, Any] = {
         "cells": {place: list(state) for place, state in shown.cells.items()},
@@ -311,7 +306,7 @@ def _listings(trace: Trace) -> dict[str, list[str]]:
 
 
 def legend(scenes: list[Scene]) -> list[list[str]]:
-    """[kind, key, word] rows: each owner that appears, then every status with its mark."""
+    """[kind, key, word] rows: the owners that appear, then every status with its mark."""
     owners = dict.fromkeys(cell_state(c)[1] for scene in scenes for c in scene.cells().values())
     named = sorted(filter(None, owners), key=_order)
     rows = [["owner", owner, holder_words(owner)] for owner in named]
@@ -323,20 +318,17 @@ def _order(owner: str) -> tuple[int, str]:
     return (known.index(owner) if owner in known else len(known), owner)
 
 
-# -- A picture of one step, for a notebook's cell: ``vmxsim.picture(trace, step)``.
-
-
 @frozen
 class Picture:
-    """Scene ``index`` of ``trace``. A notebook shows it as SVG (or as a table with what to install), a
-    terminal as words; ``svg`` is the file's text."""
+    """Scene ``index`` of ``trace``. A notebook shows it as SVG, or as a table without Graphviz; a
+    terminal shows it in words."""
 
     trace: Trace
     index: int
 
     @property
     def svg(self) -> str:
-        """The picture as a file of its own. Raises GraphvizMissing where nothing can draw it."""
+        """The text of an SVG file. Raises GraphvizMissing if Graphviz is not installed."""
         return still(self.trace, self.index)
 
     def save(self, path: Any) -> None:
@@ -358,10 +350,13 @@ class Picture:
 
 
 def picture(trace: Trace, step: int = -1) -> Picture:
-    """The machine after ``step`` steps (0: the start; -1: the end, and so on backwards) as a picture.
+    """A picture of the machine after ``step`` steps: 0 is the start, -1 the end.
 
-    Raises IndexError for a step that the run does not have.
+    Raises InputError for anything but a run or a recording, and IndexError for a step that it does not have.
     """
+    if not hasattr(trace, "scene"):
+        what = f"a {type(trace).__name__}" if trace is not None else "None"
+        raise InputError(f"expected a run or a recording, not {what}", "picture")
     last = len(trace.steps)
     index = step + last + 1 if step < 0 else step
     if not 0 <= index <= last:
