@@ -122,7 +122,7 @@ def test_two_designs_side_by_side(browser: Any, lab: Any, width: int) -> None:
     for _ in range(40):
         book.player.press("ArrowRight")
         seen |= set(book.texts(".vp-divergence .vp-dim"))
-    assert any(text.startswith("Unlike now") for text in seen)
+    assert any(text.startswith("Different now") for text in seen)
     assert book.page.evaluate(_PLACES) == places
     assert book.page.evaluate(_OVERLAPS) == []
     boxes = [book.player.locator(".vp-source").nth(i).bounding_box() for i in (0, 1)]

@@ -41,14 +41,14 @@ def test_nothing_is_shown_before_the_answer_and_nothing_jumps(book: Notebook) ->
     page.keyboard.press(" ")  # play
     page.wait_for_timeout(1500)
     assert book.step() == before
-    assert "First an answer" in card(book).inner_text()
+    assert "Answer first" in card(book).inner_text()
     assert book.player.locator(".vp-reason:visible").count() == 0
     assert book.player.locator(".vp-veil:visible").count() == 3
 
     page.keyboard.press("1")  # wrong
     book.at(before + 34)
     told = card(book).inner_text()
-    assert "Not so. Right is: vCPU thread 0's." in told
+    assert "Not so. The right answer: vCPU thread 0's." in told
     assert "Guest 0's is in msr_guest_kernel_gs_base of vCPU 0" in told, "why the answer given is wrong"
     assert card(book).locator(".wrong").count() == card(book).locator(".right").count() == 1
     assert height(book) == tall
@@ -97,7 +97,7 @@ def test_the_stage_is_locked_until_the_audience_has_voted(browser: Any, lab: Any
     page.keyboard.press("2")
     assert [c.inner_text() for c in card(book).locator(".vp-count").all()][:2] == ["1", "1"]
     page.keyboard.press("r")
-    assert "Right is: " in card(book).locator(".vp-told").inner_text()
+    assert "The right answer: " in card(book).locator(".vp-told").inner_text()
     assert "In dedicated-accessors:" in card(book).inner_text()
     assert book.step() == asked, "an audience is led there, step by step"
     page.keyboard.press("PageDown")

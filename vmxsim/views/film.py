@@ -73,7 +73,8 @@ def timeline(trace: Trace, scenes: Sequence[Scene]) -> dict[str, Any]:
     """The data of the timeline: spans of each CPU, spans of actions, and marks, in frames (ends included).
 
     A CPU's span lasts as long as its register holds the same owner's value and its task stays in the same
-    ``mode`` (guest, kernel or user). The kinds of marks are ``preempt``, ``pending``, ``migrate``, ``violation``.
+    ``mode`` (guest, kernel or user). A mark is a ``preempt``, ``pending``, ``migrate`` or
+    ``violation``.
     """
     cpus = [box for box in scenes[0].boxes if box.kind == "cpu"]
     lanes = {box.id: _lane(box, trace, scenes) for box in cpus}

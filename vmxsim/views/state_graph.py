@@ -1,8 +1,8 @@
-"""A state space as a picture: a box for each state, an arrow for what leads from one to another.
+"""Draws a state space: a box for each state, an arrow for the actions that lead from one to another.
 
-As in the other pictures the nodes that Graphviz places hold no text: their sizes are known,
-so that the layout depends on no font. Ids: ``state-3`` for a state, ``broken-guest-value``
-for where broken invariants lead, ``edge-3-4`` for an arrow, behind the picture's own.
+As in the other pictures, the nodes that Graphviz places hold no text and have known sizes, so the layout does
+not depend on fonts. Ids start with the picture's own: ``p-state-3`` for a state, ``p-edge-3-4`` for an arrow,
+``p-broken-guest-value`` for the box that stands for broken invariants.
 """
 
 from __future__ import annotations
@@ -22,11 +22,9 @@ from vmxsim.views.layout import Layout, layout, text_width
 from vmxsim.views.standalone import standalone
 from vmxsim.views.style import STATUS_MARKS, holder_words, owner_class, statespace_css, status_words
 
-# -- What a state space must be for the views to draw it, and how its parts are said in words.
-
 
 class Look(Protocol):
-    """What there is to see of a state."""
+    """What a state looks like."""
 
     @property
     def mode(self) -> str: ...
@@ -49,7 +47,7 @@ class Look(Protocol):
 
 
 class Node(Protocol):
-    """A state: its number from 1, what it looks like, and the actions that leave it as it is."""
+    """A state: its number from 1, what it looks like, and the actions that do not change it."""
 
     @property
     def number(self) -> int: ...
@@ -62,7 +60,7 @@ class Node(Protocol):
 
 
 class Edge(Protocol):
-    """Actions that lead from one state to another; to 0 where they break invariants."""
+    """The actions that lead from one state to another, or to 0 if they break invariants."""
 
     @property
     def source(self) -> int: ...
@@ -91,12 +89,12 @@ class Graph(Protocol):
     def states(self) -> int: ...
 
 
-#: Where a thread is at rest.
+#: Where a thread can be between two actions.
 MODES = {"user": "in user space", "guest": "in the guest"}
 
 
 def title_words(look: Look) -> str:
-    """A state in a few words: ``in the guest, long mode, loaded``; in user space that is rare, and said."""
+    """A state in a few words: ``in the guest, long mode, loaded``. In user space, not loaded is the norm."""
     words = [MODES[look.mode], "long mode" if look.long_mode else "no long mode"]
     words += ["SMM"] * look.smm
     if look.loaded or look.mode == "guest":
@@ -112,7 +110,7 @@ def read_words(look: Look) -> str:
 
 
 def lines_of(words: Sequence[str], width: int) -> list[str]:
-    """Names with commas between them, in lines of about ``width`` characters; no name is cut."""
+    """Names, separated by commas, in lines of about ``width`` characters; no name is broken."""
     text = ", ".join(printable(word).replace(" ", "\0") for word in words)
     return [
         line.replace("\0", " ") for line in wrap(text, width, break_long_words=False, break_on_hyphens=False)
@@ -120,9 +118,9 @@ def lines_of(words: Sequence[str], width: int) -> list[str]:
 
 
 def summary(graph: Graph) -> str:
-    """How big it is, and under which assumptions."""
+    """The size of the state space, its assumptions, and the invariants that actions break."""
     count = len(graph.nodes)
-    merged = f", drawn as {count}: some look and behave alike" if count != graph.states else ""
+    merged = f", drawn as {count} because some look and behave alike" if count != graph.states else ""
     granted = f"; assuming {', '.join(graph.assumptions)}" if graph.assumptions else ""
     broken = sorted({name for edge in graph.edges for name in edge.broken})
     breaks = f" Some actions break {', '.join(broken)}." if broken else " No action breaks an invariant."
@@ -146,15 +144,12 @@ def node_words(graph: Graph, node: Node) -> str:
         where = f"to state {edge.target}" if edge.target else f"breaks {', '.join(edge.broken)}"
         parts.append(f"{', '.join(edge.actions)}: {where}.")
     if node.stays:
-        parts.append(f"Nothing changes by {', '.join(node.stays)}.")
+        parts.append(f"No change: {', '.join(node.stays)}.")
     return " ".join(parts)
 
 
-# -- (main)
-
-
 _PAD, _TITLE, _ROW, _LINE, _WIDTH = 10, 26, 24, 17, 318
-#: Characters in a line: of the actions that stay in a state, of an arrow's label.
+#: Characters in a line of the actions that do not change a state, and of an arrow's label.
 _STAYS, _LABEL = 38, 22
 _SINK_HEIGHT, _CROSS = 64, 56
 _MARGIN, _POINTS = 14, 72
@@ -162,7 +157,7 @@ _MARGIN, _POINTS = 14, 72
 
 @frozen
 class _Box:
-    """What stands in a state's box, row by row."""
+    """The content of a state's box, row by row."""
 
     node: Node
     title: tuple[str, str]
@@ -182,7 +177,7 @@ class _Box:
 
 @define(eq=False)
 class StateDrawing:
-    """A state space with everything placed. Raises GraphvizMissing where nothing can place it."""
+    """A state space, laid out. Raises GraphvizMissing if Graphviz is not installed."""
 
     graph: Graph
     _boxes: tuple[_Box, ...] = field(init=False)
@@ -200,7 +195,7 @@ class StateDrawing:
         return round(self._layout.width + 2 * _MARGIN)
 
     def svg(self, uid: str) -> str:
-        """The picture. ``uid`` tells its ids from those of others on a page."""
+        """The picture. ``uid`` keeps its ids apart from those of other pictures on a page."""
         width, height = self.width, round(self._layout.height + 2 * _MARGIN)
         graph = self.graph
         description = " ".join([summary(graph), *(node_words(graph, node) for node in graph.nodes)])
@@ -215,7 +210,7 @@ class StateDrawing:
             f'<rect class="canvas" width="{width:g}" height="{height:g}"/>',
             f'<g transform="translate({_MARGIN} {_MARGIN})">',
             *(self._edge(edge, uid) for edge in graph.edges),
-            *(self._label(edge) for edge in graph.edges),  # over all lines
+            *(self._label(edge) for edge in graph.edges),  # on top of all lines
             *(self._state(box, uid) for box in self._boxes),
             *(self._sink(broken, uid) for broken in self._sinks),
             "</g></svg>",
@@ -309,7 +304,7 @@ def _box(node: Node) -> _Box:
 
 
 def _row(label: str, cell: Cell | str, top: float) -> str:
-    """The name of a place, its value, whose it is and what it is worth."""
+    """The name of a place, its value, the value's owner and its status."""
     base = top + 16
     if isinstance(cell, str):
         return f'<text class="place" x="{_PAD}" y="{base:g}">{text(label)}: {text(cell)}</text>'
@@ -328,7 +323,7 @@ def _row(label: str, cell: Cell | str, top: float) -> str:
 
 
 def _short(cell: Cell) -> str:
-    """A value in at most eight characters; the owner's name stands beside it."""
+    """A value in at most eight characters."""
     number = str(cell.value) if cell.value else "—"
     return number if len(number) <= 8 else f"{number[:4]}…{number[-3:]}"
 
@@ -352,7 +347,7 @@ def _edge_id(edge: Edge) -> str:
 def _digraph(
     boxes: Sequence[_Box], sinks: Sequence[tuple[str, ...]], edges: Sequence[Edge]
 ) -> graphviz.Digraph:
-    """The DOT: empty nodes and labels of the right sizes."""
+    """The state space as DOT, with empty nodes and labels of the right sizes."""
     graph = graphviz.Digraph("statespace")
     graph.attr(rankdir="TB", splines="true", nodesep="0.5", ranksep="0.55", margin="0")
     graph.attr("node", shape="box", fixedsize="true", label="")
@@ -378,5 +373,5 @@ def _inches(pixels: float) -> str:
 
 
 def _long_text(words: str) -> str:
-    """Text from outside of any length."""
+    """Text from outside, of any length."""
     return " ".join(text(word) for word in words.split())

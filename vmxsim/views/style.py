@@ -1,11 +1,10 @@
-"""The visual language, said once: what an owner's colour is, how a status looks, which theme applies.
+"""The visual language of all pictures: the colors of owners, the look of each status, the themes.
 
-Colours are the Okabe-Ito palette (https://jfly.uni-koeln.de/color/), which people with the
-common colour-vision deficiencies can tell apart. A hue alone often misses the contrast that
-drawn lines need, so every hue comes as three colours a theme: the *hue* itself (a bar), a
-*line* (the hue, darkened or lightened until it stands out 3:1) and a *tint* (a cell's
-ground, on which text stands out 4.5:1). Nothing is said by colour only: each owner has a
-word, each status a word, a mark and a line style of its own.
+The hues are the Okabe-Ito palette (https://jfly.uni-koeln.de/color/), which people with the common
+color vision deficiencies can tell apart. A bare hue often lacks the contrast that lines need, so each
+theme has three colors per owner: the *hue* itself (a bar), a *line* (the hue, darkened or lightened to a
+contrast of 3:1) and a *tint* (the background of a cell, on which text has a contrast of 4.5:1). Color never
+carries meaning alone: each owner also has a word, and each status has a word, a mark and a line style.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from attrs import frozen
 from vmxsim.kernel.machine import owner_words
 from vmxsim.simulation.trace import Cell
 
-#: Okabe-Ito hue of each owner. Further guests and threads take turns (see :func:`hue`).
+#: Okabe-Ito hue of each owner. Further guests and threads reuse these (see :func:`hue`).
 HUES = {
     "vcpu0": "#0072B2",
     "vcpu1": "#56B4E9",
@@ -29,7 +28,7 @@ HUES = {
     "unknown": "#8A8A8A",
 }
 
-#: Mark and word of each status. The line style belongs to it, too: see :func:`css`.
+#: Mark of each status. Its line style is in :func:`css`.
 STATUS_MARKS = {
     "live": "★",
     "copy": "=",
@@ -44,19 +43,19 @@ STATUS_MEANINGS = {
     "live": "the value that counts now",
     "copy": "equal to the live one",
     "stale": "its owner's, but no longer the true value",
-    "foreign": "another owner's value stands here",
+    "foreign": "another owner's value is in this place",
     "unused": "nothing reads it now",
-    "unknown": "the recording does not tell",
+    "unknown": "the recording does not show it",
 }
 
-#: What stands where no number does.
+#: Shown in place of a number.
 NOTHING_STORED = "—"
 NOT_KNOWN = "?"
 
 
 @frozen
 class Theme:
-    """Colours that do not depend on an owner, as ``#rrggbb``."""
+    """Colors that do not depend on an owner, as ``#rrggbb``."""
 
     name: str
     canvas: str
@@ -79,7 +78,7 @@ def _channels(colour: str) -> tuple[int, int, int]:
 
 
 def mix(colour: str, other: str, share: float) -> str:
-    """``colour`` with ``share`` (0 to 1) of ``other`` in it."""
+    """A mix of two colors; ``share`` (0 to 1) is the amount of ``other``."""
     pairs = zip(_channels(colour), _channels(other), strict=True)
     return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in pairs)
 
@@ -92,13 +91,13 @@ def luminance(colour: str) -> float:
 
 
 def contrast(one: str, two: str) -> float:
-    """Contrast ratio of two colours as WCAG 2 defines it, 1 to 21."""
+    """Contrast ratio of two colors as WCAG 2 defines it, 1 to 21."""
     low, high = sorted((luminance(one), luminance(two)))
     return (high + 0.05) / (low + 0.05)
 
 
 def hue(owner: str) -> str:
-    """The owner's Okabe-Ito hue; ``vcpu2`` has that of ``vcpu0``, and so on."""
+    """The owner's Okabe-Ito hue; ``vcpu2`` shares that of ``vcpu0``, and so on."""
     for family in ("vcpu", "thread"):
         number = owner.removeprefix(family)
         if number != owner and number.isdecimal():
@@ -107,18 +106,18 @@ def hue(owner: str) -> str:
 
 
 def tint(owner: str, theme: Theme) -> str:
-    """The ground of a cell that holds the owner's value."""
+    """The background of a cell that holds the owner's value."""
     return mix(theme.panel, hue(owner), theme.tint)
 
 
 def line(owner: str, theme: Theme) -> str:
-    """The owner's hue, moved towards the theme's ink until it stands out 3:1 on canvas, panel and tint."""
+    """The owner's hue, mixed with ink until its contrast is 3:1 on canvas, panel and tint."""
     grounds = (theme.canvas, theme.panel, tint(owner, theme))
     for percent in range(0, 101, 2):
         colour = mix(hue(owner), theme.ink, percent / 100)
         if all(contrast(colour, ground) >= 3.1 for ground in grounds):
             return colour
-    raise ValueError(f"no readable line colour for owner {owner!r} in the {theme.name} theme")
+    raise ValueError(f"no readable line color for owner {owner!r} in the {theme.name} theme")
 
 
 def status_words(status: str) -> str:
@@ -127,12 +126,12 @@ def status_words(status: str) -> str:
 
 
 def holder_words(owner: str) -> str:
-    """Whose value a cell holds, as it stands in the cell; '' is the owner of nothing."""
+    """The owner of a cell's value in words; '' stands for no owner."""
     return owner_words(owner) if owner else "nothing stored"
 
 
 def owner_class(owner: str) -> str:
-    """The CSS class of an owner: letters, digits and ``-`` only, whatever a recording calls it."""
+    """The CSS class of an owner. Only letters, digits and ``-``, even for a recording's names."""
     return "owner-" + "".join(c if c.isascii() and c.isalnum() else "-" for c in owner or "none")
 
 
@@ -150,11 +149,11 @@ def _variables(theme: Theme, owners: Iterable[str]) -> str:
 
 
 def theme_css(scope: str = ".vmxsim-picture", owners: Iterable[str] = HUES) -> str:
-    """The colours as CSS variables on the elements that ``scope`` selects.
+    """The colors as CSS variables on the elements that ``scope`` selects.
 
-    ``--vx-canvas``, ``-panel``, ``-ink``, ``-muted``, ``-wire``, ``-move``, ``-danger``, and for every
-    owner ``--vx-OWNER``, ``--vx-OWNER-line`` and ``--vx-OWNER-tint``. JupyterLab's theme decides
-    (``data-jp-theme-light``), else a ``data-theme`` attribute around it, else what the browser prefers.
+    They are ``--vx-canvas``, ``-panel``, ``-ink``, ``-muted``, ``-wire``, ``-move``, ``-danger``, and for
+    each owner ``--vx-OWNER``, ``--vx-OWNER-line`` and ``--vx-OWNER-tint``. The theme is that of JupyterLab
+    (``data-jp-theme-light``), of an enclosing ``data-theme`` attribute, or the browser's preference.
     """
     owners = list(owners)
     light, dark = (_variables(theme, owners) for theme in THEMES)
@@ -224,14 +223,13 @@ P .move-text{fill:var(--vx-canvas);font-size:14px;font-weight:700;font-family:MO
 
 
 def css(scope: str = ".vmxsim-picture", owners: Iterable[str] = HUES) -> str:
-    """Everything a picture needs: :func:`theme_css` and how each status, wire and move is drawn."""
+    """The style sheet of a picture: :func:`theme_css` and rules for each status, wire and move."""
     return _css(scope, tuple(owners))
 
 
-@lru_cache(maxsize=32)  # every film asks again, for the same few owners
+@lru_cache(maxsize=32)  # films mostly have the same few owners
 def _css(scope: str, owners: tuple[str, ...]) -> str:
-    rules = _PICTURE.replace("SANS", SANS).replace("MONO", MONO).replace("\nP ", f"\n{scope} ")
-    rules = rules.replace("\nP{", f"\n{scope}{{").replace(",P ", f",{scope} ")
+    rules = _scoped(_PICTURE, scope)
     for owner in owners:
         name = owner_class(owner)
         key = name.removeprefix("owner-")
@@ -244,11 +242,8 @@ def _css(scope: str, owners: tuple[str, ...]) -> str:
     return theme_css(scope, owners) + rules
 
 
-# -- What a cell says: its value, owner and worth as text.
-
-
 def cell_state(cell: Cell) -> tuple[str, str, str]:
-    """(value, owner, status) of a cell as text; an unknown value's owner is unknown, nothing's is ''."""
+    """(value, owner, status) of a cell as text. An unknown value has the owner ``unknown``, none has ''."""
     if cell.value is not None:
         return str(cell.value), cell.value.owner, cell.status
     if cell.status == "unknown":
@@ -256,12 +251,7 @@ def cell_state(cell: Cell) -> tuple[str, str, str]:
     return NOTHING_STORED, "", cell.status
 
 
-# -- How a state space looks, in the colours and marks of the other pictures.
-
-
-_SCOPE = ".vmxsim-statespace"
-
-_RULES = """
+_STATE_SPACE = """
 P{background:var(--vx-canvas);font-family:SANS}
 P text{fill:var(--vx-ink);font-size:13px;font-family:SANS}
 P .canvas{fill:var(--vx-canvas)}
@@ -298,15 +288,18 @@ P .sink text{fill:var(--vx-danger);font-weight:700}
 
 
 def statespace_css(owners: Iterable[str]) -> str:
-    """The rules of a state space's picture, for the owners whose values are in it."""
-    owners = list(owners)
-    rules = _RULES.replace("SANS", SANS).replace("MONO", MONO)
-    rules = (
-        rules.replace("\nP ", f"\n{_SCOPE} ").replace("\nP{", f"\n{_SCOPE}{{").replace(",P ", f",{_SCOPE} ")
-    )
+    """The style sheet of a state space, for the owners of the values in it."""
+    scope, owners = ".vmxsim-statespace", list(owners)
+    rules = _scoped(_STATE_SPACE, scope)
     for owner in owners:
         name = owner_class(owner)
         key = name.removeprefix("owner-")
-        rules += f"{_SCOPE} .{name} .ground{{fill:var(--vx-{key}-tint)}}\n"
-        rules += f"{_SCOPE} .{name} .bar{{fill:var(--vx-{key}-line)}}\n"
-    return theme_css(_SCOPE, owners) + rules
+        rules += f"{scope} .{name} .ground{{fill:var(--vx-{key}-tint)}}\n"
+        rules += f"{scope} .{name} .bar{{fill:var(--vx-{key}-line)}}\n"
+    return theme_css(scope, owners) + rules
+
+
+def _scoped(rules: str, scope: str) -> str:
+    """Rules with the fonts filled in, and ``scope`` in place of ``P``."""
+    rules = rules.replace("SANS", SANS).replace("MONO", MONO).replace("\nP ", f"\n{scope} ")
+    return rules.replace("\nP{", f"\n{scope}{{").replace(",P ", f",{scope} ")

@@ -1,7 +1,6 @@
-"""The front end's files, put together: for a notebook's widget and for a page that stands alone.
+"""Bundles the JavaScript and CSS of the front end, for notebook widgets and for exported pages.
 
-A module of the browser can import nothing that lies beside it there, neither in a notebook nor
-in a single file. So the parts, one idea a file, are joined in order.
+Neither a widget nor a single-file page can import modules from other files, so the parts are joined in order.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from importlib.resources import files
 
 from vmxsim.views.style import HUES, owner_class, theme_css
 
-#: What plays films, in the order in which the parts build on each other.
+#: The parts of the player; each uses only those before it.
 PLAYER = ("dom", "picture", "source", "timeline", "pane", "gates", "stage", "deck")
 
 _HERE = files("vmxsim.web")
@@ -26,19 +25,11 @@ def script(parts: Sequence[str]) -> str:
 
 @cache
 def style(names: Sequence[str] = ("player", "gates", "stage"), scope: str = ".vmxsim-player") -> str:
-    """Colours of both themes under ``scope``, then the named style sheets, then the owners' lanes."""
+    """The themes' colors under ``scope``, the named style sheets, and the colors of the timeline."""
     sheets = "".join(_HERE.joinpath(f"{name}.css").read_text("utf-8") for name in names)
-    return theme_css(scope) + sheets + _lanes()
-
-
-def _lanes() -> str:
-    """The timeline's spans in their owners' colours."""
-    rules = []
-    for owner in HUES:
-        name = owner_class(owner)
-        key = name.removeprefix("owner-")
-        rules.append(
-            f".vmxsim-player .vp-span.{name}"
-            f"{{background:var(--vx-{key}-tint);border-left-color:var(--vx-{key}-line)}}\n"
-        )
-    return "".join(rules)
+    spans = "".join(
+        f".vmxsim-player .vp-span.{owner_class(owner)}"
+        f"{{background:var(--vx-{owner}-tint);border-left-color:var(--vx-{owner}-line)}}\n"
+        for owner in HUES
+    )
+    return theme_css(scope) + sheets + spans

@@ -1,6 +1,6 @@
-// The deck: buttons, slider, keys, play, "preempt here". It moves one position through the slots
-// and shows it in every pane. A slot is one step of a single film; in a comparison it is a pair of
-// steps, one a film, so that both films go through the same schedule together.
+// The deck: buttons, slider, keys, playback, "preempt here". It shows the same position, a slot, in every pane.
+// A slot is a step of a film; in a comparison, it is a pair of steps, one per film, so that both films go
+// through the same schedule together.
 
 const SPEEDS = [["slow", 2400], ["normal", 1200], ["fast", 500]];
 
@@ -16,8 +16,8 @@ class Deck {
     this.stage = make("div", { class: "vp-panes" });
     this.root = make("div", {
       class: "vmxsim-player", tabindex: "0", role: "group", "data-lm-suppress-shortcuts": "true",
-      "aria-label": "Run of the simulator. Left and right arrow keys step, Home and End jump, space plays,"
-        + " Page Up and Page Down go from action to action, P preempts; a digit answers a question.",
+      "aria-label": "Run of the simulator. The left and right arrow keys step, Home and End jump, space plays,"
+        + " Page Up and Page Down go from action to action, P preempts, and a digit answers a question.",
       keydown: (event) => this.onKey(event),
     }, this.transport, this.preempt, this.divergence, this.questions, this.stage, this.announced);
     this.stageCraft = new Stage(model, this.root);
@@ -47,7 +47,7 @@ class Deck {
       iconButton("end", "To the end (End)", go("last")),
       this.slider, this.counter,
       this.speed,
-      make("label", { class: "vp-label", title: "Stepping and playing pass over steps that change nothing and do not touch the register" },
+      make("label", { class: "vp-label", title: "Skip steps that change nothing and do not access the register" },
         this.coarse, " skip quiet steps"));
   }
 
@@ -59,7 +59,7 @@ class Deck {
       make("label", { class: "vp-label" }, "next on ", this.cpu), this.why);
   }
 
-  /** Take the films of the model: draw everything anew, go to where the run starts. */
+  /** Load the model's films: redraw everything and go to the start position. */
   load() {
     this.stop();
     const films = this.model.get("films");
@@ -85,7 +85,7 @@ class Deck {
       slotOf: (frame, which) => slotsOf[which][frame],
       lastBefore: (frame, which) => this.pairs.findLastIndex((pair) => pair[which] <= frame),
       goTo: (slot) => { this.stop(); this.goTo(slot); },
-      goOn: () => { this.stop(); this.jump("forward"); this.root.focus({ preventScroll: true }); },
+      proceed: () => { this.stop(); this.jump("forward"); this.root.focus({ preventScroll: true }); },
       last,
       changed: () => this.show(false),
     });
@@ -105,7 +105,7 @@ class Deck {
     this.redrawn();
   }
 
-  /** Two pictures take the same height; what they show is shown anew. */
+  /** Give both pictures the same height and show the position again. */
   redrawn() {
     const ratio = Math.max(...this.panes.map((pane) => pane.picture.ratio));
     for (const pane of this.panes) pane.picture.shape(ratio);
@@ -141,7 +141,7 @@ class Deck {
 
   frame(slot, which = 0) { return this.panes[which].film.frames[this.pairs[slot][which]]; }
 
-  /** Does nothing that matters happen on the way into this slot, in any pane? */
+  /** Whether the step to this slot does nothing that matters, in any pane. */
   quiet(slot) {
     return this.panes.every((_, which) => {
       const waits = slot > 0 && this.pairs[slot - 1][which] === this.pairs[slot][which];
@@ -149,7 +149,7 @@ class Deck {
     });
   }
 
-  /** The slot that `where` leads to, or the present one at either end. */
+  /** The slot that `where` leads to; the current one at either end. */
   target(where) {
     const at = this.position;
     const last = this.pairs.length - 1;
@@ -189,7 +189,7 @@ class Deck {
     setIcon(this.playButton, "play", "Play (space)");
   }
 
-  /** The kernel asks for the reader's attention: into view, with the keyboard's focus. */
+  /** Scroll into view and take the focus: Python asks for the reader's attention. */
   look() {
     this.root.scrollIntoView({ block: "start", behavior: motionAllowed() ? "smooth" : "auto" });
     this.root.focus({ preventScroll: true });
@@ -219,14 +219,14 @@ class Deck {
     event.stopPropagation();
   }
 
-  /** Places whose value the two films do not agree on at this slot. */
+  /** Places with different values in the two films at this slot. */
   differing(slot) {
     if (this.panes.length < 2) return new Set();
     const [a, b] = this.panes.map((_, which) => this.frame(slot, which).cells);
     return new Set(Object.keys(a).filter((place) => place in b && a[place][0] !== b[place][0]));
   }
 
-  /** What the two say differently of a vCPU: a fact keeps its rank where a design renames it. */
+  /** vCPU facts that differ between the two films. If a design renames a fact, it keeps its index. */
   differingFacts(slot) {
     const [a, b] = this.panes.map((_, which) =>
       Object.entries(this.frame(slot, which).facts).filter(([key]) => key.startsWith("vcpu")));
@@ -256,15 +256,15 @@ class Deck {
     this.root.dataset.step = String(slot);
     if (this.panes.length > 1) {
       const names = [...[...differing].map((place) => this.panes[0].picture.labels.get(place)), ...this.differingFacts(slot)];
-      const covered = this.split.words && this.split.slot > limit; // it would give an answer away
+      const covered = this.split.words && this.split.slot > limit; // it would give away an answer
       setText(this.splitText, covered ? "The first difference is hidden until the question is answered." : this.split.text);
-      setText(this.different, names.length ? `Unlike now: ${names.join(", ")}.` : "Nothing differs now.");
+      setText(this.different, names.length ? `Different now: ${names.join(", ")}.` : "Nothing differs now.");
     }
     if (!this.preempt.hidden) {
       setText(this.tick, frame.preemptible ? "Preempt here" : "Send a tick here");
       setText(this.why, frame.preemptible
         ? frame.facts[`${frame.thread}.mode`] === "in the guest"
-          ? "The guest runs now: a tick makes it exit, and the scheduler acts at the next preempt_enable()."
+          ? "The guest is running: a tick makes it exit, and the scheduler acts at the next preempt_enable()."
           : "Preemption is enabled after this step: the scheduler may act."
         : `Not here: ${frame.why_not || "preemption is disabled: a tick stays pending"}.`);
     }

@@ -1,7 +1,7 @@
-// Building elements. Text always goes in as a text node: nothing that a film says becomes markup.
-// (The one exception is the film's own SVG, which the views escape when they make it.)
+// Helpers that build elements. Text from a film always becomes a text node, never markup. The only exception
+// is the film's SVG, in which the views have escaped all text.
 
-/** An element with attributes (functions become listeners, true an empty attribute) and children. */
+/** Create an element with attributes and children. A function is a listener, true an empty attribute. */
 function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -22,7 +22,7 @@ const ICONS = {
   end: "M7 6l7 6-7 6M17 6v12",
 };
 
-/** A button with one of the icons above; its name is its label and its tooltip. */
+/** A button with one of the icons above; `label` is its name and its tooltip. */
 function iconButton(icon, label, onClick) {
   const button = make("button", { type: "button", class: "vp-icon", click: onClick });
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
@@ -42,12 +42,12 @@ function setIcon(button, icon, label) {
   button.title = label;
 }
 
-/** Change a text only where it differs: an untouched node costs no layout. */
+/** Set a text only if it differs, which avoids a new layout. */
 function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** The CSS class of an owner, as the views spell it. */
+/** The CSS class of an owner, spelled as in vmxsim.views.style. */
 const ownerClass = (owner) => "owner-" + (owner || "none").replace(/[^A-Za-z0-9]/g, "-");
 
 const motionAllowed = () => !window.matchMedia("(prefers-reduced-motion: reduce)").matches;

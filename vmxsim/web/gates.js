@@ -1,13 +1,13 @@
-// Gates: questions that stand before a step. The steps behind an unanswered one are barred. All cards lie
-// in one place, so that it takes the same room whichever is shown, answered or not.
+// Gates: questions that come before a step. The steps after an unanswered question are locked. All cards share
+// one grid cell, so the height does not depend on which is shown, or whether it is answered.
 
 class Gates {
-  /** `slotOf(frame, film)` places a frame; `goTo(slot)` moves the deck, `goOn()` one step;
-      `changed()` is called after an answer; `last` is the last slot. */
-  constructor(model, { slotOf, lastBefore, goTo, goOn, changed, last }) {
+  /** `slotOf(frame, film)` gives a frame's slot; `goTo(slot)` moves the deck, `proceed()` by one step;
+      `changed()` is called after each answer; `last` is the last slot. */
+  constructor(model, { slotOf, lastBefore, goTo, proceed, changed, last }) {
     this.model = model;
     this.goTo = goTo;
-    this.goOn = goOn;
+    this.proceed = proceed;
     this.last = last;
     this.changed = changed;
     this.root = make("section", { class: "vp-gates", role: "group", "aria-label": "Questions" });
@@ -27,27 +27,27 @@ class Gates {
 
   answered(gate) { return gate.id in this.answers; }
 
-  /** The first gate that is not answered, which bars what lies behind it. */
+  /** The first unanswered gate: the steps after it are locked. */
   closed() { return this.gates.find((gate) => !this.answered(gate)); }
 
-  /** The last slot that may be shown; Infinity where nothing is barred. */
+  /** The last slot that may be shown; Infinity if nothing is locked. */
   limit() { return this.closed()?.at ?? Infinity; }
 
-  /** What is hidden at this slot: facts by name, and `next`. */
+  /** What is hidden at this slot: names of facts, and `next`. */
   hides(slot) {
     const closed = this.closed();
     return new Set(closed && slot === closed.at ? closed.hides : []);
   }
 
-  /** The gate whose card belongs to this slot: the last one that stands at it or before it; or the one that
-      was just answered, until the reader moves on. */
+  /** The gate whose card is shown at this slot: the last one at or before it, or the one that was just
+      answered, until the reader moves on. */
   current(slot) {
     if (this.pinned && this.pinned.slot === slot) return this.pinned.gate;
     this.pinned = null;
     return this.gates.findLastIndex((gate) => gate.at <= slot);
   }
 
-  /** Leave the question that was just answered. True if another one waits at this very slot. */
+  /** Leave the question that was just answered. True if another one comes at the same slot. */
   moveOn(slot) {
     if (!this.pinned) return false;
     this.pinned = null;
@@ -61,7 +61,7 @@ class Gates {
     gate.buttons = gate.options.map((option, i) => this.option(gate, option, i));
     gate.told = make("p", { class: "vp-told", role: "status" });
     gate.reveal = gate.locked && make("button", { type: "button", class: "vp-reveal", click: () => this.reveal(gate) }, "Reveal (R)");
-    gate.next = make("button", { type: "button", class: "vp-next", click: () => this.goOn() }, "Go on (→)");
+    gate.next = make("button", { type: "button", class: "vp-next", click: () => this.proceed() }, "Continue (→)");
     gate.again = make("button", { type: "button", class: "vp-again", click: () => this.forget(gate) }, "Ask me again");
     return make("div", { class: "vp-gate", role: "group", "aria-label": `Question${of}` },
       make("h4", {}, gate.locked ? `Question${of}: vote` : `Predict${of}`), make("p", { class: "vp-ask" }, gate.prompt),
@@ -83,7 +83,7 @@ class Gates {
     return { root, answer, mark, count, less, bar };
   }
 
-  /** An answer, or a vote of the audience where the gate is locked. */
+  /** Answer; if the gate is locked, count a vote of the audience. */
   choose(gate, i) {
     if (this.answered(gate)) return;
     if (gate.locked) this.vote(gate, i, 1);
@@ -103,8 +103,8 @@ class Gates {
 
   tally(gate) {
     const [cast, needed] = [this.cast(gate), this.needed(gate)];
-    if (cast >= needed) return `${cast} voted: it may be revealed.`;
-    return `${gate.votes ? `${cast} of ${needed} voted. ` : ""}Click an option, or press its number, once for each hand.`;
+    if (cast >= needed) return `${cast} voted. You can reveal the answer now.`;
+    return `${gate.votes ? `${cast} of ${needed} voted. ` : ""}Click an option or press its number once for each hand.`;
   }
 
   reveal(gate) {
@@ -118,7 +118,7 @@ class Gates {
     this.answers = { ...this.answers, [gate.id]: { choice: i, right, votes: this.votes[gate.id] ?? [] } };
     this.model.set("answers", this.answers);
     this.model.save_changes();
-    // a reader sees where it ends or is decided; an audience is led there, step by step
+    // a reader jumps to the end or the deciding step; a presenter leads the audience there step by step
     const slot = this.model.get("presenting") ? gate.at : right ? gate.opens : gate.shows;
     this.pinned = { slot, gate: this.gates.indexOf(gate) };
     this.goTo(slot);
@@ -137,7 +137,7 @@ class Gates {
     this.paintAll();
   }
 
-  /** The kernel brought answers of its own: another widget asked the same. */
+  /** Python sent answers: another widget asked the same questions. */
   load() {
     const answers = this.model.get("answers") ?? {};
     if (JSON.stringify(answers) === JSON.stringify(this.answers)) return;
@@ -172,20 +172,20 @@ class Gates {
       gate.reveal.hidden = Boolean(answer);
       gate.reveal.setAttribute("aria-disabled", String(this.cast(gate) < this.needed(gate)));
     }
-    if (!answer) { setText(gate.told, gate.locked ? this.tally(gate) : "Choose one: click it, or press its number."); return; }
-    const where = gate.shows === gate.opens ? "" : ` It is decided at step ${gate.shows}.`;
+    if (!answer) { setText(gate.told, gate.locked ? this.tally(gate) : "Click an option or press its number."); return; }
+    const where = gate.shows === gate.opens ? "" : ` Step ${gate.shows} decides it.`;
     if (answer.right) setText(gate.told, `✔ Right.${where}`);
-    else setText(gate.told, `${answer.choice < 0 ? "" : "✖ Not so. "}Right is: ${gate.options[rightOne].text}. ${this.worked(gate)}`);
+    else setText(gate.told, `${answer.choice < 0 ? "" : "✖ Not so. "}The right answer: ${gate.options[rightOne].text}. ${this.worked(gate)}`);
   }
 
-  /** Where the worked step is to be seen. */
+  /** Which step shows why. */
   worked(gate) {
-    if (this.model.get("presenting")) return gate.changes ? `Step on: it is decided at step ${gate.shows}.` : "It was so before; step on and see that nothing changes it.";
-    if (!gate.changes) return `It was so before, and nothing up to step ${gate.shows} changes it; ← goes back through it.`;
-    return `Step ${gate.shows}, shown now, decides it; ← goes back to how it came about.`;
+    if (this.model.get("presenting")) return gate.changes ? `Step ${gate.shows} decides it: keep stepping.` : "It was already so: keep stepping to see that nothing changes it.";
+    if (!gate.changes) return `It was already so, and nothing up to step ${gate.shows} changes it. Press ← to go back.`;
+    return `Step ${gate.shows}, shown now, decides it. Press ← to see what led to it.`;
   }
 
-  /** Digits choose, R reveals. True if the key meant something here. */
+  /** Digits choose, R reveals. True if the key was handled. */
   key(event, slot) {
     const gate = this.gates[this.current(slot)];
     if (!gate || this.answered(gate)) return false;
@@ -196,11 +196,11 @@ class Gates {
     return true;
   }
 
-  /** Someone wants to go on: say that an answer comes first. */
+  /** The reader wants to move on: ask for an answer first. */
   nudge() {
     const gate = this.closed();
     if (!gate) return;
-    setText(gate.told, gate.locked ? `Locked until the audience has voted. ${this.tally(gate)}` : "First an answer: the steps behind are shown then.");
+    setText(gate.told, gate.locked ? `Locked until the audience has voted. ${this.tally(gate)}` : "Answer first. The steps after this one are locked until then.");
     const card = this.cards[this.gates.indexOf(gate)];
     card.classList.remove("nudged");
     void card.offsetWidth;
@@ -217,7 +217,7 @@ class Gates {
     if (at < 0 && this.waitsFor !== this.gates[0].at) {
       this.waitsFor = this.gates[0].at;
       const go = make("button", { type: "button", click: () => this.goTo(this.gates[0].at) }, "Go to it");
-      const keys = "Space, → or a clicker: the next step that tells something. ↓: the next line. Digits: a vote or an answer. R: reveal.";
+      const keys = "Space, → or a clicker: next telling step. ↓: next line. Digits: vote or answer. R: reveal.";
       this.waiting.replaceChildren(make("p", {}, `A question comes at step ${this.gates[0].at}. `, go),
         this.model.get("presenting") ? make("p", { class: "vp-dim" }, keys) : "");
     }

@@ -1,14 +1,14 @@
-// A pane: everything about one film. The explorer has one, a comparison two.
+// A pane shows one film. The explorer has one pane, a comparison two.
 
 class Pane {
-  /** `name` tells two panes apart; '' where there is one. */
+  /** `name` distinguishes two panes; '' for a single one. */
   constructor(film, name, slots, slotOf, goToSlot, redrawn, extraMarks, meanings) {
     this.film = film;
     this.picture = new Picture(film, redrawn);
     this.source = new Source(film, (frame) => goToSlot(slotOf(frame)));
     this.timeline = new Timeline(film, slots, slotOf, goToSlot, extraMarks);
     this.step = make("p");
-    this.own = make("p", { class: "vp-own" }); // in a comparison each run has its own count of steps
+    this.own = make("p", { class: "vp-own" }); // in a comparison, each run counts its own steps
     this.name = name;
     this.notes = make("div", { class: "vp-notes" });
     this.now = make("p");
@@ -34,7 +34,7 @@ class Pane {
     return make("details", { class: "vp-legend" }, make("summary", {}, "Legend"), make("div", {}, ...entries));
   }
 
-  /** Show frame `index`; `upTo` is the last one that may be seen, `hides` what a question keeps secret. */
+  /** Show frame `index`. `upTo` is the last frame that may be seen; `hides` is what a question hides. */
   show(index, slot, differing, animate, upTo, hides) {
     const frame = this.film.frames[index];
     this.picture.show(frame, differing, animate, hides);

@@ -1,18 +1,18 @@
-// The picture: an SVG laid out once; a frame only changes texts and classes. A film brings it in
-// three columns and, for little room, in two.
+// The picture: an SVG, laid out once, in which a frame changes only texts and classes. A film has a version
+// with three columns and one with two for narrow panes.
 
-const LITTLE_ROOM = 660;
+const NARROW = 660;
 
 class Picture {
-  /** `redrawn()` is called when the room has become another one and the other SVG is shown. */
+  /** `redrawn()` is called when the width changes and the other SVG is shown. */
   constructor(film, redrawn) {
     this.film = film;
     this.root = make("div", { class: "vp-picture" });
     this.words = new Map(film.legend.map(([kind, key, word]) => [`${kind}:${key}`, word]));
     this.draw("svg");
     this.watch = new ResizeObserver(([{ contentRect }]) => {
-      const staged = document.fullscreenElement?.contains(this.root); // there height is what is scarce
-      const which = film.tall && !staged && contentRect.width && contentRect.width < LITTLE_ROOM ? "tall" : "svg";
+      const staged = document.fullscreenElement?.contains(this.root); // in full screen, height is scarce
+      const which = film.tall && !staged && contentRect.width && contentRect.width < NARROW ? "tall" : "svg";
       if (which === this.which) return;
       this.draw(which);
       redrawn();
@@ -38,10 +38,10 @@ class Picture {
     }));
   }
 
-  /** Take the room that a picture of this height to width needs. */
+  /** Take the space of a picture with this ratio of height to width. */
   shape(ratio) { if (this.ratio) this.root.querySelector("svg").style.aspectRatio = `1 / ${ratio}`; }
 
-  /** Show `frame`; `differing` are places to mark as unlike the other design's, `hides` facts not to tell. */
+  /** Show `frame`. `differing` are places where the other design differs, `hides` are facts to hide. */
   show(frame, differing, animate, hides) {
     const changed = new Set(frame.changed);
     for (const [place, cell] of this.cells) {

@@ -1,7 +1,6 @@
-// What the notebook calls. The model's traits: films, pairs, divergence, start, run
-// (a number that changes with every new run), shown ([run, slot]), skip_quiet, can_preempt,
-// meanings (of each status), gates and answers (questions: see gates.js),
-// presenting, stops and words (see stage.js).
+// The widget's entry point. The model's traits: films, pairs, divergence, start, run (a number that changes with
+// every run), shown ([run, slot]), skip_quiet, can_preempt, meanings (of each status), gates and answers
+// (see gates.js), presenting, stops and words (see stage.js).
 
 function render({ model, el }) {
   const deck = new Deck(model, el);

@@ -1,20 +1,20 @@
-// The board of "be the scheduler": moves as buttons, each with its key, the schedule so far, score and help.
-// Python says what is possible and why not; the board only shows `state` and tells what was pressed. Regions
-// have fixed heights, and a button that is not possible keeps its place and the keyboard's focus.
+// The board of "be the scheduler": buttons for the moves, each with its key, the schedule so far, score and help.
+// Python decides which moves are possible; the board shows `state` and reports what was pressed. Regions have
+// fixed heights, and a disabled button keeps its place and the keyboard focus.
 
 const COMMANDS = [
-  ["undo", "z", "Undo", "Take the last move back"],
-  ["restart", "0", "Start over", "Take all moves back"],
-  ["hint", "h", "Hint", "How far it is from here; then who moves; then which move it is"],
+  ["undo", "z", "Undo", "Take back the last move"],
+  ["restart", "0", "Start over", "Take back all moves"],
+  ["hint", "h", "Hint", "How far it is from here, then who moves, then which move it is"],
   ["possible", "o", "Is it possible?", "Ask the checker whether anything can break this design"],
-  ["show", "", "Show the checker's", "Play the checker's shortest schedule; this game then has no score"],
+  ["show", "", "Show the checker's", "Play the checker's shortest schedule; this game then gets no score"],
   ["next", "d", "Next design", "Play on another design"],
 ];
 
 class Board {
   constructor(model, el) {
     this.model = model;
-    this.buttons = new Map(); // by group and place in it
+    this.buttons = new Map(); // by group and position
     this.keys = new Map();
     this.buildHead();
     this.buildMoves();
@@ -27,8 +27,6 @@ class Board {
     }, this.head, this.place, this.groups, this.foot, this.live);
     el.replaceChildren(this.root);
   }
-
-  // -- building, once
 
   buildHead() {
     const choose = () => this.send({ kind: "game", design: this.design.value, host: this.host.value });
@@ -56,7 +54,7 @@ class Board {
     }
     const scheduler = this.lists.get("scheduler");
     this.free = make("div", { class: "vs-buttons vs-free" });
-    scheduler.root.insertBefore(make("p", { class: "vs-dim" }, "Let it run on (free):"), scheduler.why);
+    scheduler.root.insertBefore(make("p", { class: "vs-dim" }, "Let it run (free):"), scheduler.why);
     scheduler.root.insertBefore(this.free, scheduler.why);
   }
 
@@ -67,14 +65,14 @@ class Board {
       this.fill(button, { key, label, words: title, why: "" });
     }
     this.schedule = make("ol", { class: "vs-schedule", tabindex: "0", "aria-label": "Your schedule so far" });
-    this.told = make("div", { class: "vs-told", tabindex: "0", role: "region", "aria-label": "What came of it" });
+    this.told = make("div", { class: "vs-told", tabindex: "0", role: "region", "aria-label": "Outcome" });
     this.copy = make("div", { class: "vs-copy", hidden: true });
     this.foot = make("div", { class: "vs-foot" },
       make("section", { class: "vs-mine" }, make("h4", {}, "Your schedule"), this.schedule),
       make("section", { class: "vs-outcome" }, this.told, this.copy), this.commands);
   }
 
-  /** The button of that name in a list, made at its first use. */
+  /** The button with this name in a list, created on first use. */
   button(list, name, press) {
     let found = this.buttons.get(name);
     if (!found) {
@@ -99,8 +97,6 @@ class Board {
     button.element.setAttribute("aria-keyshortcuts", key);
     this.keys.set(key, button);
   }
-
-  // -- showing
 
   show() {
     const state = this.model.get("state");
@@ -150,8 +146,8 @@ class Board {
   }
 
   showCommands(state) {
-    const why = { undo: state.undo ? "" : "no move was made yet", restart: state.restart ? "" : "no move was made yet",
-      show: state.solution ? "" : "the checker has none: ask whether it is possible" };
+    const why = { undo: state.undo ? "" : "no moves yet", restart: state.restart ? "" : "no moves yet",
+      show: state.solution ? "" : "the checker has no schedule; ask whether it is possible" };
     for (const [kind, key, label, words] of COMMANDS)
       this.fill(this.buttons.get(`command ${kind}`), { key, label, words, why: why[kind] ?? "" });
   }
@@ -159,7 +155,7 @@ class Board {
   showSchedule(moves) {
     const rows = moves.map((move) => make("li", { class: move.tick ? "tick" : "" },
       make("span", {}, move.tick ? (move.pending ? "◔ " : "▼ ") : "", move.text), move.pending ? make("em", {}, " (stays pending)") : ""));
-    if (!rows.length) rows.push(make("li", { class: "none" }, "No move yet. Every action and every tick is one; stepping is free."));
+    if (!rows.length) rows.push(make("li", { class: "none" }, "No moves yet. Every action and every tick is a move; stepping is free."));
     this.schedule.replaceChildren(...rows);
     this.schedule.scrollTop = this.schedule.scrollHeight;
   }
@@ -184,15 +180,15 @@ class Board {
 
   rules(state) {
     return [
-      make("p", {}, "Break an invariant in as few moves as the checker: the guest reads a wrong value, or a host task finds one,",
-        " or one gets to see the other's. You are the guest, user space and the scheduler. Inside the kernel you decide only",
-        " where a tick comes; where preemption is disabled it stays pending."),
+      make("p", {}, "Break an invariant in as few moves as the checker: make the guest or a host task see a wrong value, or one of",
+        " them see the other's. You are the guest, user space and the scheduler. Inside the kernel, you only decide when",
+        " a tick comes; while preemption is disabled, it stays pending."),
       make("p", { class: "vs-dim" }, state.start),
-      ...state.granted.map(([name, words]) => make("p", { class: "vs-dim" }, make("strong", {}, `Granted, ${name}: `), words, ".")),
+      ...state.granted.map(([name, words]) => make("p", { class: "vs-dim" }, make("strong", {}, `Assumption ${name}: `), words, ".")),
     ];
   }
 
-  /** The text of the schedule; the button that copies it stays in sight below what scrolls. */
+  /** The schedule as text, with a copy button that does not scroll away. */
   scenario(text) {
     const done = make("span", { class: "vs-dim", role: "status" });
     const pre = make("pre", { class: "vs-scenario", tabindex: "0", "aria-label": "Your schedule as a scenario" }, text);
@@ -200,7 +196,7 @@ class Board {
       try {
         await navigator.clipboard.writeText(text);
         setText(done, "copied");
-      } catch { // no permission: the text is selected instead
+      } catch { // no permission: select the text instead
         getSelection().selectAllChildren(pre);
         setText(done, "selected: press Ctrl+C");
       }
@@ -208,8 +204,6 @@ class Board {
     this.copy.replaceChildren(copy, done);
     return pre;
   }
-
-  // -- what the reader does
 
   send(message) { this.model.send(message); }
 
@@ -223,7 +217,7 @@ class Board {
     button.press();
   }
 
-  /** Why the move that was tried is not possible: heard, and seen at the top of what came of it. */
+  /** Announce why a move is not possible, and show it on top of the outcome. */
   notNow(why) {
     setText(this.live, `Not now: ${why}`);
     this.told.querySelector(".vs-not-now")?.remove();

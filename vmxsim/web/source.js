@@ -1,5 +1,5 @@
-// The source: the current function with the line that ran, where the thread goes on, and the
-// call stack. A recording has no source: there the events around the current one stand instead.
+// The source: the current function, the line that ran, the line that runs next, and the call stack. A recording
+// has no source, so the events around the current one are shown instead.
 
 const KEYWORDS = /(#.*$)|("[^"]*"|'[^']*')|\b(def|if|else|elif|while|return|not|and|or|is|None|True|False|pass)\b|\b(rdmsr|wrmsr|swapgs|load_gs_index|preempt_disable|preempt_enable)\b/g;
 const TOKEN_CLASSES = ["comment", "string", "keyword", "primitive"];
@@ -17,7 +17,7 @@ function highlighted(text) {
 }
 
 class Source {
-  /** `goTo(frame index)` is called when the reader picks a line. */
+  /** `goTo(frame)` is called when the reader picks a line. */
   constructor(film, goTo) {
     this.film = film;
     this.goTo = goTo;
@@ -30,7 +30,7 @@ class Source {
     this.root = make("section", { class: "vp-source", role: "group", "aria-label": "Source" }, this.stack, this.listing);
     this.lines = new Map();
     this.runs = new Map();
-    // rows have no place until the widget is on the page, and another one when its width changes
+    // rows have no position until the widget is on the page, and move when its width changes
     this.watch = new ResizeObserver(() => {
       this.reveal(this["marked-ran"] ?? this["marked-next"]);
       this.stack.scrollLeft = this.stack.scrollWidth;
@@ -43,11 +43,11 @@ class Source {
     });
   }
 
-  /** Show `frame`, number `index`; `upTo` is the last frame that may be seen, `hideNext` keeps the next line secret. */
+  /** Show `frame`, number `index`. `upTo` is the last frame that may be seen; `hideNext` hides the next line. */
   show(shown, index, upTo, hideNext) {
     const frame = hideNext ? { ...shown, next: null } : shown;
     this.index = index;
-    if (this.upTo !== upTo) this.fn = null; // which lines can be gone to is another matter now
+    if (this.upTo !== upTo) this.fn = null; // other lines can be selected now
     this.upTo = upTo;
     this.cursor?.classList.remove("cursor");
     this.cursor = null;
@@ -75,7 +75,7 @@ class Source {
     this.stack.scrollLeft = this.stack.scrollWidth;
   }
 
-  /** Show a caller of the current function, its call marked, until the next step. */
+  /** Show a caller of the current function with its call marked, until the next step. */
   peek(fn, line) {
     this.fill(fn);
     this.mark(this.lines.get(line), "ran");
@@ -113,7 +113,7 @@ class Source {
 
   row(number, text, reached, frame = "") {
     const indent = text.search(/\S|$/);
-    const hang = `padding-left:${indent + 4}ch;text-indent:-4ch`; // a line that wraps goes on under itself
+    const hang = `padding-left:${indent + 4}ch;text-indent:-4ch`; // a hanging indent for long lines
     const row = make("div", {
       class: "vp-line", role: "option", "data-line": reached && number, "data-frame": frame,
       "aria-selected": "false", title: reached && "Go to the next step that runs this line",

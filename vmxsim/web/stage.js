@@ -1,5 +1,5 @@
-// The stage: what a deck has more where it is shown to an audience. Full screen, words on or off, and a
-// forward key that goes from telling step to telling step; arrow down still goes line by line.
+// The stage: what a deck adds for an audience. Full screen, words on or off, and a forward key that goes from one
+// telling step to the next; the down arrow still goes line by line.
 
 class Stage {
   constructor(model, root) {
@@ -18,7 +18,7 @@ class Stage {
     this.paint();
   }
 
-  /** The slots at which the forward key stops, of decks that are presented; null elsewhere. */
+  /** The slots where the forward key stops; null unless presenting. */
   stops(slotOf, last) {
     if (!this.on) return null;
     const slots = (this.model.get("stops") ?? []).flatMap((frames, which) => frames.map((frame) => slotOf(frame, which)));
@@ -44,7 +44,7 @@ class Stage {
     this.words.setAttribute("aria-pressed", String(words));
   }
 
-  /** What a key stands for on the stage: a place to go to, `true` where all is done, or undefined. */
+  /** Handle a key: returns where to go, `true` if nothing is left to do, or undefined for other keys. */
   key(event) {
     if (!this.on) return undefined;
     const keys = {

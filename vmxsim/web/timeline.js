@@ -1,10 +1,10 @@
-// The timeline: the actions, then a lane per CPU that says who holds the register there, and marks
-// where a tick, a migration or a violation happened. One slot a step; a click goes to that step.
+// The timeline: a lane of actions, then a lane per CPU that shows whose value its register holds, with marks for
+// ticks, migrations and violations. Each step has a slot; a click goes to it.
 
 const MARKS = { preempt: "▼", pending: "◔", migrate: "⇄", violation: "✖", divergence: "≠" };
 
 class Timeline {
-  /** `slotOf(frame)` places a frame of this film among `slots`; `goTo(slot)` follows a click. */
+  /** `slotOf(frame)` is the slot of a frame, out of `slots`; `goTo(slot)` is called on a click. */
   constructor(film, slots, slotOf, goTo, extraMarks) {
     this.slots = slots;
     const percent = (slot) => `${(100 * slot) / slots}%`;
@@ -26,7 +26,7 @@ class Timeline {
         symbol.style.left = percent(slotOf(mark.frame) + 0.5);
         return symbol;
       });
-      const veil = make("span", { class: "vp-veil", hidden: true, title: "behind a question" });
+      const veil = make("span", { class: "vp-veil", hidden: true, title: "after an unanswered question" });
       this.veils.push(veil);
       const track = make("div", { class: "vp-track" }, ...spans, ...symbols, veil, head);
       return [make("div", { class: "vp-lane-name" }, name), track];
@@ -58,14 +58,14 @@ class Timeline {
     return `Timeline of ${cpus.length} CPUs. ${told.join("; ") || "Nothing is marked."}`;
   }
 
-  /** Cover what lies at `from` and behind it. */
+  /** Cover slot `from` and everything after it. */
   veil(from) {
     this.covered = from < this.slots;
     for (const veil of this.veils) {
       veil.hidden = !this.covered;
       if (this.covered) veil.style.left = `${(100 * from) / this.slots}%`;
     }
-    const told = this.covered ? "Timeline; what comes behind the question is covered." : this.told;
+    const told = this.covered ? "Timeline; everything after the question is covered." : this.told;
     if (this.root.getAttribute("aria-label") !== told) this.root.setAttribute("aria-label", told);
   }
 
