@@ -127,8 +127,7 @@ def restriction(names: str | Iterable[str]) -> Restriction:
     return Restriction(tuple(name for name in ASSUMPTIONS if name in found))
 
 
-# -- Whether a run keeps to what was granted: the checker's assumptions, for one schedule.
-
+# -- whether a run keeps to what was granted
 
 _WROTE_FIRST = "guest-wrote-first"
 

@@ -64,8 +64,7 @@ class Limits:
             self.progress(states, seconds)
 
 
-# -- Progress of a check in a notebook: one line below the cell, for searches that take a while.
-
+# -- progress of a check in a notebook
 
 #: Seconds before the line appears, and between two updates of it.
 PATIENCE, EVERY = 0.7, 0.25
@@ -116,8 +115,7 @@ class _Line:
             self._handle.update({"text/plain": ""}, raw=True)
 
 
-# -- TransitionTable tables, kept: the same design under the same assumptions is run once.
-
+# -- transition tables, kept between searches
 
 _KEPT = 32
 _tables: dict[Any, TransitionTable] = {}
@@ -162,9 +160,6 @@ def new_table(
         allows=assumed.filter() if assumed.names else None,
         watch=watch,
     )
-
-
-# -- (main)
 
 
 #: Invariants of every check; ``no-host-fault`` comes with non-canonical values.

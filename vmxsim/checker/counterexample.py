@@ -260,9 +260,6 @@ class _Host(_Side):
         return [m.cpus[m.threads[self.n].cpu].kernel_gs_base, m.vcpus[self.n].h]
 
 
-# -- (main)
-
-
 #: Primitives that name a point well, most telling first.
 _TELLING = ("rdmsr", "wrmsr", "load_gs_index", "preempt_disable", "preempt_enable", "local_irq_disable")
 

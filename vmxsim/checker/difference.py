@@ -85,7 +85,7 @@ def _one_is_wrong(example: Counterexample, results: list[Any], host: str) -> Dif
     return Difference(scenario, reason)
 
 
-# -- two violated designs, side by side: whole actions, breadth first
+# -- two violated designs, side by side
 
 
 class _Walker:

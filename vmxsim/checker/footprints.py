@@ -83,9 +83,6 @@ def fields_read(e: Expr | None, function: Function) -> Iterator[str]:
                 yield from fields_read(arg, function)
 
 
-# -- (main)
-
-
 #: What a transition breaks, one bit each. ``contract``: the design does what the kernel must not.
 BROKEN = {"guest-value": 1, "host-value": 2, "no-leak": 4, "no-host-fault": 8, "contract": 16}
 #: The bit of a transition that is forbidden because it breaks an invariant too early (``guest-wrote-first``).

@@ -51,12 +51,7 @@ class DenseSet:
         return new
 
 
-# -- The states of one thread as a graph: on which CPU it runs, and where each transition leads.
-#
-# CPUs are alike: what a thread does depends on its own state and never on which CPU it runs
-# on. So the closure leaves the CPU out, and here a state that holds a CPU stands once for
-# each. A thread that waits holds none; where threads do not move it remembers its own.
-
+# -- the states of one thread as a graph
 
 #: A transition that breaks an invariant or fails leads here.
 NOWHERE = -1
@@ -143,9 +138,6 @@ def thread_graph(closure: ReachableStates, cpus: int, moves: bool, starts_on: in
     initial = control.initial_waiting if starts_on is None else control.initial
     graph.start = [base[(number << CONSTANTS) | data] + (starts_on or 0) for number, data in initial]
     return graph
-
-
-# -- (main)
 
 
 @define(eq=False)
@@ -240,8 +232,7 @@ def _rows(graph: ThreadGraph, cpus: int) -> list[tuple[int, int, int, list[tuple
     return rows
 
 
-# -- The same search a layer at a time, on arrays of pairs packed in one integer.
-
+# -- the same search a layer at a time, on arrays of pairs packed in one integer
 
 #: States of a layer that are followed at a time: what a layer needs on the way stays small.
 BLOCK = 1 << 20

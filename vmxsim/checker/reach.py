@@ -71,9 +71,6 @@ def edges_of(first: Any, nodes: Any) -> tuple[Any, Any]:
     return np.arange(len(source), dtype=np.int32) + np.repeat(start - ends + count, count), source
 
 
-# -- (main)
-
-
 @define(eq=False)
 class ReachableStates:
     """What a search of one thread's states found.
@@ -200,7 +197,7 @@ def _in_plain_python(control: TransitionTable, search: Search) -> ReachableState
     return found
 
 
-# -- The same search a layer at a time, on arrays of packed states.
+# -- the same search a layer at a time, on arrays of packed states
 
 
 def _with_numpy(control: TransitionTable, search: Search) -> ReachableStates:

@@ -155,7 +155,7 @@ class CheckResult:
         return as_html(self)
 
 
-# -- A check's result as text and as HTML.
+# -- A check's result as text and as HTML
 
 
 def headline(result: CheckResult) -> str:
@@ -271,8 +271,7 @@ def assumption_lines() -> list[tuple[str, str]]:
     return [(name, assumption.words) for name, assumption in ASSUMPTIONS.items()]
 
 
-# -- What a check found, as HTML for the panel: signs, words and colours; all text is escaped.
-
+# -- what a check found, as HTML for the panel
 
 #: Sign and word of a verdict on an invariant, or on all of them.
 _HTML_SIGNS = {"holds": "✔", "safe": "✔", "violated": "✖", "unknown": "?", "incomplete": "?"}

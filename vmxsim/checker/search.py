@@ -92,9 +92,6 @@ def reached(control: TransitionTable, taken: Sequence[bool]) -> dict[str, bool]:
     return found
 
 
-# -- (main)
-
-
 UNSEEN = 1 << 60
 
 

@@ -58,9 +58,6 @@ def numbered_values(second: int = GUEST_VALUES[1]) -> tuple[Value, ...]:
     )
 
 
-# -- (main)
-
-
 #: Slots for values among the stack's locals.
 LOCAL_SLOTS = 5
 ALL_SLOTS = len(SLOTS) + LOCAL_SLOTS

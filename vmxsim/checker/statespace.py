@@ -102,9 +102,6 @@ class Looker:
         )
 
 
-# -- (main)
-
-
 #: Nodes up to which a picture can be read.
 MOST = 24
 #: For more states than this, those that are alike are not looked for.

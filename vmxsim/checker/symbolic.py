@@ -90,12 +90,7 @@ def actions_at_rest(mode: str, long_mode: bool, smm: bool) -> tuple[Choice, ...]
     return (*actions, OUT)
 
 
-# -- A machine whose values are tokens and whose fields say when they are read.
-#
-# Kernel code moves values of the register without looking at them. Run on tokens, one for
-# each slot, it says where every value goes, for all values at once; and the fields it read on
-# its way say for which other states it would have done the same.
-
+# -- A machine whose values are tokens and whose fields say when they are read
 
 #: Fields of the objects that are part of a thread's state beside the slots and the stack.
 CPU_FIELDS = ("preempt_count", "irqs_disabled", "need_resched")
@@ -229,10 +224,6 @@ SLOT_FIELDS = tuple(
     for n, name in enumerate(SLOTS)
 )
 _SLOT_FIELDS = frozenset(SLOT_FIELDS)
-
-
-# -- (main)
-
 
 #: Lines after which a section is taken to loop forever, and calls after which to recurse.
 MAX_LINES, MAX_DEPTH = 5_000, 60

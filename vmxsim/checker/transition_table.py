@@ -143,12 +143,7 @@ def transitions(control: TransitionTable, doers: list[Doer], state: int) -> Iter
             yield edge, (edge.target << CONSTANTS) | after if edge.target >= 0 else -1, broken
 
 
-# -- Kernel code that comes back to where it was, with nobody else acting: it never ends.
-#
-# Where no value decides, a loop shows in the control table, and the transition that closes it
-# fails. Where a design looks at a value, the table shows only that a loop is possible
-# (*suspects*); whether it ends is found by following the states themselves.
-
+# -- kernel code that comes back to where it was, with nobody else acting
 
 _WORDS = "comes back to where it was: the design loops forever"
 
@@ -205,9 +200,6 @@ def endless(control: TransitionTable, doers: list[Doer], state: int) -> Edge | N
         return None
     error = SimulationError(_WORDS, control.function_of(state >> CONSTANTS))
     return evolve(first, target=-1, leaf=evolve(first.leaf, error=error))
-
-
-# -- (main)
 
 
 State = tuple[Any, ...]

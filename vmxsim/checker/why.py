@@ -140,9 +140,6 @@ def _of_others(e: Primitive) -> bool:
     return e.name in ("savesegment", "sldt", "vmcs_read")
 
 
-# -- (main)
-
-
 _INVARIANTS = ("guest-value", "host-value", "no-leak", "contract")
 
 #: Tried, in this order, for a design that is violated without any: its own defect must not
@@ -314,7 +311,7 @@ def _shortest(mutant: Mutant, control: TransitionTable, ignore: int) -> Countere
     return Counterexample(mutant.design, invariant, scenario, path.actions, steps, failure, past=bool(ignore))
 
 
-# -- What breaks without each line, in words and as a table for notebooks.
+# -- what breaks without each line, in words and as a table for notebooks
 
 
 def reason_words(reason: Reason) -> str:

@@ -128,9 +128,6 @@ def _counterexample(design: Any, asked: Mapping[str, Any]) -> Any:
     return None
 
 
-# -- (main)
-
-
 _FORMATS = ("promela", "html", "markdown", "mail", "storyboard", "svg", "png")
 
 #: Options that say something of some formats only.

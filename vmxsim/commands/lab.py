@@ -88,9 +88,6 @@ def open_lab(no_browser: bool = False, port: int | None = None) -> None:
     LabApp.launch_instance(server_arguments(folder, no_browser, port))
 
 
-# -- (main)
-
-
 @click.command("lab")
 @click.option("--no-browser", is_flag=True, help="Do not open a browser.")
 @click.option("--port", type=click.IntRange(1, 65535), help="The port to serve on (a free one from 8888 on).")

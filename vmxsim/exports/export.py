@@ -108,9 +108,6 @@ def _fonts() -> tuple[str, str]:
     return found[0], found[1]
 
 
-# -- (main)
-
-
 #: What a trace can be exported to, and what that is.
 FORMATS = {
     "html": "one page that steps through it, without server or network",

@@ -91,9 +91,6 @@ def block(scenario: Scenario, width: int) -> list[str]:
     return lines
 
 
-# -- (main)
-
-
 _INDENT = "    "
 #: Lines of a function around the one that matters.
 _AROUND = 9

@@ -54,9 +54,6 @@ def _longest(text: str) -> int:
     return max((len(run) for run in re.findall(r"`+", text)), default=0)
 
 
-# -- (main)
-
-
 def markdown(told: Report) -> str:
     """The whole text. GitHub's and GitLab's tables are used, and nothing else that is not CommonMark."""
     parts = [

@@ -94,7 +94,7 @@ def _has(word: str, flowing: str) -> bool:
     return re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", flowing) is not None
 
 
-# -- A scene in a few rows: the places that hold a value of the register, and the vCPU's facts.
+# -- A scene in a few rows
 
 
 def places(scene: Scene) -> list[tuple[str, str, str, str]]:
@@ -118,8 +118,7 @@ def fact_line(box: Box) -> str:
     return printable(f"vCPU {box.id.removeprefix('vcpu')}: {facts}", 400)
 
 
-# -- The telling steps as rows: where each ran, what it did, and whether it lost or broke something.
-
+# -- the telling steps as rows
 
 #: Rows of a text; where there are more, those around the loss and the breach.
 MOST = 25
@@ -223,9 +222,6 @@ def _row(about: Subject, number: int, skipped: int = 0) -> Row:
         lost=number == about.lost,
         skipped=skipped,
     )
-
-
-# -- (main)
 
 
 @frozen

@@ -62,9 +62,6 @@ def failing_line(scenario: Scenario, design: type[Kvm]) -> tuple[str, tuple[str,
     return None
 
 
-# -- (main)
-
-
 @frozen
 class Subject:
     """A run, a recording or a counterexample.
@@ -213,8 +210,7 @@ def nothing_found(result: CheckResult) -> str:
     )
 
 
-# -- The function that fails to load: between the loss and the breach it passes over a write of the register.
-
+# -- the function that fails to load
 
 #: Lines around one that matters.
 _AROUND = 2
@@ -269,8 +265,7 @@ def excerpt(listing: tuple[str, ...], marked: tuple[int, ...], around: int = _AR
     return [*shown, 0] if last < len(listing) else shown
 
 
-# -- What a design is called in a text for somebody else: its commit, the commit's title, its base.
-
+# -- what a design is called in a text for somebody else
 
 #: What every text says of the model.
 MODEL = (
@@ -350,8 +345,7 @@ def _origin(design: type[Kvm]) -> str:
     return f"{said}, Linux {design.release}" if design.release else said
 
 
-# -- The commands with which a reader sees it again.
-
+# -- the commands with which a reader sees it again
 
 #: The name under which the reader is asked to save the schedule.
 FILE = "schedule.yaml"
@@ -397,8 +391,7 @@ def _own(design: type[Kvm]) -> str:
     return f"{os.path.basename(file) if file else 'FILE.py'}:{design.__name__}"
 
 
-# -- What a reader's own design changes: the functions that it overrides, as a unified diff.
-
+# -- what a reader's own design changes
 
 #: What else a design may say of the code.
 _FIELDS = ("interception", "bitmap_passes_at_creation", "shared_msrs", "kvm_x86_ops")

@@ -159,9 +159,6 @@ class Fits:
             self.rule_out(HOST_ALWAYS + FROM_THREAD + NEVER_TRAP, line, why)
 
 
-# -- (main)
-
-
 @define
 class Evidence:
     """What the whole trace tells about the module, beyond one thread."""

@@ -96,8 +96,7 @@ class Event(NamedTuple):
     preemptible: bool | None = None
 
 
-# -- What stands after an event's name, decoded: one small function for each event of interest.
-
+# -- what stands after an event's name, decoded
 
 Decoded = tuple[str, Any]
 
@@ -247,9 +246,6 @@ class Bodies:
 def _names(name: str) -> list[str]:
     bare = _PROBE_PREFIX.sub("", name.rpartition(":")[2])
     return [bare, _PROBE_SUFFIX.sub("", bare)]
-
-
-# -- (main)
 
 
 #: Longer files are read up to here; the notes say so.

@@ -47,16 +47,13 @@ def example_path(name: str) -> Path:
     return Path(str(files("vmxsim") / "data" / "traces" / f"{name}.trace"))
 
 
-# -- How to record such a trace on one's own host: the commands, with nothing to fill in.
+# -- how to record such a trace on one's own host
 
 
 def how_to_record() -> str:
     """A shell script, commented, that records a trace this program can read. It takes the offsets of
     the fields from the kernel's own BTF."""
     return (files("vmxsim") / "data" / "traces" / "record.sh").read_text(encoding="utf-8")
-
-
-# -- (main)
 
 
 #: At most so many events become steps; the verdict is over all of them.

@@ -152,8 +152,7 @@ def _dangers(state: State, cpu: int, status: str) -> list[tuple[str, str]]:
     return found
 
 
-# -- Groups a recording's events as a run's are grouped by actions: one group an ioctl.
-
+# -- groups a recording's events as a run's are grouped by actions
 
 _RUN, _OTHER = "KVM_RUN", "a vCPU ioctl"
 
@@ -217,9 +216,6 @@ class Spans:
     def _start(self, owner: int | None, label: str) -> None:
         self._owner = owner
         self.labels.append(label)
-
-
-# -- (main)
 
 
 #: Functions that become steps of their own; put, load and run only bring facts.
@@ -446,7 +442,7 @@ class StepMaker:
         )
 
 
-# -- Plays a recording: each event that tells something becomes a step, with what it changed.
+# -- plays a recording
 
 
 class Stage(StepMaker):

@@ -52,9 +52,6 @@ def words(accesses: list[Event]) -> str:
     return "".join("r" if event.kind == "rdmsr" else "w" for event in accesses)
 
 
-# -- (main)
-
-
 @define
 class Vcpu:
     """One vCPU thread (identity: pid)."""

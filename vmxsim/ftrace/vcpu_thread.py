@@ -232,9 +232,6 @@ class Accesses:
         self.vcpu.leave(group, group[0], inside=True)
 
 
-# -- (main)
-
-
 #: Functions in which an access of the guest's value or a full host reload may happen.
 _CALLS = ("get", "set", "efer", "efer_work", "set_cr0", "accessor_read", "accessor_write")
 

@@ -112,9 +112,6 @@ class Follower:
         return sorted(proved, key=lambda finding: finding.event.line)
 
 
-# -- (main)
-
-
 def judge(reader: Reader, follower: Follower, design: object = None) -> dict[str, Any]:
     """The object that ``replay --json`` prints.
 

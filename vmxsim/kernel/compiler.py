@@ -157,7 +157,7 @@ def own_functions(cls: type) -> dict[str, Function]:
     return found
 
 
-# -- Lowering: from a function's AST to instructions
+# -- lowering
 
 
 @lru_cache(maxsize=256)

@@ -148,7 +148,7 @@ def guest_swapgs(m: Machine, vcpu: Vcpu) -> None:
     m.events.append(("swapgs", vcpu, register, truth))
 
 
-# -- the kernel's services: preemption, interrupts, notifiers, and what an access returns
+# -- the kernel's services
 
 
 @primitive

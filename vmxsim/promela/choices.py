@@ -59,9 +59,6 @@ def restricted(restriction: Restriction) -> Environment:
     )
 
 
-# -- (main)
-
-
 RUN, GET_MSRS, SET_MSRS, SET_SREGS = IOCTLS
 _LONG = f"(T.efer & {EFER_LMA})"
 _AFTER_EXIT = {
@@ -203,8 +200,7 @@ class Choices:
         return efer, Term("(T.cr0 & ~(1 << 31))", frozenset(x & ~pg for x in cr0s))
 
 
-# -- The process of a thread: which choice, then the section that it starts, line by line.
-
+# -- the process of a thread
 
 #: Lines after which a section is taken to loop forever.
 MAX_LINES = 5000

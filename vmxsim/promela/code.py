@@ -75,8 +75,7 @@ def _next(routine: Routine, index: int, i: Instruction) -> Iterator[Place]:
             yield routine, to
 
 
-# -- What each primitive with an effect means in Promela, written by hand.
-
+# -- what each primitive with an effect means in Promela, written by hand
 
 Meaning = Callable[["Effects", list[Term], Routine, int], list[str]]
 
@@ -132,9 +131,6 @@ class Effects:
         data = self.terms.register_value(args[1], routine, index)
         fails += data.fails
         return [f"host_wrmsr({data.text})"]
-
-
-# -- (main)
 
 
 #: What a function's contract says, in Promela.

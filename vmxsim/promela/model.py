@@ -239,8 +239,7 @@ if
   """
 
 
-# -- The variables of a thread outside its functions, and what they are at the start.
-
+# -- the variables of a thread outside its functions, and what they are at the start
 
 EXITS = (
     "MSR_READ", "MSR_WRITE", "MSR_WRITE of EFER", "CR_ACCESS", "emulated RDMSR", "emulated WRMSR", "SMI",
@@ -297,9 +296,6 @@ def declare(store: Store, values: tuple[Value, ...], cpus: int, guest_wrote_firs
     for n, name in enumerate(SLOTS):
         if n != USER:
             store.grow(name, values)
-
-
-# -- (main)
 
 
 #: What a transition breaks, one bit each; the last means that the model cannot follow the design.

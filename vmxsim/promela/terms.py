@@ -95,11 +95,7 @@ def wrapped(number: int) -> int:
     return (int(number) + (1 << 31)) % (1 << 32) - (1 << 31)
 
 
-# -- The functions that a thread can run, each once for its own stack and once for the scheduler's.
-#
-# No function calls itself, so that one set of variables a function is enough: its parameters
-# and variables, and which line called it.
-
+# -- the functions that a thread can run, each once for its own stack and once for the scheduler's
 
 #: What user space calls, and what the tick calls.
 IOCTLS = (
@@ -232,8 +228,7 @@ def _assigned(function: Function) -> list[set[int]]:
     return before
 
 
-# -- The variables of a thread: which values each can take, and so how many bits it needs.
-
+# -- the variables of a thread
 
 #: More values than this are taken for a counter, which no finite model holds.
 MOST_VALUES = 64
@@ -297,9 +292,6 @@ class Store:
         if min(codes) < 0 or max(codes) >= 1 << 16:
             return f"int {name}"
         return f"unsigned {name} : {max(1, max(codes).bit_length())}"
-
-
-# -- (main)
 
 
 OPERATORS: dict[str, tuple[str, Callable[..., Any]]] = {

@@ -56,8 +56,7 @@ def _span(starts: list[int], action: int) -> tuple[int, int]:
     return starts[min(action, last)], starts[min(action + 1, last)]
 
 
-# -- One scenario on one design, or on two with the ticks at the same points of the schedule.
-
+# -- one scenario on one design, or on two with the ticks at the same points of the schedule
 
 Pairs = list[tuple[int, int]]
 
@@ -97,9 +96,6 @@ def operation_start(trace: RunTrace, preparation: int, focus: Sequence[str] = ()
     last = len(trace.steps)
     start = next((s.index for s in trace.steps if s.action >= preparation), last)
     return next((s.index for s in trace.steps[start:] if s.function in focus), start)
-
-
-# -- (main)
 
 
 #: What is compared, by the last part of a place.

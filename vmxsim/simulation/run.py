@@ -72,7 +72,7 @@ def _written(record: Record, e: Expr | None) -> str:
     return _place(record, e.args[1]) if isinstance(e, Primitive) and len(e.args) > 1 else ""
 
 
-# -- The Trace of a simulated run: the recorder's records, told as steps and scenes.
+# -- the Trace of a simulated run
 
 
 class RunTrace:
@@ -220,9 +220,6 @@ def _stack(stack: Any) -> tuple[Frame, ...]:
         function, index, _, stack = stack
         frames.append(Frame(function.name, function.instructions[index].line))
     return tuple(reversed(frames))
-
-
-# -- (main)
 
 
 #: The first design of a kernel with SMM, which came to KVM in 4.2 (not looked up).

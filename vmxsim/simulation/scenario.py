@@ -148,9 +148,6 @@ def _cpu(cpu: Any) -> int | None:
     return int(found[1])
 
 
-# -- (main)
-
-
 MAX_BYTES = 1_000_000
 MAX_STEPS = 10_000
 MAX_CPUS = 64
@@ -394,7 +391,7 @@ def _check_vcpus(scenario: Scenario, where: Any) -> None:
             )
 
 
-# -- Scenarios as YAML text that people read and edit.
+# -- scenarios as YAML text that people read and edit
 
 
 def scenario_yaml(scenario: Scenario | Mapping[str, Any]) -> str:

@@ -195,8 +195,7 @@ def action_name(trace: Trace, action: int) -> str:
     return f"action {action + 1} ({printable(text.strip())})"
 
 
-# -- A stretch of a long trace as a trace of its own.
-
+# -- A stretch of a long trace as a trace of its own
 
 #: Steps that the browser gets at once: a film of more is slow to send and hard to aim at.
 LENGTH = 400

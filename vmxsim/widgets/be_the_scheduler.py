@@ -110,9 +110,6 @@ def _texts(scene: Scene) -> set[Any]:
     return facts | {(box.kind, cell.value.owner) for box in scene.boxes for cell in box.cells if cell.value}
 
 
-# -- (main)
-
-
 #: The keys of the moves of each group, in the order of the moves; JupyterLab never sees them.
 KEYS = {"user space": "123456", "guest": "rabglsx", "emulator": "789", "scheduler": "tyuinfek"}
 #: The free moves' keys.
@@ -261,7 +258,7 @@ def _over(game: Game) -> dict[str, Any]:
     }
 
 
-# -- ``vmxsim.be_the_scheduler``: choose who runs and where a tick comes, and break the design.
+# -- ``vmxsim.be_the_scheduler``
 
 
 def be_the_scheduler(

@@ -81,8 +81,7 @@ class Background:
             self._thread.join(seconds)
 
 
-# -- A check's result in the panel: the verdict, a choice of counterexamples, and the way into the stepper.
-
+# -- A check's result in the panel
 
 _NOTHING_YET = (
     '<p class="dim">No check has run yet. <em>Check</em> explores every schedule of the design chosen above'
@@ -166,8 +165,7 @@ class Findings(w.VBox):
         self.loaded.value = f'<p role="status">The stepper below shows it: {escape(words)}.</p>'
 
 
-# -- The panel's lower part: the state space of the chosen design, drawn on demand.
-
+# -- the panel's lower part
 
 _ABOUT = (
     "Every state of one vCPU in user space and in the guest, and where each action leads;"
@@ -221,9 +219,6 @@ class SpacePart(w.VBox):
     def _show(self, html: str) -> None:
         self.picture.value = html
         self.clear.layout.display = None if html else "none"
-
-
-# -- (main)
 
 
 _NATURAL = {"description_width": "initial"}

@@ -126,9 +126,6 @@ def actions_of(operation: Operation, long_mode: bool, loaded: bool) -> tuple[lis
     return prepare + [action.format(on=on, off=off, look=look) for action in chosen], len(prepare)
 
 
-# -- (main)
-
-
 #: Choices of the operation list that are no operation.
 OWN = "own"
 SHORTEST = "shortest"

@@ -40,7 +40,7 @@ def handing_in(cell: str) -> str:
     )
 
 
-# -- Hints that appear one by one, each when it is asked for.
+# -- hints that appear one by one, each when it is asked for
 
 
 class Hints(w.VBox):
@@ -77,8 +77,7 @@ class Hints(w.VBox):
             self.button.disabled = True
 
 
-# -- A line that a screen reader says and nobody sees: what has just changed.
-
+# -- A line that a screen reader says and nobody sees
 
 _ESM = """
 export default { render({ model, el }) {
@@ -114,7 +113,7 @@ class Announcer(anywidget.AnyWidget):
         self.said = f"{text}\u00a0" if text == self.said else text
 
 
-# -- The verdict on an answer: what is not met and why, and the run that shows it, to play.
+# -- the verdict on an answer
 
 
 def css() -> str:
@@ -187,9 +186,6 @@ def _outcome(outcome: Outcome) -> str:
     if judgement.example is None or not judgement.telling:
         return head
     return head + schedule_html(judgement.example)
-
-
-# -- (main)
 
 
 #: What a learner's class is called where nothing else was handed in.

@@ -271,7 +271,7 @@ def _id(design: type[Kvm]) -> str | type[Kvm]:
     return design.id if DESIGNS.get(design.id) is design else design
 
 
-# -- ``vmxsim.compare``: two designs on one schedule, side by side.
+# -- ``vmxsim.compare``
 
 
 def compare(

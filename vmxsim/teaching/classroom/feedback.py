@@ -71,9 +71,6 @@ def play_html(result: LabResult) -> str:
     )
 
 
-# -- (main)
-
-
 _STYLE = """
 :root { color-scheme: light dark; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 52em; margin: 2em auto; padding: 0 1em; }
@@ -167,8 +164,7 @@ def _test(test: TestResult, told: set[str]) -> str:
     return f'<section><h2 class="verdict {kind}">{escape(head)}</h2>{words}</section>'
 
 
-# -- Grades as rows: for a spreadsheet.
-
+# -- grades as rows
 
 HEAD = ("student", "lab", "points", "most", "status", "why", "remarks", "student_total", "student_most")
 

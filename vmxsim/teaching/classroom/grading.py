@@ -96,8 +96,7 @@ def limited_autograde(**arguments: Any) -> Autograde:
     return converter
 
 
-# -- Worker processes that import nothing from where the teacher happens to be: only what is installed.
-
+# -- worker processes that import nothing from where the teacher happens to be
 
 #: Where this package was imported from: always on the workers' path.
 _PACKAGE = Path(__file__).resolve().parents[3]
@@ -144,8 +143,7 @@ def _safe(places: list[str]) -> list[str]:
     ]
 
 
-# -- Code that could fool a test which runs beside it: a teacher is told to look, nothing more.
-
+# -- code that could fool a test which runs beside it
 
 #: Names that the tests use.
 _TESTS_USE = {"vmxsim", "ex"}
@@ -183,9 +181,6 @@ def _root(node: ast.expr) -> str:
     while isinstance(node, (ast.Attribute, ast.Subscript)):
         node = node.value
     return node.id if isinstance(node, ast.Name) else ""
-
-
-# -- (main)
 
 
 RESULT = "result.json"
@@ -329,8 +324,7 @@ def _words(cell: Any, answer_failed: str) -> str:
     return error
 
 
-# -- Grading what a class handed in: two submissions at a time, each in a process of its own.
-
+# -- grading what a class handed in
 
 #: Submissions graded at a time.
 AT_A_TIME = 2

@@ -83,7 +83,7 @@ def choose_labs(names: Iterable[str], labs: Sequence[Lab]) -> list[Lab]:
     return [lab for lab in labs if lab in chosen] if chosen else list(labs)
 
 
-# -- What the classroom needs and ordinary use does not.
+# -- what the classroom needs and ordinary use does not
 
 
 def require_nbgrader() -> None:
@@ -95,7 +95,7 @@ def require_nbgrader() -> None:
         )
 
 
-# -- Places to write to, tried before the work is done whose results they are to take.
+# -- places to write to, tried before the work is done whose results they are to take
 
 
 def require_file(path: Path) -> None:
@@ -119,9 +119,6 @@ def require_folder(path: Path) -> None:
             return
     except OSError as error:
         raise cannot_write(path, error) from None
-
-
-# -- (main)
 
 
 #: The only student of a course: every submission has a course of its own.
@@ -202,7 +199,7 @@ def course_arguments(root: Path, lab: str, student: str, options: Mapping[str, A
     return {"coursedir": courses, "config": config, "log": log}
 
 
-# -- Student versions: written where the teacher wants them, over nothing that somebody has worked on.
+# -- student versions
 
 
 def student_versions(labs: Iterable[Lab], starts: Mapping[str, str]) -> dict[str, str]:

@@ -69,9 +69,6 @@ class LabResult:
         }
 
 
-# -- (main)
-
-
 MAX_BYTES = 20_000_000
 
 
@@ -176,10 +173,7 @@ def _newest(found: list[Submission]) -> list[Submission]:
     )
 
 
-# -- A submission made fit for grading: cells that were deleted or lost their marks are put back.
-#
-# nbgrader itself restores the text of changed test cells, and the hidden tests.
-
+# -- A submission made fit for grading
 
 _reads: Any = nbformat.reads  # it has no types
 

@@ -49,8 +49,7 @@ CAREFUL_WRITE = Exercise(
 )
 
 
-# -- Lab 6: accessors that are right and cost little.
-
+# -- lab 6
 
 _ACCESSORS = ("vmx_get_msr", "vmx_set_msr")
 
@@ -91,8 +90,7 @@ CHEAP_ACCESSORS = Exercise(
 )
 
 
-# -- Lab 8: enter, leave and the accessors from nearly nothing.
-
+# -- lab 8
 
 _FUNCTIONS = (
     "vmx_prepare_switch_to_guest",
@@ -134,8 +132,7 @@ FROM_SCRATCH = Exercise(
 )
 
 
-# -- Lab 3: Linux 2.6.33, LMA changed first.
-
+# -- lab 3: Linux 2.6.33, LMA changed first
 
 MODE_CHANGES = Exercise(
     id="mode-changes",
@@ -164,8 +161,7 @@ MODE_CHANGES = Exercise(
 )
 
 
-# -- Lab 1: be the scheduler.
-
+# -- lab 1
 
 _READ = "vmx_read_guest_kernel_gs_base"
 
@@ -220,8 +216,7 @@ ONE_TICK = Exercise(
 )
 
 
-# -- Lab 7: the seed patch repaired, its condition kept.
-
+# -- lab 7
 
 _SET_EFER = "vmx_set_efer"
 _REPORTED = make_scenario(
@@ -262,8 +257,7 @@ REPAIR_THE_PATCH = Exercise(
 )
 
 
-# -- Lab 4: Linux 2.6.36, load_gs_index().
-
+# -- lab 4: Linux 2.6.36, load_gs_index()
 
 _LEAVE = "__vmx_load_host_state"
 
@@ -293,8 +287,7 @@ SAVE_BEFORE_LOAD = Exercise(
 )
 
 
-# -- Lab 5: a schedule that an author's assumptions do not exclude.
-
+# -- lab 5
 
 _GRANTED = ("no-kernel-preemption", "no-mode-switch", "guest-wrote-first")
 
@@ -340,10 +333,6 @@ WHAT_WAS_GRANTED = Exercise(
     difficulty=3,
     minutes=20,
 )
-
-
-# -- (main)
-
 
 #: All exercises by id, in the order of the labs.
 EXERCISES: dict[str, Exercise] = {

@@ -44,9 +44,6 @@ class PatchThree(NeverTrap):
         preempt_enable()
 
 
-# -- (main)
-
-
 # mypy: disallow-untyped-defs=False, disallow-incomplete-defs=False, disallow-untyped-calls=False
 # mypy: check-untyped-defs=False
 # ruff: noqa: F403, F405

@@ -76,7 +76,7 @@ def schedule_answer(start: type[Kvm], given: Any, host: str, long_mode: bool) ->
     return Answer(start, start, scenario)
 
 
-# -- Converters of the fields of goals and exercises.
+# -- converters of the fields of goals and exercises
 
 
 def as_tuple(given: Iterable[Any]) -> tuple[Any, ...]:
@@ -90,8 +90,7 @@ def as_names(given: str | Iterable[str]) -> tuple[str, ...]:
     return tuple(name.strip() for text in texts for name in str(text).split(",") if name.strip())
 
 
-# -- What every goal is: a sentence for the checklist, and a judgement of an answer.
-
+# -- what every goal is
 
 #: What can be played: a counterexample of the checker, or a run.
 Example = Counterexample | RunTrace
@@ -153,7 +152,7 @@ def several(names: Any, last: str = "and") -> str:
     return f"{', '.join(first)} {last} {end}" if first else end
 
 
-# -- Goal: on a given schedule everything returns what the schedule's arrows say.
+# -- goal: on a given schedule everything returns what the schedule's arrows say
 
 
 def _scenario(given: Scenario | str | Sequence[Any]) -> Scenario:
@@ -187,8 +186,7 @@ class ArrowsMet:
         return Judgement(True, "every arrow is met", trace)
 
 
-# -- Goal: only the named functions differ from the design that the exercise starts from.
-
+# -- goal: only the named functions differ from the design that the exercise starts from
 
 #: What a class says besides its functions, and what the machine does because of it.
 _SETTINGS = ("interception", "bitmap_passes_at_creation", "shared_msrs", "kvm_x86_ops")
@@ -256,8 +254,7 @@ def _code(function: Function) -> Any:
     return steps, function.params, function.requires, function.interrupt
 
 
-# -- Goal: a path costs no more than so many operations.
-
+# -- goal: a path costs no more than so many operations
 
 #: Operations that a goal may limit, and how a sentence says them: one, several.
 OPERATIONS = {
@@ -323,8 +320,7 @@ def _counted(number: int, name: str) -> str:
     return f"{number or 'no'} {one if number in (0, 1) else many}"
 
 
-# -- Goal: no schedule breaks an invariant.
-
+# -- goal: no schedule breaks an invariant
 
 #: A learner's design whose state grows without end is given up after this time, on each host.
 SECONDS = 15.0
@@ -381,9 +377,6 @@ def _refuted(result: CheckResult) -> Judgement:
         example,
         telling=True,
     )
-
-
-# -- (main)
 
 
 @frozen

@@ -103,8 +103,7 @@ class NotPassed(AssertionError):
         return [str(self)]
 
 
-# -- A grade as plain text, for a terminal, an assertion or a feedback file.
-
+# -- A grade as plain text, for a terminal, an assertion or a feedback file
 
 _WIDTH = 100
 
@@ -165,8 +164,7 @@ def _wrapped(text: str, margin: str, next_margin: str = "") -> str:
     )
 
 
-# -- A grade as HTML: signs, words and colours. All that a learner wrote is escaped.
-
+# -- A grade as HTML
 
 _STYLE = """<style>
 .vmxsim-grade{line-height:1.45;color:var(--jp-ui-font-color1,inherit)}

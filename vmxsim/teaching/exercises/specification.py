@@ -37,9 +37,6 @@ def schedule_source(steps: Sequence[Any]) -> str:
     return f"schedule = [\n{items}]\n"
 
 
-# -- (main)
-
-
 def _goals(given: Sequence[Goal]) -> tuple[Goal, ...]:
     goals = tuple(given)
     for number, goal in enumerate(goals, 1):

@@ -48,8 +48,7 @@ def broken_at(at: Position, is_early: Callable[[int], bool]) -> Broken | None:
     return None
 
 
-# -- The learner's turns: moves made so far, how far the last action is shown, undo.
-
+# -- the learner's turns
 
 #: Moves that cost nothing, and what they do.
 FREE = {
@@ -224,9 +223,6 @@ class Turns:
         """Start over."""
         self._history = []
         self._show(0, [])
-
-
-# -- (main)
 
 
 #: CPUs that a game may have.

@@ -39,9 +39,6 @@ def moves_of(run: Run, plays: Sequence[Play]) -> tuple[Move, ...]:
     return tuple(found)
 
 
-# -- (main)
-
-
 GROUPS = ("user space", "guest", "emulator", "scheduler")
 
 

@@ -93,7 +93,7 @@ def machine_of(s: Setting) -> Machine:
     return make_machine(s.design, int(s.host[:2]), s.long_mode, s.cpus, 1)
 
 
-# -- Where the thread is after some of a run's steps: at rest, or in the kernel, and what a tick would do.
+# -- where the thread is after some of a run's steps
 
 
 class Position:
@@ -192,13 +192,7 @@ class Position:
         }
 
 
-# -- A play as a scenario, and a scenario as a play.
-#
-# A play counts steps; a scenario names the line that a tick comes before. A tick while preemption is
-# disabled may come anywhere in the same stretch; where the line itself would name an earlier point at
-# which preemption is enabled, another line of the stretch is named, or the end of it. What was written
-# is run and compared, so that it is the same play.
-
+# -- A play as a scenario, and a scenario as a play
 
 #: Primitives that name a point well, most telling first.
 _TELLING = ("rdmsr", "wrmsr", "load_gs_index", "preempt_disable", "preempt_enable", "local_irq_disable")

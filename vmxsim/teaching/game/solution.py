@@ -79,8 +79,7 @@ class Packer:
         return RESET if value is None else self._numbers[value.number, value.owner]
 
 
-# -- How good a play was: its moves against par, and the best of this session.
-
+# -- how good a play was
 
 #: The fewest moves with which each game was won in this session, help not taken.
 _best: dict[Hashable, int] = {}
@@ -130,9 +129,6 @@ def keep(game: Hashable, score: Score) -> None:
 def best(game: Hashable) -> int | None:
     """The fewest moves of this session without help, None before the first win."""
     return _best.get(game)
-
-
-# -- (main)
 
 
 #: Seconds after which the checker gives a design up: the game is then played without a par.
@@ -229,8 +225,7 @@ def first_move(path: Path, control: TransitionTable) -> FirstMove | None:
     return None
 
 
-# -- Hints, one by one: how far it is from here, who moves next, which move it is.
-
+# -- hints, one by one
 
 #: How many hints a position has.
 LEVELS = 3

@@ -98,9 +98,6 @@ def _after(function: str, line: int, source: str) -> str:
     return f"after line {line} of {function}, “{source}”"
 
 
-# -- (main)
-
-
 #: Wrong lines that are offered.
 _OTHERS = 3
 

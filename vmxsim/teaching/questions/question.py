@@ -141,9 +141,6 @@ def span(trace: Trace, step: int | None = None, action: int | None = None) -> Sp
     return Span(trace, steps[0], steps[-1] + 1, whole=True)
 
 
-# -- (main)
-
-
 @frozen
 class Option:
     """A possible answer. ``reason`` says why it is right, or what is the case instead."""

@@ -128,9 +128,6 @@ def _owners(span: Span) -> dict[int, str]:
     return found
 
 
-# -- (main)
-
-
 _WRONG = ("stale", "foreign")
 
 
