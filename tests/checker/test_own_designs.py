@@ -48,11 +48,11 @@ def test_a_name_can_be_left_out_where_there_is_one_design(mine):
 @pytest.mark.parametrize(
     ("before", "after", "says"),
     [
-        ("class Mine(NeverTrap):", "class Mine(NeverTrap:", ":5: is not Python"),
+        ("class Mine(NeverTrap):", "class Mine(NeverTrap:", ":5: not valid Python"),
         ("class Other", "print(1 / 0)\n\nclass Other", ":10: ZeroDivisionError: division by zero"),
         ("class Other", "raise SystemExit(0)\n\nclass Other", ":10: SystemExit"),
         ("class Mine", "import nothing_of_that_name\n\nclass Mine", ":5: ModuleNotFoundError"),
-        ("(NeverTrap)", "", "defines no design: a subclass of one was expected"),
+        ("(NeverTrap)", "", "defines no design; expected a subclass of one"),
         ("return vmx.msr", "return [vmx].msr", ":7, vmx_get_msr"),
         ("return vmx.msr_guest", "return vmx.msr_geust", ":7, vmx_get_msr"),
         ("return vmx.", "return rdmrs(1) or vmx.", "did you mean 'rdmsr'?"),
@@ -79,4 +79,4 @@ def test_what_is_no_python_file_is_said(mine, tmp_path):
     with pytest.raises(InputError, match="a Python file"):
         designs_in(tmp_path)
     mine.write_bytes(b"\xff\xfe\0")
-    assert "is not Python" in refused(mine)
+    assert "not valid Python" in refused(mine)

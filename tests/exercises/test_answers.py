@@ -129,11 +129,11 @@ def test_comments_and_new_functions_are_no_changes():
     ("given", "says"),
     [
         (3, "not int"),
-        ([], "a list of actions was expected"),
+        ([], "expected a list of actions"),
         (["guest rdmrs"], "did you mean 'guest rdmsr'"),
         ("- run\n- emulate rdmrs", "scenario:3"),
-        ("run", "`schedule` is a text; a list of actions was expected"),
-        (NeverTrap, "a schedule was expected"),
+        ("run", "`schedule` is a text; expected a list of actions"),
+        (NeverTrap, "expected a schedule"),
         ({"run": 1}, "not dict"),
     ],
 )

@@ -42,7 +42,7 @@ def test_an_arrow_that_is_not_met():
     exercise = own(goals=[ArrowsMet(["run", "guest long-mode on", "guest rdmsr -> 0x0"], "entering")])
     (outcome,) = exercise.grade(exercise.start).outcomes
     assert not outcome.met
-    assert "0x0 was expected" in outcome.judgement.why
+    assert "expected 0x0" in outcome.judgement.why
     assert "entering" in outcome.words
 
 

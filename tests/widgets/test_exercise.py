@@ -161,8 +161,8 @@ def test_an_exercise_of_ones_own():
     ("call", "says"),
     [
         (lambda: vmxsim.exercise("carful-write"), "did you mean 'careful-write'"),
-        (lambda: vmxsim.exercise(), "an exercise's id was expected"),
-        (lambda: vmxsim.exercise("one-tick", hints=[]), "an exercise's id was expected"),
+        (lambda: vmxsim.exercise(), "expected an exercise's id"),
+        (lambda: vmxsim.exercise("one-tick", hints=[]), "expected an exercise's id"),
         (lambda: vmxsim.exercise(titel="x"), "titel"),
         (lambda: vmxsim.exercise(task="x", start="never-trap", goals=[Breaks("no-leak", 1)]), "edit"),
     ],

@@ -35,7 +35,7 @@ def _forbids(*verbs: str) -> frozenset[str]:
 ASSUMPTIONS: dict[str, Assumption] = {
     "no-preemption": Assumption("no tick comes: no thread is ever taken from its CPU"),
     "no-kernel-preemption": Assumption("a tick comes only while the thread is in the guest or in user space"),
-    "no-migration": Assumption("a thread that was preempted goes on on the same CPU"),
+    "no-migration": Assumption("a thread that was preempted resumes on the same CPU"),
     "no-exit": Assumption(
         "KVM_RUN never returns to user space once the guest has run", _forbids("exit", "run cancelled")
     ),
@@ -86,7 +86,7 @@ class Restriction:
 
     @property
     def moves(self) -> bool:
-        """Whether a thread may go on on another CPU."""
+        """Whether a thread may resume on another CPU."""
         return not {"no-preemption", "no-migration"} & set(self.names)
 
     @property
@@ -114,7 +114,7 @@ class Restriction:
 def restriction(names: str | Iterable[str]) -> Restriction:
     """The assumptions of these names; a text may hold several, with commas between them.
 
-    Raises InputError for a name that is none, or for two that exclude each other.
+    Raises InputError for an unknown name, or for two that exclude each other.
     """
     texts = [names] if isinstance(names, str) else names
     words = [word for text in texts for word in str(text).split(",")]
@@ -133,7 +133,7 @@ _WROTE_FIRST = "guest-wrote-first"
 
 
 def not_granted(trace: RunTrace, assume: Iterable[str]) -> str:
-    """What in the run an assumption excludes, in words; '' where it keeps to all of them."""
+    """What in the run an assumption excludes, in words; '' if it keeps to all of them."""
     granted = restriction(assume)
     for name in granted.names:
         found = _against(name, trace)

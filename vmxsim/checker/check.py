@@ -52,7 +52,7 @@ class Limits:
         return time.perf_counter() - self.started
 
     def watch(self, states: int, layer: int = 0) -> None:
-        """Raises CutShort where a limit is reached."""
+        """Raises CutShort if a limit is reached."""
         if self.stopped():
             raise CutShort(INTERRUPTED)
         if layer and states >= self.max_states:
@@ -149,7 +149,7 @@ def new_table(
     non_canonical: bool = False,
     watch: Watch | None = None,
 ) -> TransitionTable:
-    """The same, made anew and not kept."""
+    """The same, made again and not kept."""
     return TransitionTable(
         design,
         bits,
@@ -188,7 +188,7 @@ def check(
     is ``64-bit``, ``32-bit`` or ``both``; ``vcpus`` is 1 or 2. ``assume`` names assumptions
     (:data:`~vmxsim.checker.assumptions.ASSUMPTIONS`). A search that reaches ``max_states``
     or ``max_seconds``, or that ``stopped()`` ends, is *incomplete*, never *safe*.
-    ``progress(states, seconds)`` is told now and then; without it a notebook shows a line.
+    ``progress(states, seconds)`` is called now and then; without it a notebook shows a line.
     ``non_canonical`` lets the guest write a non-canonical address too and adds the invariant
     ``no-host-fault``.
 
@@ -200,7 +200,7 @@ def check(
     _whole("cpus", cpus, MAX_CPUS)
     _whole("vcpus", vcpus, 2)
     if not max_states > 0 or (max_seconds is not None and not max_seconds > 0):
-        raise InputError("more than 0 was expected", "max_states" if not max_states > 0 else "max_seconds")
+        raise InputError("expected more than 0", "max_states" if not max_states > 0 else "max_seconds")
     interrupted: list[bool] = []
     results = []
     with notebook_progress() as in_notebook:
@@ -222,7 +222,7 @@ def _hosts(host: str) -> tuple[str, ...]:
 
 def _whole(name: str, value: Any, most: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
-        raise InputError(f"{printable(repr(value))} where a whole number from 1 to {most} was expected", name)
+        raise InputError(f"expected a whole number from 1 to {most}, not {printable(repr(value))}", name)
 
 
 @define
@@ -343,7 +343,7 @@ def _go_on_past(
     counterexamples: dict[str, Counterexample],
     limits: Limits,
 ) -> None:
-    """Decide the invariants that hold as long as no other is broken: go on behind the others' breaches."""
+    """Decide the invariants that hold as long as no other is broken: go on past the others' violations."""
     open_ones = [name for name, how in invariants.items() if how == HOLDS]
     if not open_ones:
         return

@@ -101,7 +101,7 @@ class _Walker:
         return [edge.leaf.choice for edge, _, _ in transitions(self.control, self._doers, state)]
 
     def act(self, state: int, choice: Choice) -> tuple[int, tuple[int, ...]] | None:
-        """Where an action leads when nobody interferes, and what was read on the way; None where
+        """Where an action leads when nobody interferes, and what was read on the way; None if
         the design fails."""
         key = state, choice
         if key not in self._done:

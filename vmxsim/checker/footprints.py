@@ -2,7 +2,7 @@
 
 A section depends on the fields that it reads (its *footprint*) and on no others, and it
 moves values without looking at them. What it does, a :class:`Leaf`, holds for every other
-state that agrees in those fields, whatever the values.
+state that agrees in those fields, regardless of the values.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ IDENTITY = tuple(BITS * slot for slot in range(ALL_SLOTS))
 class Effect:
     """What a section does to the data: for each slot the bit from which its new value
     comes; ``checks`` are (kind, bit of the value found, bit of the right value); ``broken``
-    are bits of :data:`BROKEN` set whatever the values."""
+    are bits of :data:`BROKEN` set regardless of the values."""
 
     moves: tuple[int, ...]
     checks: tuple[tuple[str, int, int], ...] = ()
@@ -106,7 +106,7 @@ class Effect:
 class Leaf:
     """What a section does wherever its footprint fits. ``mask`` and ``bits`` say for which
     data, where the design looked at a value. ``writes`` are (position in the control tuple,
-    value); ``stack`` is the stack afterwards, its values taken out. ``asked`` are the
+    value); ``stack`` is the stack afterward, its values taken out. ``asked`` are the
     lines before which a tick would have been seen with preemption disabled. ``error`` says why
     the section could not be carried out."""
 
@@ -260,7 +260,7 @@ class Footprints:
             return BITS * value.slot
         number = self._numbers.get((value.number, value.owner)) if isinstance(value, Value) else None
         if number is None:
-            raise SimulationError(f"{value} stands where a value of the register was expected")
+            raise SimulationError(f"{value} stands where a value of the register belongs")
         return self._constant(number)
 
 

@@ -128,7 +128,7 @@ def closure(
     watch: Watch | None = None,
     plain: bool = False,
 ) -> ReachableStates:
-    """Every state that a thread can reach without going on behind a broken invariant.
+    """Every state that a thread can reach without going past a broken invariant.
 
     Breaches in ``ignore`` (bits of BROKEN) do not end a path; the search ends early when
     every breach in ``until`` was met, or one in ``first``. Without ``ghosts`` only what the host

@@ -40,12 +40,12 @@ class Counterexample:
 
     @cached_property
     def trace(self) -> RunTrace:
-        """The scenario, run. Raises SimulationError where the design fails on it."""
+        """The scenario, run. Raises SimulationError if the design fails on it."""
         return run(self.scenario, self.design)
 
     @cached_property
     def explanation(self) -> Explanation | None:
-        """Why it is wrong; None where the design fails."""
+        """Why it is wrong; None if the design fails."""
         return None if self.failure else explain(self.trace, self.invariant)
 
     @property
@@ -141,7 +141,7 @@ class CheckResult:
 
     @property
     def scenario(self) -> Scenario:
-        """The counterexample's scenario. Raises InputError where there is none."""
+        """The counterexample's scenario. Raises InputError if there is none."""
         if self.counterexample is None:
             raise InputError(f"{self.name} has no counterexample: the verdict is '{self.verdict}'")
         return self.counterexample.scenario
@@ -342,7 +342,7 @@ def _sometimes(result: CheckResult) -> str:
         for words, hosts in told.items()
     ]
     if lines and result.verdict == "violated":
-        lines.append('<p class="dim">States behind a broken invariant are not counted.</p>')
+        lines.append('<p class="dim">States past a broken invariant are not counted.</p>')
     return "".join(lines)
 
 
@@ -359,7 +359,7 @@ def counterexample_html(example: Counterexample) -> str:
 def telling_steps(example: Counterexample) -> tuple[int, int]:
     """Steps of the run (from 1): the one that loses the value, the one that breaks the invariant.
 
-    Where no step loses it, the first is the second. Raises SimulationError where the design fails.
+    Where no step loses it, the first is the second. Raises SimulationError if the design fails.
     """
     breaks = next((v.step + 1 for v in example.trace.violations if v.invariant == example.invariant), 0)
     lost = example.explanation.step + 1 if example.explanation else 0

@@ -131,11 +131,11 @@ def shortest_path(
 ) -> Path | None:
     """The shortest path that breaks an invariant, or one of several: fewest actions, then fewest
     transitions; or fewest transitions, with ``steps_alone``. With ``count_ticks`` a tick inside the kernel
-    counts as an action. None where there is none.
+    counts as an action. None if there is none.
 
     It starts where the thread does, or in one of the packed states ``starts``.
 
-    No path goes on behind a broken invariant, unless ``past_others``: then only behind
+    No path goes past a broken invariant, unless ``past_others``: then only behind
     those of other invariants. ``watch`` is called now and then with the number of states
     visited, and may raise.
     """

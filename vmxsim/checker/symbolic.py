@@ -57,7 +57,7 @@ STEP, OUT, IN = Choice("step"), Choice("out"), Choice("in")
 class Outcome:
     """How a section ended. ``where`` is ``user``, ``guest``, ``kernel``, ``waiting`` or
     ``error``. ``checks`` are (kind, value found, value right), in order; ``broken`` what broke
-    whatever the values; ``asked`` has, for each ``need_resched()`` that a tick could have made
+    regardless of the values; ``asked`` has, for each ``need_resched()`` that a tick could have made
     true, the line before which it would have come: (function, instruction)."""
 
     where: str
@@ -338,7 +338,7 @@ class _Section:
         self.stack = enter(self.m, self.owner.function(name), (0, *args), None)
 
     def exit(self, reason: str) -> None:
-        """A VM exit; the kernel goes on behind its VM entry."""
+        """A VM exit; the kernel resumes after its VM entry."""
         self.m.set(self.m.task, "mode", "kernel")
         self.m.set(self.m.vcpu, "exit_reason", reason)
         self.go_on()

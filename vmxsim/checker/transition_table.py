@@ -91,7 +91,7 @@ class Doer:
         self.done = cache(self._do)
 
     def _do(self, data: int) -> tuple[int, int]:
-        """The data afterwards, and the bits of what is broken."""
+        """The data afterward, and the bits of what is broken."""
         full, broken = data | CONSTANT_BITS, self.effect.broken
         for kind, found, right in self.effect.checks:
             broken |= self._table[kind][(full >> found & 7) | (full >> right & 7) << BITS]
@@ -149,7 +149,7 @@ _WORDS = "comes back to where it was: the design loops forever"
 
 
 def refuse_loops(control: TransitionTable) -> None:
-    """Make the transitions fail that close a loop whatever the values."""
+    """Make the transitions fail that close a loop regardless of the values."""
     steps = (e for e in control.edges if e.leaf.choice is STEP and not e.leaf.mask and e.target >= 0)
     after = {edge.source: edge for edge in steps}
     done: set[int] = set()
@@ -166,7 +166,7 @@ def refuse_loops(control: TransitionTable) -> None:
 
 
 def suspects(control: TransitionTable) -> frozenset[int]:
-    """TransitionTable states from which kernel code may loop, as far as the table tells. None where no
+    """TransitionTable states from which kernel code may loop, as far as the table tells. None if no
     design looks at a value."""
     steps = [e for e in control.edges if e.leaf.choice is STEP and e.target >= 0]
     if not any(edge.leaf.mask for edge in steps):
@@ -287,7 +287,7 @@ class TransitionTable:
         #: A stack that the scheduler made: what it put on top of ANY_STACK (and the leaf that did),
         #: and the stack below.
         self._split: dict[int, tuple[Leaf, int]] = {}
-        #: What the scheduler does to the fields of a state, whatever the stack below.
+        #: What the scheduler does to the fields of a state, regardless of the stack below.
         self._scheduled: dict[tuple[Any, State], list[tuple[Leaf, State]]] = {}
         #: (leaf, stack below) and the stack that they make.
         self._made: dict[tuple[Leaf, int], int] = {}
@@ -409,7 +409,7 @@ class TransitionTable:
         return found
 
     def _outcomes(self, state: State, choice: Choice) -> tuple[int, list[tuple[Leaf, State]]]:
-        """What a section does, with the fields afterwards; and the stack that stands for ANY_STACK
+        """What a section does, with the fields afterward; and the stack that stands for ANY_STACK
         in it (-1: none)."""
         above: Any = None
         number, below = state[0], -1

@@ -70,14 +70,14 @@ def mutants(design: type[Kvm]) -> Iterator[Mutant]:
 
 
 def variant(design: type[Kvm], name: str, function: Function, title: str) -> type[Kvm]:
-    """The design with one function in the place of its own."""
+    """The design with one function in place of its own."""
     made: type[Kvm] = type(f"{name_of(design)}, {title}", (design,), {"__doc__": title})
     made._own = {name: function}
     return made
 
 
 def edits(source: Sequence[str]) -> Iterator[tuple[int, str, list[str]]]:
-    """Each line that can be changed, how, and the whole text afterwards. No line moves."""
+    """Each line that can be changed, how, and the whole text afterward. No line moves."""
     (node,) = ast.parse("\n".join(source)).body
     statements = [s for s in ast.walk(node) if isinstance(s, ast.stmt) and s is not node]
     for s in sorted(statements, key=lambda s: s.lineno):
@@ -149,7 +149,7 @@ _GRANTED = ("no-long-mode-entry", "no-mode-switch,no-smm", *ASSUMPTIONS)
 
 @frozen
 class Reason:
-    """What breaks without a line: ``counterexample`` is the shortest, None where nothing does
+    """What breaks without a line: ``counterexample`` is the shortest, None if nothing does
     in this model. ``host`` is the host width, ``granted`` the assumptions under which the
     design itself is safe and this variant is not. ``lost`` are situations that the design
     reaches and this variant never does: where nothing breaks they tell what the line is for."""
@@ -212,7 +212,7 @@ def why(
 
     A design that is violated itself is looked at twice: without assumptions for the
     invariants that it keeps, and under assumptions that make it safe for the others.
-    ``progress(done, all)`` is told of each variant. Raises InputError.
+    ``progress(done, all)`` is called for each variant. Raises InputError.
     """
     chosen, limits = find_design(design), limits or Limits()
     assumed = restriction(assume)
@@ -244,7 +244,7 @@ def _ground(design: type[Kvm], host: str, assumed: Restriction, limits: Limits) 
 @frozen
 class _Look:
     """What a search for the first breach found: bits of what is broken, whether it was cut, the
-    situations that it reached. ``control`` is the table, None where none could be made."""
+    situations that it reached. ``control`` is the table, None if none could be made."""
 
     control: TransitionTable | None
     broken: int

@@ -30,7 +30,7 @@ _SCENARIOS = (".yaml", ".yml")
 
 
 def source(what: str, design: str | None, number: int | None, asked: Mapping[str, Any]) -> Any:
-    """The run, recording or check that ``what`` names. None where a search was cut short: nothing can be
+    """The run, recording or check that ``what`` names. None if a search was cut short: nothing can be
     concluded.
 
     ``design`` and ``number`` are for a scenario file, ``asked`` (options of the check) for a design.
@@ -46,7 +46,7 @@ def source(what: str, design: str | None, number: int | None, asked: Mapping[str
         raise InputError("is for a scenario file (.yaml); a design is named as WHAT", "--design")
     if path.is_dir():
         raise InputError(
-            "is a folder; a design, a recorded trace or a scenario file (.yaml) was expected",
+            "is a folder; expected a design, a recorded trace or a scenario file (.yaml)",
             printable(path, 200),
         )
     if what in EXAMPLES or (path.is_file() and not what.endswith(".py")):
@@ -81,7 +81,7 @@ def no_scenario(what: str) -> None:
     """For what takes a design only. Raises InputError for a scenario, a recording or a folder."""
     path = Path(what)
     if path.is_dir():
-        raise InputError("is a folder; a design was expected", printable(path, 200))
+        raise InputError("is a folder; expected a design", printable(path, 200))
     if path.suffix in _SCENARIOS:
         raise InputError("promela takes a design, not a scenario", printable(path, 200))
     if what in EXAMPLES or (path.is_file() and not what.endswith(".py")):

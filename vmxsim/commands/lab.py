@@ -28,7 +28,7 @@ DEFAULT_PORT = 8888
 
 def find_notebooks() -> Path:
     """The folder of the notebooks: the clone's that this package stands in, else the
-    current directory's ``notebooks``. Raises InputError where neither holds the first one.
+    current directory's ``notebooks``. Raises InputError if neither holds the first one.
     """
     beside = Path(__file__).resolve().parents[2] / "notebooks"
     for folder in (beside, Path.cwd() / "notebooks"):
@@ -73,7 +73,7 @@ def open_lab(no_browser: bool = False, port: int | None = None) -> None:
     """Serve the notebooks with JupyterLab until it is stopped, and open a browser on the
     first one unless ``no_browser``.
 
-    Raises InputError where JupyterLab or the notebooks are missing or the port is taken;
+    Raises InputError if JupyterLab or the notebooks are missing or the port is taken;
     JupyterLab's own failures end in SystemExit after it said why.
     """
     if find_spec("jupyterlab") is None:

@@ -39,7 +39,7 @@ def labs_command(ctx: click.Context) -> None:
 
 
 @labs_command.command("list")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object for each lab.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per lab.")
 def list_command(as_json: bool) -> int:
     """The labs, easiest first."""
     from vmxsim.teaching.exercises.catalogue import find_exercise
@@ -108,7 +108,7 @@ def grade_command(
     a user who owns nothing else, or in a container, unless you trust your students.
 
     Test cells that were changed or deleted are restored before grading. A notebook that cannot be graded
-    gets a line that says why. Exit status 0 if grading was done, whatever the grades; 2 for bad input.
+    gets a line that says why. Exit status 0 if grading was done, regardless of the grades; 2 for bad input.
     """
     from vmxsim.teaching.classroom.handout import require_file, require_folder, require_nbgrader
 

@@ -40,7 +40,7 @@ def write_pictures(
     """
     if not (isinstance(scale, (int, float)) and SCALES[0] <= scale <= SCALES[1]):
         raise InputError(
-            f"{printable(repr(scale))} where a number from {SCALES[0]:g} to {SCALES[1]:g} was expected",
+            f"expected a number from {SCALES[0]:g} to {SCALES[1]:g}, not {printable(repr(scale))}",
             "scale",
         )
     written = []
@@ -86,7 +86,7 @@ def png(svg: str, scale: float = 1.0) -> bytes:
 def _fonts() -> tuple[str, str]:
     """A sans-serif and a monospace family that are here: resvg leaves out a text for which it finds none.
 
-    Raises InputError where there is no font.
+    Raises InputError if there is no font.
     """
     import resvg_py
 
@@ -200,7 +200,7 @@ def _side_by_side(traces: Sequence[Any], to: str, theme: str, traits: dict[str, 
     if to != "html":
         raise InputError(f"two traces side by side are for html only: export them to {to} one by one", "to")
     if len(traces) != 2:
-        raise InputError(f"a pair of traces was expected, not {len(traces)}", "trace")
+        raise InputError(f"expected a pair of traces, not {len(traces)}", "trace")
     told = [report(subject(one)) for one in traces]
     shown = [one.about.shown for one in told]
     pairs = align(*shown)

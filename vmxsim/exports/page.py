@@ -38,13 +38,13 @@ def page(
     """The page of one trace, or of two side by side. It opens at the first violation, if there is one;
     with questions it opens at the start.
 
-    ``headline`` (else the trace's title), ``said`` and ``broken`` (what is wrong) stand above the player as
+    ``headline`` (default: the title), ``said`` and ``broken`` (what is wrong) stand above the player as
     text. ``theme`` is ``auto`` (what the browser prefers), ``light`` or ``dark``; a button changes it.
     Everything else goes to the player as data, under the names of its traits: ``gates`` and
     ``answers`` (questions before steps), ``start`` (the step at which it opens), ``skip_quiet``.
     """
     if len(traces) not in (1, 2):
-        raise InputError(f"one trace or two were expected, not {len(traces)}", "trace")
+        raise InputError(f"expected one trace or two, not {len(traces)}", "trace")
     data = {**_traits(traces), **({"start": 0} if traits.get("gates") else {}), **traits}
     films = data["films"]
     code = _script()

@@ -73,7 +73,7 @@ _WORDS = (
     (
         r"\bpreempt(?:ed)?\b",
         "preempt",
-        "a tick comes there, the scheduler runs another task, and the thread goes on later",
+        "a tick comes there, the scheduler runs another task, and the thread resumes later",
     ),
 )
 
@@ -126,7 +126,7 @@ MOST = 25
 
 @frozen
 class Row:
-    """Step ``number`` (from 1). ``where`` is function and line, '' where ``source`` says it;
+    """Step ``number`` (from 1). ``where`` is function and line, '' if ``source`` says it;
     ``broken`` the invariants that break here; ``lost``: here the value goes missing; ``skipped``: how many
     telling steps are left out just before it."""
 
@@ -170,7 +170,7 @@ def chosen_steps(about: Subject, steps: str | Sequence[int] | None) -> list[int]
     if steps == "all":
         return list(range(last + 1))
     if isinstance(steps, str) or not isinstance(steps, Iterable):
-        raise InputError("'telling', 'all' or a list of step numbers was expected", "steps")
+        raise InputError("expected 'telling', 'all' or a list of step numbers", "steps")
     found = []
     for step in steps:
         if not isinstance(step, int) or isinstance(step, bool) or not -last - 1 <= step <= last:

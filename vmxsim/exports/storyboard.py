@@ -32,7 +32,7 @@ def storyboard(told: Report, theme: str, per_page: int = 2) -> str:
     Raises InputError for another number of pictures than two or four.
     """
     if per_page not in PER_PAGE:
-        raise InputError(f"{printable(repr(per_page))} where 2 or 4 was expected", "per_page")
+        raise InputError(f"expected 2 or 4, not {printable(repr(per_page))}", "per_page")
     rows = told.rows.rows
     pictures = _Pictures(told.about.shown, PER_PAGE[per_page], theme)
     groups = [rows[i : i + per_page] for i in range(0, len(rows), per_page)]

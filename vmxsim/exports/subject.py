@@ -47,7 +47,7 @@ class _Watched(Simulator):
 
 
 def failing_line(scenario: Scenario, design: type[Kvm]) -> tuple[str, tuple[str, ...], int] | None:
-    """(function, its lines, the line that cannot be carried out); None where the run does not fail, or no
+    """(function, its lines, the line that cannot be carried out); None if the run does not fail, or no
     kernel code runs."""
     bits = int(scenario.host[:2])
     machine = make_machine(design, bits, scenario.long_mode, scenario.cpus, scenario.vcpus)
@@ -66,8 +66,8 @@ def failing_line(scenario: Scenario, design: type[Kvm]) -> tuple[str, tuple[str,
 class Subject:
     """A run, a recording or a counterexample.
 
-    ``trace`` is None where the design fails on the schedule before there is one; ``failure``
-    says how. ``invariant`` is the broken one that is told, '' where nothing is broken.
+    ``trace`` is None if the design fails on the schedule before there is one; ``failure``
+    says how. ``invariant`` is the broken one that is told, '' if nothing is broken.
     ``explanation`` says why, where that is known (of runs). ``design`` and ``scenario`` are
     None for a recording. ``example`` is the checker's counterexample and ``result`` the whole
     check, where it is one.
@@ -84,7 +84,7 @@ class Subject:
 
     @property
     def shown(self) -> Trace:
-        """The trace. Raises InputError where there is none."""
+        """The trace. Raises InputError if there is none."""
         if self.trace is None:
             raise InputError(
                 f"the design fails on this schedule, so there are no steps to show: {self.failure}."
@@ -100,12 +100,12 @@ class Subject:
 
     @property
     def broken(self) -> int:
-        """Number (from 1) of the step that breaks the invariant; 0 where none does."""
+        """Number (from 1) of the step that breaks the invariant; 0 if none does."""
         return self.violation.step + 1 if self.violation else 0
 
     @property
     def lost(self) -> int:
-        """Number (from 1) of the step that loses the value; 0 where that is not known."""
+        """Number (from 1) of the step that loses the value; 0 if that is not known."""
         return self.explanation.step + 1 if self.explanation else 0
 
     @property
@@ -150,7 +150,7 @@ def subject(what: Any) -> Subject:
     if all(hasattr(what, name) for name in ("steps", "scene", "actions", "violations", "listing")):
         return Subject(what, first_broken(what.violations))
     raise InputError(
-        "what vmxsim.run, vmxsim.check or a recording gives was expected (a Trace, a Counterexample or a"
+        "expected what vmxsim.run, vmxsim.check or a recording gives (a Trace, a Counterexample or a"
         f" CheckResult), not {type(what).__name__}",
         "trace",
     )

@@ -28,7 +28,7 @@ from vmxsim.ftrace.reader import Event
 # never-trap and later   w / w [#host32]_              rw / rw                    r or w
 # =====================  ============================  =========================  ====================
 #
-# .. [#array] The list keeps the register after CR0.PG is cleared until it is built anew, so an array
+# .. [#array] The list keeps the register after CR0.PG is cleared until it is built again, so an array
 #    design may still read and write it back then.
 # .. [#tls] ``load-gs-index`` writes it in every leave of a 32-bit host task with a TLS selector.
 # .. [#host32] With one ``r`` more where the vCPU thread is a 32-bit host task.

@@ -1,6 +1,6 @@
 """One fault put into a recording, for a reader to find: a line changed, taken out or moved.
 
-Only the lines of the fault change: what such a kernel would have done afterwards is not retold. A
+Only the lines of the fault change: what such a kernel would have done afterward is not retold. A
 file that says how many events it holds says so of the changed one too, since a kernel that does not
 access the register writes no event about it.
 """
@@ -58,7 +58,7 @@ def inject(recording: Recording | str | Path, seed: int = 0, kind: str | None = 
     """Put one fault into a recording (one that was read, a file, or the name of an example).
 
     ``seed`` chooses its place and, unless ``kind`` names one of :data:`KINDS`, its kind. The same seed
-    gives the same fault. Raises InputError for a file that cannot be read, for a kind that is none, and
+    gives the same fault. Raises InputError for a file that cannot be read, for an unknown kind, and
     where there is no place for one.
     """
     good = recording if isinstance(recording, Recording) else read(recording)

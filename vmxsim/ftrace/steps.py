@@ -422,7 +422,7 @@ class StepMaker:
                     (".kernel_gs_base", ".true", ".g", ".h", ".loaded", ".long_mode", ".passed")
                 ):
                     self._set(place, None)
-            return self._step(event, "kernel", "events were lost here: nothing is known any more")
+            return self._step(event, "kernel", "events were lost here: nothing is known anymore")
         if event.kind not in ("rdmsr", "wrmsr"):
             return None
         place = f"cpu{event.cpu}.kernel_gs_base"
@@ -550,7 +550,7 @@ class Stage(StepMaker):
         )
 
     def _finish_switch(self, event: Event) -> None:
-        """The switch is done when the CPU's next event is not the old task's any more."""
+        """The switch is done when the CPU's next event is not the old task's anymore."""
         pending = self.switching.get(event.cpu)
         if pending is None or (event.pid == pending[0] and event.kind != "switch"):
             return

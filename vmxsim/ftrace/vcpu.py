@@ -107,7 +107,7 @@ class Vcpu:
         self.residence.reads.clear()
 
     def forget(self) -> None:
-        """Events were lost here: nothing is known any more."""
+        """Events were lost here: nothing is known anymore."""
         self.loaded = self.long_mode = self.intercepted = self.lme = None
         self.changing = False
         self.saved = self.saved_next = self.true = self.held = self.register = self.host_saved = None

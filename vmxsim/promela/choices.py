@@ -28,7 +28,7 @@ class Environment:
 
     ``forbid`` are actions that never come (``guest swapgs``, ``guest smi``, ...). A tick comes
     ``preemption``: ``everywhere``, ``at rest`` (in the guest and in user space only) or
-    ``never``. Without ``migration`` a thread goes on on the CPU where it was preempted. With
+    ``never``. Without ``migration`` a thread resumes on the CPU where it was preempted. With
     ``one_value`` guest and user space write only the first of the two values. With
     ``guest_wrote_first`` nothing is broken before the guest wrote a value with WRMSR in long
     mode: what would break something earlier does not happen.
@@ -142,7 +142,7 @@ class Choices:
             setup = [f"T.cpu = {cpu}"] if self.cpus > 1 else []
             if not self.environment.migration and setup:
                 guard, setup = f"{guard} && T.cpu == {cpu}", []
-            yield Possible("IN", f"it goes on on CPU {cpu}", guard, setup, ["switch_in()"])
+            yield Possible("IN", f"it resumes on CPU {cpu}", guard, setup, ["switch_in()"])
 
     def _free(self, cpu: int) -> str:
         if self.vcpus == 1:

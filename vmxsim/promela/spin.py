@@ -28,7 +28,7 @@ STEPS_A_TRANSITION, STEPS_AT_START = 3, 2
 
 @frozen
 class Options:
-    """How to run Spin. ``count``: count states, behind broken invariants none; ``watch``:
+    """How to run Spin. ``count``: count states, past broken invariants none; ``watch``:
     bits of the invariants to look for; ``breadth_first``: the shortest trail. ``depth`` bounds
     the depth of the search."""
 
@@ -45,7 +45,7 @@ class Options:
 @frozen
 class SpinRun:
     """What Spin said. ``transitions`` are moves of Spin, two for one of ours; ``trail`` is how
-    many it took to the violation, None where it found none; ``complete``: nothing cut the
+    many it took to the violation, None if it found none; ``complete``: nothing cut the
     search short. Seconds of each phase; memory in megabytes, the hash table included."""
 
     verdict: str
@@ -77,7 +77,7 @@ def missing() -> list[str]:
 def run_spin(model: str, options: Options | None = None, folder: Path | None = None) -> SpinRun:
     """Search a model's states with Spin, in ``folder`` or in a temporary one.
 
-    Raises InputError where Spin or gcc is missing or fails.
+    Raises InputError if Spin or gcc is missing or fails.
     """
     options = options or Options()
     if absent := missing():

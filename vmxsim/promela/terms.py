@@ -78,7 +78,7 @@ class Encoding:
         return name
 
     def distinct(self, values: Iterable[Any], where: str) -> None:
-        """Raises InputError where two of the values have the same number in the model."""
+        """Raises InputError if two of the values have the same number in the model."""
         known: dict[int, Any] = {}
         for x in values:
             other = known.setdefault(self.code(x, none=1 << 40), x)
@@ -313,7 +313,7 @@ TASK_VARIABLES = {
 @frozen
 class Term:
     """An expression: its text, every value it can have, and the conditions under which it
-    cannot be evaluated (a variable that holds None where a number is needed)."""
+    cannot be evaluated (a variable that holds None if a number is needed)."""
 
     text: str
     values: frozenset[Any]
@@ -451,7 +451,7 @@ class Terms:
         where = routine.where(routine.function.instructions[index])
         others = [x for x in found.values if x is not None and not isinstance(x, Value)]
         if others:
-            raise InputError(f"{others[0]!r} stands where a value of the register was expected", where)
+            raise InputError(f"{others[0]!r} stands where a value of the register belongs", where)
         if None in found.values:
             fail = "true" if found.text in ("NONE", *VALUE_NAMES) else f"{found.text} == NONE"
             return Term(found.text, found.values - {None}, (*found.fails, fail))

@@ -149,7 +149,7 @@ def divergence(a: RunTrace, b: RunTrace) -> Divergence | None:
     start (what is intercepted, mostly) is passed over until a step makes another place
     differ; if none does, the start it is. None if the two never differ.
 
-    Raises InputError where the two follow different schedules.
+    Raises InputError if the two follow different schedules.
     """
     if a.actions != b.actions:
         raise InputError("the two runs follow different schedules: compare runs of one scenario")

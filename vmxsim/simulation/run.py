@@ -124,7 +124,7 @@ class RunTrace:
         found = returned.number if isinstance(returned, Value) else returned
         if found != action.expected:
             want, got = (hex(v) if isinstance(v, int) else v or "nothing" for v in (action.expected, found))
-            self._unmet[index] = f"'{action.text}' returned {got}, {want} was expected"
+            self._unmet[index] = f"'{action.text}' returned {got}; expected {want}"
 
     @property
     def violations(self) -> list[Violation]:
@@ -243,7 +243,7 @@ def run(
     ``scenario`` is a :class:`~vmxsim.simulation.scenario.Scenario`, a path, YAML text or a list of
     actions; the keywords replace what it says. ``design`` is an id, a commit's short hash,
     an unambiguous prefix or your own subclass of a design. ``ticks`` are (step, CPU)
-    pairs: a tick comes right after that step (from 1) and the thread goes on on that CPU
+    pairs: a tick comes right after that step (from 1) and the thread resumes on that CPU
     (None: the same); where preemption is disabled it stays pending.
 
     Raises InputError for a scenario that cannot be read or an action that is not possible,

@@ -38,7 +38,7 @@ def parse_action(step: Any, vcpu: int = 0) -> Action:
         return _parse_text(step, vcpu)
     if not isinstance(step, Mapping) or len(step) != 1:
         raise InputError(
-            f"an action was expected, such as 'run' or 'guest wrmsr 0xA000', not {printable(repr(step))}"
+            f"expected an action, such as 'run' or 'guest wrmsr 0xA000', not {printable(repr(step))}"
         )
     key, value = next(iter(step.items()))
     prefix = re.fullmatch(r"vcpu(\d{1,3})", str(key))
@@ -49,11 +49,11 @@ def parse_action(step: Any, vcpu: int = 0) -> Action:
         return action
     if not isinstance(value, Mapping) or set(value) != {"preempt"}:
         raise InputError(
-            f"after '{printable(key)}:' only {{preempt: ...}} was expected, not {printable(repr(value))}"
+            f"after '{printable(key)}:', expected only {{preempt: ...}}, not {printable(repr(value))}"
         )
     points = value["preempt"] if isinstance(value["preempt"], list) else [value["preempt"]]
     if not 1 <= len(points) <= MAX_POINTS:
-        raise InputError(f"one preemption point was expected, or a list of up to {MAX_POINTS}", "preempt")
+        raise InputError(f"expected one preemption point, or a list of up to {MAX_POINTS}", "preempt")
     return evolve(action, preempt=tuple(_parse_point(point) for point in points))
 
 
@@ -95,7 +95,7 @@ def _number(text: str) -> int:
     except ValueError:
         raise InputError(f"'{printable(text)}' is no number; write it as 0xA000 or 40960") from None
     if not 0 <= number <= U64:
-        raise InputError(f"{printable(text)} is not a 64-bit value: 0 to {hex(U64)} was expected")
+        raise InputError(f"{printable(text)} is not a 64-bit value; expected 0 to {hex(U64)}")
     return number
 
 
@@ -110,20 +110,20 @@ def _expectation(verb: str, text: str) -> int | str:
     if not refusal:
         raise InputError(f"'{verb}' returns nothing: no '->' can follow it")
     if text != refusal:
-        raise InputError(f"'{printable(text)}' where '{refusal}' was expected: '{verb}' returns no value")
+        raise InputError(f"expected '{refusal}', not '{text}': '{verb}' returns no value")
     return text
 
 
 def _parse_point(data: Any) -> PreemptPoint:
     known = ("before", "in", "nth", "cpu")
     if not isinstance(data, Mapping):
-        raise InputError("{before: ..., in: ..., nth: ..., cpu: ...} was expected", "preempt")
+        raise InputError("expected {before: ..., in: ..., nth: ..., cpu: ...}", "preempt")
     for key in data:
         if key not in known:
             raise unknown("field", key, known, "preempt")
     before, function, nth, cpu = data.get("before"), data.get("in"), data.get("nth", 1), data.get("cpu")
     if not isinstance(before, str):
-        raise InputError("a primitive such as rdmsr, or 'line N', was expected", "preempt, before")
+        raise InputError("expected a primitive such as rdmsr, or 'line N'", "preempt, before")
     before = " ".join(before.split())
     line = re.fullmatch(r"line (\d{1,4})", before)
     if not line and not re.fullmatch(r"\w+", before):
@@ -133,9 +133,9 @@ def _parse_point(data: Any) -> PreemptPoint:
             f"'{before}' is no primitive of the simulator{nearest(before, PRIMITIVES)}", "preempt, before"
         )
     if function is not None and not isinstance(function, str):
-        raise InputError(f"{printable(repr(function))} where a function's name was expected", "preempt, in")
+        raise InputError(f"expected a function's name, not {printable(repr(function))}", "preempt, in")
     if not isinstance(nth, int) or isinstance(nth, bool) or not 1 <= nth <= 10_000:
-        raise InputError(f"{printable(repr(nth))} where a whole number from 1 was expected", "preempt, nth")
+        raise InputError(f"expected a whole number from 1, not {printable(repr(nth))}", "preempt, nth")
     return PreemptPoint(before, function, nth, _cpu(cpu))
 
 
@@ -144,7 +144,7 @@ def _cpu(cpu: Any) -> int | None:
         return None
     found = re.fullmatch(r"(?:cpu)?(\d{1,3})", str(cpu))
     if not found or isinstance(cpu, bool):
-        raise InputError(f"{printable(repr(cpu))} where a CPU's number was expected", "preempt, cpu")
+        raise InputError(f"expected a CPU's number, not {printable(repr(cpu))}", "preempt, cpu")
     return int(found[1])
 
 
@@ -212,9 +212,7 @@ def make_scenario(source: Scenario | str | Path | Sequence[Any], **fields: Any) 
     elif isinstance(source, (str, Path)):
         found = read_scenarios(source)
         if len(found) != 1:
-            raise InputError(
-                f"holds {len(found)} scenarios, one was expected: read_scenarios() gives them all"
-            )
+            raise InputError(f"holds {len(found)} scenarios; expected one: read_scenarios() gives them all")
         scenario = found[0]
     elif isinstance(source, Sequence):
         return _build(
@@ -239,7 +237,7 @@ def _read(path: Path) -> str:
     name = printable(path, 200)
     try:
         if path.is_dir():
-            raise InputError("is a directory, a scenario file was expected", name)
+            raise InputError("is a directory; expected a scenario file", name)
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
@@ -253,7 +251,7 @@ def _read(path: Path) -> str:
     except UnicodeDecodeError as error:
         raise InputError(f"is not text: byte {error.start} is not UTF-8", name) from None
     if "\0" in text:
-        raise InputError("is a binary file, YAML text was expected", name)
+        raise InputError("is a binary file; expected YAML text", name)
     return text
 
 
@@ -278,7 +276,7 @@ def _document(node: yaml.Node, name: str) -> Scenario:
         return int(of.start_mark.line) + 1
 
     if not isinstance(node, yaml.MappingNode):
-        raise InputError("is no scenario: a mapping with 'steps:' was expected", f"{name}:{line(node)}")
+        raise InputError("is no scenario; expected a mapping with 'steps:'", f"{name}:{line(node)}")
     data: dict[str, Any] = {}
     lines: dict[str, int] = {}
     items: list[int] = []
@@ -348,7 +346,7 @@ def _build(data: Mapping[str, Any], where: Any) -> Scenario:
     _check_fields(data, lambda key: where(key, -1))
     steps = data.get("steps")
     if not isinstance(steps, list) or not steps:
-        raise InputError("a list of actions was expected, such as '- run'", where("steps", -1))
+        raise InputError("expected a list of actions, such as '- run'", where("steps", -1))
     actions = []
     for index, step in enumerate(steps):
         try:
@@ -364,7 +362,7 @@ def _build(data: Mapping[str, Any], where: Any) -> Scenario:
 def _check_fields(data: Mapping[str, Any], where: Any) -> None:
     def check(key: str, good: bool, expected: str) -> None:
         if not good:
-            raise InputError(f"{printable(repr(data[key]))} where {expected} was expected", where(key))
+            raise InputError(f"expected {expected}, not {printable(repr(data[key]))}", where(key))
 
     for key, value in data.items():
         whole = isinstance(value, int) and not isinstance(value, bool)

@@ -29,7 +29,7 @@ class Cell:
 
     ``place`` is its stable id (``cpu0.kernel_gs_base``, ``vcpu0.g``, ``vcpu0.h``,
     ``vcpu0.gs_base``, ``thread0.gs_base``, ``plain.gs_base``); ``label`` is what the
-    kernel of this design calls it; ``value`` is None where nothing was ever stored or
+    kernel of this design calls it; ``value`` is None if nothing was ever stored or
     the recording does not tell.
     """
 
@@ -89,7 +89,7 @@ class Change:
 class Access:
     """One access of KERNEL_GS_BASE. ``kind``: ``rdmsr``, ``wrmsr``, ``load_gs_index``,
     ``ctxsw``, ``guest_rdmsr``, ``guest_wrmsr``, ``guest_swapgs``. ``value`` is what was
-    read or what the register holds now; None where a recording does not tell."""
+    read or what the register holds now; None if a recording does not tell."""
 
     kind: str
     cpu: int
@@ -186,7 +186,7 @@ class Trace(Protocol):
         """The machine after ``index`` steps: 0 is the start, ``len(steps)`` the end."""
 
     def listing(self, function: str) -> Sequence[str]:
-        """The function's source lines, line 1 first; empty where there is none."""
+        """The function's source lines, line 1 first; empty if there is none."""
 
 
 def action_name(trace: Trace, action: int) -> str:

@@ -33,7 +33,7 @@ from vmxsim.widgets.player import Player
 # laid out for a rehearsal: a run that does everything once, on every CPU.
 
 
-#: Steps that a film of a game holds at most, so that a move is shown at once.
+#: Steps that a film of a game holds at most, so that a move is shown immediately.
 MOST_STEPS = 200
 
 #: What is taken over from the rehearsal's film.
@@ -222,7 +222,7 @@ def _tick_words(game: Game) -> str:
         return "The action goes on."
     if at.holds_back:
         return f"The action goes on. A tick now would stay pending: {at.holds_back}."
-    return "The action goes on. A tick now takes effect at once, before this line."
+    return "The action goes on. A tick now takes effect immediately, before this line."
 
 
 def _tally(game: Game) -> str:
@@ -353,7 +353,7 @@ class SchedulerGame(w.VBox):
         )
 
     def _refresh(self, before: tuple[Any, ...] | None, from_start: bool = False) -> None:
-        """The board at once; then the film, where another position is shown."""
+        """The board immediately; then the film, where another position is shown."""
         self.board.state = board_state(self.game, self._said, self.message.text)
         if before != self._look():
             film = game_film(self.game)

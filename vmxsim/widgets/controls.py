@@ -56,7 +56,7 @@ OPERATIONS = {
             "Enter: load guest state",
             ("emulate rdmsr -> 0xA000",),
             ("run",),
-            "What runs before every VM entry. With guest state loaded already it returns at once.",
+            "What runs before every VM entry. With guest state loaded already it returns immediately.",
             ENTER,
         ),
         Operation(

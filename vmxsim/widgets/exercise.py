@@ -206,7 +206,7 @@ def exercise(which: str | Exercise | None = None, **own: Any) -> ExerciseForm:
     if which is not None and not own:
         return ExerciseForm(find_exercise(str(which)))
     if which is not None or not own:
-        raise InputError("an exercise's id was expected, or the keywords of your own", "exercise")
+        raise InputError("expected an exercise's id, or the keywords of your own", "exercise")
     try:
         return ExerciseForm(Exercise(**{"id": "own", "title": "Exercise", **own}))
     except TypeError as error:

@@ -142,7 +142,7 @@ class Explorer(w.VBox):
         """Read the file that is named into the text box, and run it."""
         name = self.controls.file.value.strip()
         if not name:
-            raise InputError("the name of a scenario file was expected", "File")
+            raise InputError("expected the name of a scenario file", "File")
         path = Path(name).expanduser()
         scenarios = read_scenarios(path)
         self.controls.set(text=path.read_text("utf-8-sig"))
@@ -251,7 +251,7 @@ def scenario_text(
     source: Scenario | str | Path | Sequence[Any], long_mode: bool = False, host: str = HOSTS[0]
 ) -> str:
     """A scenario as YAML text that can be read and edited; a list of actions says neither
-    ``long_mode`` nor ``host``. Raises InputError for a file that is none."""
+    ``long_mode`` nor ``host``. Raises InputError for a file that is not one."""
     if isinstance(source, Path) or (isinstance(source, str) and "\n" not in source):
         read_scenarios(source)
         return Path(source).read_text("utf-8-sig")

@@ -30,7 +30,7 @@ def predict(
 ) -> PredictGate:
     """A player of ``trace`` that stops before a step, or before all the steps of an action, and asks.
 
-    ``question`` is ``live`` (where is the guest's live value afterwards?), ``stale`` (which place
+    ``question`` is ``live`` (where is the guest's live value afterward?), ``stale`` (which place
     holds a stale or foreign value?), ``owner`` (whose value does the register hold?), ``preempt``
     (a tick comes after this line: when does the scheduler act?), ``intercepted`` (does the guest's
     access exit?), ``value`` (what does the action return?) or ``line`` (which line runs next?).
@@ -41,7 +41,7 @@ def predict(
     The steps behind a question are barred until it is answered: by the reader, or, if ``locked``,
     by the audience, whose ``votes`` (at least that many; default 1) the presenter clicks in. Options
     and reasons come from the trace. Answers are remembered while the kernel lives.
-    Raises InputError where a question cannot be asked.
+    Raises InputError if a question cannot be asked.
     """
     if isinstance(question, str):
         questions = [ask(trace, question, step=step, action=action)]
@@ -54,7 +54,7 @@ def predict(
 
 def answers(*, key: bool = False) -> AnswersTable:
     """This session's questions and what was answered, as a table that keeps itself up to date; with
-    ``key``, for who teaches, every question that was asked with its right answer and the reason."""
+    ``key``, for instructors, every question that was asked with its right answer and the reason."""
     return AnswersTable(Answers(key=key))
 
 

@@ -44,7 +44,7 @@ class StateSpacePicture:
 
     @property
     def svg(self) -> str:
-        """The picture as a file of its own. Raises GraphvizMissing where nothing can draw it."""
+        """The picture as a file of its own. Raises GraphvizMissing if nothing can draw it."""
         return StateDrawing(self.space).svg(_uid())
 
     def save(self, path: Any) -> None:

@@ -60,7 +60,7 @@ def _parts(words: str) -> list[tuple[str, list[str]]]:
 
 
 def play_html(result: LabResult) -> str:
-    """How to see the run that shows what is wrong; '' where there is none."""
+    """How to see the run that shows what is wrong; '' if there is none."""
     if not any(test.points < test.most and "✖ Goal" in test.words for test in result.tests):
         return ""
     found = re.search(r"^class (\w+)", result.answer, re.MULTILINE)
@@ -92,7 +92,7 @@ def write_feedback(folder: Path, results: Iterable[LabResult], labs: Iterable[La
     """Write ``folder/STUDENT/LAB.html`` for all that was handed in, and ``folder/index.html`` with a link
     to each; returns how many pages, without the index.
 
-    Raises InputError where the folder cannot be written.
+    Raises InputError if the folder cannot be written.
     """
     titles = {lab.name: lab.title for lab in labs}
     pages: dict[str, list[tuple[str, LabResult]]] = {}
@@ -211,7 +211,7 @@ def _core(words: str) -> str:
 def write_csv(path: Path, results: Iterable[LabResult]) -> None:
     """A row for each student and lab, with the student's total in each.
 
-    Raises InputError where the file cannot be written.
+    Raises InputError if the file cannot be written.
     """
     results = list(results)
     totals: dict[str, list[float]] = {}

@@ -346,8 +346,8 @@ def grade(
 ) -> list[LabResult]:
     """Grade every submission of the labs; a lab that a student did not hand in is told too.
 
-    ``starting`` is told of each submission before it is graded. The students' code runs on this machine,
-    as its user. Raises InputError where nbgrader is missing, and where grading itself fails: that is
+    ``starting`` is called for each submission before it is graded. The students' code runs on this machine,
+    as its user. Raises InputError if nbgrader is missing, and where grading itself fails: that is
     booked to no student.
     """
     asked = [one for one in submissions if one.lab is None or one.lab in labs]

@@ -39,7 +39,7 @@ class Lab:
 
 def find_sources() -> Path:
     """The folder of the labs' sources: the clone's that this package stands in, else the current
-    directory's. Raises InputError where neither has any."""
+    directory's. Raises InputError if neither has any."""
     beside = Path(__file__).resolve().parents[3] / "notebooks" / "labs" / "source"
     for folder in (beside, Path.cwd() / "notebooks" / "labs" / "source"):
         if any(folder.glob("*.ipynb")):
@@ -99,7 +99,7 @@ def require_nbgrader() -> None:
 
 
 def require_file(path: Path) -> None:
-    """Raises InputError where the file could not be written; makes none."""
+    """Raises InputError if the file could not be written; makes none."""
     try:
         if path.exists():
             with path.open("a"):
@@ -111,7 +111,7 @@ def require_file(path: Path) -> None:
 
 
 def require_folder(path: Path) -> None:
-    """Raises InputError where no file could be written into the folder, or no such folder made; makes
+    """Raises InputError if no file could be written into the folder, or no such folder made; makes
     none."""
     there = next(place for place in (path, *path.absolute().parents) if place.exists())
     try:
@@ -148,7 +148,7 @@ def make_course(
     """Make the student versions of the labs in ``root``: an empty folder.
 
     ``starts`` has, by id, the text that takes the solution's place. The ``database`` is needed
-    for grading. Raises InputError where nbgrader is missing or a source is damaged.
+    for grading. Raises InputError if nbgrader is missing or a source is damaged.
     """
     require_nbgrader()
     from nbgrader.converters import GenerateAssignment  # type: ignore[import-untyped]
@@ -213,7 +213,7 @@ def student_versions(labs: Iterable[Lab], starts: Mapping[str, str]) -> dict[str
 def hand_out(folder: Path, labs: Iterable[Lab], starts: Mapping[str, str], force: bool = False) -> list[Path]:
     """Write the student versions into ``folder``; returns the files.
 
-    Raises InputError where a file is there already and differs, unless ``force``.
+    Raises InputError if a file is there already and differs, unless ``force``.
     """
     require_nbgrader()
     try:

@@ -74,7 +74,7 @@ MAX_BYTES = 20_000_000
 
 @frozen
 class Submission:
-    """A notebook of a student; ``lab`` is None where it is none of the labs'."""
+    """A notebook of a student; ``lab`` is None if it is none of the labs'."""
 
     student: str
     lab: Lab | None
@@ -87,11 +87,11 @@ def find_submissions(folder: Path, labs: Sequence[Lab]) -> tuple[list[str], list
 
     A folder a student, with notebooks at any depth; or notebooks named by student. The lab is
     known by what nbgrader's marks in the notebook say, else by the file's name.
-    Raises InputError where there is no folder, or nothing in it.
+    Raises InputError if there is no folder, or nothing in it.
     """
     if not folder.is_dir():
         raise InputError(
-            "is no folder; one with a folder for each student was expected", printable(folder, 200)
+            "is not a folder; expected one with a folder for each student", printable(folder, 200)
         )
     students: list[str] = []
     found: list[Submission] = []
@@ -108,7 +108,7 @@ def find_submissions(folder: Path, labs: Sequence[Lab]) -> tuple[list[str], list
             found.append(Submission(student, lab, path))
     if not found:
         raise InputError(
-            "holds no notebook; DIR/STUDENT/LAB.ipynb was expected, or DIR/STUDENT.ipynb",
+            "holds no notebook; expected DIR/STUDENT/LAB.ipynb or DIR/STUDENT.ipynb",
             printable(folder, 200),
         )
     return sorted(set(students), key=lambda name: (name.casefold(), name)), _newest(found)
@@ -201,7 +201,7 @@ def read_notebook(path: Path) -> Any:
 
 def mend(book: Any, release: Any) -> tuple[Any, list[str]]:
     """The student's notebook with every cell of the student version that is marked for grading,
-    and what had to be done for that. Raises InputError where not one of them is left."""
+    and what had to be done for that. Raises InputError if not one of them is left."""
     marked = [cell for cell in release.cells if "nbgrader" in cell.metadata]
     by_mark = {cell.metadata.nbgrader.grade_id: cell for cell in marked}
     by_id = {cell.id: cell.metadata.nbgrader.grade_id for cell in marked}

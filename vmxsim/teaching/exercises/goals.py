@@ -31,7 +31,7 @@ class Answer:
     scenario: Scenario | None = None
 
     def schedule(self) -> Scenario:
-        """The learner's schedule. Raises InputError where a design was handed in."""
+        """The learner's schedule. Raises InputError if a design was handed in."""
         if self.scenario is None:
             raise InputError("this goal asks for a schedule, and the answer is a design")
         return self.scenario
@@ -43,9 +43,7 @@ def design_answer(start: type[Kvm], given: Any) -> Answer:
     if isinstance(given, Kvm):
         raise InputError(f"hand in the class itself, not an object of it: {type(given).__name__} without ()")
     if not isinstance(given, type):
-        raise InputError(
-            f"a design was expected, a class, and this is of type {type(given).__name__}: {write}"
-        )
+        raise InputError(f"expected a design, a class, and this is of type {type(given).__name__}: {write}")
     if not issubclass(given, Kvm):
         raise InputError(f"{given.__name__} is a class, but no design: {write}")
     return Answer(start, given)
@@ -58,7 +56,7 @@ def schedule_answer(start: type[Kvm], given: Any, host: str, long_mode: bool) ->
     Raises InputError.
     """
     if isinstance(given, type):
-        raise InputError(f"a schedule was expected, a list of actions, and {given.__name__} is a class")
+        raise InputError(f"expected a schedule, a list of actions, and {given.__name__} is a class")
     if isinstance(given, str):
         bare = given.lstrip().startswith("-")  # the actions alone
         given = f"steps:\n{given}\n" if bare else f"{given}\n"  # a line of text is no file name either
@@ -70,7 +68,7 @@ def schedule_answer(start: type[Kvm], given: Any, host: str, long_mode: bool) ->
         if not isinstance(given, str) or not error.message.startswith("is no scenario"):
             raise
         raise InputError(
-            "`schedule` is a text; a list of actions was expected, such as"
+            "`schedule` is a text; expected a list of actions, such as"
             ' ["run", "emulate rdmsr"], or the text of a scenario with \'steps:\''
         ) from None
     return Answer(start, start, scenario)
@@ -203,7 +201,7 @@ class OnlyChanged:
 
     def __init__(self, *functions: str) -> None:
         if not functions:
-            raise InputError("the name of a function was expected", "functions")
+            raise InputError("expected the name of a function", "functions")
         self.__attrs_init__(functions)
 
     @property

@@ -56,7 +56,7 @@ class Grade:
 
     @property
     def trace(self) -> RunTrace | None:
-        """The run to play; None where there is none."""
+        """The run to play; None if there is none."""
         return trace_of(self.example)
 
     @property
@@ -81,7 +81,7 @@ class Grade:
 
 
 def trace_of(example: Example | None) -> RunTrace | None:
-    """The run that an example is; None where the design fails before there is one."""
+    """The run that an example is; None if the design fails before there is one."""
     if not isinstance(example, Counterexample):
         return example
     if example.failure:

@@ -103,7 +103,7 @@ class Exercise:
         return design_source(self.start, self.edit)
 
     def answer(self, given: Any) -> Answer:
-        """What was handed in. Raises InputError where it is nothing that this exercise asks for."""
+        """What was handed in. Raises InputError if it is nothing that this exercise asks for."""
         if self.schedule:
             return schedule_answer(self.start, given, self.host, self.long_mode)
         return design_answer(self.start, given)

@@ -153,7 +153,7 @@ class Turns:
             raise InputError(f"'{name}' is not possible now: {why}")
 
     def _over(self) -> str:
-        """Why no move counts any more, '' if one does."""
+        """Why no move counts anymore, '' if one does."""
         if self.broken is not None:
             return "something is broken already: undo, or start over"
         if self.budget is not None and self.count >= self.budget:
@@ -213,7 +213,7 @@ class Turns:
         return not self.wrote(began)
 
     def undo(self) -> None:
-        """Take the last move back. Raises InputError where there is none."""
+        """Take the last move back. Raises InputError if there is none."""
         if not self._history:
             raise InputError("nothing to undo: no move was made yet", "undo")
         plays, shown = self._history.pop()
@@ -259,12 +259,10 @@ class Game(Turns):
                 continue
             if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
                 raise InputError(
-                    f"{printable(repr(value))} where a whole number from 1 to {most} was expected", name
+                    f"expected a whole number from 1 to {most}, not {printable(repr(value))}", name
                 )
         if long_mode not in (None, False, True):
-            raise InputError(
-                f"{printable(repr(long_mode))} where True, False or None was expected", "long_mode"
-            )
+            raise InputError(f"expected True, False or None, not {printable(repr(long_mode))}", "long_mode")
         assumed = restriction(assume)
         assumed_with_start(assumed, long_mode)
         self.solution = solve(chosen, host, cpus, long_mode, assumed)
@@ -295,7 +293,7 @@ class Game(Turns):
 
     @property
     def scenario(self) -> Scenario:
-        """What was played as a scenario: ``vmxsim.run`` plays the same. Raises InputError where
+        """What was played as a scenario: ``vmxsim.run`` plays the same. Raises InputError if
         nothing was played."""
         if not self.plays:
             raise InputError("nothing was played yet", "scenario")
@@ -384,7 +382,7 @@ class Game(Turns):
         return f"Yes: the checker breaks it in {moves}{granted}. Fewer are not enough."
 
     def show_solution(self) -> None:
-        """Play the checker's schedule. From now on this game has no score. Raises InputError where
+        """Play the checker's schedule. From now on this game has no score. Raises InputError if
         there is none."""
         if self.solution.scenario is None:
             raise InputError(self.is_possible())

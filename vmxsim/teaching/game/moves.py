@@ -91,7 +91,7 @@ def _actions(at: Position, assumed: Restriction) -> Iterator[Option]:
 
 
 def _tick(at: Position, assumed: Restriction, cpu: int) -> Option:
-    words = f"a tick comes; the thread goes on on CPU {cpu}"
+    words = f"a tick comes; the thread resumes on CPU {cpu}"
     if at.holds_back and at.mode == "kernel" and not at.scheduling:
         words += f"; it stays pending: {at.holds_back}"
     return Option(f"tick cpu{cpu}", "scheduler", words, why_no_tick(cpu, at, assumed))

@@ -33,7 +33,7 @@ class Setting:
 
 @frozen
 class Play:
-    """One action. ``ticks`` are (step of the action, from 1, after which it comes; CPU to go on on)."""
+    """One action. ``ticks`` are (step of the action, from 1, after which it comes; CPU to resume on)."""
 
     action: str
     ticks: tuple[tuple[int, int], ...] = ()
@@ -101,7 +101,7 @@ class Position:
 
     ``mode`` is ``user``, ``guest`` or ``kernel``, ``cpu`` where the thread runs or ran last;
     ``at_rest``: the last action has come to its end. ``waits``: the thread has no CPU.
-    ``holds_back`` says why a tick would stay pending, '' where it takes effect at once.
+    ``holds_back`` says why a tick would stay pending, '' if it takes effect immediately.
     """
 
     def __init__(self, run: Run, shown: int) -> None:
@@ -162,12 +162,12 @@ class Position:
 
     @property
     def preemptible(self) -> bool:
-        """Whether this is a point in the kernel at which the scheduler acts at once."""
+        """Whether this is a point in the kernel at which the scheduler acts immediately."""
         return self.mode == "kernel" and not (self.scheduling or self.holds_back or self.tick_waits)
 
     @property
     def is_choice(self) -> bool:
-        """Whether the checker has a state here: at rest, or where the scheduler acts at once."""
+        """Whether the checker has a state here: at rest, or where the scheduler acts immediately."""
         return self.at_rest or self.preemptible
 
     @property

@@ -29,7 +29,7 @@ from vmxsim.teaching.game.playing import Position
 # -- A position as one of the checker's states, so that the checker can be asked how to go on from it.
 
 
-#: What nothing depends on any more once an action is over, and the value it has in the checker then. In
+#: What nothing depends on anymore once an action is over, and the value it has in the checker then. In
 #: the simulator some of it is left over, into the next action.
 _OVER = {
     ("vcpu0", "exit_reason"): "",
@@ -50,7 +50,7 @@ class Packer:
         self._numbers = {(v.number, v.owner): number for number, v in enumerate(control.values)}
 
     def pack(self, at: Position, guest_wrote: bool) -> int | None:
-        """The packed state; None where the checker has none, as in the middle of what it takes for one
+        """The packed state; None if the checker has none, as in the middle of what it takes for one
         step. ``guest_wrote``: the guest wrote a value in long mode before."""
         fields: dict[tuple[str, str], Any] = at.fields()
         fields |= {
@@ -175,7 +175,7 @@ class Solution:
         return bool(self.control.get(first, "vcpu0", "efer") & EFER_LMA)
 
     def from_here(self, state: int) -> Path | None:
-        """A path with the fewest moves from a packed state, None where nothing can break any more."""
+        """A path with the fewest moves from a packed state, None if nothing can break anymore."""
         assert self.control is not None
         return shortest_path(self.control, WANTED, count_ticks=True, starts=[state])
 
@@ -200,7 +200,7 @@ def solve(design: type[Kvm], host: str, cpus: int, long_mode: bool | None, assum
 
 
 def assumed_with_start(assumed: Restriction, long_mode: bool | None) -> Restriction:
-    """The assumptions, and the start as one of them. Raises InputError where they exclude it."""
+    """The assumptions, and the start as one of them. Raises InputError if they exclude it."""
     if long_mode is None:
         return assumed
     return restriction((*assumed.names, f"starts-{'in' if long_mode else 'outside'}-long-mode"))
@@ -249,7 +249,7 @@ class Hints:
 
     def path(self, at: Position, guest_wrote: bool) -> tuple[Position, Path | None] | None:
         """The next position from which the checker can be asked, and the path with the fewest moves from
-        there; None where there is no such position."""
+        there; None if there is no such position."""
         if self._solution.control is None:
             return None
         if self._packer is None:
@@ -269,7 +269,7 @@ class Hints:
             return NO_HINT
         here, path = found
         if path is None:
-            return "From here nothing can break it any more: undo."
+            return "From here nothing can break it anymore: undo."
         told = [_distance(cost(path), moves, par)]
         assert self._solution.control is not None
         first = first_move(path, self._solution.control)

@@ -26,7 +26,7 @@ def ask(trace: Trace, kind: str, *, step: int | None = None, action: int | None 
     """The question of this kind about a step (from 1) or an action (from 0); negative numbers count from
     the end, and without either it is about the last action, or the last step for ``preempt`` and ``line``.
 
-    Raises InputError for a kind that is none, and where this one cannot be asked.
+    Raises InputError for an unknown kind, and where this one cannot be asked.
     """
     if kind not in KINDS:
         raise unknown("question", kind, KINDS)
@@ -53,7 +53,7 @@ def key_questions(trace: Trace, limit: int = 3) -> list[Question]:
 
 
 def _about(trace: Trace, action: int, decisive: bool) -> Question | None:
-    """The question about an action that says most; None where nothing of interest happens."""
+    """The question about an action that says most; None if nothing of interest happens."""
     steps = [s for s in trace.steps if s.action == action]
     if not steps:
         return None

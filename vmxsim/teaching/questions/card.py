@@ -18,7 +18,7 @@ _SIZE, _LEADING, _PAD = 16, 22, 12
 def card(trace: Trace, question: Question, uid: str, chosen: int | None = None) -> str:
     """The question as an SVG file of its own; with ``chosen``, what a reader sees who chose that option.
 
-    Raises GraphvizMissing where nothing can draw it, and IndexError for an option that there is not.
+    Raises GraphvizMissing if nothing can draw it, and IndexError for an option that there is not.
     """
     index = question.before if chosen is None else question.telling
     if chosen is not None:

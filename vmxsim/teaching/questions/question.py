@@ -41,7 +41,7 @@ class Span:
         return "vcpu" + named.removeprefix("thread")
 
     def scene(self) -> Scene:
-        """How things stand afterwards."""
+        """How things stand afterward."""
         return self.trace.scene(self.after)
 
     @property
@@ -64,7 +64,7 @@ class Span:
         return f"Next, {MODE_WORDS.get(step.mode, 'in the kernel')}: {source}."
 
     def _ticks(self) -> str:
-        """Where a run's scenario lets a tick come in this action; '' where it does not."""
+        """Where a run's scenario lets a tick come in this action; '' if it does not."""
         scenario = getattr(self.trace, "scenario", None)
         if scenario is None:
             return ""
@@ -75,7 +75,7 @@ class Span:
         return f", with a tick {' and one '.join(told)}" if told else ""
 
     @property
-    def afterwards(self) -> str:
+    def afterward(self) -> str:
         """``after this line``, or ``when it is done``."""
         return "when it is done" if self.whole else "after it"
 
@@ -88,7 +88,7 @@ class Span:
 
     def put_there(self, place: str, until: int | None = None) -> int:
         """The scene right after the last step that changed ``place``, moved a value into it or, for a
-        register, saw it used; 0 where nothing did."""
+        register, saw it used; 0 if nothing did."""
         for step in reversed(self.trace.steps[: self.after if until is None else until]):
             moved = any(place in (m.target, m.source if m.both else "") for m in step.moves)
             if moved or any(c.place == place for c in step.changes):

@@ -132,7 +132,7 @@ _WRONG = ("stale", "foreign")
 
 
 def live(span: Span) -> Question:
-    """Where is the guest's live value afterwards?"""
+    """Where is the guest's live value afterward?"""
     guest = owner_words(span.vcpu)
     found = list(span.cells())
     home = next((pair for pair in found if pair[1].status == "live" and _is_of(pair[1], span.vcpu)), None)
@@ -146,7 +146,7 @@ def live(span: Span) -> Question:
         "live",
         span.before,
         span.after,
-        f"{span.comes} Where is {guest}'s live value {span.afterwards}, the one that counts?",
+        f"{span.comes} Where is {guest}'s live value {span.afterward}, the one that counts?",
         tuple(options),
         span.shown_at(telling),
         changes=home is None or span.holds(telling),
@@ -186,7 +186,7 @@ def _nowhere(home: tuple[Box, Cell] | None, guest: str, unknown: bool) -> Option
     if unknown:
         return Option(text, False, "It need not be lost: it may stand in a register that no event shows.")
     if home is None:
-        return Option(text, True, f"No place holds {guest}'s true value any more.")
+        return Option(text, True, f"No place holds {guest}'s true value anymore.")
     return Option(
         text, False, f"It is not lost: {place_words(*home)} holds it, {value_words(home[1].value)}."
     )
@@ -205,7 +205,7 @@ def _untold(home: tuple[Box, Cell] | None, guest: str, unknown: bool) -> Option:
 
 
 def stale(span: Span) -> Question:
-    """Which place holds a stale or foreign value afterwards?"""
+    """Which place holds a stale or foreign value afterward?"""
     acting = {f"cpu{step.cpu}" for step in span.steps}
     found = [
         (box, cell)
@@ -231,7 +231,7 @@ def stale(span: Span) -> Question:
         "stale",
         span.before,
         span.after,
-        f"{span.comes} Which place holds a stale or a foreign value {span.afterwards}?",
+        f"{span.comes} Which place holds a stale or a foreign value {span.afterward}?",
         tuple(options),
         span.shown_at(telling),
         changes=not wrong or span.holds(telling),
@@ -260,7 +260,7 @@ def _is_wrong(span: Span, box: Box, cell: Cell) -> str:
 
 
 def owner(span: Span) -> Question:
-    """Whose value does the register of the CPU hold afterwards?"""
+    """Whose value does the register of the CPU hold afterward?"""
     cpu = f"cpu{span.last.cpu}"
     place = f"{cpu}.kernel_gs_base"
     cells = span.scene().cells()
@@ -290,7 +290,7 @@ def owner(span: Span) -> Question:
         "owner",
         span.before,
         span.after,
-        f"{span.comes} Whose value does KERNEL_GS_BASE of CPU {span.last.cpu} hold {span.afterwards}?",
+        f"{span.comes} Whose value does KERNEL_GS_BASE of CPU {span.last.cpu} hold {span.afterward}?",
         tuple(options),
         span.shown_at(telling),
         changes=span.holds(telling),
