@@ -67,12 +67,13 @@ def _judge(value: Value, true: int | None, owner: str) -> str:
 
 def _cpu(state: State, cpu: int, status: str) -> Box:
     index = state.get(f"cpu{cpu}.thread")
-    runs = state.get(f"cpu{cpu}.runs") or "not known"
+    runs, task, mode = state.get(f"cpu{cpu}.runs") or "not known", "", ""
     if index is not None:
-        runs = f"{owner_words(f'thread{index}')}, {_MODES[state.get(f'thread{index}.mode')]}"
+        task, mode = owner_words(f"thread{index}"), state.get(f"thread{index}.mode") or ""
+        runs = f"{task}, {_MODES[mode or None]}"
     place = f"cpu{cpu}.kernel_gs_base"
     cell = Cell(place, "KERNEL_GS_BASE", state.get(place), status)
-    return Box(f"cpu{cpu}", "cpu", f"CPU {cpu}", (("runs", runs),), (cell,))
+    return Box(f"cpu{cpu}", "cpu", f"CPU {cpu}", (("runs", runs),), (cell,), task, mode)
 
 
 def _vcpu(state: State, index: int) -> Box:

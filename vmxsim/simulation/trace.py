@@ -44,7 +44,8 @@ class Box:
     """A CPU, a ``struct vcpu_vmx`` or a task. ``kind`` is ``cpu``, ``vcpu`` or ``task``.
 
     ``facts`` are (name, value) pairs: which task runs, preempt_count, EFER.LMA, ...
-    The same names come in the same order in every scene of a trace.
+    The same names come in the same order in every scene of a trace. ``task`` and ``mode``
+    (``kernel``, ``guest`` or ``user``) say what a CPU runs, and where; '' if unknown.
     """
 
     id: str
@@ -52,6 +53,8 @@ class Box:
     title: str
     facts: tuple[tuple[str, str], ...]
     cells: tuple[Cell, ...]
+    task: str = ""
+    mode: str = ""
 
 
 @frozen

@@ -92,14 +92,15 @@ class CellJudge:
 
     def cpu_box(self, cpu: Cpu, judged: tuple[str, str]) -> Box:
         task = self.m.task_named(cpu.current)
+        name = owner_words(task.id)
         facts = (
-            ("runs", f"{owner_words(task.id)}, {MODE_WORDS[task.mode]}"),
+            ("runs", f"{name}, {MODE_WORDS[task.mode]}"),
             ("preempt_count", str(cpu.preempt_count)),
             ("interrupts", "off" if cpu.irqs_disabled else "on"),
             ("TIF_NEED_RESCHED", str(int(cpu.need_resched))),
         )
         cell = Cell(f"{cpu.id}.kernel_gs_base", "KERNEL_GS_BASE", cpu.kernel_gs_base, judged[0])
-        return Box(cpu.id, "cpu", f"CPU {cpu.index}", facts, (cell,))
+        return Box(cpu.id, "cpu", f"CPU {cpu.index}", facts, (cell,), name, task.mode)
 
     def vcpu_box(self, vcpu: Vcpu, thread: Task, judged: dict[int, tuple[str, str]]) -> Box:
         labels = self.design.labels

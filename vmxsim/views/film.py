@@ -98,7 +98,7 @@ def _lane(cpu: Box, trace: Trace, scenes: Sequence[Scene]) -> list[dict[str, Any
             thread, mode = trace.steps[frame - 1].thread, trace.steps[frame - 1].mode
         box = next((b for b in scene.boxes if b.id == cpu.id), cpu)
         owner = cell_state(box.cells[0])[1] if box.cells else ""
-        state = {"owner": owner, "mode": _mode(box) or mode or "user"}
+        state = {"owner": owner, "mode": box.mode if box.mode in _MODES else mode or "user"}
         if spans and all(spans[-1][name] == value for name, value in state.items()):
             spans[-1]["to"] = frame
         else:
@@ -106,13 +106,6 @@ def _lane(cpu: Box, trace: Trace, scenes: Sequence[Scene]) -> list[dict[str, Any
                 {"from": frame, "to": frame, **state, "thread": thread, "label": holder_words(owner)}
             )
     return spans
-
-
-def _mode(box: Box) -> str:
-    """Where a CPU's task is, according to the CPU's facts; '' if unknown."""
-    told = " ".join(value for name, value in box.facts if name in ("runs", "mode"))
-    said = told.rpartition(", ")[2].split()
-    return next((mode for mode in _MODES if mode in said), "")
 
 
 def _actions(trace: Trace) -> list[dict[str, Any]]:

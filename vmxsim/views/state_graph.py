@@ -20,7 +20,7 @@ from vmxsim.simulation.trace import Cell
 from vmxsim.views.drawing import arrow, text
 from vmxsim.views.layout import Layout, layout, text_width
 from vmxsim.views.standalone import standalone
-from vmxsim.views.style import STATUS_MARKS, holder_words, owner_class, statespace_css, status_words
+from vmxsim.views.style import STATUS_MARKS, holder_words, owner_class, statespace_css
 
 
 class Look(Protocol):
@@ -105,8 +105,8 @@ def title_words(look: Look) -> str:
 def read_words(look: Look) -> str:
     """Whether the guest would read the right value."""
     if look.right:
-        return "✔ a read would be right"
-    return f"✖ a read would find {look.read} ({owner_words(look.read.owner)})"
+        return "a read would be right"
+    return f"a read would find {look.read} ({owner_words(look.read.owner)})"
 
 
 def lines_of(words: Sequence[str], width: int) -> list[str]:
@@ -131,14 +131,13 @@ def node_words(graph: Graph, node: Node) -> str:
     """A state and where its actions lead, as sentences."""
     look = node.look
     cells = "; ".join(
-        f"{cell.label} holds {cell.value} of {holder_words(cell.value.owner)},"
-        f" {status_words(cell.status)[2:]}"
+        f"{cell.label} holds {cell.value} of {holder_words(cell.value.owner)}, {cell.status}"
         for cell in look.cells
         if cell.value is not None
     )
     parts = [f"State {node.number}{' (a start)' if node.start else ''}: {title_words(look)}.", f"{cells}."]
     parts += [f"{name}: {words}." for name, words in look.told]
-    parts.append(f"True value {look.true}; {read_words(look)[2:]}.")
+    parts.append(f"True value {look.true}; {read_words(look)}.")
     going = [edge for edge in graph.edges if edge.source == node.number]
     for edge in going:
         where = f"to state {edge.target}" if edge.target else f"breaks {', '.join(edge.broken)}"
@@ -298,7 +297,7 @@ def _box(node: Node) -> _Box:
         node,
         (str(node.number), title_words(look)),
         tuple(rows),
-        read_words(look),
+        f"{'✔' if look.right else '✖'} {read_words(look)}",
         tuple(lines_of(node.stays, _STAYS)),
     )
 

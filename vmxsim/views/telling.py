@@ -92,12 +92,12 @@ def _worth_changed(before: Scene, after: Scene) -> bool:
 def changed_facts(before: Scene, after: Scene) -> list[tuple[Box, str, str, str]]:
     """(box, name, before, after) of each changed fact that matters: those of vCPUs, pending ticks, which
     task runs where. Facts that were or became unknown are left out."""
-    old = {box.id: dict(box.facts) for box in before.boxes}
+    old = {box.id: _facts(box) for box in before.boxes}
     return [
         (box, name, was, now)
         for box in after.boxes
-        for name, value in box.facts
-        for was, now in [(_fact(name, old.get(box.id, {}).get(name, "?")), _fact(name, value))]
+        for name, now in _facts(box).items()
+        for was in [old.get(box.id, {}).get(name, "?")]
         if was != now and _matters(box, name, {was, now}) and not {was, now} & _UNKNOWN
     ]
 
@@ -110,9 +110,10 @@ def _matters(box: Box, name: str, values: set[str]) -> bool:
     return name == "TIF_NEED_RESCHED" or (name == "CPU" and box.id.startswith("thread"))
 
 
-def _fact(name: str, value: str) -> str:
-    """A fact's value. For what a CPU runs only the task: its own box shows the mode."""
-    return value.split(",")[0] if name == "runs" else value
+def _facts(box: Box) -> dict[str, str]:
+    """A box's facts by name; of what a CPU runs, only the task, whose own box shows its mode."""
+    facts = dict(box.facts)
+    return facts | {"runs": box.task} if box.task else facts
 
 
 def modes(scene: Scene) -> dict[str, str]:
