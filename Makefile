@@ -18,7 +18,7 @@ help:
 	@echo "make test    install what the tests need and run them all"
 	@echo "make lint    ruff, format check, mypy"
 	@echo "make format  let ruff format, and strip the outputs of the notebooks"
-	@echo "make images  draw images/ anew"
+	@echo "make images  redraw images/"
 	@echo "make bench   print every measured figure"
 	@echo "make clean   remove $(VENV) and caches"
 
