@@ -10,6 +10,7 @@ import pytest
 
 from tests.browser.conftest import Notebook
 from vmxsim.designs import DESIGNS
+from vmxsim.kernel.kvm import release_of
 
 #: Where the player stands: it moves if the panel above it changes its height.
 _PLAYER_TOP = "document.querySelector('.vmxsim-player').getBoundingClientRect().top"
@@ -27,7 +28,7 @@ def opened(book: Notebook, design: str) -> Any:
     panel = book.page.locator(".vmxsim-check")
     if panel.get_by_role("checkbox").count() == 0:
         panel.get_by_role("button", name="Check every schedule").click()
-    book.choose("Design", f"{design} · {DESIGNS[design].release}")
+    book.choose("Design", f"{design} · {release_of(DESIGNS[design])}")
     panel.get_by_role("button", name=f"Check {design}").wait_for()
     return panel
 
@@ -60,7 +61,7 @@ def test_from_a_violated_design_to_its_step_and_to_a_safe_design(book: Notebook)
     book.at(int(told[2]))
     assert "broken: guest-value" in book.texts(".vp-part.wrong")[0]
 
-    book.choose("Design", f"vcpu-vt · {DESIGNS['vcpu-vt'].release}")
+    book.choose("Design", f"vcpu-vt · {release_of(DESIGNS['vcpu-vt'])}")
     panel.get_by_role("button", name="Check vcpu-vt").click()
     panel.get_by_text("vcpu-vt is SAFE").wait_for()
     assert panel.get_by_text("Why is this wrong?").is_hidden()

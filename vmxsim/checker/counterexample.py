@@ -26,13 +26,24 @@ from vmxsim.simulation.trace import Change, Step, Violation
 
 @frozen
 class Explanation:
-    """``mechanism`` is a short name of what goes wrong; ``words`` say what was expected and
-    found, where the right value is, and which step lost it. ``step`` is that step's index
-    in the trace (from 0), -1 if there is none."""
+    """Why a run breaks an invariant."""
 
+    #: A short name for what goes wrong.
     mechanism: str
-    words: str
+    #: What was expected and found, and where the right value is.
+    found: str
+    #: The step that loses the value, as an index into the trace (from 0), -1 if there is none.
     step: int
+    #: That step in words, and why it loses the value; '' without a step.
+    where: str = ""
+    why: str = ""
+
+    @property
+    def words(self) -> str:
+        """All of it as sentences."""
+        if not self.where:
+            return self.found
+        return f"{self.found.rstrip('.')}. Lost at {self.where}: {self.why}"
 
 
 def explain(trace: RunTrace, invariant: str) -> Explanation | None:
@@ -45,15 +56,14 @@ def explain(trace: RunTrace, invariant: str) -> Explanation | None:
     side = _Guest(trace, violation) if _is_guests(trace, violation) else _Host(trace, violation)
     index = side.lost()
     if index < 0:
-        words = f"{violation.words.rstrip('.')}. No step put the right value where it counts."
-        return Explanation("the value is not put where it counts", words, -1)
+        found = f"{violation.words.rstrip('.')}. No step put the right value where it counts."
+        return Explanation("the value is not put where it counts", found, -1)
     index = side.cause(index)
     step = trace.steps[index]
     mechanism, reason = side.reason(step, index)
     where = f"{step.function}, line {step.line}" if step.line else step.function
-    action = trace.actions[step.action]
-    lost = f"Lost at step {index + 1} of the run ({where}: {step.source}), in '{action}': {reason}"
-    return Explanation(mechanism, f"{violation.words.rstrip('.')}. {lost}", index)
+    place = f"step {index + 1} of the run ({where}: {step.source}), in '{trace.actions[step.action]}'"
+    return Explanation(mechanism, violation.words, index, place, reason)
 
 
 def _is_guests(trace: RunTrace, violation: Violation) -> bool:
@@ -131,7 +141,7 @@ class _Side:
 
     def mode_change(self, on: bool, held: Value, step: Step) -> tuple[str, str]:
         """EFER.LMA changed at the step."""
-        action = self.trace.actions[step.action].split(": ")[-1]
+        action = self.trace.scenario.actions[step.action].text
         if not on:
             return self.mode_left(held)
         nothing = "EFER.LMA is set while guest state is loaded, and nothing is loaded with it: from here on"

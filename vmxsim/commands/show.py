@@ -22,7 +22,7 @@ from vmxsim.designs.history import (
     vcpu_fields,
 )
 from vmxsim.errors import InputError, unknown
-from vmxsim.kernel.kvm import Kvm, name_of
+from vmxsim.kernel.kvm import Kvm, name_of, release_of
 
 
 @click.command("show")
@@ -56,13 +56,13 @@ def _origin(cls: type[Kvm]) -> dict[str, Any]:
     """The design that a version comes from; no design for KVM's common code."""
     if cls is Kvm:
         return {"design": None, "commit": None, "release": None}
-    return {"design": name_of(cls), "commit": cls.commit, "release": cls.release}
+    return {"design": name_of(cls), "commit": cls.commit, "release": release_of(cls)}
 
 
 def _origin_words(cls: type[Kvm]) -> str:
     if cls is Kvm:
         return "KVM's common code"
-    known = ", ".join(filter(None, (cls.commit, cls.release)))
+    known = ", ".join(filter(None, (cls.commit, release_of(cls))))
     return name_of(cls) + (f" ({known})" if known else "")
 
 

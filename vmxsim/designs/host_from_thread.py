@@ -15,7 +15,8 @@ class HostFromThread(HostAlways):
     id = "host-from-thread"
     title = "Host value taken from the thread"
     commit = None
-    release = "by 4.18 (4.17, not looked up)"
+    release = "by 4.18"
+    release_note = "4.17, not looked up"
     story = (
         "A 64-bit task's user GS base is already in its thread structure, so enter takes it from there; only"
         " a 32-bit host task still costs an RDMSR. KVM now checks that an address is canonical before storing"

@@ -10,7 +10,8 @@ class NeverTrap(DedicatedAccessors):
     id = "never-trap"
     title = "Never intercepted, always switched"
     commit = None
-    release = "4.19 (rc7)"
+    release = "4.19"
+    release_note = "rc7"
     story = (
         "The optimization for guests outside long mode is dropped: the guest's value is always switched in"
         " and out, and its accesses never exit. Where the value lives no longer depends on EFER.LMA, so"

@@ -372,13 +372,9 @@ def _lost(about: Subject) -> str:
 
 
 def _reason(about: Subject) -> str:
-    """Why, without what was found, which is told apart."""
+    """Why the value is lost there."""
     why: Explanation | None = about.explanation
-    if why is None or not isinstance(why.step, int) or why.step < 0 or about.trace is None:
-        return ""
-    step = about.trace.steps[why.step]
-    reason = why.words.partition(f"in '{about.trace.actions[step.action]}': ")[2]
-    return sentence(printable(reason, 800)) if reason else ""
+    return sentence(printable(why.why, 800)) if why and why.why else ""
 
 
 def _code(about: Subject) -> tuple[str, tuple[str, ...], int] | None:

@@ -25,7 +25,7 @@ from vmxsim.designs import DESIGNS, find_design
 from vmxsim.designs.own import design_in
 from vmxsim.errors import InputError, printable
 from vmxsim.kernel.compiler import own_functions
-from vmxsim.kernel.kvm import Kvm, name_of
+from vmxsim.kernel.kvm import Kvm, name_of, release_of
 from vmxsim.kernel.machine import Task
 from vmxsim.kernel.simulator import Simulator, make_machine
 from vmxsim.simulation.run import RunTrace
@@ -305,7 +305,7 @@ def design_words(design: type[Kvm]) -> str:
     if design_of.commit:
         known.append(f"commit {design_of.commit}")
     if design_of.release:
-        known.append(f"Linux {design_of.release}")
+        known.append(f"Linux {release_of(design_of)}")
     return name_of(design) + (f" ({', '.join(known)})" if known else "")
 
 
@@ -342,7 +342,7 @@ def _origin(design: type[Kvm]) -> str:
         said = f"commit {design.commit}, {title}" if design.commit else title
     else:  # its title is vmxsim's, not the commit's
         said = f"commit {design.commit} (in short: {design.title})" if design.commit else design.title
-    return f"{said}, Linux {design.release}" if design.release else said
+    return f"{said}, Linux {release_of(design)}" if design.release else said
 
 
 # -- the commands with which a reader sees it again

@@ -77,6 +77,11 @@ class Recording:
         self._threads: list[tuple[int, str, int]] = []
 
     @property
+    def name(self) -> str:
+        """What it is: a recording fits several designs."""
+        return "recorded ftrace"
+
+    @property
     def subtitle(self) -> str:
         """What the file is and what it fits."""
         fits = ", ".join(self.follower.evidence.fits.remaining) or "no design"

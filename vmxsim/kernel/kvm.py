@@ -18,6 +18,8 @@ class Kvm(KernelSource, abstract=("enter_lmode", "exit_lmode")):
     #: None where the facts give nothing; invent none.
     commit: ClassVar[str | None] = None
     release: ClassVar[str | None] = None
+    #: What is to be said about the release beside its number.
+    release_note: ClassVar[str] = ""
     #: One paragraph: what this version does, and why.
     story: ClassVar[str] = ""
     changed: ClassVar[str | None] = None
@@ -47,7 +49,14 @@ class Kvm(KernelSource, abstract=("enter_lmode", "exit_lmode")):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         # a design's description is not inherited: a reader's patch is not its parent's release
-        own = {"id": "", "title": cls.__name__, "commit": None, "release": None, "story": ""}
+        own = {
+            "id": "",
+            "title": cls.__name__,
+            "commit": None,
+            "release": None,
+            "release_note": "",
+            "story": "",
+        }
         for name, value in {**own, "changed": None, "defect": None}.items():
             if name not in vars(cls):
                 setattr(cls, name, value)
@@ -234,6 +243,11 @@ class Kvm(KernelSource, abstract=("enter_lmode", "exit_lmode")):
 def name_of(design: type[Kvm]) -> str:
     """What to call a design: its id, or the class's name where it is a reader's own."""
     return design.id or design.__name__
+
+
+def release_of(design: type[Kvm]) -> str | None:
+    """The design's first release with its note: ``by 4.18 (4.17, not looked up)``."""
+    return f"{design.release} ({design.release_note})" if design.release_note else design.release
 
 
 def passes_through(design: type[Kvm], vcpu: Vcpu, interception: str) -> bool:

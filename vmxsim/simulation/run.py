@@ -102,11 +102,15 @@ class RunTrace:
         return self.scenario.title or ", ".join(self.actions)
 
     @property
+    def name(self) -> str:
+        """The design."""
+        return name_of(self.design)
+
+    @property
     def subtitle(self) -> str:
         """The design and the host's width."""
-        d = self.design
-        release = f" ({d.release.split(' (')[0]})" if d.release else ""  # without the doubts about it
-        return f"{name_of(d)}{release}, {self.scenario.host} host"
+        release = f" ({self.design.release})" if self.design.release else ""
+        return f"{self.name}{release}, {self.scenario.host} host"
 
     @property
     def notes(self) -> Sequence[str]:

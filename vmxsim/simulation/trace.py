@@ -166,6 +166,10 @@ class Trace(Protocol):
         """What this is, in a line."""
 
     @property
+    def name(self) -> str:
+        """What to call this next to another trace: its design."""
+
+    @property
     def subtitle(self) -> str:
         """The design and host width, or what a recording fits."""
 
@@ -212,8 +216,7 @@ class Window:
         self._trace = trace
         self._first = first
         action = steps[0].action if steps else 0
-        self.title = trace.title
-        self.subtitle = trace.subtitle
+        self.title, self.name, self.subtitle = trace.title, trace.name, trace.subtitle
         self.actions: Sequence[str] = trace.actions[action : steps[-1].action + 1] if steps else ()
         self.steps: Sequence[Step] = [
             evolve(step, index=index, action=step.action - action) for index, step in enumerate(steps)

@@ -170,6 +170,7 @@ def film(trace: Trace) -> dict[str, Any]:
     return {
         "title": trace.title,
         "subtitle": trace.subtitle,
+        "name": trace.name,
         "description": told.description(0),
         "svg": svg,
         "tall": tall,

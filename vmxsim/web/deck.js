@@ -77,7 +77,7 @@ class Deck {
     this.panes = films.map((film, which) => {
       const slots = slotsOf[which];
       const marks = split.words ? [{ frame: this.pairs[split.slot][which], cpu: -1, kind: "divergence", label: split.words }] : [];
-      const name = films.length > 1 ? film.subtitle.split(" (")[0].split(",")[0] : "";
+      const name = films.length > 1 ? film.name : "";
       return new Pane(film, name, this.pairs.length, (frame) => slots[Math.min(frame, film.frames.length)],
         (slot) => { this.stop(); this.goTo(slot); }, () => this.redrawn(), marks, this.model.get("meanings"));
     });

@@ -81,7 +81,7 @@ class _Essence:
 
     def __init__(self, trace: RunTrace) -> None:
         self._trace = trace
-        self.title, self.subtitle = trace.title, trace.subtitle
+        self.title, self.name, self.subtitle = trace.title, trace.name, trace.subtitle
         self.actions: Sequence[str] = trace.actions
         self.violations: Sequence[Violation] = ()
         self.notes: Sequence[str] = ()

@@ -10,7 +10,7 @@ import ipywidgets as w
 from attrs import frozen
 
 from vmxsim.designs import DESIGNS, find_design
-from vmxsim.kernel.kvm import Kvm
+from vmxsim.kernel.kvm import Kvm, release_of
 from vmxsim.simulation.scenario import HOSTS
 from vmxsim.widgets.message import Message
 
@@ -283,7 +283,7 @@ def _row(*children: w.Widget) -> w.Box:
 
 def _designs(chosen: str | type[Kvm]) -> list[tuple[str, str | type[Kvm]]]:
     """All designs, oldest first, and the reader's own class if that is what is explored."""
-    listed: list[tuple[str, str | type[Kvm]]] = [(f"{i} · {d.release}", i) for i, d in DESIGNS.items()]
+    listed: list[tuple[str, str | type[Kvm]]] = [(f"{i} · {release_of(d)}", i) for i, d in DESIGNS.items()]
     if isinstance(chosen, type):
         listed.append((f"{chosen.__name__} (yours)", chosen))
     return listed

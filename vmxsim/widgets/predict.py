@@ -111,8 +111,7 @@ def gate_data(
     for which, q in questions:
         data = q.as_data(f"{traces[which].title}; {traces[which].subtitle}")
         if len(traces) > 1:
-            design = traces[which].subtitle.split(" (")[0].split(",")[0]
-            data["prompt"] = f"In {design}: {data['prompt']}"
+            data["prompt"] = f"In {traces[which].name}: {data['prompt']}"
         found.append(data | {"film": which, "locked": locked, "votes": votes})
     return found
 
