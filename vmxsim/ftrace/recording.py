@@ -11,7 +11,7 @@ from attrs import evolve
 
 from vmxsim.errors import InputError, nearest, printable
 from vmxsim.ftrace.reader import Event, Reader
-from vmxsim.ftrace.steps import Delta, Stage, State, scene
+from vmxsim.ftrace.steps import Delta, Playback, State, scene
 from vmxsim.ftrace.verdict import Follower, judge, notes
 from vmxsim.simulation.trace import Scene, Step, Violation
 
@@ -68,7 +68,7 @@ class Recording:
         self.follower = follower
         self.path = reader.path
         self.title = printable(reader.path.name)
-        self._stage: Stage | None = None
+        self._playback: Playback | None = None
         self._steps: list[Step] = []
         self._deltas: list[Delta] = []
         self._state: State = {}
@@ -92,7 +92,7 @@ class Recording:
         """What to know about the trace and about what is shown of it."""
         said = notes(self.reader, self.follower)
         self._play()
-        if len(self._steps) >= MAX_STEPS or (self._stage is not None and self._stage.dropped):
+        if len(self._steps) >= MAX_STEPS or (self._playback is not None and self._playback.dropped):
             said.append(f"{len(self._steps)} events are shown as steps; the verdict is over the whole trace")
         return said
 
@@ -133,23 +133,23 @@ class Recording:
 
     # ----------------------------------------------------------------------------------------------
 
-    def _played(self) -> Stage:
+    def _played(self) -> Playback:
         self._play()
-        assert self._stage is not None
-        return self._stage
+        assert self._playback is not None
+        return self._playback
 
     def _play(self) -> None:
-        if self._stage is not None:
+        if self._playback is not None:
             return
         broken = self.follower.believed()
-        stage = self._stage = Stage(self.follower)
+        playback = self._playback = Playback(self.follower)
         again = Reader(self.path)
-        self._state = stage.play(again.events(), MAX_STEPS, broken[0].event.line if broken else 0)
+        self._state = playback.play(again.events(), MAX_STEPS, broken[0].event.line if broken else 0)
         found: dict[int, list[tuple[str, str]]] = {}
         for finding in broken:
             found.setdefault(finding.event.line, []).append((finding.invariant, finding.words()))
-        lines = stage.lines
-        for number, (step, delta) in enumerate(stage.steps):
+        lines = playback.lines
+        for number, (step, delta) in enumerate(playback.steps):
             told = found.pop(lines[step.index], [])
             self._steps.append(_renumbered(step, number, told))
             self._deltas.append(delta)

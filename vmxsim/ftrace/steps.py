@@ -238,8 +238,8 @@ _MOVES = {
 Delta = list[tuple[str, Any, Any]]
 
 
-class StepMaker:
-    """The state of all places while the events are played, and the steps that change it.
+class Playback:
+    """Plays a recording's events: the state of all places, and the steps that change it.
 
     ``told`` is the first reading: it knows what each access was for.
     """
@@ -259,6 +259,8 @@ class StepMaker:
         self.count = 0
         #: Line in the file of each step that was made.
         self.lines: list[int] = []
+        self.steps: deque[tuple[Step, Delta]] = deque()
+        self.dropped = False
 
     def _set(self, place: str, value: Any) -> None:
         before = self.state.get(place)
@@ -442,17 +444,7 @@ class StepMaker:
             notes=(ROLES[role],),
         )
 
-
-# -- plays a recording
-
-
-class Stage(StepMaker):
-    """Replays the events with their roles known from the first reading (``told``)."""
-
-    def __init__(self, told: Follower) -> None:
-        super().__init__(told)
-        self.steps: deque[tuple[Step, Delta]] = deque()
-        self.dropped = False
+    # -- playing
 
     def play(self, events: Iterable[Event], limit: int, around: int) -> State:
         """Make steps, ``limit`` at most, so that the event at line ``around`` is among them (0: from the

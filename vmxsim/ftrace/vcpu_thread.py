@@ -18,9 +18,13 @@ from vmxsim.ftrace.vcpu import Vcpu, words
 _LEAVE_LENGTH = {"rw": 2, "ww": 1, "rww": 2, "rwrw": 2, "wrw": 1, "rwr": 2, "wr": 1}
 
 
+#: Functions in which an access of the guest's value or a full host reload may happen.
+_CALLS = ("get", "set", "efer", "efer_work", "set_cr0", "accessor_read", "accessor_write")
+
+
 @define
-class Accesses:
-    """Collects a thread's accesses and tells its Vcpu what they were."""
+class Thread:
+    """A thread that runs a vCPU. It collects its accesses and tells its Vcpu what they were."""
 
     vcpu: Vcpu
     cpu: int
@@ -231,14 +235,7 @@ class Accesses:
         self.vcpu.evidence.fits.reload(group[0].line)
         self.vcpu.leave(group, group[0], inside=True)
 
-
-#: Functions in which an access of the guest's value or a full host reload may happen.
-_CALLS = ("get", "set", "efer", "efer_work", "set_cr0", "accessor_read", "accessor_write")
-
-
-@define
-class Thread(Accesses):
-    """Feeds the events of one thread to its Vcpu."""
+    # -- its events
 
     def access(self, event: Event) -> None:
         """RDMSR or WRMSR of the register."""

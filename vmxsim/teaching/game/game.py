@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from vmxsim.checker.assumptions import Restriction, restriction
+from vmxsim.checker.assumptions import restriction
 from vmxsim.checker.counterexample import explain
 from vmxsim.checker.states import GUEST_VALUES
 from vmxsim.designs import DESIGNS, find_design
@@ -59,14 +59,63 @@ FREE = {
 }
 
 
-class Turns:
-    """What was played in ``setting``; ``budget`` is the most moves, None for no limit."""
+#: CPUs that a game may have.
+MOST_CPUS = 4
 
-    def __init__(self, setting: Setting, assumed: Restriction, budget: int | None) -> None:
-        self.setting, self.assumed, self.budget = setting, assumed, budget
+
+class Game:
+    """A game on ``design``: an id, a commit's hash, a prefix or your own subclass of a design.
+
+    ``host`` is ``64-bit`` or ``32-bit``, ``long_mode`` how the guest starts; None starts as the checker's
+    shortest schedule does. ``assume`` names assumptions of the checker, which forbid moves. ``par`` is
+    what moves are counted against; None: the fewest that the checker finds. ``budget`` is the most moves.
+
+    ``solution`` is what the checker knows. ``do`` makes a move, ``options`` are all of them,
+    ``broken`` is what broke. Raises InputError.
+    """
+
+    def __init__(
+        self,
+        design: str | type[Kvm] = "dedicated-accessors",
+        *,
+        host: str = HOSTS[0],
+        cpus: int = 2,
+        long_mode: bool | None = None,
+        assume: str | Iterable[str] = (),
+        par: int | None = None,
+        budget: int | None = None,
+    ) -> None:
+        chosen: Any = find_design(design)
+        if host not in HOSTS:
+            raise unknown("host", host, HOSTS)
+        for name, value, most in (("cpus", cpus, MOST_CPUS), ("par", par, 99), ("budget", budget, 99)):
+            if value is None:
+                continue
+            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+                raise InputError(
+                    f"expected a whole number from 1 to {most}, not {printable(repr(value))}", name
+                )
+        if long_mode not in (None, False, True):
+            raise InputError(f"expected True, False or None, not {printable(repr(long_mode))}", "long_mode")
+        assumed = restriction(assume)
+        assumed_with_start(assumed, long_mode)
+        self.solution = solve(chosen, host, cpus, long_mode, assumed)
+        start = self.solution.long_mode if long_mode is None else long_mode
+        if start is None:
+            start = assumed.long_modes[0]
+        self.par = self.solution.moves if par is None else par
+        self.told, self.chose_start = False, long_mode is not None
+        self._hints = Hints(self.solution)
+        title = f"Your schedule on {name_of(chosen)}"
+        self.setting, self.assumed, self.budget = Setting(chosen, host, cpus, start, title), assumed, budget
+        #: What was played.
         self.plays: list[Play] = []
         self._history: list[tuple[list[Play], int]] = []
         self.restart()
+
+    def __repr__(self) -> str:
+        par = "?" if self.par is None else self.par
+        return f"<Game: {self.name}, {self.setting.host} host; {self.count} moves, par {par}>"
 
     # -- what there is
 
@@ -195,6 +244,9 @@ class Turns:
         first = next((v.step + 1 for v in self.run.trace.violations), self.run.length)
         self.at = Position(self.run, min(shown, first, self.run.length))
         self.__dict__.pop("broken", None)
+        self._asked, self._last_hint = 0, ""
+        if self.score is not None:
+            scores.keep(self.key, self.score)
 
     def wrote(self, before: int) -> bool:
         """Whether the guest wrote a value in long mode by an action that began before a step."""
@@ -220,64 +272,10 @@ class Turns:
         self._show(shown, plays)
 
     def restart(self) -> None:
-        """Start over."""
+        """Start over. The hints that were taken are forgotten."""
+        self.hints = 0
         self._history = []
         self._show(0, [])
-
-
-#: CPUs that a game may have.
-MOST_CPUS = 4
-
-
-class Game(Turns):
-    """A game on ``design``: an id, a commit's hash, a prefix or your own subclass of a design.
-
-    ``host`` is ``64-bit`` or ``32-bit``, ``long_mode`` how the guest starts; None starts as the checker's
-    shortest schedule does. ``assume`` names assumptions of the checker, which forbid moves. ``par`` is
-    what moves are counted against; None: the fewest that the checker finds. ``budget`` is the most moves.
-
-    ``solution`` is what the checker knows. ``do`` makes a move, ``options`` are all of them,
-    ``broken`` is what broke. Raises InputError.
-    """
-
-    def __init__(
-        self,
-        design: str | type[Kvm] = "dedicated-accessors",
-        *,
-        host: str = HOSTS[0],
-        cpus: int = 2,
-        long_mode: bool | None = None,
-        assume: str | Iterable[str] = (),
-        par: int | None = None,
-        budget: int | None = None,
-    ) -> None:
-        chosen: Any = find_design(design)
-        if host not in HOSTS:
-            raise unknown("host", host, HOSTS)
-        for name, value, most in (("cpus", cpus, MOST_CPUS), ("par", par, 99), ("budget", budget, 99)):
-            if value is None:
-                continue
-            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
-                raise InputError(
-                    f"expected a whole number from 1 to {most}, not {printable(repr(value))}", name
-                )
-        if long_mode not in (None, False, True):
-            raise InputError(f"expected True, False or None, not {printable(repr(long_mode))}", "long_mode")
-        assumed = restriction(assume)
-        assumed_with_start(assumed, long_mode)
-        self.solution = solve(chosen, host, cpus, long_mode, assumed)
-        start = self.solution.long_mode if long_mode is None else long_mode
-        if start is None:
-            start = assumed.long_modes[0]
-        self.par = self.solution.moves if par is None else par
-        self.told, self.chose_start = False, long_mode is not None
-        self._hints = Hints(self.solution)
-        title = f"Your schedule on {name_of(chosen)}"
-        super().__init__(Setting(chosen, host, cpus, start, title), assumed, budget)
-
-    def __repr__(self) -> str:
-        par = "?" if self.par is None else self.par
-        return f"<Game: {self.name}, {self.setting.host} host; {self.count} moves, par {par}>"
 
     @property
     def name(self) -> str:
@@ -340,17 +338,6 @@ class Game(Turns):
     def best(self) -> int | None:
         """The fewest moves with which this game was won in this session, without help."""
         return scores.best(self.key)
-
-    def _show(self, *args: Any) -> None:
-        super()._show(*args)
-        self._asked, self._last_hint = 0, ""
-        if self.score is not None:
-            scores.keep(self.key, self.score)
-
-    def restart(self) -> None:
-        """Start over; the hints that were taken are forgotten."""
-        self.hints = 0
-        super().restart()
 
     # -- help
 
