@@ -1,6 +1,6 @@
 """Animates a run in a single SVG without scripts, as for a README.
 
-Whatever stays the same is drawn once. Each state of whatever changes is a layer that CSS shows and hides.
+What stays the same is drawn once. Each state of a part that changes is a layer that CSS shows and hides.
 Readers who prefer reduced motion, and programs without animation, see the end of the run.
 """
 

@@ -295,7 +295,7 @@ _POINTS = 72
 def digraph(plan: Plan) -> graphviz.Digraph:
     """A plan as DOT: a node per box, a port per cell, an edge per wire with the id ``left=right``.
 
-    The nodes hold no text, only rows of known sizes, so the layout is the same whatever the fonts.
+    The nodes hold no text, only rows of known sizes, so the layout does not depend on fonts.
     """
     graph = graphviz.Digraph("vmxsim")
     graph.attr(
