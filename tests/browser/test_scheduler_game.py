@@ -96,10 +96,13 @@ def test_what_is_not_possible_says_why_and_undo_takes_back(seed: Table) -> None:
     seed.page.keyboard.press("r")
     seed.page.wait_for_function(
         "document.querySelector('.vmxsim-scheduler [aria-live]').textContent"
-        ".includes('Not now: the guest does not run')"
+        ".includes('Not now: the thread is in user space')"
     )
     assert seed.text("tally") == "0 moves · par 2"
-    assert seed.text("not-now") == "Not now: the thread is in user space, and it must be in the guest."
+    assert (
+        seed.text("not-now")
+        == "Not now: the thread is in user space, and it must be in the guest ('run' first)."
+    )
     seed.press("h")
     assert "From here it takes 2 more moves." in seed.text("told")
     seed.button("set-msr 0xB000").click()

@@ -32,6 +32,7 @@ class Hostile:
     """A trace by hand in which every text from outside is hostile, and values are unknown or unowned."""
 
     title = HOSTILE
+    name = HOSTILE
     subtitle = HOSTILE
     actions = (HOSTILE,)
     notes = (HOSTILE,)

@@ -65,13 +65,13 @@ def test_every_move_has_a_key_of_its_own_and_every_refusal_a_reason() -> None:
     assert all(button["key"] for button in buttons(state).values())
     assert [group["why"] for group in state["groups"]] == [
         [],
-        ["the guest does not run: run first"],
-        ["the guest does not run: run first"],
+        ["the thread is in user space, and it must be in the guest ('run' first)"],
+        ["the thread is in user space, and it must be in the guest ('run' first)"],
         [],
     ]
     state = press(game, "run")
     assert "an action is under way" in buttons(state)["get-msr"]["why"]
-    assert state["tick"].startswith("The action goes on. A tick now takes effect at once")
+    assert state["tick"].startswith("The action goes on. A tick now takes effect immediately")
     assert not any(group["why"] for group in state["groups"]), "told once, at the top"
 
 
