@@ -73,7 +73,7 @@ def test_answers_survive_running_the_cell_again(book: Notebook) -> None:
     book.at(before + 34)
     book.settle()
     page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')")
-    page.get_by_text("1 of 2 questions answered, 1 right at the first try.").wait_for()
+    page.get_by_text("1 of 2 questions answered, 1 right on the first try.").wait_for()
     page.locator(".vp-gate.shown .vp-ask", has_text="What does it return?").wait_for()
 
 

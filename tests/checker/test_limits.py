@@ -96,7 +96,7 @@ def test_a_loop_that_ends_for_most_values_only_is_found():
 
 def test_leaving_for_user_space_with_preemption_disabled_is_told():
     example = check(failing.LeavesWithPreemptionDisabled, host="64-bit").counterexample
-    assert "goes back to user space with preempt_count 1" in example.words
+    assert "returns to user space with preempt_count 1" in example.words
     replay(failing.LeavesWithPreemptionDisabled, example)
 
 
@@ -114,8 +114,8 @@ def test_what_the_checker_cannot_follow_is_refused_with_the_function():
         ({"cpus": 0}, "a whole number from 1 to 64"),
         ({"vcpus": 3}, "a whole number from 1 to 2"),
         ({"vcpus": True}, "a whole number"),
-        ({"max_states": 0}, "max_states: more than 0"),
-        ({"max_seconds": -1}, "max_seconds: more than 0"),
+        ({"max_states": 0}, "max_states: expected more than 0"),
+        ({"max_seconds": -1}, "max_seconds: expected more than 0"),
     ],
 )
 def test_bad_arguments_are_told_with_what_was_expected(options, says):

@@ -71,7 +71,7 @@ def test_a_function_that_overrides_nothing_is_told_with_the_one_that_was_meant(m
 
 
 def test_the_nearest_design_is_named(mine):
-    assert "did you mean 'Mine'?; it has Mine, Other" in refused(f"{mine}:Mnie")
+    assert "expected Mine or Other; did you mean 'Mine'?" in refused(f"{mine}:Mnie")
 
 
 def test_what_is_no_python_file_is_said(mine, tmp_path):

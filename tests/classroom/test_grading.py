@@ -114,7 +114,7 @@ def test_points(results, student, lab, status, points):
         ("fay", ONE, "the kernel died"),
         ("gus", ONE, "it took too long: an endless loop?"),
         ("Jo", ONE, "line 3 of your answer: expected ':'"),
-        ("hal", TWO, "is outside the Python that kernel functions may use"),
+        ("hal", TWO, "kernel functions cannot use"),
     ],
 )
 def test_reasons(results, student, lab, says):

@@ -78,7 +78,7 @@ def test_a_link_is_not_followed(tmp_path):
 def test_nothing_to_grade_is_said(tmp_path):
     with pytest.raises(InputError, match="holds no notebook"):
         find_submissions(tmp_path, LABS)
-    with pytest.raises(InputError, match="is no folder"):
+    with pytest.raises(InputError, match="is not a folder"):
         find_submissions(tmp_path / "nowhere", LABS)
 
 

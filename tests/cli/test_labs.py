@@ -64,7 +64,7 @@ def test_from_handing_out_to_grades(tmp_path):
     [
         (["labs", "grad"], "did you mean 'labs grade'"),
         (["labs", "hand-out", "OUT", "one-tik"], "did you mean 'one-tick'"),
-        (["labs", "grade", "NOWHERE"], "is no folder"),
+        (["labs", "grade", "NOWHERE"], "is not a folder"),
         (["labs", "grade", "."], "holds no notebook"),
         (["labs", "grade", ".", "--timeout", "0"], "--timeout"),
         (["labs", "hand-out"], "DIR"),

@@ -95,5 +95,5 @@ def test_no_solution_is_shown_or_kept(id_):
 def test_an_unknown_one_is_told_with_the_nearest():
     with pytest.raises(vmxsim.InputError, match="did you mean 'one-tick'"):
         find_exercise("one-tik")
-    with pytest.raises(vmxsim.InputError, match="the exercises are one-tick, careful-write"):
+    with pytest.raises(vmxsim.InputError, match="expected one-tick, careful-write"):
         find_exercise("?")

@@ -44,7 +44,7 @@ def test_html_is_the_default():
         ({"to": "mail", "steps": 3}, "'telling', 'all' or a list"),
         ({"to": "html", "steps": "all"}, "always has every step"),
         ({"to": "svg"}, "name a folder"),
-        ({"to": "png", "path": "x", "scale": 0}, "scale: 0 where a number from"),
+        ({"to": "png", "path": "x", "scale": 0}, "scale: expected a number from"),
         ({"to": "png", "path": "x", "scale": "big"}, "scale"),
         ({"to": "mail", "gates": []}, "gates: known to html only"),
         ({"to": "mail", "path": "/no/such/folder/file"}, "cannot be written"),

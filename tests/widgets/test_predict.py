@@ -47,7 +47,7 @@ def test_the_first_try_is_what_counts(run):
     answer(gate, 1, 1)
     table = vmxsim.answers()
     told = table.told
-    assert told.summary == "2 of 2 questions answered, 1 right at the first try."
+    assert told.summary == "2 of 2 questions answered, 1 right on the first try."
     assert [row[3] for row in told.rows()] == ["✖ not right", "✔ right"]
     assert "<table>" in table.value
     gate.answers = {}
@@ -108,7 +108,7 @@ def test_the_stage_alone_shows_the_counterexample_or_a_read():
 def test_what_cannot_be_presented_is_said():
     with pytest.raises(InputError, match="name a scenario"):
         vmxsim.present("never-trap", "guest-state-loaded")
-    with pytest.raises(InputError, match="'some' is none"):
+    with pytest.raises(InputError, match="expected 'auto' or a list of questions"):
         vmxsim.present("never-trap", gates="some")
     with pytest.raises(InputError, match="two at most"):
         vmxsim.present("never-trap", "lma-fix", "host-always")

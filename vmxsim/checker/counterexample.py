@@ -130,7 +130,7 @@ class _Side:
         if any(access.kind == "load_gs_index" for access in step.accesses):
             return (
                 "load_gs_index() overwrites the register",
-                "it leaves the descriptor's base in the register, which was not saved before.",
+                "it leaves the descriptor's base in the register, whose value had not been saved.",
             )
         if overwritten is not None and isinstance(overwritten.after, Value):
             return self.overwritten(overwritten, step)
@@ -149,7 +149,7 @@ class _Side:
             return (
                 "a value written outside long mode is lost",
                 f"{nothing} the register counts. It still holds {describe(held)}; the value written outside"
-                " long mode went to the saved copy only.",
+                " long mode went only to the saved copy.",
             )
         if action.startswith("guest rsm"):
             return (
@@ -193,7 +193,7 @@ class _Side:
             return (
                 "preempted between the test and the access",
                 f"{step.thread} was preempted in this action, which took guest state out of the register;"
-                f" then this line goes on as if it were loaded: {self.named(place)} becomes"
+                f" then this line continues as if it were still loaded: {self.named(place)} becomes"
                 f" {describe(value)}.",
             )
         if place == "g":

@@ -178,7 +178,7 @@ def headline(result: CheckResult) -> str:
 def counterexample_line(example: Counterexample) -> str:
     """How long it is, and which mechanism it shows."""
     actions = f"{example.actions} action{'s' * (example.actions > 1)}"
-    past = ", another invariant being broken on the way" if example.past else ""
+    past = ", after another invariant was violated" if example.past else ""
     return (
         f"Shortest counterexample to {example.invariant}: {actions}, {example.steps} transitions{past}."
         f" Mechanism: {example.mechanism}."

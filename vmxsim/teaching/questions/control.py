@@ -32,7 +32,7 @@ def preempt(span: Span) -> Question:
         if step.preemptible
         else f"{state}: {step.why_not.split(': ')[-1]}."
     )
-    options = [Option("at once: the thread may be scheduled out here", step.preemptible, at_once)]
+    options = [Option("right away: the thread may be scheduled out here", step.preemptible, at_once)]
     if step.preemptible:
         options.append(
             Option("at the next preempt_enable()", False, f"{state}: nothing has to be enabled first.")
@@ -44,10 +44,10 @@ def preempt(span: Span) -> Question:
         options.append(Option(later, True, f"{told}{why}"))
         options += _too_late(span, {option.text for option in options})
     rule = "A preemptible kernel does not wait for that" if step.preemptible else "It comes earlier than that"
-    options.append(Option("when the thread goes back to user space", False, f"{rule}. {at_once}"))
+    options.append(Option("when the thread returns to user space", False, f"{rule}. {at_once}"))
     if step.preemptible:
         told = f"The guest does not run here: KVM does. {at_once}"
-        options.append(Option("when the guest exits the next time", False, told))
+        options.append(Option("at the guest's next exit", False, told))
     comes = "A tick comes right after it, and another task is ready to run."
     prompt = f"{span.comes} {comes} When does the scheduler act?"
     hides = frozenset({f"cpu{step.cpu}.preempt_count", f"cpu{step.cpu}.interrupts"})
@@ -62,11 +62,11 @@ def _next_chance(span: Span) -> tuple[str, str]:
             found = (n for n, text in enumerate(rest, step.line + 1) if text.strip() == "preempt_enable()")
             return (
                 _after(step.function, next(found, step.line), "preempt_enable()"),
-                f" need_resched() in line {step.line} of {step.function} sees it: VM entry is given up.",
+                f" need_resched() in line {step.line} of {step.function} sees it: VM entry is called off.",
             )
         if step.preemptible:
             return _after(step.function, step.line, step.source), ""
-    return "later than this run goes", ""
+    return "after the end of this run", ""
 
 
 def _inner(span: Span) -> list[Option]:
@@ -197,8 +197,8 @@ def _why(trace: Trace, index: int) -> str:
     if len(step.stack) > len(before.stack):
         return f"{before.function} calls {step.function}."
     if len(step.stack) < len(before.stack):
-        return f"{before.function} is done: {step.function} goes on."
-    return _decided(trace, index) or "It follows in the text."
+        return f"{before.function} is done: {step.function} continues."
+    return _decided(trace, index) or "It is the next line of the source."
 
 
 def _decided(trace: Trace, index: int) -> str:
@@ -209,8 +209,8 @@ def _decided(trace: Trace, index: int) -> str:
         return ""
     holds = next((t for t in tests if step.line in t.body), None)
     if holds is not None:
-        return f"Line {before.line} asks “{holds.text}”, and it is so."
-    return f"Line {before.line} asks “{tests[0].text}”, and it is not so."
+        return f"Line {before.line} tests “{holds.text}”, and that is true."
+    return f"Line {before.line} tests “{tests[0].text}”, and that is false."
 
 
 def _why_not(span: Span, function: str, number: int) -> str:
@@ -224,9 +224,9 @@ def _why_not(span: Span, function: str, number: int) -> str:
         if test.line != before.line:
             continue
         if number in test.body and step.line not in test.body:
-            return f"It runs only if {test.text}, and that is not so here."
+            return f"It runs only if {test.text}, and that is false here."
         if number in test.other and step.line not in test.other:
-            return f"It runs only if {test.text} is not so, and it is so here."
+            return f"It runs only if {test.text} is false, and it is true here."
     later = next(
         (s for s in span.trace.steps[span.after :]
          if (s.action, s.function, s.line) == (step.action, function, number)), None,
@@ -241,6 +241,6 @@ def _why_not(span: Span, function: str, number: int) -> str:
         return f"It has run, at step {ran.index + 1}."
     decides = [t.line for t in _tests(span.trace, function) if number in t.body or number in t.other]
     if function == step.function and step.line in decides:
-        return f"Line {step.line} decides about it, and comes first."
+        return f"Line {step.line} decides that, and comes first."
     decided = _decided(span.trace, span.before)
     return f"{decided} Line {step.line} comes next, and this action never comes to line {number}.".strip()

@@ -107,7 +107,7 @@ class Span:
         """Which step put there what stands in ``place``, or shows it, as a clause."""
         at = self.put_there(place)
         if not at:
-            return "it has stood there since the start"
+            return "it has been there since the start"
         step = self.trace.steps[at - 1]
         where = f"line {step.line} of {step.function}" if step.line else f"“{printable(step.source, 80)}”"
         if any(access.kind == "ctxsw" for access in step.accesses) and not self.recorded:

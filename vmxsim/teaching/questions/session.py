@@ -100,14 +100,18 @@ class Answers:
         asked = self.session.asked.values()
         answered = sum(entry.answer is not None for entry in asked)
         right = sum(entry.first is True for entry in asked)
-        return f"{answered} of {len(asked)} questions answered, {right} right at the first try."
+        return f"{answered} of {len(asked)} questions answered, {right} right on the first try."
 
     def __repr__(self) -> str:
         if self.key:
             return "\n\n".join(f"{ask}\n    {right}\n    {why}" for ask, right, why in self.key_rows())
         lines = [self.summary]
         for prompt, right, mine, first in self.rows():
-            lines += ["", prompt, f"    {first}: {mine}" + ("" if right == mine else f"; right is: {right}")]
+            lines += [
+                "",
+                prompt,
+                f"    {first}: {mine}" + ("" if right == mine else f"; the right answer is: {right}"),
+            ]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:

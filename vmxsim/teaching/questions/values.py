@@ -17,7 +17,7 @@ from vmxsim.views.words import place_words, sentence, value_words
 _RULES = {
     "always": "This design intercepts the register in every mode.",
     "outside long mode": "This design intercepts the register exactly while EFER.LMA is 0.",
-    "bitmap": "What was last written to the MSR bitmap decides, whatever the mode is now.",
+    "bitmap": "What was last written to the MSR bitmap decides, in any mode.",
     "never": "This design never intercepts the register.",
 }
 
@@ -79,7 +79,7 @@ def returned(span: Span) -> Question:
     known = _numbers(span)
     options = [_number(span, value, known, number) for value in known]
     if number not in known:
-        options.append(Option(hex(number), True, "It is what stood where the access looked."))
+        options.append(Option(hex(number), True, "That is what the access found where it looked."))
     prompt = f"{span.comes} What does it return?"
     return Question("value", span.before, span.after, prompt, tuple(options), span.after)
 
@@ -109,7 +109,7 @@ def _number(span: Span, number: int, known: Mapping[int, list[str]], found: int)
     whose = value_words(Value(number, owners[number])) if number in owners else hex(number)
     label = f"{hex(number)}, {whose.removesuffix(hex(number)).strip()}" if number in owners else hex(number)
     places = known[number]
-    stands = f"It stands in {' and '.join(places)}" if places else ""
+    stands = f"It is in {' and '.join(places)}" if places else ""
     if number == found:
         right = "and it is the guest's true value" if number == true else f"but it should be {hex(true)}"
         return Option(label, True, f"{stands or 'It is gone since'}: this is what the access finds, {right}.")
@@ -184,7 +184,7 @@ def _hidden(span: Span, found: list[tuple[Box, Cell]]) -> bool:
 def _nowhere(home: tuple[Box, Cell] | None, guest: str, unknown: bool) -> Option:
     text = "nowhere: it is lost"
     if unknown:
-        return Option(text, False, "It need not be lost: it may stand in a register that no event shows.")
+        return Option(text, False, "It need not be lost: it may be in a register that no event shows.")
     if home is None:
         return Option(text, True, f"No place holds {guest}'s true value anymore.")
     return Option(

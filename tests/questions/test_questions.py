@@ -85,7 +85,7 @@ def test_a_tick_waits_where_preemption_is_disabled(trace):
     for step in trace.steps:
         if step.mode == "kernel" and step.line:
             question = ask(trace, "preempt", step=step.index + 1)
-            assert right(question).startswith("at once") == step.preemptible
+            assert right(question).startswith("right away") == step.preemptible
 
 
 def test_the_next_line_is_the_one_that_runs(trace):
@@ -136,7 +136,7 @@ def test_reasons_name_the_condition_that_decides():
     again = [s for s in seed.steps if s.function == "vmx_save_host_state"][-1]
     question = ask(seed, "line", step=again.index + 1)
     assert right(question) == "vmx_save_host_state, line 3: “return”"
-    assert question.options[question.right].reason == "Line 2 asks “vmx.loaded_cpu_state”, and it is so."
+    assert question.options[question.right].reason == "Line 2 tests “vmx.loaded_cpu_state”, and that is true."
     assert question.hides == {"next"}
 
 
