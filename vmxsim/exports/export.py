@@ -189,11 +189,10 @@ def _page(about: Subject, theme: str, traits: dict[str, Any]) -> str:
 
 def _above(told: Report) -> tuple[list[str], str]:
     """What stands above the player: paragraphs, and what is wrong."""
-    claim = told.claim.rstrip(":") + "." * told.claim.endswith(":")
     schedule = f"Schedule: {', '.join(told.about.shown.actions)}." if told.about.scenario else ""
     lost = f" Lost at {told.lost}: {told.why}" if told.lost else ""
     where = f"✖ {told.about.invariant} is broken in step {told.about.broken}." if told.about.invariant else ""
-    return [claim, schedule], f"{where} {told.found}{lost}".strip()
+    return [f"{told.claim}.", schedule], f"{where} {told.found}{lost}".strip()
 
 
 def _side_by_side(traces: Sequence[Any], to: str, theme: str, traits: dict[str, Any]) -> str:

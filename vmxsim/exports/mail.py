@@ -9,7 +9,7 @@ from unicodedata import combining, normalize
 
 import vmxsim
 from vmxsim.errors import printable
-from vmxsim.exports.report import Report, Row, fact_line, legend, places
+from vmxsim.exports.report import Report, Row, legend
 from vmxsim.exports.subject import FILE, MODEL, excerpt
 from vmxsim.kernel.kvm import name_of
 from vmxsim.simulation.scenario import Scenario, scenario_yaml
@@ -128,7 +128,7 @@ def _joined(parts: list[list[str]]) -> str:
 
 def _beginning(told: Report) -> list[str]:
     """What it is about, that it is a model, and the claim."""
-    claim = paragraph(told.claim.rstrip(":") + "." * told.claim.endswith(":"))
+    claim = paragraph(f"{told.claim}.")
     if not told.about_code:
         return claim
     return [*paragraph(told.about_code), "", *paragraph(MODEL), "", *claim]
@@ -204,23 +204,16 @@ def _row(row: Row, width: int) -> Iterator[str]:
 
 
 def _state(told: Report) -> list[str]:
-    about = told.about
-    if about.trace is None:
+    if told.state is None:
         return []
-    number = about.broken or len(about.trace.steps)
-    scene = about.trace.scene(number)
-    rows = places(scene)
+    rows = told.state.places
     widths = [max((len(ascii_text(row[column])) for row in rows), default=0) for column in range(4)]
-    when = f"When it breaks, after step {number}" if about.broken else f"At the end, after step {number}"
-    lines = [*_heading(when)]
+    lines = _heading(told.state.when)
     for row in rows:
         cells = [ascii_text(cell).ljust(width) for cell, width in zip(row, widths, strict=True)]
         line = f"  {'  '.join(cells)}".rstrip()
         lines += [line] if len(line) <= COLUMNS else paragraph(" ".join(row), "  ", _INDENT)
-    for box in scene.boxes:
-        if box.kind == "vcpu" and box.facts:
-            lines += paragraph(fact_line(box), "  ", _INDENT)
-    return lines
+    return [*lines, *(line for fact in told.state.facts for line in paragraph(fact, "  ", _INDENT))]
 
 
 def _source(told: Report) -> list[str]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 from vmxsim.errors import printable
-from vmxsim.exports.report import Report, Row, fact_line, places
+from vmxsim.exports.report import Report, Row
 from vmxsim.exports.subject import FILE
 from vmxsim.kernel.kvm import name_of
 from vmxsim.simulation.scenario import scenario_yaml
@@ -59,7 +58,7 @@ def markdown(told: Report) -> str:
     parts = [
         [f"## {escaped(told.headline)}"],
         [escaped(told.about_code)] if told.about_code else [],
-        [escaped(told.claim)],
+        [escaped(told.claim) + (":" if told.about.scenario else ".")],
         _schedule(told),
         _verdict(told),
         _steps(told),
@@ -119,24 +118,13 @@ def _row(row: Row) -> str:
 
 
 def _state(told: Report) -> list[str]:
-    about = told.about
-    if about.trace is None:
+    if told.state is None:
         return []
-    number = about.broken or len(about.trace.steps)
-    scene = about.trace.scene(number)
-    when = "When it breaks" if about.broken else "At the end"
-    lines = [f"### {when}, after step {number}", "", "| place | value | whose | worth |", "|---|---|---|---|"]
-    for place, value, whose, worth in places(scene):
+    lines = [f"### {told.state.when}", "", "| place | value | whose | worth |", "|---|---|---|---|"]
+    for place, value, whose, worth in told.state.places:
         columns = (code(place), code(value), escaped(whose), f"**{worth}**" if worth == "foreign" else worth)
         lines.append(f"| {' | '.join(cell(column) for column in columns)} |")
-    facts = [escaped(fact_line(box)) for box in scene.boxes if box.kind == "vcpu" and box.facts]
-    return [*lines, "", *_paragraphs(facts)]
-
-
-def _paragraphs(texts: list[str]) -> Iterator[str]:
-    for number, text in enumerate(texts):
-        yield from ([""] if number else [])
-        yield text + "."
+    return [*lines, "", "\n\n".join(f"{escaped(fact)}." for fact in told.state.facts)]
 
 
 def _source(told: Report) -> list[str]:

@@ -225,13 +225,33 @@ def _row(about: Subject, number: int, skipped: int = 0) -> Row:
 
 
 @frozen
-class Report:
-    """The parts of a text about ``about``, each a paragraph or ''.
+class State:
+    """The values when the invariant breaks or at the end; ``facts`` has a line per vCPU."""
 
-    ``effect`` is a headline for those who do not know the design's name; ``about_code`` says which code it
-    is about. ``code`` is (function, its lines, the line that matters) or None, ``code_does`` what that line
-    does. ``change`` is a reader's own design as a diff; ``missed`` the function that fails to load.
-    ``commands`` are (command, what it does) pairs.
+    when: str
+    places: tuple[tuple[str, str, str, str], ...]
+    facts: tuple[str, ...]
+
+
+def state_of(about: Subject) -> State | None:
+    """The state at which the run breaks or ends; None without a trace."""
+    if about.trace is None:
+        return None
+    number = about.broken or len(about.trace.steps)
+    scene = about.trace.scene(number)
+    facts = tuple(fact_line(box) for box in scene.boxes if box.kind == "vcpu" and box.facts)
+    when = "When it breaks" if about.broken else "At the end"
+    return State(f"{when}, after step {number}", tuple(places(scene)), facts)
+
+
+@frozen
+class Report:
+    """The parts of a text about ``about``; a part that does not apply is empty.
+
+    ``effect`` is the headline for readers who do not know the design's name; ``about_code`` identifies the
+    code. ``claim`` has no final punctuation, because a schedule may follow it. ``code`` is (function, its
+    lines, the line that matters) or None, ``code_does`` says what that line does. ``change`` is a user's own
+    design as a diff; ``missed`` the function that fails to load. ``commands`` are (command, what it does).
     """
 
     about: Subject
@@ -245,6 +265,7 @@ class Report:
     why: str
     mechanism: str
     rows: Rows
+    state: State | None
     code: tuple[str, tuple[str, ...], int] | None
     code_does: str
     change: tuple[str, ...]
@@ -270,6 +291,7 @@ def report(about: Subject, steps: str | Sequence[int] | None = None) -> Report:
         why=_reason(about),
         mechanism=_mechanism(about),
         rows=rows_of(about, steps),
+        state=state_of(about),
         code=_code(about),
         code_does="breaks the contract" if about.failure else "loses the value",
         change=change(about.design) if about.design else (),
@@ -306,17 +328,17 @@ def _claim(about: Subject) -> str:
     if about.scenario is None or about.design is None:
         told = getattr(about.trace, "subtitle", "")
         breaks = f"In it {about.invariant} is broken" if about.invariant else "No invariant is broken in it"
-        return f"{printable(about.title, 60)} is a {printable(told, 300)}. {breaks}."
+        return f"{printable(about.title, 60)} is a {printable(told, 300)}. {breaks}"
     design = design_words(about.design)
     actions = _count(about)
     if about.result:
         return _explored(about.result, about, design)
     if about.example:
         return (
-            f"In {design} {about.invariant} can be broken. The shortest schedule that does it has {actions}:"
+            f"In {design} {about.invariant} can be broken. The shortest schedule that does it has {actions}"
         )
     verdict = f"breaks {about.invariant}" if about.invariant else "breaks no invariant"
-    return f"On {design} this schedule of {actions} {verdict}:"
+    return f"On {design} this schedule of {actions} {verdict}"
 
 
 def _explored(result: CheckResult, about: Subject, design: str) -> str:
@@ -343,7 +365,7 @@ def _explored(result: CheckResult, about: Subject, design: str) -> str:
     return (
         f"The model checker of vmxsim {explored} of {design} with {vcpus} on {result.cpus}"
         f" CPU{'s' * (result.cpus > 1)} of a {host.host} host{granted}: {verdict}.{after} The shortest"
-        f" schedule that breaks {about.invariant} has {_count(about)}:"
+        f" schedule that breaks {about.invariant} has {_count(about)}"
     )
 
 

@@ -75,7 +75,7 @@ def _sheet(told: Report, body: str, number: int, total: int, heading: str) -> st
 def _intro(told: Report) -> str:
     """What is claimed, what was found and why; beside it the schedule and the source."""
     said = {
-        "Claim": told.claim.rstrip(":") + "." * told.claim.endswith(":"),
+        "Claim": f"{told.claim}.",
         "Expected": told.expected,
         "Found": told.found,
         "Why": told.why,
@@ -95,7 +95,7 @@ def _intro(told: Report) -> str:
             f"{f'<b>{n:>3}  {text(line)}</b>' if n == lost else f'{n:>3}  {text(line)}'}\n"
             for n, line in shown
         )
-        right += f"<h3>{text(function)}, line {lost} loses the value</h3><pre>{source}</pre>"
+        right += f"<h3>{text(function)}, line {lost} {told.code_does}</h3><pre>{source}</pre>"
     if told.commands:
         commands = "".join(f"{text(command)}\n" for command, _ in told.commands)
         right += f"<h3>To reproduce</h3><pre>{commands}</pre>"

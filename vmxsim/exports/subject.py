@@ -183,8 +183,7 @@ def _of_example(example: Counterexample, result: CheckResult | None) -> Subject:
 
 def _as_run(scenario: Scenario, design: type[Kvm]) -> Scenario:
     """The scenario with the design that ran, whatever it said; a reader's own cannot be named in it."""
-    known = DESIGNS.get(design.id) is design
-    return evolve(scenario, design=design.id if known else None)
+    return evolve(scenario, design=design.id if shipped(design) else None)
 
 
 def first_broken(violations: Sequence[Violation]) -> str:
@@ -295,17 +294,12 @@ def base_words(design: type[Kvm]) -> str:
 
 def design_words(design: type[Kvm]) -> str:
     """``dedicated-accessors (commit 678e315e78a7, Linux 4.19-rc1)``; ``PatchV2 (on top of ...)``."""
-    known = []
-    base = base_of(design)
-    if not shipped(design) and base is not Kvm:
-        known.append(f"on top of {base.id}")
-        design_of = base
-    else:
-        design_of = design
-    if design_of.commit:
-        known.append(f"commit {design_of.commit}")
-    if design_of.release:
-        known.append(f"Linux {release_of(design_of)}")
+    base = design if shipped(design) or base_of(design) is Kvm else base_of(design)
+    known = [f"on top of {base.id}"] if base is not design else []
+    if base.commit:
+        known.append(f"commit {base.commit}")
+    if base.release:
+        known.append(f"Linux {release_of(base)}")
     return name_of(design) + (f" ({', '.join(known)})" if known else "")
 
 
