@@ -29,7 +29,7 @@ def test_losing_and_breaking_steps_are_marked_and_the_source_is_quoted(design, h
     example = result.counterexample
     text = vmxsim.export(result, "markdown")
     lost = example.trace.steps[example.explanation.step]
-    assert re.search(rf"^\| \*\*{lost.index + 1}\*\* .*★ here the right value is lost", text, re.MULTILINE)
+    assert re.search(rf"^\| \*\*{lost.index + 1}\*\* .*★ the right value is lost here", text, re.MULTILINE)
     assert re.search(rf"^\| \*\*{example.trace.violations[0].step + 1}\*\* .*✖ breaks", text, re.MULTILINE)
     assert re.search(rf"^▶ +{lost.line}  .*{re.escape(lost.source)}$", text, re.MULTILINE)
     assert f"### `{lost.function}`, line {lost.line} loses the value" in text

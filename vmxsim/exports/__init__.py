@@ -1,1 +1,1 @@
-"""A trace for somebody else: as a page, as text for a mail or a review, as pictures, for paper."""
+"""Exports a trace as a page, as text for a mail or a review, as pictures, or for paper."""

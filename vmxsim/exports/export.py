@@ -1,4 +1,4 @@
-"""``vmxsim.export``: a run, a recording or a counterexample for somebody else."""
+"""``vmxsim.export``: a run, a recording or a counterexample in a form to pass on."""
 
 from __future__ import annotations
 
@@ -20,10 +20,7 @@ from vmxsim.simulation.trace import Trace
 from vmxsim.views.film import still
 from vmxsim.views.standalone import checked_theme, standalone
 
-# -- A trace as a sequence of files, one a step: SVG, or PNG drawn by resvg.
-
-
-#: How much larger than its size in CSS pixels a PNG may be.
+#: The smallest and the largest scale of a PNG.
 SCALES = (0.1, 8.0)
 
 _SANS = ("DejaVu Sans", "Segoe UI", "Helvetica", "Arial", "Liberation Sans", "Noto Sans")
@@ -33,10 +30,10 @@ _MONO = ("DejaVu Sans Mono", "Consolas", "Menlo", "Courier New", "Liberation Mon
 def write_pictures(
     trace: Trace, numbers: Sequence[int], folder: Path, kind: str, theme: str, scale: float
 ) -> list[Path]:
-    """Write ``step-0000.svg`` (or ``.png``), and so on, for the scenes ``numbers``; returns the files.
+    """Write ``step-0000.svg`` (or ``.png``) and so on for the scenes ``numbers``; return the files.
 
-    ``theme`` ``auto``: an SVG follows whoever looks at it, a PNG is light. Raises InputError
-    for a folder that cannot be written and where there is nothing to draw with.
+    With ``auto`` as the theme, an SVG follows the viewer's preference and a PNG is light. Raises
+    InputError if the folder cannot be written or no drawing program is installed.
     """
     if not (isinstance(scale, (int, float)) and SCALES[0] <= scale <= SCALES[1]):
         raise InputError(
@@ -60,7 +57,7 @@ def write_pictures(
 
 
 def png(svg: str, scale: float = 1.0) -> bytes:
-    """An SVG that :func:`~vmxsim.views.standalone.standalone` has made, as a PNG ``scale`` times its size.
+    """Render an SVG from :func:`~vmxsim.views.standalone.standalone` as a PNG, ``scale`` times its size.
 
     Raises InputError if resvg is not installed or cannot draw it.
     """
@@ -69,7 +66,7 @@ def png(svg: str, scale: float = 1.0) -> bytes:
     except ImportError:
         raise InputError(
             "PNG files need the package resvg-py: run 'pip install resvg-py' (or pip install 'vmxsim[png]');"
-            " '--to svg' needs nothing more",
+            " '--to svg' does not",
             "png",
         ) from None
     sans, mono = _fonts()
@@ -84,9 +81,9 @@ def png(svg: str, scale: float = 1.0) -> bytes:
 
 @cache
 def _fonts() -> tuple[str, str]:
-    """A sans-serif and a monospace family that are here: resvg leaves out a text for which it finds none.
+    """An installed sans-serif and monospace family; without them, resvg silently drops text.
 
-    Raises InputError if there is no font.
+    Raises InputError if a font is missing.
     """
     import resvg_py
 
@@ -100,15 +97,15 @@ def _fonts() -> tuple[str, str]:
         family = next((name for name in families if draws(name, "Mg") != draws(name, "")), None)
         if family is None:
             raise InputError(
-                f"there is none of the fonts {', '.join(families)}: install one of them"
-                " (Debian: apt-get install fonts-dejavu-core); '--to svg' needs none",
+                f"none of the fonts {', '.join(families)} is installed: install one"
+                " (Debian: apt-get install fonts-dejavu-core); '--to svg' needs no font",
                 "png",
             )
         found.append(family)
     return found[0], found[1]
 
 
-#: What a trace can be exported to, and what that is.
+#: The export formats and what each is.
 FORMATS = {
     "html": "one page that steps through it, without server or network",
     "markdown": "for a review thread",
@@ -132,17 +129,17 @@ def export(
 ) -> Any:
     """A run, a recording or a counterexample in another form.
 
-    ``trace`` is what ``vmxsim.run`` or a recording's ``read`` gives, a Counterexample, a CheckResult (its
-    counterexample), a design (its class, its id or ``FILE.py:NAME``; it is checked), or, for ``html``, a
-    pair of traces to stand side by side. ``to`` is a key of
-    :data:`FORMATS`. Without ``path`` the text is returned; with it the file is written and its path
-    returned. ``svg`` and ``png`` need a folder as ``path``, and a list of paths is returned.
+    ``trace`` is a trace from ``vmxsim.run`` or a recording's ``read``, a Counterexample, a CheckResult (its
+    counterexample is exported), a design to check (its class, its id or ``FILE.py:NAME``) or, for ``html``,
+    a pair of traces to show side by side. ``to`` is a key of :data:`FORMATS`. Returns the text or, with
+    ``path``, writes a file and returns its path. ``svg`` and ``png`` need a folder as ``path`` and return a
+    list of paths.
 
-    ``theme`` is ``auto`` (an HTML page and SVG files follow whoever looks at them, the rest is
-    light), ``light`` or ``dark``. ``steps`` is ``telling``, ``all`` or a list of numbers (0 the start,
-    negative from the end); pictures are made of all steps, texts tell the telling ones. ``scale``
-    enlarges PNG files; ``per_page`` is 2 or 4 pictures on a sheet of the storyboard. Everything else is
-    for ``html``: more of the player's traits, such as ``gates`` and ``answers``.
+    ``theme`` is ``auto`` (an HTML page and SVG files follow the viewer's preference, the rest is light),
+    ``light`` or ``dark``. ``steps`` is ``telling`` (the default for text), ``all`` (the default for
+    pictures) or a list of numbers (0 is the start, negative numbers count from the end). ``scale`` enlarges
+    PNG files; ``per_page`` puts 2 or 4 pictures on a sheet of the storyboard. Any other keyword is for
+    ``html`` and sets one of the player's traits, such as ``gates`` or ``answers``.
 
     Raises InputError for anything that cannot be exported or written.
     """
@@ -158,7 +155,7 @@ def export(
     about = subject(trace)
     if to in ("svg", "png"):
         if path is None:
-            raise InputError(f"{to} is a sequence of files: name a folder for them", "path")
+            raise InputError(f"{to} writes one file per step: name a folder for them", "path")
         numbers = chosen_steps(about, "all" if steps is None else steps)
         return write_pictures(about.shown, numbers, Path(path), to, theme, scale)
     return _written(_text(about, to, theme, steps, per_page, traits), path)
@@ -188,7 +185,7 @@ def _page(about: Subject, theme: str, traits: dict[str, Any]) -> str:
 
 
 def _above(told: Report) -> tuple[list[str], str]:
-    """What stands above the player: paragraphs, and what is wrong."""
+    """The paragraphs above the player, and the one that says what is wrong."""
     schedule = f"Schedule: {', '.join(told.about.shown.actions)}." if told.about.scenario else ""
     lost = f" Lost at {told.lost}: {told.why}" if told.lost else ""
     where = f"✖ {told.about.invariant} is broken in step {told.about.broken}." if told.about.invariant else ""
@@ -197,7 +194,7 @@ def _above(told: Report) -> tuple[list[str], str]:
 
 def _side_by_side(traces: Sequence[Any], to: str, theme: str, traits: dict[str, Any]) -> str:
     if to != "html":
-        raise InputError(f"two traces side by side are for html only: export them to {to} one by one", "to")
+        raise InputError(f"two traces side by side are for html only; export them to {to} one by one", "to")
     if len(traces) != 2:
         raise InputError(f"expected a pair of traces, not {len(traces)}", "trace")
     told = [report(subject(one)) for one in traces]
@@ -227,7 +224,7 @@ def _side_by_side(traces: Sequence[Any], to: str, theme: str, traits: dict[str, 
 
 
 def _slot(pairs: Sequence[tuple[int, int]], side: int, step: int) -> int:
-    """The slider's step at which one of two runs comes to its own ``step``."""
+    """The position at which one of two runs reaches its own ``step``."""
     return next((slot for slot, pair in enumerate(pairs) if pair[side] >= step), step)
 
 
@@ -237,6 +234,6 @@ def _written(text: str, path: str | Path | None) -> str | Path:
     file = Path(path)
     try:
         file.write_text(text, encoding="utf-8")
-    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise cannot_write(path, error) from None
     return file

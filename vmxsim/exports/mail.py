@@ -1,4 +1,4 @@
-"""A trace as a mail to a list: plain text, ASCII, at most 75 columns in every line."""
+"""A trace as a mail for a list: plain ASCII text with lines of at most 75 columns."""
 
 from __future__ import annotations
 
@@ -14,9 +14,6 @@ from vmxsim.exports.subject import FILE, MODEL, excerpt
 from vmxsim.kernel.kvm import name_of
 from vmxsim.simulation.scenario import Scenario, scenario_yaml
 
-# -- Text for a mailing list: ASCII, no line longer than 75 columns.
-
-
 COLUMNS = 75
 
 _ASCII = {
@@ -27,21 +24,20 @@ _ASCII = {
 
 
 def ascii_text(text: str) -> str:
-    """Any text in ASCII: arrows and quotes by their ASCII cousins, letters without their accents, all else
-    as an escape."""
+    """Convert to ASCII: replace arrows and quotes, strip accents, escape everything else."""
     spelled = "".join(_ASCII.get(c, c) for c in text)
     bare = "".join(c for c in normalize("NFKD", spelled) if not combining(c))
     return bare.encode("ascii", "backslashreplace").decode()
 
 
-#: What belongs on one line with its number or its value.
+#: Words to keep on one line with the number or value after them.
 _TIED = re.compile(r"\b(CPU|vCPU|guest|thread|line|step|base|value|commit|Linux) (?=[\dx])")
 _TIE = "\0"
 
 
 def paragraph(text: str, first: str = "", rest: str | None = None, width: int = COLUMNS) -> list[str]:
-    """``text`` in lines of at most ``width`` columns; ``first`` stands before the first line and ``rest``
-    before the others (as many spaces, unless said). A word that is too long is broken."""
+    """``text`` in lines of at most ``width`` columns, the first one prefixed with ``first`` and the others
+    with ``rest`` (default: spaces). A word that is too long is broken."""
     indent = " " * len(first) if rest is None else rest
     tied = _TIED.sub(rf"\1{_TIE}", ascii_text(text).replace(_TIE, " "))
     lines = wrap(tied, width, initial_indent=first, subsequent_indent=indent, break_on_hyphens=False)
@@ -49,7 +45,7 @@ def paragraph(text: str, first: str = "", rest: str | None = None, width: int = 
 
 
 def code(text: str, first: str, rest: str, width: int = COLUMNS) -> list[str]:
-    """A line of source: whole if there is room, else broken behind a comma, a bracket or an operator."""
+    """A line of source, broken after a comma, a bracket or an operator if it is too long."""
     shown = ascii_text(text)
     if len(first) + len(shown) <= width:
         return [(first + shown).rstrip()]
@@ -67,10 +63,9 @@ def code(text: str, first: str, rest: str, width: int = COLUMNS) -> list[str]:
 
 
 def block(scenario: Scenario, width: int) -> list[str]:
-    """A scenario as YAML in lines of at most ``width`` columns, to be read and run by vmxsim.
+    """A scenario as YAML that vmxsim can run, in lines of at most ``width`` columns.
 
-    A preemption point is written on several lines where one is too long. A title that cannot be
-    broken is left out.
+    A long preemption point takes several lines; a title that cannot be broken is dropped.
     """
     import yaml
 
@@ -94,12 +89,12 @@ def block(scenario: Scenario, width: int) -> list[str]:
 _INDENT = "    "
 #: Lines of a function around the one that matters.
 _AROUND = 9
-#: Columns of a legend's words.
+#: Width of the legend's first column.
 _WORD = 16
 
 
 def mail(told: Report) -> str:
-    """The whole mail, its subject first."""
+    """The whole mail, starting with its subject."""
     run = told.about.scenario is not None
     body = [
         _beginning(told),
@@ -127,7 +122,7 @@ def _joined(parts: list[list[str]]) -> str:
 
 
 def _beginning(told: Report) -> list[str]:
-    """What it is about, that it is a model, and the claim."""
+    """Which code this is about, that it is a model, and the claim."""
     claim = paragraph(f"{told.claim}.")
     if not told.about_code:
         return claim
@@ -156,12 +151,12 @@ def _steps(told: Report) -> list[str]:
     if trace is None or not rows.rows:
         return []
     signs = {"*": told.about.lost, "!": told.about.broken}
-    meant = {"*": "here the right value is lost", "!": "here an invariant breaks"}
+    meant = {"*": "the right value is lost here", "!": "an invariant breaks here"}
     signed = "".join(f" {sign} {meant[sign]}." for sign, number in signs.items() if number)
     lines = _heading("What happens")
     lines += paragraph(f"The {len(rows.rows)} of {rows.steps} steps that matter.{signed}")
     if rows.skipped:
-        far = ", those farthest from these" if signed else ""
+        far = ", those farthest from the marked ones" if signed else ""
         lines += paragraph(f"{rows.skipped} more of this kind are left out{far}.")
     width = max(4, len(str(rows.rows[-1].number)))
     for number, action, group in rows.by_action(trace):
@@ -177,7 +172,7 @@ def _steps(told: Report) -> list[str]:
 
 
 def _not_run(told: Report) -> list[str]:
-    """The function that fails to load, around the line that ran and those that it passes over."""
+    """The function that fails to load: the line that ran and those it skipped."""
     found = told.missed
     assert found is not None
     marks = {found.ran: ">", **dict.fromkeys(found.passed, "-")}
@@ -225,7 +220,7 @@ def _source(told: Report) -> list[str]:
 
 
 def _listing(listing: tuple[str, ...], shown: list[int], marks: dict[int, str], before: str) -> list[str]:
-    """The lines of these numbers; 0 stands for those left out."""
+    """The lines with these numbers; 0 marks a gap."""
     lines: list[str] = []
     for number in shown:
         if not number:
@@ -271,7 +266,7 @@ def _again(told: Report) -> list[str]:
 
 
 def _command(command: str) -> list[str]:
-    r"""A command of the shell; where it is too long it goes on behind a ``\``."""
+    r"""A shell command, continued after a ``\`` if it is too long."""
     lines, line = [], _INDENT
     for word in re.split(r" (?=--)", ascii_text(command)):  # an option stays with its value
         if len(line) + len(word) + 2 > COLUMNS and line.strip():

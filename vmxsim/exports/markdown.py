@@ -1,4 +1,4 @@
-"""A trace as Markdown for a review thread: claim, schedule, verdict, telling steps, source, commands."""
+"""A trace as Markdown for a review: claim, schedule, verdict, important steps, source, commands."""
 
 from __future__ import annotations
 
@@ -10,18 +10,15 @@ from vmxsim.exports.subject import FILE
 from vmxsim.kernel.kvm import name_of
 from vmxsim.simulation.scenario import scenario_yaml
 
-# -- Text from outside in Markdown: shown as it is, never as markup.
-
-
 _SPECIAL = re.compile(r"([\\`*_\[\]|<>~&])")
-#: Inside a word an underscore means nothing to Markdown.
+#: Markdown ignores an underscore inside a word.
 _INNER = re.compile(r"(?<=[A-Za-z0-9])\\_(?=[A-Za-z0-9])")
-#: What makes a heading, an item or a rule where a paragraph starts.
+#: Starts a heading, an item or a rule at the beginning of a paragraph.
 _START = re.compile(r"^([-+#=]|\d+(?=[.)]))")
 
 
 def escaped(text: object, limit: int = 800) -> str:
-    """A text in a sentence: every character that Markdown or HTML could take for markup escaped."""
+    """Escape everything in a text that Markdown or HTML could take for markup."""
     shown = _INNER.sub("_", _SPECIAL.sub(r"\\\1", printable(text, limit)))
     start = _START.match(shown)
     if start is None:
@@ -31,7 +28,7 @@ def escaped(text: object, limit: int = 800) -> str:
 
 
 def code(text: object, limit: int = 400) -> str:
-    """A text as a code span; its fence is longer than any run of backticks in it."""
+    """A text as a code span, with a fence longer than any run of backticks in it."""
     shown = printable(text, limit)
     fence = "`" * (1 + _longest(shown))
     pad = " " if shown.startswith("`") or shown.endswith("`") or not shown else ""
@@ -39,12 +36,12 @@ def code(text: object, limit: int = 400) -> str:
 
 
 def cell(text: str) -> str:
-    """Markdown that stands in a cell of a table: there a bar ends the cell even in a code span."""
+    """Markdown for a table's cell, in which a bar ends the cell even inside a code span."""
     return re.sub(r"(?<!\\)\|", r"\\|", text)
 
 
 def block(lines: list[str], language: str = "") -> list[str]:
-    """A fenced block; its fence is longer than any run of backticks in it."""
+    """A fenced block, with a fence longer than any run of backticks in it."""
     fence = "`" * max(3, 1 + max((_longest(line) for line in lines), default=0))
     return [f"{fence}{language}", *lines, fence]
 
@@ -54,7 +51,7 @@ def _longest(text: str) -> int:
 
 
 def markdown(told: Report) -> str:
-    """The whole text. GitHub's and GitLab's tables are used, and nothing else that is not CommonMark."""
+    """The whole text, in CommonMark plus the tables of GitHub and GitLab."""
     parts = [
         [f"## {escaped(told.headline)}"],
         [escaped(told.about_code)] if told.about_code else [],
@@ -109,7 +106,7 @@ def _row(row: Row) -> str:
     number = f"**{row.number}**" if row.lost or row.broken else str(row.number)
     done = [escaped(effect) for effect in row.effects]
     if row.lost:
-        done.append("**★ here the right value is lost**")
+        done.append("**★ the right value is lost here**")
     if row.broken:
         done.append(f"**✖ breaks {escaped(', '.join(row.broken))}**")
     where = code(row.where) if row.where else ""

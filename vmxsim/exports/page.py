@@ -1,4 +1,4 @@
-"""A trace as one HTML page that stands alone: it steps without a server, a kernel or the network."""
+"""A trace as one self-contained HTML page that needs no server, no Jupyter kernel and no network."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def page(
     theme: str = "auto",
     **traits: Any,
 ) -> str:
-    """The page of one trace, or of two side by side. It opens at the first violation, if there is one;
-    with questions it opens at the start.
+    """The page of one trace, or of two side by side. It opens at the first violation, if any; with
+    questions it opens at the start.
 
-    ``headline`` (default: the title), ``said`` and ``broken`` (what is wrong) stand above the player as
-    text. ``theme`` is ``auto`` (what the browser prefers), ``light`` or ``dark``; a button changes it.
-    Everything else goes to the player as data, under the names of its traits: ``gates`` and
-    ``answers`` (questions before steps), ``start`` (the step at which it opens), ``skip_quiet``.
+    ``headline`` (default: the title), the paragraphs ``said`` and ``broken`` (what is wrong) appear above
+    the player. ``theme`` is ``auto`` (the browser's preference), ``light`` or ``dark``; a button changes it.
+    Any other keyword sets one of the player's traits: ``gates`` and ``answers`` (questions before steps),
+    ``start`` (the position at which it opens), ``skip_quiet``.
     """
     if len(traces) not in (1, 2):
         raise InputError(f"expected one trace or two, not {len(traces)}", "trace")
@@ -91,7 +91,7 @@ def _traits(traces: Sequence[Trace]) -> dict[str, Any]:
     return {
         "films": [film(trace) for trace in traces],
         "pairs": [list(pair) for pair in pairs],
-        # two recordings have no state that could be compared
+        # two recordings have no state to compare
         "divergence": parting(runs, pairs) if len(runs) == len(traces) else {},
         "start": _opening(traces, pairs),
         "run": 1,
@@ -105,7 +105,7 @@ def _traits(traces: Sequence[Trace]) -> dict[str, Any]:
 
 
 def _opening(traces: Sequence[Trace], pairs: Sequence[tuple[int, int]]) -> int:
-    """The slot of the first violation of the first trace that has one, else the start."""
+    """The position of the first violation in the first trace that has one, or the start."""
     for which, trace in enumerate(traces):
         broken = [v.step + 1 for v in trace.violations if v.step >= 0]
         if broken:
@@ -117,7 +117,7 @@ def _opening(traces: Sequence[Trace], pairs: Sequence[tuple[int, int]]) -> int:
 def _script() -> str:
     parts = script((*PLAYER, "player"))
     code = f"{parts}\n{_HERE.joinpath('page.js').read_text('utf-8')}"
-    assert "</script" not in code and "<!--" not in code, "it would end the script element"
+    assert "</script" not in code and "<!--" not in code, "this would end the script element"
     return code
 
 
@@ -126,7 +126,7 @@ def _style() -> str:
 
 
 def _data(data: Mapping[str, Any]) -> str:
-    """JSON in which nothing can end the script element."""
+    """JSON that cannot end the script element."""
     return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
 
 
@@ -135,7 +135,7 @@ def _long(words: str) -> str:
 
 
 def _without_script(one: Mapping[str, Any]) -> str:
-    """The first picture, and every step in words."""
+    """The first picture and every step in words."""
     rows = []
     for number, frame in enumerate(one["frames"]):
         broken = "".join(
@@ -148,7 +148,7 @@ def _without_script(one: Mapping[str, Any]) -> str:
         )
     return (
         f"<h3>{text(one['title'])}: {text(one['subtitle'])}</h3>"
-        "<p>With scripts this page steps through the run. Without them: how it starts, then every step.</p>"
+        "<p>With scripts enabled, this page steps through the run. Here are its start and all steps.</p>"
         f'{one["svg"]}<table class="vx-plain"><thead><tr><th scope="col">Step</th><th scope="col">Action</th>'
         f'<th scope="col">What happens</th></tr></thead><tbody>{"".join(rows)}</tbody></table>'
     )

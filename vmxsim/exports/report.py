@@ -1,4 +1,4 @@
-"""What a mail and a review say, in sentences: the claim, what was found and why, how to see it again."""
+"""The parts that mail, Markdown, pages and storyboards share: claim, findings, steps, source, commands."""
 
 from __future__ import annotations
 
@@ -29,9 +29,6 @@ from vmxsim.views.style import STATUS_MEANINGS, cell_state, holder_words
 from vmxsim.views.telling import effects, telling_steps
 from vmxsim.views.words import place_words, sentence
 
-# -- The words that a text uses, each in a line: only those that occur.
-
-
 #: What each invariant demands.
 DEMANDS = {
     "guest-value": (
@@ -42,10 +39,10 @@ DEMANDS = {
     "no-leak": "a guest can read no value of a host task, and a host task none of a guest",
     "no-host-fault": "the host executes no WRMSR that raises #GP",
     "contract": "the design does nothing that the kernel must not",
-    "expectation": "an action returns what the schedule says behind its arrow",
+    "expectation": "an action returns what the schedule says after its arrow",
 }
 
-#: (pattern, word, meaning); the four worths of a place are found by the value in front of them.
+#: (pattern, word, meaning). :func:`legend` finds the four worths of a place by the value before them.
 _WORDS = (
     (r"\bguest \d", "guest N", "the guest of vCPU N; after a value: the value is that guest's own"),
     (
@@ -57,7 +54,7 @@ _WORDS = (
     (
         r"\btrue value",
         "true value",
-        "what the register would hold if the guest had a processor of its own",
+        "what the register would hold if the guest ran on its own hardware",
     ),
     (
         r"\bpassed through",
@@ -73,17 +70,17 @@ _WORDS = (
     (
         r"\bpreempt(?:ed)?\b",
         "preempt",
-        "a tick comes there, the scheduler runs another task, and the thread resumes later",
+        "a tick arrives there, the scheduler runs another task, and the thread resumes later",
     ),
 )
 
 
 def legend(text: str, invariants: set[str]) -> list[tuple[str, str]]:
-    """(word, meaning) of what occurs in ``text``, in a fixed order: invariants, worths, the rest."""
+    """(word, meaning) pairs for what ``text`` uses, in a fixed order: invariants, worths, the rest."""
     flowing = " ".join(text.split())
     found = [(name, what) for name, what in DEMANDS.items() if name in invariants or _has(name, flowing)]
     for word, meaning in STATUS_MEANINGS.items():
-        # behind an owner, as in a table or in 'still holds 0x1000 (guest 0's): foreign'
+        # after an owner, as in a table or in 'still holds 0x1000 (guest 0's): foreign'
         if re.search(rf"(?:\d|task|nobody|'s\)):? {word}\b", flowing):
             found.append((word, f"of a place: {meaning}"))
     found += [(word, meaning) for pattern, word, meaning in _WORDS if re.search(pattern, flowing)]
@@ -94,11 +91,8 @@ def _has(word: str, flowing: str) -> bool:
     return re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", flowing) is not None
 
 
-# -- A scene in a few rows
-
-
 def places(scene: Scene) -> list[tuple[str, str, str, str]]:
-    """(place, value, whose, worth) of every register and of what each vCPU has saved, in use."""
+    """(place, value, whose, worth) of every register and every saved value that is in use."""
     several = sum(box.kind == "vcpu" for box in scene.boxes) > 1
     rows = []
     for box in scene.boxes:
@@ -113,22 +107,20 @@ def places(scene: Scene) -> list[tuple[str, str, str, str]]:
 
 
 def fact_line(box: Box) -> str:
-    """A box's facts on a line: ``EFER.LMA 1, host_state.loaded 1, guest access passed through``."""
+    """A box's facts in one line: ``EFER.LMA 1, host_state.loaded 1, guest access passed through``."""
     facts = ", ".join(f"{name} {value}" for name, value in box.facts)
     return printable(f"vCPU {box.id.removeprefix('vcpu')}: {facts}", 400)
 
 
-# -- the telling steps as rows
-
-#: Rows of a text; where there are more, those around the loss and the breach.
+#: The most rows in a text: those nearest to the loss and the breach.
 MOST = 25
 
 
 @frozen
 class Row:
-    """Step ``number`` (from 1). ``where`` is function and line, '' if ``source`` says it;
-    ``broken`` the invariants that break here; ``lost``: here the value goes missing; ``skipped``: how many
-    telling steps are left out just before it."""
+    """Step ``number`` (from 1). ``where`` is function and line, '' if ``source`` already says it;
+    ``broken`` are the invariants that break here; ``lost`` is whether the value is lost here; ``skipped``
+    counts the telling steps left out just before it."""
 
     number: int
     action: int
@@ -143,8 +135,8 @@ class Row:
 
 @frozen
 class Rows:
-    """Rows of a trace of ``steps`` steps; ``skipped``: how many telling ones are left out in all,
-    ``later``: how many of them behind the last row."""
+    """Rows of a trace of ``steps`` steps; ``skipped`` counts the telling steps left out, ``later`` those
+    of them after the last row."""
 
     rows: tuple[Row, ...]
     steps: int
@@ -152,14 +144,14 @@ class Rows:
     later: int = 0
 
     def by_action(self, trace: Trace) -> Iterable[tuple[int, str, list[Row]]]:
-        """(number of the action, from 0; the action; its rows), in order."""
+        """(index of the action, the action, its rows), in order."""
         for number, rows in groupby(self.rows, key=lambda row: row.action):
             known = 0 <= number < len(trace.actions)
             yield number, printable(trace.actions[number] if known else "?", 200), list(rows)
 
 
 def chosen_steps(about: Subject, steps: str | Sequence[int] | None) -> list[int]:
-    """Numbers of the steps asked for: ``telling``, ``all``, or numbers (0 the start, negative from the end).
+    """Numbers of the chosen steps: ``telling``, ``all``, or numbers (0 is the start, negative from the end).
 
     Raises InputError for a step that the trace does not have.
     """
@@ -175,17 +167,17 @@ def chosen_steps(about: Subject, steps: str | Sequence[int] | None) -> list[int]
     for step in steps:
         if not isinstance(step, int) or isinstance(step, bool) or not -last - 1 <= step <= last:
             raise InputError(
-                f"{printable(repr(step))} is no step: this one has steps 0 (its start) to {last} (its end)",
+                f"expected a step from 0 (the start) to {last} (the end), not {printable(repr(step))}",
                 "steps",
             )
         found.append(step + last + 1 if step < 0 else step)
     if not found:
-        raise InputError("no step was asked for", "steps")
+        raise InputError("expected at least one step", "steps")
     return sorted(set(found))
 
 
 def rows_of(about: Subject, steps: str | Sequence[int] | None = None) -> Rows:
-    """The rows of the telling steps (at most :data:`MOST`, around loss and breach), or of those asked for."""
+    """The rows of the telling steps (at most :data:`MOST`), or of the chosen ones."""
     if about.trace is None:
         return Rows((), 0)
     numbers = [number for number in chosen_steps(about, steps) if number]
@@ -198,7 +190,7 @@ def rows_of(about: Subject, steps: str | Sequence[int] | None = None) -> Rows:
 
 
 def _nearest(numbers: Sequence[int], centres: set[int]) -> Sequence[int]:
-    """Indices of at most :data:`MOST` numbers: those nearest to a centre, else the first ones."""
+    """Indices of at most :data:`MOST` numbers: those nearest to a center, or the first ones."""
     at = [n for n, number in enumerate(numbers) if number in centres] or [0]
     ranked = sorted(range(len(numbers)), key=lambda n: (min(abs(n - centre) for centre in at), n))
     return sorted(ranked[:MOST])
@@ -276,7 +268,7 @@ class Report:
 
 
 def report(about: Subject, steps: str | Sequence[int] | None = None) -> Report:
-    """All that is to be said. Raises InputError for steps that the trace does not have."""
+    """All parts of the text. Raises InputError for steps that the trace does not have."""
     demand = DEMANDS.get(about.invariant, "")
     remarks = [printable(note, 400) for note in (about.trace.notes if about.trace is not None else ())]
     return Report(
@@ -342,7 +334,7 @@ def _claim(about: Subject) -> str:
 
 
 def _explored(result: CheckResult, about: Subject, design: str) -> str:
-    """What the check covered and how it ended, for the host width that is told."""
+    """What the check covered and how it ended, for the host width of the counterexample."""
     host = result.telling
     broken = [name for name, how in host.invariants.items() if how == VIOLATED]
     holds = [name for name, how in host.invariants.items() if how == HOLDS]
@@ -350,9 +342,9 @@ def _explored(result: CheckResult, about: Subject, design: str) -> str:
     verdict = f"{_all(broken)} can be broken"
     after = ""
     if "contract" in broken and (holds or open_ones):
-        # where the design fails its run ends: what would come behind is never seen
+        # the run ends where the design fails, so later violations stay unseen
         after = (
-            f" Where it breaks the contract the run ends, so nothing can be concluded about"
+            f" The run ends where the contract breaks, so nothing can be concluded about"
             f" {_all([*holds, *open_ones])}."
         )
     else:
@@ -400,7 +392,7 @@ def _reason(about: Subject) -> str:
 
 
 def _code(about: Subject) -> tuple[str, tuple[str, ...], int] | None:
-    """The function that loses the value, or that does what the kernel must not."""
+    """The function that loses the value or breaks the contract."""
     if about.failure and about.scenario and about.design:
         return failing_line(about.scenario, about.design)
     if about.trace is None or not about.lost:
@@ -413,7 +405,7 @@ def _code(about: Subject) -> tuple[str, tuple[str, ...], int] | None:
 def _footer(about: Subject) -> str:
     if about.scenario is None:
         return (
-            f"Made with vmxsim {vmxsim.__version__}. What is said follows from the recorded events alone;"
+            f"Made with vmxsim {vmxsim.__version__}. It concludes only from the recorded events;"
             " times are the recording's, in seconds."
         )
     return (

@@ -1,7 +1,4 @@
-"""A trace on paper: sheets of A4 with the telling steps, a picture each and the words under it.
-
-It is one HTML page; any browser prints it, to paper or into a PDF.
-"""
+"""A trace on paper: A4 sheets with a picture and a caption for each step, as one HTML page to print."""
 
 from __future__ import annotations
 
@@ -22,14 +19,14 @@ from vmxsim.views.words import Teller
 
 _STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-#: Pictures on a sheet: two high ones or four wide ones.
+#: Pictures on a sheet: two tall ones or four wide ones.
 PER_PAGE = {2: TALL, 4: WIDE}
 
 
 def storyboard(told: Report, theme: str, per_page: int = 2) -> str:
-    """The page. Its first sheet says what is claimed, the others show the report's rows.
+    """The page. Its first sheet states the claim, the others show the report's rows.
 
-    Raises InputError for another number of pictures than two or four.
+    Raises InputError unless ``per_page`` is 2 or 4.
     """
     if per_page not in PER_PAGE:
         raise InputError(f"expected 2 or 4, not {printable(repr(per_page))}", "per_page")
@@ -73,7 +70,7 @@ def _sheet(told: Report, body: str, number: int, total: int, heading: str) -> st
 
 
 def _intro(told: Report) -> str:
-    """What is claimed, what was found and why; beside it the schedule and the source."""
+    """The claim and the findings, next to the schedule and the source."""
     said = {
         "Claim": f"{told.claim}.",
         "Expected": told.expected,
@@ -109,7 +106,7 @@ def _panel(told: Report, row: Row, pictures: _Pictures) -> str:
     known = 0 <= row.action < len(trace.actions)
     action = text(trace.actions[row.action]) if known else ""
     broken = [f"✖ {v.invariant}: {v.words}" for v in trace.steps[row.number - 1].violations]
-    lost = ["★ Here the right value is lost."] if row.lost else []
+    lost = ["★ The right value is lost here."] if row.lost else []
     kind = "broken" if broken else "telling" if lost else "step"
     paragraphs = [
         f'<p class="where">Step {row.number}, CPU {row.cpu} ({action}): '
@@ -125,7 +122,7 @@ def _panel(told: Report, row: Row, pictures: _Pictures) -> str:
 
 
 class _Pictures:
-    """One layout for all pictures; their style sheet once, in one theme's colours."""
+    """Pictures that share one layout and one style sheet in one theme's colors."""
 
     def __init__(self, trace: Trace, columns: tuple[tuple[str, ...], ...], theme: str) -> None:
         self.trace, self.theme = trace, theme
@@ -142,10 +139,10 @@ class _Pictures:
             self.style = flat(found[1], theme) if found else ""
 
     def at(self, number: int) -> str:
-        """The scene after step ``number``, without the style sheet; a table where nothing can draw."""
+        """The scene after step ``number`` without its style sheet; a table if Graphviz is missing."""
         if self.drawing is None:
             return html_table(self.told.scene(number), f"s{number}", self.missing)
-        upper = '<svg preserveAspectRatio="xMidYMin meet" '  # with the upper edges in line
+        upper = '<svg preserveAspectRatio="xMidYMin meet" '  # aligns the top edges
         return _STYLE.sub("", self._svg(number)).replace("<svg ", upper, 1)
 
     def _svg(self, number: int) -> str:

@@ -1,4 +1,4 @@
-"""What is exported: a trace and all that is known about it."""
+"""What is exported: a trace and everything known about it, from the design's name to its diff."""
 
 from __future__ import annotations
 
@@ -33,11 +33,9 @@ from vmxsim.simulation.scenario import Scenario
 from vmxsim.simulation.trace import Trace, Violation
 from vmxsim.views.telling import passed_over
 
-# -- Where a design does what the kernel must not: the line at which its run ends.
-
 
 class _Watched(Simulator):
-    """Remembers where the step that runs began, for a step that fails leaves no record."""
+    """Remembers where the current step began, because a step that fails leaves no record."""
 
     began: Any = None
 
@@ -47,8 +45,7 @@ class _Watched(Simulator):
 
 
 def failing_line(scenario: Scenario, design: type[Kvm]) -> tuple[str, tuple[str, ...], int] | None:
-    """(function, its lines, the line that cannot be carried out); None if the run does not fail, or no
-    kernel code runs."""
+    """(function, its lines, the failing line); None if the run does not fail in kernel code."""
     bits = int(scenario.host[:2])
     machine = make_machine(design, bits, scenario.long_mode, scenario.cpus, scenario.vcpus)
     simulator = _Watched(design, machine, scenario.interception)
@@ -66,11 +63,9 @@ def failing_line(scenario: Scenario, design: type[Kvm]) -> tuple[str, tuple[str,
 class Subject:
     """A run, a recording or a counterexample.
 
-    ``trace`` is None if the design fails on the schedule before there is one; ``failure``
-    says how. ``invariant`` is the broken one that is told, '' if nothing is broken.
-    ``explanation`` says why, where that is known (of runs). ``design`` and ``scenario`` are
-    None for a recording. ``example`` is the checker's counterexample and ``result`` the whole
-    check, where it is one.
+    ``trace`` is None if the design fails on the schedule; ``failure`` says how. ``invariant`` is the
+    broken one to report, '' if none is. ``explanation`` says why a run broke it. A recording has neither
+    ``design`` nor ``scenario``. ``example`` is the checker's counterexample, ``result`` the whole check.
     """
 
     trace: Trace | None
@@ -88,37 +83,37 @@ class Subject:
         if self.trace is None:
             raise InputError(
                 f"the design fails on this schedule, so there are no steps to show: {self.failure}."
-                " Markdown and mail tell the schedule"
+                " Markdown and mail show the schedule"
             )
         return self.trace
 
     @property
     def violation(self) -> Violation | None:
-        """The violation that is told."""
+        """The violation to report."""
         found = self.trace.violations if self.trace is not None else ()
         return next((v for v in found if v.invariant == self.invariant), None)
 
     @property
     def broken(self) -> int:
-        """Number (from 1) of the step that breaks the invariant; 0 if none does."""
+        """Number (from 1) of the step that breaks the invariant, or 0."""
         return self.violation.step + 1 if self.violation else 0
 
     @property
     def lost(self) -> int:
-        """Number (from 1) of the step that loses the value; 0 if that is not known."""
+        """Number (from 1) of the step that loses the value; 0 if unknown."""
         return self.explanation.step + 1 if self.explanation else 0
 
     @property
     def title(self) -> str:
-        """What this is, in a line."""
+        """A one-line description."""
         if self.trace is not None:
             return self.trace.title
         return self.scenario.title if self.scenario else ""
 
     @property
     def recorded(self) -> str:
-        """What ``vmxsim replay`` calls the recording: an example's name, or the file's without its
-        folder, which is nobody else's; '' for a run."""
+        """The recording as an argument of ``vmxsim replay``: an example's name, or the file's without its
+        private folder; '' for a run."""
         path = getattr(self.trace, "path", None)
         if path is None:
             return ""
@@ -128,10 +123,10 @@ class Subject:
 
 
 def subject(what: Any) -> Subject:
-    """What can be exported: a Trace, a Counterexample, or the counterexample of a CheckResult. A design (its
-    class, its id or ``FILE.py:NAME``) is checked.
+    """The subject of a Trace, a Counterexample, a CheckResult or a design (its class, its id or
+    ``FILE.py:NAME``), which is checked.
 
-    Raises InputError for anything else, and for a check that found none.
+    Raises InputError for anything else, and for a check without a counterexample.
     """
     if isinstance(what, str) or (isinstance(what, type) and issubclass(what, Kvm)):
         what = check(_design(what))
@@ -142,7 +137,7 @@ def subject(what: Any) -> Subject:
     if isinstance(what, Counterexample):
         return _of_example(what, None)
     if hasattr(what, "steps") and not what.steps:
-        raise InputError("it has no steps: nothing in it tells of the register", printable(_named(what), 200))
+        raise InputError("it has no steps, so it does not show the register", printable(_named(what), 200))
     if isinstance(what, RunTrace):
         invariant = first_broken(what.violations)
         why = explain(what, invariant) if invariant and invariant != "expectation" else None
@@ -182,18 +177,18 @@ def _of_example(example: Counterexample, result: CheckResult | None) -> Subject:
 
 
 def _as_run(scenario: Scenario, design: type[Kvm]) -> Scenario:
-    """The scenario with the design that ran, whatever it said; a reader's own cannot be named in it."""
+    """The scenario with the design that ran; it cannot name a user's own."""
     return evolve(scenario, design=design.id if shipped(design) else None)
 
 
 def first_broken(violations: Sequence[Violation]) -> str:
-    """The invariant that breaks first; an unmet expectation only where there is nothing else."""
+    """The invariant that breaks first; an unmet expectation only if nothing else breaks."""
     real = [v for v in violations if v.invariant != "expectation"] or list(violations)
     return min(real, key=lambda v: v.step).invariant if real else ""
 
 
 def nothing_found(result: CheckResult) -> str:
-    """Why a check without a counterexample gives nothing to export, and what to do instead."""
+    """Why there is nothing to export without a counterexample, and what to do instead."""
     name = result.name
     if result.verdict == "incomplete":
         return (
@@ -209,15 +204,13 @@ def nothing_found(result: CheckResult) -> str:
     )
 
 
-# -- the function that fails to load
-
-#: Lines around one that matters.
+#: Lines of context in an excerpt.
 _AROUND = 2
 
 
 @frozen
 class Missed:
-    """At step ``number`` ``function`` runs its line ``ran`` and so passes over the lines ``passed``."""
+    """At step ``number``, ``function`` runs its line ``ran`` and thereby skips the lines ``passed``."""
 
     number: int
     function: str
@@ -227,7 +220,7 @@ class Missed:
 
 
 def missed(about: Subject) -> Missed | None:
-    """The last step between the loss and the breach that passes over a WRMSR of KERNEL_GS_BASE, if any."""
+    """The last step between the loss and the breach that skips a WRMSR of KERNEL_GS_BASE, if any."""
     if not isinstance(about.trace, RunTrace) or not about.lost or not about.broken:
         return None
     if about.invariant == "host-value" or not _saved(about, about.trace):
@@ -241,7 +234,7 @@ def missed(about: Subject) -> Missed | None:
 
 
 def _saved(about: Subject, trace: RunTrace) -> bool:
-    """Whether the guest's value is still in its field when the invariant breaks: it only was not loaded."""
+    """Whether the guest's value is still saved when the invariant breaks, just not loaded."""
     violation = about.violation
     assert violation is not None
     vcpu = trace.machine(about.broken).vcpus[trace.scenario.actions[violation.action].vcpu]
@@ -249,8 +242,7 @@ def _saved(about: Subject, trace: RunTrace) -> bool:
 
 
 def excerpt(listing: tuple[str, ...], marked: tuple[int, ...], around: int = _AROUND) -> list[int]:
-    """Numbers (from 1) of the lines to show: the first one and those around the marked ones; 0 stands
-    where some are left out."""
+    """Numbers (from 1) of the lines to show: the first and those around the marked ones; 0 is a gap."""
     wanted = {1} | {n for mark in marked for n in range(mark - around, mark + around + 1)}
     shown: list[int] = []
     last = 0
@@ -264,28 +256,25 @@ def excerpt(listing: tuple[str, ...], marked: tuple[int, ...], around: int = _AR
     return [*shown, 0] if last < len(listing) else shown
 
 
-# -- what a design is called in a text for somebody else
-
-#: What every text says of the model.
+#: What every text says about the model.
 MODEL = (
-    "vmxsim is a model checker. What it explores is a model of the kernel code, retold in Python, one"
-    " statement a step; a line number counts from the function's 'def' in the model, not in the kernel's"
-    " source."
+    "vmxsim is a model checker. It explores a model of the kernel code in Python, one statement per step;"
+    " a line number counts from the function's 'def' in the model, not in the kernel's source."
 )
 
 
 def shipped(design: type[Kvm]) -> bool:
-    """Whether the design is one of the history, not the reader's own."""
+    """Whether the design ships with vmxsim."""
     return DESIGNS.get(design.id) is design
 
 
 def base_of(design: type[Kvm]) -> type[Kvm]:
-    """The design of the history that a reader's own stands on; Kvm where it stands on none."""
+    """The shipped design that a user's own builds on, or Kvm."""
     return next((base for base in design.__mro__[1:] if base in DESIGNS.values()), Kvm)
 
 
 def base_words(design: type[Kvm]) -> str:
-    """``on top of 678e315e78a7``, for a reader's own design; '' for one of the history."""
+    """``on top of 678e315e78a7`` for a user's own design, else ''."""
     if shipped(design):
         return ""
     base = base_of(design)
@@ -304,7 +293,7 @@ def design_words(design: type[Kvm]) -> str:
 
 
 def subject_name(about: Subject) -> str:
-    """The design in the subject of a mail: its name and its commit, or what it stands on."""
+    """The design in the subject of a mail: its name and its commit or base."""
     if about.design is None:
         return printable(about.title, 60)
     name, base = name_of(about.design), base_words(about.design)
@@ -314,7 +303,7 @@ def subject_name(about: Subject) -> str:
 
 
 def introduction(about: Subject) -> str:
-    """Which code it is about, with the commit and its title; '' for a recording."""
+    """Which code this is about, with the commit and its title; '' for a recording."""
     design = about.design
     if design is None:
         return ""
@@ -322,10 +311,10 @@ def introduction(about: Subject) -> str:
         return f"This is about {_origin(design)}; it is called {design.id} below."
     base = base_of(design)
     if base is Kvm:
-        return f"This is about {name_of(design)}, a design of its own, which is shown below."
+        return f"This is about {name_of(design)}, a new design, shown below."
     return (
         f"This is about {name_of(design)}, a change on top of {_origin(base)}. The change is shown below;"
-        f" what it stands on is called {base.id}."
+        f" its base is called {base.id}."
     )
 
 
@@ -334,19 +323,17 @@ def _origin(design: type[Kvm]) -> str:
     if quoted:
         title = f'"{" ".join(quoted[1].split())}"'
         said = f"commit {design.commit}, {title}" if design.commit else title
-    else:  # its title is vmxsim's, not the commit's
+    else:  # the title is vmxsim's, not the commit's
         said = f"commit {design.commit} (in short: {design.title})" if design.commit else design.title
     return f"{said}, Linux {release_of(design)}" if design.release else said
 
 
-# -- the commands with which a reader sees it again
-
-#: The name under which the reader is asked to save the schedule.
+#: The file in which the reader saves the schedule.
 FILE = "schedule.yaml"
 
 
 def commands(about: Subject) -> list[tuple[str, str]]:
-    """(command, what it does) pairs; each names the design that ran."""
+    """(command, what it does) pairs to reproduce the result."""
     if about.recorded:
         return [(f"vmxsim replay {about.recorded}", "the verdict, and which designs the recording fits")]
     if about.scenario is None or about.design is None:
@@ -361,7 +348,7 @@ def commands(about: Subject) -> list[tuple[str, str]]:
 
 
 def _options(about: Subject) -> str:
-    """The options of the check that differ from what is usual."""
+    """The check's options that differ from the defaults."""
     scenario = about.scenario
     assert scenario is not None
     granted = about.result.assumptions if about.result else ()
@@ -380,20 +367,17 @@ def _options(about: Subject) -> str:
 
 
 def _own(design: type[Kvm]) -> str:
-    """How the command line names a design of the reader's own; of its file only the name is told."""
+    """How the command line names a user's own design, without its folder."""
     file = getattr(sys.modules.get(design.__module__), "__file__", None)
     return f"{os.path.basename(file) if file else 'FILE.py'}:{design.__name__}"
 
 
-# -- what a reader's own design changes
-
-#: What else a design may say of the code.
+#: What a design may change besides functions.
 _FIELDS = ("interception", "bitmap_passes_at_creation", "shared_msrs", "kvm_x86_ops")
 
 
 def change(design: type[Kvm]) -> tuple[str, ...]:
-    """Lines of a unified diff against the design of the history on which this one stands; a function that
-    is new is shown whole. Empty for a design of the history."""
+    """A unified diff against the shipped design that this one builds on; empty for a shipped design."""
     if shipped(design):
         return ()
     base = base_of(design)
@@ -409,7 +393,7 @@ def change(design: type[Kvm]) -> tuple[str, ...]:
 
 
 def _overridden(design: type[Kvm], base: type[Kvm]) -> Iterator[tuple[str, list[str]]]:
-    """The functions of the classes between the design and its base, each once."""
+    """The functions defined between the design and its base, each once."""
     between = design.__mro__[: design.__mro__.index(base)]
     names = dict.fromkeys(name for cls in reversed(between) for name in _sources_of(cls))
     found = _sources(design)
@@ -425,7 +409,7 @@ def _sources(design: type[Kvm]) -> dict[str, list[str]]:
 
 
 def _sources_of(cls: type) -> dict[str, list[str]]:
-    """The kernel functions of a class, and what else of the model it overrides."""
+    """The kernel functions of a class, and the helper of the model that it overrides."""
     found = {f.name: list(f.source) for f in own_functions(cls).values()}
     marked = {f.name: f.requires for f in own_functions(cls).values() if f.requires}
     for name, conditions in marked.items():
