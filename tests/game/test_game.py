@@ -81,7 +81,7 @@ def test_a_tick_with_preemption_disabled_stays_pending() -> None:
     assert "it stays pending: preemption is disabled (preempt_count 1)" in game.options[-5].words
     game.do("tick cpu1")
     assert game.at.tick_waits and game.moves[-1].pending
-    with pytest.raises(InputError, match="'tick cpu0' is not possible now: a tick is pending already"):
+    with pytest.raises(InputError, match="'tick cpu0' is not possible now: a tick is already pending"):
         game.do("tick cpu0")
     game.do("to the end")
     assert game.at.cpu == 1 and game.broken is None
@@ -109,11 +109,11 @@ REFUSED = [
         "get-msr",
         "the thread is in the guest, and it must be in user space",
     ),
-    (["run"], "exit", "an action is under way: let it run to its end"),
+    (["run"], "exit", "an action is in progress: let it finish"),
     (["run", "to the end"], "guest swapgs", "SWAPGS exists in long mode only"),
     (["run", "to the end"], "guest rsm", "the vCPU is not in SMM .'guest smi' first"),
     (["run", "to the end"], "guest long-mode off", "it would change nothing, because EFER.LMA is already 0"),
-    (["run", "to the end"], "next line", "no action is under way: choose one"),
+    (["run", "to the end"], "next line", "no action is in progress: choose one"),
     ([], "guest rdmrs", "no move 'guest rdmrs'; did you mean 'guest rdmsr'"),
     ([], "get-msr -> 0", "a move states no expectation"),
     ([], "set-msr 0xC000", "the game knows the values 0xA000 and 0xB000"),
@@ -137,7 +137,7 @@ def test_what_is_not_possible_says_why(before: list[str], move: str, reason: str
 def test_nothing_goes_on_behind_a_win_but_undo() -> None:
     game = won_seed()
     assert set(possible(game)) == {"back"}
-    with pytest.raises(InputError, match="something is broken already: undo, or start over"):
+    with pytest.raises(InputError, match="something is already broken: undo, or start over"):
         game.do("guest rdmsr")
     game.undo()
     assert game.count == 1 and game.at.at_rest and not game.won

@@ -75,7 +75,7 @@ def test_an_audience_s_question_is_nobody_s_first_try(run):
     ("question", "where", "words"),
     [
         ([("owner", {"action": 1}), ("stale", {"action": 1})], {}, "overlap"),
-        ([("owner", {"at": 1})], {}, "'at' says not where"),
+        ([("owner", {"at": 1})], {}, "'at' does not say where"),
         ([], {}, "no question"),
         ([("owner", {"action": 1})], {"step": 3}, "say with each question"),
         ("owner", {"step": 3, "action": 1}, "a step or an action"),
@@ -110,5 +110,5 @@ def test_what_cannot_be_presented_is_said():
         vmxsim.present("never-trap", "guest-state-loaded")
     with pytest.raises(InputError, match="expected 'auto' or a list of questions"):
         vmxsim.present("never-trap", gates="some")
-    with pytest.raises(InputError, match="two at most"):
+    with pytest.raises(InputError, match="at most two"):
         vmxsim.present("never-trap", "lma-fix", "host-always")

@@ -70,8 +70,8 @@ def test_every_move_has_a_key_of_its_own_and_every_refusal_a_reason() -> None:
         [],
     ]
     state = press(game, "run")
-    assert "an action is under way" in buttons(state)["get-msr"]["why"]
-    assert state["tick"].startswith("The action goes on. A tick now takes effect immediately")
+    assert "an action is in progress" in buttons(state)["get-msr"]["why"]
+    assert state["tick"].startswith("The action continues. A tick now takes effect immediately")
     assert not any(group["why"] for group in state["groups"]), "told once, at the top"
 
 
@@ -83,7 +83,7 @@ def test_a_pending_tick_is_shown() -> None:
     state = press(game, "tick cpu1")
     assert state["moves"][-1]["pending"]
     assert "A tick is pending" in state["tick"]
-    assert buttons(state)["tick cpu0"]["why"] == "a tick is pending already"
+    assert buttons(state)["tick cpu0"]["why"] == "a tick is already pending"
 
 
 def test_help_does_not_make_a_move() -> None:

@@ -213,16 +213,16 @@ def _tick_words(game: Game) -> str:
     if game.budget is not None and game.count >= game.budget and at.at_rest:
         return "Your moves are used up: undo, or start over."
     if at.at_rest:
-        return "At rest: choose an action, or a tick."
+        return "Between actions: choose an action, or a tick."
     if at.tick_waits:
         return "A tick is pending (TIF_NEED_RESCHED): the scheduler acts as soon as it may."
     if at.scheduling:
-        return "The scheduler is at work."
+        return "The scheduler is running."
     if at.mode != "kernel":
-        return "The action goes on."
+        return "The action continues."
     if at.holds_back:
-        return f"The action goes on. A tick now would stay pending: {at.holds_back}."
-    return "The action goes on. A tick now takes effect immediately, before this line."
+        return f"The action continues. A tick now would stay pending: {at.holds_back}."
+    return "The action continues. A tick now takes effect immediately, before this line."
 
 
 def _tally(game: Game) -> str:

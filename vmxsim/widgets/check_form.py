@@ -343,7 +343,7 @@ class CheckForm(w.VBox):
         self.bar.value = _bar(busy)
 
     def _tell(self, states: int, seconds: float, what: str) -> None:
-        rate = f"{states / seconds:,.0f} states a second, " if seconds else ""
+        rate = f"{states / seconds:,.0f} states per second, " if seconds else ""
         self.line.value = _line(f"{what}: {states:,} states, {rate}{seconds:.1f} s")
 
     def _into_stepper(self, result: CheckResult, example: Counterexample, step: int) -> Callable[[int], int]:

@@ -56,15 +56,15 @@ OPERATIONS = {
             "Enter: load guest state",
             ("emulate rdmsr -> 0xA000",),
             ("run",),
-            "What runs before every VM entry. With guest state loaded already it returns immediately.",
+            "Runs before every VM entry. If guest state is already loaded, it returns immediately.",
             ENTER,
         ),
         Operation(
             "leave",
-            "Leave: put the host's state back",
+            "Leave: restore the host's state",
             ("exit",),
             ("get-msr -> 0xA000",),
-            "What runs when the vCPU thread goes back to user space, sleeps or is preempted.",
+            "Runs when the vCPU thread returns to user space, sleeps or is preempted.",
             LEAVE,
         ),
         Operation(
@@ -88,7 +88,7 @@ OPERATIONS = {
             "Guest: its own WRMSR and RDMSR",
             ("guest wrmsr 0xB000", "guest rdmsr -> 0xB000"),
             ("run", "guest wrmsr 0xB000", "guest rdmsr -> 0xB000"),
-            "Whether a guest's access exits or acts on the register, the MSR bitmap decides.",
+            "The MSR bitmap decides whether a guest access exits or acts on the register.",
         ),
         Operation(
             "efer",
@@ -103,7 +103,7 @@ OPERATIONS = {
             "Preempt: scheduled out, in again on CPU 1",
             ("preempt cpu1", "guest rdmsr -> 0xA000"),
             ("preempt cpu1", "get-msr -> 0xA000"),
-            "An interrupt takes the vCPU thread off its CPU; it goes on elsewhere.",
+            "An interrupt takes the vCPU thread off its CPU; it resumes elsewhere.",
         ),
         Operation(
             "smm",
@@ -111,7 +111,7 @@ OPERATIONS = {
             ("guest smi", "guest rsm", "{look}"),
             ("run", "guest smi", "exit", "run", "guest rsm", "guest rdmsr -> 0xA000"),
             "System-management mode leaves long mode and comes back. Without loaded state the handler"
-            " goes to user space in between.",
+            " makes a trip to user space in between.",
         ),
     )
 }
@@ -259,7 +259,7 @@ class Controls(w.VBox):
             control.layout.display = None if needed else "none"
         about = {
             OWN: "The scenario says how the guest starts and which host it has; the design is chosen above.",
-            SHORTEST: "Found by the model checker: here guest or host can read something else.",
+            SHORTEST: "Found by the model checker: here the guest or the host can read something different.",
         }
         titles = [find_design(d.value).title for d in self.designs]
         text = f"{' against '.join(titles)}. {about.get(chosen) or OPERATIONS[chosen].about}"

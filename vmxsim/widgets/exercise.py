@@ -49,7 +49,7 @@ class Hints(w.VBox):
     def __init__(self, hints: Sequence[str], say: Callable[[str], None]) -> None:
         self._hints, self._say = list(hints), say
         self.shown = 0
-        self.button = w.Button(tooltip="Show one hint more", layout={"width": "auto"})
+        self.button = w.Button(tooltip="Show one more hint", layout={"width": "auto"})
         self.list = w.HTML()
         self.button.on_click(lambda _: self.more())
         super().__init__([self.list, self.button])

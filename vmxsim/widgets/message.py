@@ -53,6 +53,8 @@ class Message(w.HTML):
             self.say(str(error))
         except Exception as error:  # a defect of ours must not end as a traceback in someone's lesson
             _log.debug("a widget's callback", exc_info=True)
-            self.say(f"vmxsim itself failed ({type(error).__name__}: {error}); what was shown before stays")
+            self.say(
+                f"vmxsim itself failed ({type(error).__name__}: {error}); the previous state is still shown"
+            )
         else:
             self.say("")

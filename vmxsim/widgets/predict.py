@@ -99,7 +99,9 @@ def _question(trace: Trace, one: Any) -> Question:
     kind, where = one
     unknown = set(where) - {"step", "action"}
     if unknown:
-        raise InputError(f"'{', '.join(sorted(unknown))}' says not where; expected step or action", "predict")
+        raise InputError(
+            f"'{', '.join(sorted(unknown))}' does not say where; expected step or action", "predict"
+        )
     return ask(trace, kind, **where)
 
 

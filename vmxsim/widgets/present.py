@@ -51,7 +51,7 @@ def present(
     if isinstance(gates, str) and gates != "auto":
         raise InputError(f"expected 'auto' or a list of questions ([] for none), not {gates!r}", "gates")
     if isinstance(scenario, str) and scenario in DESIGNS:
-        raise InputError(f"'{scenario}' is a design: two at most stand side by side", "scenario")
+        raise InputError(f"'{scenario}' is a design: at most two can stand side by side", "scenario")
     designs = [a] if b is None else [a, b]
     chosen, options = _schedule(designs, scenario, host, long_mode)
     traces, pairs = run_together(chosen, designs, **options)

@@ -16,8 +16,8 @@ from vmxsim.widgets.message import Message
 from vmxsim.widgets.player import Player
 
 _MARKS = {
-    "ok": "✔ no invariant is broken",
-    "violated": "✖ an invariant is broken",
+    "ok": "✔ no invariant is violated",
+    "violated": "✖ an invariant is violated",
     "inconclusive": "? inconclusive",
 }
 

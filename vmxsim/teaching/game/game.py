@@ -52,10 +52,10 @@ def broken_at(at: Position, is_early: Callable[[int], bool]) -> Broken | None:
 
 #: Moves that cost nothing, and what they do.
 FREE = {
-    "next line": "let it run on for one line",
-    "next function": "let it run on until the function is another",
+    "next line": "let it run one line",
+    "next function": "let it run until the function changes",
     "to the end": "let it run to the end of the action",
-    "back": "one line back, not behind the last move",
+    "back": "one line back, but not past the last move",
 }
 
 
@@ -204,7 +204,7 @@ class Game:
     def _over(self) -> str:
         """Why no move counts anymore, '' if one does."""
         if self.broken is not None:
-            return "something is broken already: undo, or start over"
+            return "something is already broken: undo, or start over"
         if self.budget is not None and self.count >= self.budget:
             return f"your {self.budget} moves are used up: undo, or start over"
         return ""
@@ -216,7 +216,7 @@ class Game:
             return "" if self.at.shown > self._floor else "the last move comes right before"
         if self.broken is not None:
             return "something is broken: undo, or start over"
-        return "no action is under way: choose one" if self.at.at_rest else ""
+        return "no action is in progress: choose one" if self.at.at_rest else ""
 
     @property
     def _floor(self) -> int:
@@ -364,7 +364,7 @@ class Game:
                 f" proved it, every schedule was explored ({s.states:,} states)."
             )
         if s.moves is None:
-            return f"Nobody knows: the checker did not come to an end. {s.why}"
+            return f"Nobody knows: the checker did not finish. {s.why}"
         moves = f"{s.moves} move{'s' * (s.moves > 1)}"
         return f"Yes: the checker breaks it in {moves}{granted}. Fewer are not enough."
 

@@ -103,7 +103,7 @@ def why_not(name: str, at: Position, assumed: Restriction) -> str:
         (v for v in sorted(VERBS, key=len, reverse=True) if name == v or name.startswith(v + " ")), ""
     )
     if not at.at_rest:
-        return "an action is under way: let it run to its end"
+        return "an action is in progress: let it finish"
     for granted in assumed.names:
         if verb in ASSUMPTIONS[granted].verbs:
             return f"you granted {granted}: {ASSUMPTIONS[granted].words}"
@@ -124,11 +124,11 @@ def why_no_tick(cpu: int, at: Position, assumed: Restriction) -> str:
     if at.at_rest:
         return ""
     if at.waits:
-        return "the thread has no CPU: it was preempted already"
+        return "the thread has no CPU: it has already been preempted"
     if at.scheduling:
-        return "the scheduler is at work already"
+        return "the scheduler is already running"
     if at.tick_waits:
-        return "a tick is pending already"
+        return "a tick is already pending"
     if at.mode != "kernel":
-        return "the action goes on at once: let it run to the kernel's next line"
+        return "the action continues immediately: let it run to the kernel's next line"
     return ""

@@ -15,7 +15,7 @@ from vmxsim.kernel.kvm import Kvm
 from vmxsim.kernel.machine import MODE_WORDS, Machine, Task
 from vmxsim.kernel.program import Instruction
 from vmxsim.kernel.simulator import Simulator, is_before, make_machine
-from vmxsim.kernel.thread import Stack
+from vmxsim.kernel.thread import Stack, why_tick_waits
 from vmxsim.simulation.run import RunTrace, result, run
 from vmxsim.simulation.scenario import Scenario, make_scenario, parse_action
 
@@ -114,11 +114,7 @@ class Position:
         self.at_rest = shown == run.length and not run.failure
         self.long_mode, self.smm = vcpu.long_mode, vcpu.smm
         self.tick_waits = not self.waits and cpu.need_resched
-        self.holds_back = ""
-        if cpu.irqs_disabled:
-            self.holds_back = "interrupts are off"
-        elif cpu.preempt_count:
-            self.holds_back = f"preemption is disabled (preempt_count {cpu.preempt_count})"
+        self.holds_back = why_tick_waits(cpu, None)
 
     @cached_property
     def stack(self) -> Stack:
@@ -177,7 +173,7 @@ class Position:
             return "vCPU thread 0 has no CPU: the plain task runs."
         where = f"vCPU thread 0 is {MODE_WORDS[self.mode]} on CPU {self.cpu}"
         if self.instruction is None:
-            return f"{where}." if self.at_rest or self.mode == "user" else f"{where}; its action goes on."
+            return f"{where}." if self.at_rest or self.mode == "user" else f"{where}; its action continues."
         return f"{where}. Next: {self.function}(), line {self.instruction.line}."
 
     def fields(self) -> dict[tuple[str, str], Any]:

@@ -290,7 +290,7 @@ def _distance(left: int, moves: int, par: int | None) -> str:
         return f"{words}."
     total = moves + left
     over = f", {against_par(total, par)}" if par is not None else ""
-    undo = " Undo to come to par." if par is not None and total > par else ""
+    undo = " Undo to get back to par." if par is not None and total > par else ""
     return f"{words}: {total} in all{over}.{undo}"
 
 
