@@ -154,7 +154,7 @@ def test_a_readers_own_design_is_won_with_a_tick(browser: Any, lab: Any) -> None
         if table.text("line").startswith("vmx.msr_guest_kernel_gs_base = rdmsr"):
             break
         table.press("n")
-    assert "takes effect at once, before this line" in table.text("place")
+    assert "takes effect immediately, before this line" in table.text("place")
     table.press("y")
     assert "on CPU 1" in table.text("where")
     table.press("e")
