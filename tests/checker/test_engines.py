@@ -11,7 +11,7 @@ from vmxsim.checker import product as product_numpy
 from vmxsim.checker.check import check
 from vmxsim.checker.footprints import BROKEN
 from vmxsim.checker.product import DenseSet, counts, product, thread_graph
-from vmxsim.checker.reach import SortedSet, closure
+from vmxsim.checker.reach import SortedSet, reachable
 from vmxsim.checker.states import CONSTANTS, DATA_MASK
 from vmxsim.checker.transition_table import make_doers
 from vmxsim.designs import DESIGNS
@@ -40,7 +40,7 @@ def after(control, doers, state):
 @pytest.mark.parametrize("design", ["dedicated-accessors", "load-gs-index", TakesEqualForDone])
 def test_a_closure_is_the_same_with_numpy_and_without(design, options):
     control = one_thread(design, "32-bit")
-    quick, plain = closure(control, **options), closure(control, plain=True, **options)
+    quick, plain = reachable(control, **options), reachable(control, plain=True, **options)
     assert (quick.states, quick.transitions, quick.broken) == (plain.states, plain.transitions, plain.broken)
     assert [sorted(map(int, layer)) for layer in quick.layers] == [sorted(layer) for layer in plain.layers]
     assert list(map(bool, quick.taken)) == list(map(bool, plain.taken))
@@ -65,17 +65,17 @@ def test_the_counts_are_those_of_a_search_that_keeps_the_cpu(assume, cpus):
                 if to >= 0 and (to, where) not in seen:
                     seen.add((to, where))
                     todo.append((to, where))
-    told = counts(closure(control), cpus, moves)
+    told = counts(reachable(control), cpus, moves)
     assert (told.states, told.transitions) == (len(seen), transitions)
 
 
 def graphs(design, assume, cpus, host="64-bit"):
     control = one_thread(design, host, assume)
     moves = "no-migration" not in assume
-    first = thread_graph(closure(control), cpus, moves, 0)
+    first = thread_graph(reachable(control), cpus, moves, 0)
     if cpus > 1:
-        return first, thread_graph(closure(control), cpus, moves, 1)
-    return first, thread_graph(closure(control, waiting=True), cpus, moves, None)
+        return first, thread_graph(reachable(control), cpus, moves, 1)
+    return first, thread_graph(reachable(control, waiting=True), cpus, moves, None)
 
 
 def pairs_by_hand(a, b, cpus):

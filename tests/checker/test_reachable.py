@@ -12,7 +12,7 @@ from tests.checker.packing import packed
 from tests.checker.schedules import Thread, schedules
 from tests.checker.walks import table
 from vmxsim.checker.footprints import BROKEN
-from vmxsim.checker.reach import closure
+from vmxsim.checker.reach import reachable
 from vmxsim.designs import DESIGNS
 from vmxsim.kernel.machine import EFER_LMA
 from vmxsim.simulation.run import run
@@ -25,7 +25,7 @@ QUICK = [design for design in DESIGNS.values() if design.id != "lazy-long-mode"]
 @cache
 def reached(design, host, waiting=False):
     """All states of the checker in one sorted array, and the names of what breaks."""
-    found = closure(table(design, host), waiting=waiting)
+    found = reachable(table(design, host), waiting=waiting)
     broken = {name for name, bit in BROKEN.items() if found.broken & bit}
     return np.sort(np.concatenate(found.layers)), broken
 

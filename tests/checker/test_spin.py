@@ -14,7 +14,7 @@ import pytest
 from vmxsim.checker.assumptions import restriction
 from vmxsim.checker.footprints import BROKEN
 from vmxsim.checker.product import counts, product, thread_graph
-from vmxsim.checker.reach import ReachableStates, closure
+from vmxsim.checker.reach import ReachableStates, reachable
 from vmxsim.checker.search import shortest_path
 from vmxsim.checker.transition_table import TransitionTable
 from vmxsim.cli import _status
@@ -59,7 +59,7 @@ def test_spin_stores_exactly_our_states(name: str, bits: int) -> None:
     violated = (name, bits) in VIOLATED
     trail = shortest(model, list(BROKEN)) if violated else None
     control = TransitionTable(DESIGNS[name], bits)
-    found = closure(control)
+    found = reachable(control)
     assert bool(found.broken) is violated
     run = storing.result()
     assert run.complete
@@ -169,7 +169,7 @@ def test_a_readers_own_design(design: type[Kvm], broken: str) -> None:
         assert path is not None
         assert running.result().steps == len(path.transitions)
     else:
-        assert running.result().states == counted(closure(control))
+        assert running.result().states == counted(reachable(control))
 
 
 @needs_spin
@@ -192,7 +192,7 @@ def test_environments(name: str, names: str, options: dict[str, object]) -> None
     control = TransitionTable(
         DESIGNS[name], guest_wrote_first=assumed.guest_wrote_first, allows=assumed.filter(), **both
     )  # type: ignore[arg-type]
-    assert storing.result().states == counted(closure(control), moves=assumed.moves)
+    assert storing.result().states == counted(reachable(control), moves=assumed.moves)
 
 
 @needs_spin
@@ -204,8 +204,8 @@ def test_two_vcpus(cpus: int) -> None:
     )
     control = TransitionTable(NeverTrap, 64, allows=assumed.filter())
     graphs = [
-        thread_graph(closure(control), cpus, True, 0),
-        thread_graph(closure(control, waiting=cpus == 1), cpus, True, 1 if cpus > 1 else None),
+        thread_graph(reachable(control), cpus, True, 0),
+        thread_graph(reachable(control, waiting=cpus == 1), cpus, True, 1 if cpus > 1 else None),
     ]
     ours = product(graphs[0], graphs[1], cpus)
     run = run_spin(promela(NeverTrap, cpus=cpus, vcpus=2, environment=restricted(assumed)), COUNT)

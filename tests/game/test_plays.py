@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 import vmxsim
 from tests.game.plays import PICKS, Careless, all_plays, play_at_random, possible
-from vmxsim.checker.transition_table import make_doers, transitions
 from vmxsim.designs import DESIGNS
 from vmxsim.kernel.actions import VERBS, Action
 from vmxsim.teaching.game.game import Game
@@ -95,7 +94,7 @@ def test_the_checker_knows_every_position_and_what_can_be_done_there(name, long_
     game = fresh((name, "32-bit", long_mode))
     control = game.solution.control
     assume(control is not None)
-    packer, doers = packer_of(name, long_mode), make_doers(control.values, control.effects)
+    packer = packer_of(name, long_mode)
     for pick in picks:
         play_at_random(game, [pick])
         if game.broken is not None:
@@ -106,7 +105,7 @@ def test_the_checker_knows_every_position_and_what_can_be_done_there(name, long_
         if state is None:
             assert not game.at.at_rest and game.plays[-1].action == "guest long-mode on"
             continue
-        can = {edge.leaf.choice.verb or "tick" for edge, _, _ in transitions(control, doers, state)}
+        can = {edge.leaf.choice.verb or "tick" for edge, _, _ in control.successors(state)}
         if game.at.at_rest:
             names = {n.replace(" 0xA000", "").replace(" 0xB000", "") for n in possible(game, counts=True)}
             assert {"tick" if n.startswith("tick") else n for n in names} == can

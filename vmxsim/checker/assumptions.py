@@ -1,75 +1,67 @@
-"""What a reader grants: assumptions about guest, user space and scheduler.
+"""Assumptions about guest, user space and scheduler that narrow what the checker explores.
 
-Each is defined by the transitions that it forbids, or by which of the starts it keeps.
+An assumption forbids some transitions or excludes some initial states.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
 from vmxsim.checker.states import GUEST_VALUES, SECOND
 from vmxsim.checker.symbolic import Choice
-from vmxsim.errors import InputError, unknown
+from vmxsim.errors import InputError, printable, unknown
 from vmxsim.simulation.run import RunTrace
-
-if TYPE_CHECKING:
-    from vmxsim.checker.transition_table import TransitionTable
 
 
 @frozen
 class Assumption:
-    """``words`` say what is granted; ``verbs`` are the actions that it forbids."""
+    """``words`` says what is assumed; ``verbs`` are the actions that it forbids."""
 
     words: str
-    verbs: frozenset[str] = frozenset()
-
-
-def _forbids(*verbs: str) -> frozenset[str]:
-    return frozenset(verbs)
+    verbs: tuple[str, ...] = ()
 
 
 ASSUMPTIONS: dict[str, Assumption] = {
-    "no-preemption": Assumption("no tick comes: no thread is ever taken from its CPU"),
+    "no-preemption": Assumption("no tick comes: no thread is ever preempted"),
     "no-kernel-preemption": Assumption("a tick comes only while the thread is in the guest or in user space"),
     "no-migration": Assumption("a thread that was preempted resumes on the same CPU"),
     "no-exit": Assumption(
-        "KVM_RUN never returns to user space once the guest has run", _forbids("exit", "run cancelled")
+        "KVM_RUN never returns to user space once the guest has run", ("exit", "run cancelled")
     ),
-    "no-cancelled-run": Assumption("no signal is pending when KVM_RUN is called", _forbids("run cancelled")),
-    "no-get-msr": Assumption("user space does not read the register", _forbids("get-msr")),
-    "no-set-msr": Assumption("user space does not set the register", _forbids("set-msr")),
+    "no-cancelled-run": Assumption("no signal is pending when KVM_RUN is called", ("run cancelled",)),
+    "no-get-msr": Assumption("user space does not read the register", ("get-msr",)),
+    "no-set-msr": Assumption("user space does not set the register", ("set-msr",)),
     "no-set-efer": Assumption(
-        "user space does not change EFER", _forbids("set-efer long-mode on", "set-efer long-mode off")
+        "user space does not change EFER", ("set-efer long-mode on", "set-efer long-mode off")
     ),
     "no-mode-switch": Assumption(
         "the guest itself does not enter or leave long mode",
-        _forbids("guest long-mode on", "guest long-mode off"),
+        ("guest long-mode on", "guest long-mode off"),
     ),
     "no-long-mode-entry": Assumption(
-        "the guest never enters long mode while it runs, neither itself nor by RSM",
-        _forbids("guest long-mode on", "guest rsm"),
+        "the running guest never enters long mode, neither by itself nor by RSM",
+        ("guest long-mode on", "guest rsm"),
     ),
-    "no-smm": Assumption("no SMI comes", _forbids("guest smi")),
-    "no-swapgs": Assumption("the guest does not execute SWAPGS", _forbids("guest swapgs")),
+    "no-smm": Assumption("no SMI comes", ("guest smi",)),
+    "no-swapgs": Assumption("the guest does not execute SWAPGS", ("guest swapgs",)),
     "no-emulation": Assumption(
-        "KVM's emulator meets no RDMSR or WRMSR", _forbids("emulate rdmsr", "emulate wrmsr")
+        "KVM's emulator never executes RDMSR or WRMSR", ("emulate rdmsr", "emulate wrmsr")
     ),
     "one-value": Assumption("guest and user space write only 0xa000"),
     "starts-in-long-mode": Assumption("the guest starts in long mode"),
     "starts-outside-long-mode": Assumption("the guest starts outside long mode"),
     "guest-wrote-first": Assumption(
-        "no invariant is broken before the guest wrote a value with WRMSR in long mode"
+        "no invariant is broken before the guest has written a value with WRMSR in long mode"
     ),
 }
 
 
 @frozen
 class Restriction:
-    """Assumptions put together: the names, and what they come to."""
+    """Several assumptions combined."""
 
     names: tuple[str, ...] = ()
 
@@ -80,7 +72,7 @@ class Restriction:
 
     @property
     def long_modes(self) -> tuple[bool, ...]:
-        """The modes in which the guest may start."""
+        """Whether the guest may start in long mode: the values to try."""
         kept = {"starts-in-long-mode": (True,), "starts-outside-long-mode": (False,)}
         return next((modes for name, modes in kept.items() if name in self.names), (False, True))
 
@@ -91,54 +83,55 @@ class Restriction:
 
     @property
     def guest_wrote_first(self) -> bool:
-        """Whether a violation counts only after a write of the guest."""
+        """Whether a violation counts only once the guest has written."""
         return "guest-wrote-first" in self.names
 
-    def filter(self) -> Any:
+    def filter(self) -> Callable[[str, Choice], bool]:
         """``allows`` for :class:`~vmxsim.checker.transition_table.TransitionTable`."""
         verbs, names = self.verbs, set(self.names)
         quiet = "no-preemption" in names
         quiet_kernel = quiet or "no-kernel-preemption" in names
         one_value = "one-value" in names
 
-        def allows(control: TransitionTable, state: tuple[Any, ...], choice: Choice) -> bool:
+        def allows(mode: str, choice: Choice) -> bool:
             if choice.kind == "action":
                 return choice.verb not in verbs and not (one_value and choice.value == SECOND)
             if choice.kind == "out":
-                return not (quiet_kernel if control.get(state, "thread0", "mode") == "kernel" else quiet)
+                return not (quiet_kernel if mode == "kernel" else quiet)
             return not (choice.pending and quiet_kernel)
 
         return allows
 
 
-def restriction(names: str | Iterable[str]) -> Restriction:
-    """The assumptions of these names; a text may hold several, with commas between them.
+def restriction(names: str | Iterable[str] | None) -> Restriction:
+    """The assumptions with these names; a string may hold several, separated by commas.
 
-    Raises InputError for an unknown name, or for two that exclude each other.
+    None means no assumptions. Raises InputError for an unknown name, for two that exclude
+    each other, or for anything that is not a list of names.
     """
-    texts = [names] if isinstance(names, str) else names
+    if names is not None and not isinstance(names, Iterable):
+        raise InputError(f"expected names of assumptions, not {printable(repr(names))}", "assume")
+    texts = [names] if isinstance(names, str) else names or ()
     words = [word for text in texts for word in str(text).split(",")]
     found = dict.fromkeys(word.strip() for word in words if word.strip())
     for name in found:
         if name not in ASSUMPTIONS:
             raise unknown("assumption", name, ASSUMPTIONS, "assume")
     if {"starts-in-long-mode", "starts-outside-long-mode"} <= set(found):
-        raise InputError("a guest cannot start both in and outside long mode", "assume")
+        raise InputError(
+            "starts-in-long-mode and starts-outside-long-mode exclude each other: a guest cannot"
+            " start both in and outside long mode",
+            "assume",
+        )
     return Restriction(tuple(name for name in ASSUMPTIONS if name in found))
 
 
-# -- whether a run keeps to what was granted
-
-_WROTE_FIRST = "guest-wrote-first"
-
-
 def not_granted(trace: RunTrace, assume: Iterable[str]) -> str:
-    """What in the run an assumption excludes, in words; '' if it keeps to all of them."""
-    granted = restriction(assume)
-    for name in granted.names:
+    """What in a run violates an assumption, in words; '' if the run satisfies them all."""
+    for name in restriction(assume).names:
         found = _against(name, trace)
         if found:
-            return f"{found}: that is excluded by {name} ({ASSUMPTIONS[name].words})"
+            return f"{found}: excluded by {name} ({ASSUMPTIONS[name].words})"
     return ""
 
 
@@ -160,13 +153,13 @@ def _against(name: str, trace: RunTrace) -> str:
     starts = {"starts-in-long-mode": True, "starts-outside-long-mode": False}
     if name in starts and scenario.long_mode != starts[name]:
         return f"the guest starts {'in' if scenario.long_mode else 'outside'} long mode"
-    if name == _WROTE_FIRST:
+    if name == "guest-wrote-first":
         return _broken_before_write(trace)
     return ""
 
 
 def _broken_before_write(trace: RunTrace) -> str:
-    """An invariant that breaks although the guest has not written in long mode yet."""
+    """An invariant that breaks before the guest has written in long mode."""
     long_mode = trace.scenario.long_mode
     written = len(trace.actions)
     for index, (action, result) in enumerate(zip(trace.scenario.actions, trace.results, strict=True)):
@@ -177,4 +170,4 @@ def _broken_before_write(trace: RunTrace) -> str:
     early = next((v for v in trace.violations if v.invariant != "expectation" and v.action <= written), None)
     if early is None:
         return ""
-    return f"'{trace.actions[early.action]}' breaks {early.invariant} before the guest wrote the register"
+    return f"'{trace.actions[early.action]}' breaks {early.invariant} before the guest writes the register"

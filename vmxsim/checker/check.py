@@ -15,7 +15,7 @@ from vmxsim.checker.assumptions import Restriction, restriction
 from vmxsim.checker.counterexample import scenario_of
 from vmxsim.checker.footprints import BROKEN
 from vmxsim.checker.product import counts, product, thread_graph
-from vmxsim.checker.reach import ReachableStates, closure
+from vmxsim.checker.reach import ReachableStates, reachable
 from vmxsim.checker.result import HOLDS, UNKNOWN, VIOLATED, CheckResult, Counterexample, HostResult
 from vmxsim.checker.search import Path, reached, shortest_path
 from vmxsim.checker.transition_table import CutShort, TransitionTable, Watch
@@ -235,7 +235,7 @@ class _Bounds:
     interception: str
     non_canonical: bool
 
-    def control(self, limits: Limits) -> TransitionTable:
+    def table(self, limits: Limits) -> TransitionTable:
         bits = int(self.host[:2])
         return control_table(
             self.design, bits, self.assumed, self.interception, self.non_canonical, limits.watch
@@ -250,8 +250,8 @@ def _check_host(bounds: _Bounds, limits: Limits, interrupted: list[bool]) -> Hos
     wanted = bounds.invariants
     until = sum(BROKEN[name] for name in wanted)
     try:
-        control = bounds.control(limits)
-        found = closure(control, until=until, watch=limits.watch)
+        table = bounds.table(limits)
+        found = reachable(table, until=until, watch=limits.watch)
     except (KeyboardInterrupt, CutShort) as end:
         cut = str(end) or INTERRUPTED
         if isinstance(end, KeyboardInterrupt):
@@ -261,7 +261,7 @@ def _check_host(bounds: _Bounds, limits: Limits, interrupted: list[bool]) -> Hos
     states, transitions, depth, cut = total.states, total.transitions, len(found.layers) - 1, found.cut
     broken = found.broken
     if bounds.vcpus > 1 and not cut and not found.decided:
-        graphs = _graphs(bounds, control, found, limits)
+        graphs = _graphs(bounds, table, found, limits)
         try:
             both = product(*graphs, bounds.cpus, watch=limits.watch)
             states, transitions, depth, cut = both.states, both.transitions, len(both.layers) - 1, both.cut
@@ -271,15 +271,15 @@ def _check_host(bounds: _Bounds, limits: Limits, interrupted: list[bool]) -> Hos
             cut = INTERRUPTED
         if cut and not broken:
             cut += "; each thread alone was explored to the end and breaks nothing"
-    counterexamples = _counterexamples(bounds, control, broken, wanted)
+    counterexamples = _counterexamples(bounds, table, broken, wanted)
     invariants = dict.fromkeys(counterexamples, VIOLATED)
     for name in wanted:
         if name not in invariants:
             invariants[name] = UNKNOWN if cut else HOLDS
     if counterexamples and not cut:
-        _go_on_past(bounds, control, invariants, counterexamples, limits)
+        _go_on_past(bounds, table, invariants, counterexamples, limits)
     ordered = {name: invariants[name] for name in (*wanted, "contract") if name in invariants}
-    sometimes = reached(control, found.taken)
+    sometimes = reached(table, found.taken)
     return HostResult(
         bounds.host,
         ordered,
@@ -295,41 +295,41 @@ def _check_host(bounds: _Bounds, limits: Limits, interrupted: list[bool]) -> Hos
 
 
 def _graphs(
-    bounds: _Bounds, control: TransitionTable, found: ReachableStates, limits: Limits
+    bounds: _Bounds, table: TransitionTable, found: ReachableStates, limits: Limits
 ) -> tuple[Any, Any]:
     """The two threads' graphs: vCPU 1's thread starts on CPU 1, or without a CPU if there is one only."""
     cpus, moves = bounds.cpus, bounds.assumed.moves
     if cpus > 1:
         return thread_graph(found, cpus, moves, 0), thread_graph(found, cpus, moves, 1)
-    waiting = closure(control, waiting=True, watch=limits.watch)
+    waiting = reachable(table, waiting=True, watch=limits.watch)
     return thread_graph(found, 1, moves, 0), thread_graph(waiting, 1, moves, None)
 
 
 def _counterexamples(
-    bounds: _Bounds, control: TransitionTable, broken: int, wanted: Iterable[str], past: bool = False
+    bounds: _Bounds, table: TransitionTable, broken: int, wanted: Iterable[str], past: bool = False
 ) -> dict[str, Counterexample]:
     """The shortest counterexample to each invariant that is broken. One path may break several,
     and is the shortest for each of them if it is so for all."""
     left = [name for name in (*wanted, "contract") if broken & BROKEN[name]]
     found: dict[str, Counterexample] = {}
     while left:
-        path = shortest_path(control, left[:1] if past else left, past_others=past)
+        path = shortest_path(table, left[:1] if past else left, past_others=past)
         if path is None:
             break
         shown = [name for name in left if path.broken & BROKEN[name]]
-        found |= {name: _counterexample(bounds, control, path, name, past) for name in shown}
+        found |= {name: _counterexample(bounds, table, path, name, past) for name in shown}
         left = [name for name in left if name not in found]
     return found
 
 
 def _counterexample(
-    bounds: _Bounds, control: TransitionTable, path: Path, name: str, past: bool
+    bounds: _Bounds, table: TransitionTable, path: Path, name: str, past: bool
 ) -> Counterexample:
     title = f"{name_of(bounds.design)} breaks {name}"
     if bounds.assumed.names:
         title += f", assuming {', '.join(bounds.assumed.names)}"
     scenario = scenario_of(
-        path, control, bounds.design, cpus=bounds.cpus, vcpus=bounds.vcpus,
+        path, table, bounds.design, cpus=bounds.cpus, vcpus=bounds.vcpus,
         interception=bounds.interception, title=title,
     )  # fmt: skip
     failure = str(path.transitions[-1][1].leaf.error or "")
@@ -338,7 +338,7 @@ def _counterexample(
 
 def _go_on_past(
     bounds: _Bounds,
-    control: TransitionTable,
+    table: TransitionTable,
     invariants: dict[str, str],
     counterexamples: dict[str, Counterexample],
     limits: Limits,
@@ -350,8 +350,8 @@ def _go_on_past(
     ignore = sum(BROKEN[name] for name in counterexamples if name != "contract")
     until = sum(BROKEN[name] for name in open_ones)
     try:
-        found = closure(
-            control,
+        found = reachable(
+            table,
             ignore=ignore,
             until=until,
             ghosts=bool(_OF_THE_GUEST & set(open_ones)),
@@ -359,7 +359,7 @@ def _go_on_past(
         )
     except (KeyboardInterrupt, CutShort):
         found = None
-    more = _counterexamples(bounds, control, found.broken if found else 0, open_ones, past=True)
+    more = _counterexamples(bounds, table, found.broken if found else 0, open_ones, past=True)
     for name in open_ones:
         if name in more:
             invariants[name], counterexamples[name] = VIOLATED, more[name]

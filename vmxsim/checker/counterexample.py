@@ -276,7 +276,7 @@ _TELLING = ("rdmsr", "wrmsr", "load_gs_index", "preempt_disable", "preempt_enabl
 
 def scenario_of(
     path: Path,
-    control: TransitionTable,
+    table: TransitionTable,
     design: type[Kvm],
     *,
     cpus: int,
@@ -289,10 +289,10 @@ def scenario_of(
     passed: list[Stack] = []  # scheduling points in the kernel that this action came to
     asked: list[Line] = []  # lines just before need_resched() that it ran
     for state, edge in path.transitions:
-        choice, stack = edge.leaf.choice, control.stacks[control.states[state >> CONSTANTS][0]]
+        choice, stack = edge.leaf.choice, table.stacks[table.states[state >> CONSTANTS][0]]
         if edge.at_rest:
             passed, asked = [], []
-            steps.append(action_text(edge.leaf.choice, control))
+            steps.append(action_text(edge.leaf.choice, table))
         elif choice.kind == "out":
             passed.append(stack)
             _add_point(steps, _point(stack, passed))
@@ -302,26 +302,26 @@ def scenario_of(
         elif choice.kind == "step":
             passed.append(stack)
         asked += edge.leaf.asked
-    first = control.states[path.start >> CONSTANTS]
+    first = table.states[path.start >> CONSTANTS]
     return make_scenario(
         steps,
         title=title,
         design=design.id or None,
-        host=f"{control.bits}-bit",
-        long_mode=bool(control.get(first, "vcpu0", "efer") & EFER_LMA),
+        host=f"{table.bits}-bit",
+        long_mode=bool(table.get(first, "vcpu0", "efer") & EFER_LMA),
         cpus=cpus,
         vcpus=vcpus,
         interception=interception,
     )
 
 
-def action_text(choice: Choice, control: TransitionTable) -> str:
+def action_text(choice: Choice, table: TransitionTable) -> str:
     """How a scenario writes a choice at rest."""
     if choice.kind == "out":
         return "preempt cpu0"
     if choice.value is None:
         return choice.verb
-    return f"{choice.verb} {hexadecimal(control.values[choice.value].number)}"
+    return f"{choice.verb} {hexadecimal(table.values[choice.value].number)}"
 
 
 def hexadecimal(number: int) -> str:

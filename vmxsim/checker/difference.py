@@ -1,9 +1,8 @@
-"""The shortest schedule on which two designs differ in anything that can be read.
+"""The shortest schedule on which two designs differ visibly.
 
-What the guest reads is right or wrong by its true value, and what a host task finds by its
-own: two designs that are both safe differ in nothing visible on any schedule. Where one is
-violated and the other is not, they differ first where the first invariant breaks. Only two
-violated designs have to be run side by side.
+Two safe designs never do: in both, every read gives the guest its true value and every host
+task its own. If only one is violated, they first differ where it breaks an invariant. Only
+two violated designs have to be run side by side.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from vmxsim.checker.counterexample import action_text
 from vmxsim.checker.result import SAFE, Counterexample
 from vmxsim.checker.states import BITS, CONSTANT_BITS, CONSTANTS, DATA_MASK, REGISTER
 from vmxsim.checker.symbolic import STEP, Choice
-from vmxsim.checker.transition_table import Doer, TransitionTable, make_doers, transitions
+from vmxsim.checker.transition_table import TransitionTable
 from vmxsim.designs import find_design
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.kernel.machine import EFER_LMA
@@ -29,8 +28,10 @@ from vmxsim.simulation.scenario import HOSTS, Scenario, make_scenario
 
 @frozen
 class Difference:
-    """``scenario`` is the shortest schedule on which the designs differ, None if there is none;
-    ``reason`` says in a sentence why, and how far was looked. ``complete``: on every schedule."""
+    """``scenario`` is the shortest schedule on which the designs differ, None if none was found.
+
+    ``reason`` explains it in a sentence; ``complete``: every schedule was considered.
+    """
 
     scenario: Scenario | None
     reason: str
@@ -38,7 +39,7 @@ class Difference:
 
 
 def shortest_difference(a: str | type[Kvm], b: str | type[Kvm], hosts: Iterable[str] = HOSTS) -> Difference:
-    """The shortest schedule after which guest, user space or a host task reads something else.
+    """The shortest schedule after which guest, user space or a host task reads a different value.
 
     Raises InputError for an unknown design.
     """
@@ -46,7 +47,7 @@ def shortest_difference(a: str | type[Kvm], b: str | type[Kvm], hosts: Iterable[
     return _shortest(*pair, tuple(hosts))
 
 
-@lru_cache(maxsize=64)  # the explorer asks again at every preemption of the schedule that was found
+@lru_cache(maxsize=64)  # the explorer asks again for each preemption of the schedule
 def _shortest(a: Any, b: Any, hosts: tuple[str, ...]) -> Difference:
     if a is b:
         return Difference(None, f"both are {name_of(a)}")
@@ -72,8 +73,8 @@ def _shortest(a: Any, b: Any, hosts: tuple[str, ...]) -> Difference:
         )
     return Difference(
         None,
-        f"no schedule shows a difference on a {widths} host: both designs are safe, so that every read gives"
-        " the guest its true value, and every host task its own, in both",
+        f"no schedule shows a difference on a {widths} host: both designs are safe:"
+        " every read gives the guest its true value and every host task its own",
     )
 
 
@@ -81,28 +82,24 @@ def _one_is_wrong(example: Counterexample, results: list[Any], host: str) -> Dif
     right = next(result for result in results if result.verdict == SAFE)
     scenario = evolve(example.scenario, title="", design=None)
     wrong = name_of(example.design)
-    reason = f"on a {host} host {right.name} is safe, and here {wrong} breaks {example.invariant}"
+    reason = f"on a {host} host {right.name} is safe, but {wrong} breaks {example.invariant}"
     return Difference(scenario, reason)
 
 
-# -- two violated designs, side by side
-
-
 class _Walker:
-    """A design's actions from rest to rest, and what can be read at rest."""
+    """Runs whole actions of a design, and tells what can be read between them."""
 
     def __init__(self, design: Any, host: str) -> None:
-        self.control: TransitionTable = control_table(design, int(host[:2]), Restriction())
-        self._doers: list[Doer] = make_doers(self.control.values, self.control.effects)
+        self.table: TransitionTable = control_table(design, int(host[:2]), Restriction())
         self._done: dict[tuple[int, Choice], tuple[int, tuple[int, ...]] | None] = {}
 
     def choices(self, state: int) -> list[Choice]:
         """The actions that are possible at rest."""
-        return [edge.leaf.choice for edge, _, _ in transitions(self.control, self._doers, state)]
+        return [edge.leaf.choice for edge, _, _ in self.table.successors(state)]
 
     def act(self, state: int, choice: Choice) -> tuple[int, tuple[int, ...]] | None:
-        """Where an action leads when nobody interferes, and what was read on the way; None if
-        the design fails."""
+        """Where an undisturbed action leads, and what the guest reads during it; None if the
+        design fails."""
         key = state, choice
         if key not in self._done:
             self._done[key] = self._act(state, choice)
@@ -112,7 +109,7 @@ class _Walker:
         read: list[int] = []
         wanted = choice
         while True:
-            possible = transitions(self.control, self._doers, state)
+            possible = self.table.successors(state)
             edge, target, _ = next((t for t in possible if t[0].leaf.choice == wanted), (None, -1, 0))
             if edge is None or target < 0:
                 return None
@@ -128,15 +125,15 @@ class _Walker:
 
     def mode(self, state: int) -> Any:
         """Where the thread is."""
-        return self.control.get(self.control.states[state >> CONSTANTS], "thread0", "mode")
+        return self.table.get(self.table.states[state >> CONSTANTS], "thread0", "mode")
 
     def waits(self, state: int) -> Any:
         """Whether the thread waits for a CPU."""
-        return self.control.get(self.control.states[state >> CONSTANTS], "thread0", "waiting")
+        return self.table.get(self.table.states[state >> CONSTANTS], "thread0", "waiting")
 
     def visible(self, state: int) -> tuple[Any, ...]:
-        """What a read would give now, and what user space has as its GS base."""
-        values = self.control.values
+        """What a read would return now, and the GS base that user space would find."""
+        values = self.table.values
         mode = self.mode(state)
         verb = Choice("action", "get-msr" if mode == "user" else "guest rdmsr")
         found = self.act(state, verb)
@@ -147,9 +144,9 @@ class _Walker:
 
 def _side_by_side(a: Any, b: Any, host: str) -> tuple[tuple[int, int], Difference] | None:
     left, right = _Walker(a, host), _Walker(b, host)
-    starts = zip(left.control.initial, right.control.initial, strict=True)
+    starts = zip(left.table.initial, right.table.initial, strict=True)
     paths: list[tuple[int, int, tuple[Any, ...]]] = [
-        ((m << CONSTANTS) | x, (n << CONSTANTS) | y, (left.control.states[m],)) for (m, x), (n, y) in starts
+        ((m << CONSTANTS) | x, (n << CONSTANTS) | y, (left.table.states[m],)) for (m, x), (n, y) in starts
     ]
     seen = {(x, y) for x, y, _ in paths}
     while paths:
@@ -174,10 +171,10 @@ def _side_by_side(a: Any, b: Any, host: str) -> tuple[tuple[int, int], Differenc
 
 
 def _told(left: _Walker, right: _Walker, path: tuple[Any, ...], host: str) -> Difference:
-    control = left.control
-    long_mode = bool(control.get(path[0], "vcpu0", "efer") & EFER_LMA)
-    steps = [action_text(choice, control) for choice in path[1:]]
-    names = f"{name_of(left.control.design)} and {name_of(right.control.design)}"
-    reason = f"on a {host} host both {names} are violated, and here they give different values"
-    reason += " (found among schedules of whole actions, without ticks inside the kernel)"
+    table = left.table
+    long_mode = bool(table.get(path[0], "vcpu0", "efer") & EFER_LMA)
+    steps = [action_text(choice, table) for choice in path[1:]]
+    names = f"{name_of(left.table.design)} and {name_of(right.table.design)}"
+    reason = f"on a {host} host both {names} are violated, and here they return different values"
+    reason += " (only schedules of whole actions were compared, without ticks inside the kernel)"
     return Difference(make_scenario(steps, host=host, long_mode=long_mode), reason)

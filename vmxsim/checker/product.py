@@ -1,7 +1,7 @@
-"""Two threads on their CPUs: every interleaving of their transitions.
+"""Every interleaving of two threads' transitions.
 
-A state is a pair of states of the threads' graphs. Each thread goes on alone; what they
-share are the CPUs: nobody is switched in where another vCPU thread runs.
+A state is a pair of states of the threads' graphs. All that the threads share is the CPUs:
+a thread cannot be switched in where the other one runs.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from attrs import define, frozen
 
 from vmxsim.checker.reach import ReachableStates, SortedSet, edges_of
 from vmxsim.checker.states import CONSTANTS
-from vmxsim.checker.transition_table import Watch, make_doers, transitions, why_cut
+from vmxsim.checker.transition_table import Watch, why_cut
 
 try:
     import numpy as np
-except ModuleNotFoundError:  # the search in plain Python serves
+except ModuleNotFoundError:  # the plain Python search is used instead
     np = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
@@ -24,15 +24,13 @@ if TYPE_CHECKING:
 
     from vmxsim.checker.reach import Numbers
 
-# -- A set of small numbers as an array of flags: where most of them will be in it.
 
-
-#: Numbers up to which an array of flags is taken (five bytes each).
+#: Largest product of states for which an array of flags is used (five bytes for each pair).
 MOST = 1 << 27
 
 
 class DenseSet:
-    """A growing set of numbers below ``size``; the same interface as SortedSet."""
+    """A growing set of numbers below ``size`` as an array of flags; used like a SortedSet."""
 
     def __init__(self, first: Numbers, size: int) -> None:
         self._in = np.zeros(size, np.bool_)
@@ -40,9 +38,9 @@ class DenseSet:
         self._in[first] = True
 
     def add(self, candidates: Numbers) -> Numbers:
-        """Those of ``candidates`` that are new, sorted, each once; from now on they are in."""
+        """Add ``candidates`` and return the new ones, sorted and without duplicates."""
         new = candidates[~self._in[candidates]]
-        # of equal candidates the last one written finds its own position again
+        # of several equal candidates, only the one written last finds its own position
         position = np.arange(len(new), dtype=np.int32)
         self._first_at[new] = position
         new = new[self._first_at[new] == position]
@@ -50,8 +48,6 @@ class DenseSet:
         new.sort()
         return new
 
-
-# -- the states of one thread as a graph
 
 #: A transition that breaks an invariant or fails leads here.
 NOWHERE = -1
@@ -65,36 +61,37 @@ class Counts:
     transitions: int
 
 
-def counts(closure: ReachableStates, cpus: int, moves: bool) -> Counts:
-    """How many states and transitions one thread has on ``cpus`` CPUs, the only thread there.
+def counts(found: ReachableStates, cpus: int, moves: bool) -> Counts:
+    """The states and transitions of a single thread on ``cpus`` CPUs.
 
-    If it ``moves``, every state that holds a CPU is reachable on each: being preempted in
-    user space changes nothing but the CPU.
+    If it ``moves``, every state in which it holds a CPU is reachable on each CPU: preemption
+    in user space changes nothing else.
     """
     if not moves or cpus == 1:
-        return Counts(closure.states, closure.transitions)
-    waiting = waiting_states(closure)
-    return Counts((closure.states - waiting) * cpus + waiting, closure.transitions * cpus)
+        return Counts(found.states, found.transitions)
+    waiting = waiting_states(found)
+    return Counts((found.states - waiting) * cpus + waiting, found.transitions * cpus)
 
 
-def waiting_states(closure: ReachableStates) -> int:
-    """How many states are those of a thread that waits for a CPU."""
-    control = closure.control
-    waits = [bool(control.get(state, "thread0", "waiting")) for state in control.states]
-    try:
-        import numpy as np
-    except ModuleNotFoundError:
-        return sum(waits[state >> CONSTANTS] for layer in closure.layers for state in layer)
+def waiting_states(found: ReachableStates) -> int:
+    """In how many states the thread waits for a CPU."""
+    table = found.table
+    waits = [bool(table.get(state, "thread0", "waiting")) for state in table.states]
+    if np is None:
+        return sum(waits[state >> CONSTANTS] for layer in found.layers for state in layer)
     flags = np.array(waits)
     shift = np.uint64(CONSTANTS)
-    return sum(int(flags[(np.asarray(x, np.uint64) >> shift).astype(int)].sum()) for x in closure.layers)
+    return sum(int(flags[(np.asarray(x, np.uint64) >> shift).astype(int)].sum()) for x in found.layers)
 
 
 @define(eq=False)
 class ThreadGraph:
-    """``first`` and ``target`` are the edges, grouped by source; ``cpu`` is the CPU that a
-    state holds, ``cpus`` for none; ``start`` are the states at the start, one for each mode;
-    ``broken`` the bits of what some transition from a state breaks."""
+    """One thread's states on its CPUs as a graph.
+
+    ``first`` and ``target`` are the edges, grouped by source; ``cpu`` is the CPU that a state
+    holds (the number of CPUs if none); ``broken`` the bits that transitions from a state
+    break; ``start`` the initial states, one for each mode.
+    """
 
     first: list[int]
     target: list[int]
@@ -103,12 +100,11 @@ class ThreadGraph:
     start: list[int]
 
 
-def thread_graph(closure: ReachableStates, cpus: int, moves: bool, starts_on: int | None) -> ThreadGraph:
-    """The graph of a complete closure. ``starts_on`` is None for a thread that has no CPU yet."""
-    control = closure.control
-    doers = make_doers(control.values, control.effects)
-    states = [int(state) for layer in closure.layers for state in layer]
-    waits = [bool(control.get(state, "thread0", "waiting")) for state in control.states]
+def thread_graph(found: ReachableStates, cpus: int, moves: bool, starts_on: int | None) -> ThreadGraph:
+    """The graph of a complete search. ``starts_on`` is None for a thread that starts without a CPU."""
+    table = found.table
+    states = [int(state) for layer in found.layers for state in layer]
+    waits = [bool(table.get(state, "thread0", "waiting")) for state in table.states]
     base: dict[int, int] = {}
     cpu: list[int] = []
     for state in states:
@@ -121,7 +117,7 @@ def thread_graph(closure: ReachableStates, cpus: int, moves: bool, starts_on: in
     graph = ThreadGraph([0], [], cpu, [], [])
     for state in states:
         going, bits = [], 0
-        for edge, to, broken in transitions(control, doers, state):
+        for edge, to, broken in table.successors(state):
             bits |= broken
             going.append((NOWHERE if broken or to < 0 else to, to >= 0 and not waits[edge.target]))
         here_waits = waits[state >> CONSTANTS]
@@ -135,16 +131,18 @@ def thread_graph(closure: ReachableStates, cpus: int, moves: bool, starts_on: in
                     graph.target.append(base[to] + (c if holds or not moves else 0))
             graph.first.append(len(graph.target))
             graph.broken.append(bits)
-    initial = control.initial_waiting if starts_on is None else control.initial
+    initial = table.initial_waiting if starts_on is None else table.initial
     graph.start = [base[(number << CONSTANTS) | data] + (starts_on or 0) for number, data in initial]
     return graph
 
 
 @define(eq=False)
 class Product:
-    """What a search of two threads' states found. ``layers`` are the numbers of states at each
-    distance from the start; ``broken`` has the bits of every breach met; ``cut`` says why the
-    search ended before it was complete."""
+    """What a search of two threads' states found.
+
+    ``layers`` counts the states at each distance from the start; ``broken`` has the bits of
+    all breaches met; ``cut`` says why an incomplete search ended.
+    """
 
     layers: list[int]
     transitions: int
@@ -170,7 +168,7 @@ def _in_plain_python(a: ThreadGraph, b: ThreadGraph, cpus: int, watch: Watch | N
     width = len(b.cpu)
     rows_a, rows_b = _rows(a, cpus), _rows(b, cpus)
     layer = list({x * width + y for x, y in zip(a.start, b.start, strict=True)})
-    # a byte for each pair where that is not much, else a set
+    # a byte for each pair if that is affordable
     seen: Any = bytearray(len(a.cpu) * width) if len(a.cpu) * width < 1 << 28 else _Seen()
     for state in layer:
         seen[state] = 1
@@ -222,8 +220,8 @@ class _Seen(dict[int, int]):
 
 
 def _rows(graph: ThreadGraph, cpus: int) -> list[tuple[int, int, int, list[tuple[int, int]]]]:
-    """For each state: what it can break, the CPU it holds (-1: none), how many transitions
-    lead nowhere, and (state, CPU held there; -1: none) of the others."""
+    """For each state: what it can break, the CPU that it holds (-1: none), how many transitions
+    lead nowhere, and for the others (state, CPU held there; -2: none)."""
     rows = []
     for state, holds in enumerate(graph.cpu):
         targets = graph.target[graph.first[state] : graph.first[state + 1]]
@@ -232,9 +230,7 @@ def _rows(graph: ThreadGraph, cpus: int) -> list[tuple[int, int, int, list[tuple
     return rows
 
 
-# -- the same search a layer at a time, on arrays of pairs packed in one integer
-
-#: States of a layer that are followed at a time: what a layer needs on the way stays small.
+#: States of a layer that are followed at a time, to bound the temporary arrays.
 BLOCK = 1 << 20
 
 
@@ -271,7 +267,7 @@ def _with_numpy(a: ThreadGraph, b: ThreadGraph, cpus: int, watch: Watch | None) 
 
 
 class _Graph:
-    """A thread's graph as arrays. ``takes`` is the CPU that an edge takes, -1 if it takes none."""
+    """A thread's graph as arrays. ``takes`` is the CPU that an edge takes, -1 for none."""
 
     def __init__(self, graph: ThreadGraph, cpus: int) -> None:
         self.first = np.array(graph.first, np.int32)
@@ -285,7 +281,7 @@ class _Graph:
         self.takes = np.where(takes, taken, np.int8(-1))
 
     def follow(self, here: Any, other: _Graph, there: Any, found: Product) -> tuple[Any, Any]:
-        """Where this thread can go from states ``here`` while the other stays ``there``."""
+        """Where this thread can go from ``here`` while the other one stays ``there``."""
         edge, source = edges_of(self.first, here)
         stays = there[source]
         free = self.takes[edge] != other.cpu[stays]

@@ -1,4 +1,4 @@
-"""All states that one thread can reach: with numpy where it is installed, else without."""
+"""All states that one thread can reach, computed with numpy if it is installed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from vmxsim.checker.transition_table import (
 
 try:
     import numpy as np
-except ModuleNotFoundError:  # the search in plain Python serves
+except ModuleNotFoundError:  # the plain Python search is used instead
     np = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
@@ -30,18 +30,16 @@ if TYPE_CHECKING:
     Array = NDArray[np.uint64]
     Numbers = NDArray[np.int64]
 
-# -- Sets of states as sorted arrays, and the edges of many states at once.
-
 
 class SortedSet:
-    """A growing set: a few sorted arrays, each at least twice as long as the next, so that
-    an element is merged a logarithmic number of times."""
+    """A growing set of states: a few sorted arrays, each at least twice as long as the next.
+    An element is thus merged a logarithmic number of times."""
 
     def __init__(self, first: Array) -> None:
         self.runs = [first]
 
     def add(self, candidates: Array) -> Array:
-        """Those of ``candidates`` that are new, sorted, each once; from now on they are in."""
+        """Add ``candidates`` and return the new ones, sorted and without duplicates."""
         new = np.sort(candidates)
         if len(new):
             new = new[np.concatenate(([True], new[1:] != new[:-1]))]
@@ -62,8 +60,8 @@ class SortedSet:
 
 
 def edges_of(first: Any, nodes: Any) -> tuple[Any, Any]:
-    """All edges of ``nodes`` (those of node n are first[n] up to first[n + 1]), and for each
-    the position of its node in ``nodes``."""
+    """All edges of ``nodes``, and for each the position of its node in ``nodes``. The edges of
+    node n are first[n] to first[n + 1]."""
     start = first[nodes]
     count = first[nodes + 1] - start
     source = np.repeat(np.arange(len(nodes), dtype=np.int32), count)
@@ -75,14 +73,13 @@ def edges_of(first: Any, nodes: Any) -> tuple[Any, Any]:
 class ReachableStates:
     """What a search of one thread's states found.
 
-    ``layers`` are packed states by distance from the start. ``transitions`` counts those
-    taken, ``broken`` has the bits of every breach met, ``taken`` says of each edge of the
-    control table whether it was taken with any data. ``cut`` says why the search ended
-    before it was complete, '' if it was; ``decided`` whether it ended because nothing was
-    left to find.
+    ``layers`` holds packed states by distance from the start. ``transitions`` counts those
+    taken, ``broken`` has the bits of all breaches met, ``taken`` a flag for each edge of the
+    table. ``cut`` says why an incomplete search ended; ``decided``: it ended because there was
+    nothing left to find.
     """
 
-    control: TransitionTable
+    table: TransitionTable
     layers: list[Any]
     transitions: int
     broken: int
@@ -98,8 +95,7 @@ class ReachableStates:
 
 @frozen
 class Search:
-    """How a closure is searched: breaches in ``ignore`` (bits of BROKEN) do not end a path;
-    with all of ``until`` met, or one of ``first``, it ends. ``effects`` are those of the control table."""
+    """How to search: see :func:`reachable`. ``effects`` are those of the table, possibly reduced."""
 
     ignore: int
     until: int
@@ -109,7 +105,7 @@ class Search:
     watch: Watch | None
 
     def ends(self, found: ReachableStates, count: int, layer: int) -> bool:
-        """Whether the search ends after a layer; ``found`` then says why."""
+        """Whether the search ends after this layer; ``found`` then says why."""
         if (self.until and found.broken & self.until == self.until) or found.broken & self.first:
             found.decided = True
         else:
@@ -117,8 +113,8 @@ class Search:
         return found.decided or bool(found.cut)
 
 
-def closure(
-    control: TransitionTable,
+def reachable(
+    table: TransitionTable,
     *,
     ignore: int = 0,
     until: int = 0,
@@ -128,49 +124,45 @@ def closure(
     watch: Watch | None = None,
     plain: bool = False,
 ) -> ReachableStates:
-    """Every state that a thread can reach without going past a broken invariant.
+    """Every state that a thread can reach without continuing past a broken invariant.
 
-    Breaches in ``ignore`` (bits of BROKEN) do not end a path; the search ends early when
-    every breach in ``until`` was met, or one in ``first``. Without ``ghosts`` only what the host
-    finds is looked at: the guest's true values are left out, and its values are one.
-    ``waiting``: the thread starts without a CPU. ``plain`` keeps to plain Python.
+    Breaches in ``ignore`` (bits of BROKEN) do not end a path. The search ends early once all
+    breaches in ``until`` are met, or one in ``first``. Without ``ghosts`` it follows only what
+    matters for the host's value. ``waiting``: the thread starts without a CPU. ``plain``
+    avoids numpy.
     """
-    effects, initial = control.effects, control.initial_waiting if waiting else control.initial
+    effects, initial = table.effects, table.initial_waiting if waiting else table.initial
     if not ghosts:
-        looks = any(edge.leaf.mask for edge in control.edges)
+        looks = any(edge.leaf.mask for edge in table.edges)
         effects = [as_the_host_sees(effect, looks) for effect in effects]
         initial = [(number, data_as_the_host_sees(data, looks)) for number, data in initial]
     search = Search(ignore, until, first, effects, initial, watch)
     engine = _in_plain_python if plain or np is None else _with_numpy
-    found = engine(control, search)
-    if control.suspects and _loops(found):
+    found = engine(table, search)
+    if table.suspects and _loops(found):
         found.broken |= BROKEN["contract"]
     return found
 
 
 def _loops(found: ReachableStates) -> bool:
     """Whether kernel code loops forever from a state that was found."""
-    control = found.control
-    doers = make_doers(control.values, control.effects)
+    table = found.table
     states = (int(state) for layer in found.layers for state in layer)
-    return any(
-        state >> CONSTANTS in control.suspects and endless(control, doers, state) is not None
-        for state in states
-    )
+    return any(state >> CONSTANTS in table.suspects and endless(table, state) is not None for state in states)
 
 
-def _in_plain_python(control: TransitionTable, search: Search) -> ReachableStates:
-    doers = [doer.done for doer in make_doers(control.values, search.effects)]
+def _in_plain_python(table: TransitionTable, search: Search) -> ReachableStates:
+    doers = [doer.done for doer in make_doers(table.values, search.effects)]
     rows = [
         [
             (n, e.leaf.mask, e.leaf.bits, doers[e.effect], e.target << CONSTANTS if e.target >= 0 else -1)
-            for n, e in enumerate(control.edges[first:last], first)
+            for n, e in enumerate(table.edges[first:last], first)
         ]
-        for first, last in zip(control.first, control.first[1:], strict=False)
+        for first, last in zip(table.first, table.first[1:], strict=False)
     ]
     layer = list({(number << CONSTANTS) | data for number, data in search.initial})
-    taken = bytearray(len(control.edges))
-    found = ReachableStates(control, [layer], 0, 0, taken)
+    taken = bytearray(len(table.edges))
+    found = ReachableStates(table, [layer], 0, 0, taken)
     seen = set(layer)
     while layer:
         following = []
@@ -197,19 +189,16 @@ def _in_plain_python(control: TransitionTable, search: Search) -> ReachableState
     return found
 
 
-# -- the same search a layer at a time, on arrays of packed states
-
-
-def _with_numpy(control: TransitionTable, search: Search) -> ReachableStates:
-    table = Table(control, search.effects)
+def _with_numpy(table: TransitionTable, search: Search) -> ReachableStates:
+    arrays = _Arrays(table, search.effects)
     start = [(number << CONSTANTS) | data for number, data in search.initial]
     layer = np.unique(np.array(start, np.uint64))
     seen = SortedSet(layer)
-    taken = np.zeros(len(control.edges), bool)
-    found = ReachableStates(control, [layer], 0, 0, taken)
+    taken = np.zeros(len(table.edges), bool)
+    found = ReachableStates(table, [layer], 0, 0, taken)
     count = len(layer)
     while len(layer):
-        went = table.from_states(layer)
+        went = arrays.from_states(layer)
         taken[went.edge] = True
         found.transitions += len(went.edge)
         found.broken |= int(np.bitwise_or.reduce(went.broken, initial=0))
@@ -224,8 +213,8 @@ def _with_numpy(control: TransitionTable, search: Search) -> ReachableStates:
 
 @frozen(eq=False)
 class Transitions:
-    """Transitions from many states: position of the state each starts from, number of its
-    edge in the control table, state it leads to, bits of what it breaks, whether it fails."""
+    """Transitions from many states: for each the position of its source among them, its edge
+    in the table, its target, the bits that it breaks, and whether it fails."""
 
     source: Numbers
     edge: Numbers
@@ -234,16 +223,16 @@ class Transitions:
     fails: NDArray[np.bool_]
 
     def reached(self, ignore: int) -> Array:
-        """The states that a search goes on from."""
+        """The states from which a search continues."""
         return self.target[~self.fails & (self.broken & np.uint8(0xFF & ~ignore) == 0)]
 
 
-class Table:
-    """The control table as arrays."""
+class _Arrays:
+    """A transition table as arrays."""
 
-    def __init__(self, control: TransitionTable, effects: list[Effect]) -> None:
-        edges = control.edges
-        self.first = np.array(control.first, np.int32)
+    def __init__(self, table: TransitionTable, effects: list[Effect]) -> None:
+        edges = table.edges
+        self.first = np.array(table.first, np.int32)
         self.target = np.array([edge.target for edge in edges], np.int64)
         self.effect = np.array([edge.effect for edge in edges], np.int64)
         self.mask = np.array([edge.leaf.mask for edge in edges], np.uint64)
@@ -251,16 +240,16 @@ class Table:
         self.looks = bool(self.mask.any())
         self.moves = np.array([effect.moves for effect in effects], np.uint64)
         self.moves_any = np.array([effect.moves != IDENTITY for effect in effects])
-        self.active = moving_slots(control, effects)
+        self.active = moving_slots(table, effects)
         self.kept = np.uint64(DATA_MASK & ~sum(7 << (BITS * slot) for slot in self.active))
         self.to = np.array([BITS * slot for slot in self.active], np.uint64)
         self.moves = self.moves[:, self.active]
-        self._take_checks(control, effects)
+        self._take_checks(table, effects)
 
-    def _take_checks(self, control: TransitionTable, effects: list[Effect]) -> None:
-        """The n-th check of every effect side by side: where the values come from, and where
-        in one long table it says what they break. Where there is none it breaks nothing."""
-        breach = breach_table(control.values)
+    def _take_checks(self, table: TransitionTable, effects: list[Effect]) -> None:
+        """The n-th checks of all effects side by side: where the two values come from, and the
+        start of the check's part of one long breach table. Missing checks break nothing."""
+        breach = breach_table(table.values)
         places = {kind: n * 64 for n, kind in enumerate(breach)}
         nothing = 64 * len(breach)
         self.breach = np.array([code for codes in breach.values() for code in codes] + [0] * 64, np.uint8)
@@ -306,10 +295,10 @@ class Table:
         return data
 
 
-def moving_slots(control: TransitionTable, effects: list[Effect]) -> list[int]:
-    """The slots whose value can change: not those that nothing but their first value comes to."""
+def moving_slots(table: TransitionTable, effects: list[Effect]) -> list[int]:
+    """The slots whose value can change."""
     reset = CONSTANTS + BITS * RESET
-    starts = [unpack(data) for _, data in (*control.initial, *control.initial_waiting)]
+    starts = [unpack(data) for _, data in (*table.initial, *table.initial_waiting)]
     found = []
     for slot in range(ALL_SLOTS):
         sources = {effect.moves[slot] for effect in effects} - {IDENTITY[slot]}

@@ -1,4 +1,4 @@
-"""The shortest path to a broken invariant, breadth first in plain Python."""
+"""Breadth-first search for the shortest path to a broken invariant, and what a search has covered."""
 
 from __future__ import annotations
 
@@ -9,32 +9,28 @@ from attrs import frozen
 
 from vmxsim.checker.footprints import BROKEN, EARLY
 from vmxsim.checker.states import CONSTANTS
-from vmxsim.checker.transition_table import Edge, TransitionTable, endless, make_doers, transitions
+from vmxsim.checker.transition_table import Edge, TransitionTable, endless
 from vmxsim.kernel.machine import EFER_LMA
-
-# -- What must be reached at least once for a pass to mean something (*sometimes* properties).
-#
-# Each is told from one transition: the control state before, the choice, the state after.
 
 
 class _Look:
-    """One transition of a control table, in words."""
+    """One transition: the control state before, the choice, the control state after."""
 
-    def __init__(self, control: TransitionTable, edge: Edge) -> None:
-        self._control = control
-        self.before = control.states[edge.source]
-        self.after = control.states[edge.target] if edge.target >= 0 else self.before
+    def __init__(self, table: TransitionTable, edge: Edge) -> None:
+        self._table = table
+        self.before = table.states[edge.source]
+        self.after = table.states[edge.target] if edge.target >= 0 else self.before
         self.choice = edge.leaf.choice
 
     def get(self, state: Any, name: str, holder: str = "vcpu0") -> Any:
-        return self._control.get(state, holder, name)
+        return self._table.get(state, holder, name)
 
     def long_mode(self, state: Any) -> bool:
         return bool(self.get(state, "efer") & EFER_LMA)
 
     @property
     def loaded(self) -> bool:
-        """Guest state is loaded before."""
+        """Whether guest state is loaded before the transition."""
         return bool(self.get(self.before, "loaded"))
 
     @property
@@ -45,6 +41,7 @@ class _Look:
         return self.choice.verb == verb
 
 
+#: Situations that a search must cover for a pass to mean anything (*sometimes* properties).
 SOMETIMES: dict[str, Callable[[_Look], bool]] = {
     "loaded in long mode and preempted": (
         lambda x: x.choice.kind == "out" and x.loaded and x.long_mode(x.before)
@@ -77,15 +74,15 @@ SOMETIMES: dict[str, Callable[[_Look], bool]] = {
 }  # fmt: skip
 
 
-def reached(control: TransitionTable, taken: Sequence[bool]) -> dict[str, bool]:
-    """Which of them some transition that was taken shows."""
+def reached(table: TransitionTable, taken: Sequence[bool]) -> dict[str, bool]:
+    """Which of :data:`SOMETIMES` the transitions taken cover."""
     found = dict.fromkeys(SOMETIMES, False)
     missing = set(SOMETIMES)
-    for number, edge in enumerate(control.edges):
+    for number, edge in enumerate(table.edges):
         if not missing:
             break
         if taken[number]:
-            look = _Look(control, edge)
+            look = _Look(table, edge)
             for name in [name for name in missing if SOMETIMES[name](look)]:
                 found[name] = True
                 missing.discard(name)
@@ -97,8 +94,10 @@ UNSEEN = 1 << 60
 
 @frozen
 class Path:
-    """Transitions from an initial state (``start``, a packed state) to the one that breaks an
-    invariant: (packed state before, transition) pairs. ``broken`` are bits of BROKEN."""
+    """Transitions from ``start``, a packed state, to the one that breaks an invariant.
+
+    Each is paired with the packed state before it; ``broken`` holds bits of BROKEN.
+    """
 
     start: int
     transitions: tuple[tuple[int, Edge], ...]
@@ -106,21 +105,21 @@ class Path:
 
     @property
     def invariant(self) -> str:
-        """The first of the invariants that it breaks."""
+        """The first invariant that it breaks."""
         return next(name for name, bit in BROKEN.items() if self.broken & bit)
 
     @property
     def actions(self) -> int:
-        """How many actions of a scenario it has."""
+        """How many actions of a scenario it takes."""
         return sum(edge.at_rest for _, edge in self.transitions)
 
 
-#: Transitions before it, the state before it, the transition that breaks an invariant, what it breaks.
+#: The transition that breaks an invariant: its depth, the state before it, itself, what it breaks.
 _End = tuple[int, int, Edge, int]
 
 
 def shortest_path(
-    control: TransitionTable,
+    table: TransitionTable,
     invariants: str | Iterable[str],
     *,
     steps_alone: bool = False,
@@ -129,26 +128,23 @@ def shortest_path(
     starts: Iterable[int] | None = None,
     watch: Callable[[int], None] | None = None,
 ) -> Path | None:
-    """The shortest path that breaks an invariant, or one of several: fewest actions, then fewest
-    transitions; or fewest transitions, with ``steps_alone``. With ``count_ticks`` a tick inside the kernel
-    counts as an action. None if there is none.
+    """The shortest path that breaks one of ``invariants``, None if there is none.
 
-    It starts where the thread does, or in one of the packed states ``starts``.
-
-    No path goes past a broken invariant, unless ``past_others``: then only behind
-    those of other invariants. ``watch`` is called now and then with the number of states
-    visited, and may raise.
+    The shortest has the fewest actions, then the fewest transitions; with ``steps_alone``
+    only transitions count, with ``count_ticks`` a tick inside the kernel counts as an action.
+    It starts in an initial state, or in one of the packed states ``starts``. It does not
+    continue past a broken invariant; with ``past_others`` it may, past the other invariants.
+    ``watch`` is called regularly with the number of states visited, and may raise.
     """
     names = (invariants,) if isinstance(invariants, str) else invariants
     wanted = sum(BROKEN[name] for name in names)
-    doers = make_doers(control.values, control.effects)
     if starts is None:
-        starts = ((number << CONSTANTS) | data for number, data in control.initial)
+        starts = ((number << CONSTANTS) | data for number, data in table.initial)
     start = list(starts)
     parents: dict[int, tuple[int, Edge] | None] = dict.fromkeys(start)
     level = dict.fromkeys(start, 0)  # actions on the best path so far
     buckets, actions, visited = [start], 0, 0  # buckets[n]: states n transitions away
-    ends: _End | None = None  # breaks an invariant by an action that starts on this level
+    ends: _End | None = None  # an action of this level breaks an invariant
     while any(buckets) or ends:
         following: list[list[int]] = []
         found, ends, depth = ends, None, 0
@@ -157,15 +153,15 @@ def shortest_path(
                 break
             for state in buckets[depth]:
                 if level[state] < actions:
-                    continue  # found again meanwhile, with fewer actions
+                    continue  # since found with fewer actions
                 visited += 1
                 if watch and not visited & 1023:
                     watch(visited)
-                if state >> CONSTANTS in control.suspects and wanted & BROKEN["contract"]:
-                    loop = endless(control, doers, state)
+                if state >> CONSTANTS in table.suspects and wanted & BROKEN["contract"]:
+                    loop = endless(table, state)
                     if loop is not None:
                         return _path(parents, state, loop, BROKEN["contract"])
-                for edge, to, broken in transitions(control, doers, state):
+                for edge, to, broken in table.successors(state):
                     costs_action = not steps_alone and (edge.at_rest or (count_ticks and edge.is_tick))
                     if broken & wanted:
                         if not costs_action:

@@ -1,6 +1,6 @@
 """A thread's state in two parts: *control*, a tuple, and *data*, the values in its slots.
 
-TransitionTable is everything that decides what happens next: the stack with its values taken out,
+Control is everything that decides what happens next: the stack with its values taken out,
 the modes, flags and EFER. Data is three bits a slot in one integer: the slots of
 :data:`~vmxsim.checker.states.SLOTS`, then the values among the stack's locals, outermost
 function first.

@@ -1,9 +1,8 @@
-"""The state space of a small design: every state at rest, and which action leads where.
+"""The state space of a small design: every state at rest, and where each action leads.
 
-A thread is *at rest* in user space and in the guest. What happens in between, kernel code
-line by line, is one action here, with nobody preempting it on its way: each edge is a chain
-of the checker's own transitions. States that look alike and from which every action leads
-to states that look alike are one node.
+A thread is *at rest* in user space and in the guest. All kernel code that an action runs is
+one edge here, a chain of the checker's transitions without preemption. States that look
+alike, and from which the same actions lead to states that look alike, are one node.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from vmxsim.checker.counterexample import action_text
 from vmxsim.checker.footprints import BROKEN, EARLY
 from vmxsim.checker.states import CONSTANTS, DATA_MASK, unpack
 from vmxsim.checker.symbolic import SLOT_FIELDS
-from vmxsim.checker.transition_table import Edge, TransitionTable, make_doers, transitions
+from vmxsim.checker.transition_table import Edge, TransitionTable
 from vmxsim.designs import find_design
 from vmxsim.errors import InputError, unknown
 from vmxsim.kernel.kvm import Kvm, name_of
@@ -29,14 +28,15 @@ from vmxsim.simulation.scenario import HOSTS
 from vmxsim.simulation.trace import Cell
 from vmxsim.simulation.worth import CellJudge
 
-# -- What there is to see of a state at rest, judged by the same rules as a run's pictures.
-
 
 @frozen
 class StateLook:
-    """``mode`` is ``user`` or ``guest``; ``cells`` are the register and the guest's saved copy;
-    ``true`` is the guest's true value and ``read`` what the guest would read now; ``more``
-    are facts, as (name, words), that two states may differ in, ``told`` those of them to show."""
+    """What a picture of a state at rest shows.
+
+    ``mode`` is ``user`` or ``guest``; ``cells`` are the register and the guest's saved copy;
+    ``true`` is the guest's true value and ``read`` what the guest would read now; ``more`` are
+    further facts as (name, words), ``told`` those of them to show.
+    """
 
     mode: str
     long_mode: bool
@@ -55,33 +55,33 @@ class StateLook:
 
     @property
     def shown(self) -> Hashable:
-        """What a picture shows of it; two states of which this is equal look alike."""
+        """The key by which two states look alike."""
         return (self.mode, self.long_mode, self.smm, self.loaded, self.cells, self.true, self.read)
 
     def telling(self, others: Sequence[StateLook]) -> StateLook:
-        """With those facts told in which it differs from one of ``others``."""
+        """A copy that shows the facts in which it differs from any of ``others``."""
         told = tuple(fact for n, fact in enumerate(self.more) if any(o.more[n] != fact for o in others))
         return evolve(self, told=told)
 
 
 class Looker:
-    """Puts the checker's states on a machine and looks at it."""
+    """Turns the checker's packed states into a machine's, judged like those of a run."""
 
-    def __init__(self, control: TransitionTable) -> None:
-        self._control = control
-        self._machine: Machine = make_machine(control.design, control.bits, False, 1, 1)
-        self._simulator = Simulator(control.design, self._machine, control.sections.interception)
-        self._judge = CellJudge(control.design, self._machine, (), self._simulator)
+    def __init__(self, table: TransitionTable) -> None:
+        self._table = table
+        self._machine: Machine = make_machine(table.design, table.bits, False, 1, 1)
+        self._simulator = Simulator(table.design, self._machine, table.sections.interception)
+        self._judge = CellJudge(table.design, self._machine, (), self._simulator)
         self._objects: dict[str, Any] = {one.id: one for one in self._machine.objects}
 
     def look(self, state: int) -> StateLook:
-        """What there is to see of a packed state."""
-        fields = self._control.states[state >> CONSTANTS]
-        for (holder, name), value in zip(self._control.fields, fields[1:], strict=True):
+        """What a packed state looks like."""
+        fields = self._table.states[state >> CONSTANTS]
+        for (holder, name), value in zip(self._table.fields, fields[1:], strict=True):
             if hasattr(self._objects[holder], name):
                 setattr(self._objects[holder], name, value)
         for (holder, name), number in zip(SLOT_FIELDS, unpack(state & DATA_MASK), strict=False):
-            setattr(self._objects[holder], name, self._control.values[number])
+            setattr(self._objects[holder], name, self._table.values[number])
         m, vcpu, thread = self._machine, self._machine.vcpus[0], self._machine.threads[0]
         cells = self._judge.scene(0).cells()
         read, _ = self._simulator.guest_would_read(m, thread, vcpu)
@@ -94,7 +94,7 @@ class Looker:
             ("bitmap", "passes the register" if vcpu.bitmap_passes else "intercepts the register"),
             ("guest GS base", str(vcpu.gs_base)),
             ("LMA before SMM", str(vcpu.smram_efer)),
-            ("guest wrote", "yes" if self._control.get(fields, "vcpu0", "guest_wrote") else "no"),
+            ("guest wrote", "yes" if self._table.get(fields, "vcpu0", "guest_wrote") else "no"),
         )
         shown = (cells["cpu0.kernel_gs_base"], cells["vcpu0.g"])
         return StateLook(
@@ -102,19 +102,18 @@ class Looker:
         )
 
 
-#: Nodes up to which a picture can be read.
+#: The most nodes that a readable picture can have.
 MOST = 24
-#: For more states than this, those that are alike are not looked for.
+#: With more states than this, no attempt is made to merge them.
 _WORTH_MERGING = 600
-#: Assumptions that make a state space smaller, those that cost least first.
+#: Assumptions that shrink a state space, the least restrictive first.
 SMALLER = ("one-value", "no-smm", "no-swapgs", "no-emulation", "no-set-efer", "no-set-msr")
 
 
 @frozen
 class StateNode:
-    """A state at rest. ``number`` counts from 1; ``look`` is what there is to see of it;
-    ``start``: a guest may start here; ``stays`` are the actions that lead back to it;
-    ``states`` says for how many states of the checker it stands."""
+    """A state at rest. ``number`` counts from 1; ``start``: a guest may start here; ``stays``
+    are the actions that lead back to it; ``states`` is the number of merged states."""
 
     number: int
     look: StateLook
@@ -125,8 +124,8 @@ class StateNode:
 
 @frozen
 class StateEdge:
-    """What ``actions`` lead to: node ``target`` or, where an invariant breaks, none (0), and
-    ``broken`` names the invariants."""
+    """``actions`` lead from node ``source`` to ``target``, or break the invariants in
+    ``broken``; ``target`` is then 0."""
 
     source: int
     target: int
@@ -138,8 +137,7 @@ class StateEdge:
 class StateSpace:
     """The states at rest of a design, as plain data for pictures and words.
 
-    ``states`` counts the checker's states at rest; ``nodes`` are fewer where several of
-    them look and behave alike.
+    ``states`` counts them before merging.
     """
 
     design: str
@@ -151,8 +149,8 @@ class StateSpace:
 
 
 class TooManyStates(InputError):
-    """More states than a picture can show. ``nodes`` says how many; ``suggestion`` are the
-    assumptions, those given included, with which there would be ``fewer``; () if none help."""
+    """More states than a picture can show: ``nodes``. With the assumptions in ``suggestion``
+    (which include those given) there would be ``fewer``; () if none help."""
 
     def __init__(self, nodes: int, most: int, suggestion: tuple[str, ...], fewer: int) -> None:
         self.nodes, self.suggestion, self.fewer = nodes, suggestion, fewer
@@ -165,11 +163,11 @@ class TooManyStates(InputError):
 def state_space(
     design: str | type[Kvm], host: str = "64-bit", assume: str | Iterable[str] = (), most: int = MOST
 ) -> StateSpace:
-    """The states at rest of one vCPU of a design, under assumptions, and what leads where.
+    """The states at rest of one vCPU of a design, under assumptions, and where actions lead.
 
-    Ticks come at rest only (the action ``preempt``): what breaks only where kernel code is
-    preempted is not in it. Raises TooManyStates for more than ``most`` nodes, InputError
-    for a bad argument.
+    Ticks arrive only at rest (the action ``preempt``), so violations that need preemption
+    inside the kernel do not show. Raises TooManyStates for more than ``most`` nodes,
+    InputError for a bad argument.
     """
     chosen = find_design(design)
     if host not in HOSTS:
@@ -183,7 +181,7 @@ def state_space(
 
 
 def _smaller(design: type[Kvm], host: str, given: tuple[str, ...], most: int) -> tuple[tuple[str, ...], int]:
-    """Assumptions, those given first, under which a picture can be drawn, and of how many nodes."""
+    """Assumptions, those given first, that make the picture small enough, and its nodes then."""
     names = list(given)
     for name in SMALLER:
         if name in names:
@@ -196,7 +194,7 @@ def _smaller(design: type[Kvm], host: str, given: tuple[str, ...], most: int) ->
 
 
 def _explored(design: Any, host: str, names: tuple[str, ...]) -> StateSpace | int:
-    """The state space; only the number of states where they are far too many."""
+    """The state space, or just the number of states if they are far too many."""
     resting = _Resting(control_table(design, int(host[:2]), restriction(names)))
     states = len(resting.arrows)
     if states > _WORTH_MERGING:
@@ -206,7 +204,7 @@ def _explored(design: Any, host: str, names: tuple[str, ...]) -> StateSpace | in
 
 @frozen
 class _Arrow:
-    """One whole action from a state at rest. ``target`` is a packed state, -1 where something breaks."""
+    """A whole action from a state at rest. ``target`` is a packed state, -1 if an invariant breaks."""
 
     action: str
     target: int
@@ -214,12 +212,11 @@ class _Arrow:
 
 
 class _Resting:
-    """The states at rest that can be reached, by packed state, and the actions possible in each."""
+    """The reachable states at rest, packed, and the actions possible in each."""
 
-    def __init__(self, control: TransitionTable) -> None:
-        self.control = control
-        self._doers = make_doers(control.values, control.effects)
-        self.start = [(number << CONSTANTS) | data for number, data in control.initial]
+    def __init__(self, table: TransitionTable) -> None:
+        self.table = table
+        self.start = [(number << CONSTANTS) | data for number, data in table.initial]
         self.arrows: dict[int, list[_Arrow]] = {}
         to_do = list(self.start)
         while to_do:
@@ -229,18 +226,15 @@ class _Resting:
                 to_do += [a.target for a in self.arrows[state] if a.target >= 0]
 
     def _actions(self, state: int) -> Iterator[_Arrow]:
-        for edge, target, broken in self._transitions(state):
-            while not broken and self._on_its_way(target):
-                _, target, broken = next(one for one in self._transitions(target) if self._goes_on(one[0]))
-            if broken != EARLY:  # breaks something where that does not count yet: assumed not to happen
+        for edge, target, broken in self.table.successors(state):
+            while not broken and self._moving(target):
+                _, target, broken = next(s for s in self.table.successors(target) if self._undisturbed(s[0]))
+            if broken != EARLY:  # a violation before one counts is assumed not to happen
                 yield _Arrow(self._name(edge), -1 if broken else target, broken)
 
-    def _transitions(self, state: int) -> Iterator[tuple[Edge, int, int]]:
-        return transitions(self.control, self._doers, state)
-
-    def _on_its_way(self, state: int) -> bool:
-        """Whether the thread is in the kernel, waits for a CPU, or the guest is amid an action."""
-        fields, get = self.control.states[state >> CONSTANTS], self.control.get
+    def _moving(self, state: int) -> bool:
+        """Whether the thread is in the kernel, waits for a CPU, or its guest is amid an action."""
+        fields, get = self.table.states[state >> CONSTANTS], self.table.get
         return bool(
             get(fields, "thread0", "waiting")
             or get(fields, "thread0", "mode") == "kernel"
@@ -248,17 +242,17 @@ class _Resting:
         )
 
     @staticmethod
-    def _goes_on(edge: Edge) -> bool:
+    def _undisturbed(edge: Edge) -> bool:
         choice = edge.leaf.choice
         return choice.kind in ("step", "in") and not choice.pending
 
     def _name(self, edge: Edge) -> str:
         choice = edge.leaf.choice
-        return "preempt" if choice.kind == "out" else action_text(choice, self.control)
+        return "preempt" if choice.kind == "out" else action_text(choice, self.table)
 
 
 def _nodes(resting: _Resting) -> tuple[tuple[StateNode, ...], tuple[StateEdge, ...]]:
-    looker = Looker(resting.control)
+    looker = Looker(resting.table)
     looks = {state: looker.look(state) for state in resting.arrows}
     kind = _alike(resting.arrows, {state: look.shown for state, look in looks.items()})
     members: dict[int, list[int]] = {}
@@ -283,8 +277,8 @@ def _nodes(resting: _Resting) -> tuple[tuple[StateNode, ...], tuple[StateEdge, .
 
 
 def _alike(arrows: dict[int, list[_Arrow]], shown: dict[int, Hashable]) -> dict[int, int]:
-    """A number for each state, the same for those that look alike and from which the same actions
-    lead to states that are alike (the coarsest bisimulation, by refinement)."""
+    """A number for each state: equal numbers look alike and have the same actions to states
+    with equal numbers (the coarsest bisimulation, by refinement)."""
     kinds = _numbered(shown)
     while True:
         finer = _numbered(
@@ -304,7 +298,7 @@ def _numbered(keys: dict[int, Any]) -> dict[int, int]:
 
 
 def _told_apart(looks: Sequence[StateLook]) -> list[StateLook]:
-    """The looks, each with what tells it from others that are the same to look at."""
+    """The looks, each with the facts that tell it from others that look the same."""
     same: dict[Hashable, list[StateLook]] = {}
     for look in looks:
         same.setdefault(look.shown, []).append(look)

@@ -1,4 +1,4 @@
-"""The table of one thread's transitions between control states, made by running its Programs."""
+"""All transitions of one thread, in a table built by running the design's kernel code."""
 
 from __future__ import annotations
 
@@ -56,15 +56,12 @@ from vmxsim.kernel.kvm import Kvm
 from vmxsim.kernel.machine import EFER_LMA, Value, reset_cr0, reset_efer
 from vmxsim.kernel.thread import Stack
 
-# -- What transitions do to the data, and what they break, on plain integers.
-
-
-#: Kinds of checks; the last two are those of paths on which no violation counts yet.
+#: Kinds of checks; the last two belong to paths on which no violation counts yet.
 CHECKS = (GUEST_CHECK, HOST_CHECK, f"{GUEST_CHECK} {EARLY}", f"{HOST_CHECK} {EARLY}")
 
 
 def breach_table(values: tuple[Value, ...]) -> dict[str, list[int]]:
-    """For each of :data:`CHECKS`: what (found, right), as found + 8 right, breaks."""
+    """For each of :data:`CHECKS`, the invariants broken by found and right, indexed by found + 8 * right."""
     guest, host = [], []
     for right in values:
         for found in values:
@@ -78,7 +75,7 @@ def breach_table(values: tuple[Value, ...]) -> dict[str, list[int]]:
 
 
 class Doer:
-    """One :class:`~vmxsim.checker.footprints.Effect`, ready to be applied to integers of data."""
+    """Applies one :class:`~vmxsim.checker.footprints.Effect` to packed data."""
 
     def __init__(self, effect: Effect, table: dict[str, list[int]]) -> None:
         self.effect, self._table = effect, table
@@ -91,7 +88,7 @@ class Doer:
         self.done = cache(self._do)
 
     def _do(self, data: int) -> tuple[int, int]:
-        """The data afterward, and the bits of what is broken."""
+        """The data afterward, and the bits of the broken invariants."""
         full, broken = data | CONSTANT_BITS, self.effect.broken
         for kind, found, right in self.effect.checks:
             broken |= self._table[kind][(full >> found & 7) | (full >> right & 7) << BITS]
@@ -102,19 +99,21 @@ class Doer:
 
 
 def make_doers(values: tuple[Value, ...], effects: list[Effect]) -> list[Doer]:
-    """Effects, ready to be applied."""
+    """A Doer for each effect."""
     table = breach_table(values)
     return [Doer(effect, table) for effect in effects]
 
 
-#: The guest's values, which are all the same to the host.
+#: The guest's values, which the host need not tell apart.
 _GUESTS = (FIRST, SECOND, GUEST_BASE)
 
 
 def as_the_host_sees(effect: Effect, looks: bool) -> Effect:
-    """The same effect for what the host finds alone: nobody knows the guest's true value, and its
-    values are one, unless the design ``looks`` at values. Kernel code cannot see the first, and
-    copies the others without a difference; so what the host finds stays the same."""
+    """The effect reduced to what matters for the host's value.
+
+    The guest's true value is dropped, because kernel code cannot see it. The guest's values
+    become one, unless the design ``looks`` at values: kernel code copies them all alike.
+    """
     reset = CONSTANTS + BITS * RESET
     guests = () if looks else tuple(CONSTANTS + BITS * value for value in _GUESTS)
     moves = tuple(
@@ -125,7 +124,7 @@ def as_the_host_sees(effect: Effect, looks: bool) -> Effect:
 
 
 def data_as_the_host_sees(data: int, looks: bool) -> int:
-    """The same for the data at the start."""
+    """Initial data, reduced in the same way."""
     values = unpack(data)
     for slot, value in enumerate(values):
         if slot in (TRUE, TRUE_BASE) or (value in _GUESTS and not looks):
@@ -133,92 +132,22 @@ def data_as_the_host_sees(data: int, looks: bool) -> int:
     return pack(values)
 
 
-def transitions(control: TransitionTable, doers: list[Doer], state: int) -> Iterator[tuple[Edge, int, int]]:
-    """What can happen next in a packed state: the transition, the state that it leads to (-1 where
-    it fails), and the bits of what it breaks."""
-    number, data = state >> CONSTANTS, state & DATA_MASK
-    for edge in control.edges[control.first[number] : control.first[number + 1]]:
-        if data & edge.leaf.mask == edge.leaf.bits:
-            after, broken = doers[edge.effect].done(data)
-            yield edge, (edge.target << CONSTANTS) | after if edge.target >= 0 else -1, broken
-
-
-# -- kernel code that comes back to where it was, with nobody else acting
-
-_WORDS = "comes back to where it was: the design loops forever"
-
-
-def refuse_loops(control: TransitionTable) -> None:
-    """Make the transitions fail that close a loop regardless of the values."""
-    steps = (e for e in control.edges if e.leaf.choice is STEP and not e.leaf.mask and e.target >= 0)
-    after = {edge.source: edge for edge in steps}
-    done: set[int] = set()
-    for start in after:
-        path: dict[int, Edge] = {}
-        at = start
-        while at in after and at not in done and at not in path:
-            path[at] = after[at]
-            at = after[at].target
-        if at in path:
-            last = path[list(path)[-1]]
-            control.fail(last, SimulationError(_WORDS, control.function_of(last.source)))
-        done.update(path)
-
-
-def suspects(control: TransitionTable) -> frozenset[int]:
-    """TransitionTable states from which kernel code may loop, as far as the table tells. None if no
-    design looks at a value."""
-    steps = [e for e in control.edges if e.leaf.choice is STEP and e.target >= 0]
-    if not any(edge.leaf.mask for edge in steps):
-        return frozenset()
-    into: dict[int, list[int]] = {}
-    out: dict[int, int] = {}
-    for edge in steps:
-        into.setdefault(edge.target, []).append(edge.source)
-        out[edge.source] = out.get(edge.source, 0) + 1
-    ends = [number for number in into if number not in out]
-    while ends:  # what only leads to an end ends
-        for source in into.get(ends.pop(), ()):
-            out[source] -= 1
-            if not out[source]:
-                ends.append(source)
-    return frozenset(number for number, left in out.items() if left)
-
-
-def endless(control: TransitionTable, doers: list[Doer], state: int) -> Edge | None:
-    """The transition, marked as failed, from which a state's kernel code comes back to the state
-    itself; None if it does not."""
-    at, first, seen = state, None, set()
-    while at >> CONSTANTS in control.suspects and at not in seen:
-        seen.add(at)
-        steps = (t for t in transitions(control, doers, at) if t[0].leaf.choice is STEP)
-        edge, to, _ = next(steps, (None, -1, 0))
-        if edge is None or to < 0:
-            return None
-        first, at = first or edge, to
-    if at != state or first is None or at not in seen:
-        return None
-    error = SimulationError(_WORDS, control.function_of(state >> CONSTANTS))
-    return evolve(first, target=-1, leaf=evolve(first.leaf, error=error))
-
-
 State = tuple[Any, ...]
-Allows = Callable[["TransitionTable", State, Choice], bool]
-
-
-#: Called now and then with (states found, states of the last layer); may raise to end the search.
+#: Whether a choice is allowed to a thread in a mode (``user``, ``guest``, ``kernel``).
+Allows = Callable[[str, Choice], bool]
+#: Called regularly with (states found, states in the last layer); may raise to end the search.
 Watch = Callable[[int, int], None]
 
-#: TransitionTable states after which something must be counting up without end.
+#: Control states beyond which a field is taken to count up forever.
 MOST_STATES = 300_000
 
 
 class CutShort(Exception):
-    """A search was ended by one of its limits. ``str()`` says which."""
+    """A search hit one of its limits; ``str()`` says which."""
 
 
 def why_cut(watch: Watch | None, states: int, layer: int) -> str:
-    """Why a search ends after this layer, '' if it goes on."""
+    """Why a search ends after this layer, '' if it continues."""
     try:
         if watch:
             watch(states, layer)
@@ -229,10 +158,12 @@ def why_cut(watch: Watch | None, states: int, layer: int) -> str:
 
 @define(eq=False)
 class Edge:
-    """A transition between control states. ``target`` is -1 where the section failed;
-    ``effect`` is the number of what it does to the data. ``at_rest``: it starts an action of
-    the scenario (a tick at rest is the action ``preempt``; one in the kernel belongs to the
-    action that it interrupts)."""
+    """A transition between control states.
+
+    ``target`` is -1 if the section failed; ``effect`` indexes the table's effects.
+    ``at_rest``: it starts an action of the scenario. A tick at rest is the action
+    ``preempt``; a tick in the kernel belongs to the action that it interrupts.
+    """
 
     source: int
     target: int
@@ -242,7 +173,7 @@ class Edge:
 
     @property
     def is_tick(self) -> bool:
-        """Whether a tick comes inside the kernel."""
+        """Whether a tick arrives inside the kernel."""
         choice = self.leaf.choice
         return not self.at_rest and (choice.kind == "out" or choice.pending > 0)
 
@@ -250,11 +181,11 @@ class Edge:
 class TransitionTable:
     """All control states that a thread of ``design`` can reach on a host of ``bits``.
 
-    ``states`` are tuples: number of the stack, then the fields of :attr:`fields`. ``edges``
-    are grouped by source; those of state n start at ``first[n]``. ``initial`` are pairs of
-    control state and data; ``initial_waiting`` the same for a thread that has no CPU yet.
-    ``watch`` is called now and then and may raise. Raises CutShort for a design whose state
-    grows without end.
+    ``states`` are tuples: the stack's number, then the values of :attr:`fields`. ``edges``
+    are grouped by source; those of state n start at ``first[n]``. ``initial`` holds pairs of
+    control state and data; ``initial_waiting`` is the same for a thread without a CPU.
+    ``watch`` is called regularly and may raise. Raises CutShort if the design's state grows
+    without end.
     """
 
     def __init__(
@@ -284,12 +215,12 @@ class TransitionTable:
         self._allows = allows
         self.stacks: list[Stack] = [None]
         self._stack_numbers: dict[Stack, int] = {None: 0}
-        #: A stack that the scheduler made: what it put on top of ANY_STACK (and the leaf that did),
-        #: and the stack below.
+        #: For a stack built by the scheduler: the leaf that put frames on top of ANY_STACK, and
+        #: the stack below.
         self._split: dict[int, tuple[Leaf, int]] = {}
-        #: What the scheduler does to the fields of a state, regardless of the stack below.
+        #: What the scheduler does to a state's fields, whatever stack is below.
         self._scheduled: dict[tuple[Any, State], list[tuple[Leaf, State]]] = {}
-        #: (leaf, stack below) and the stack that they make.
+        #: The stack that (leaf, stack below) make.
         self._made: dict[tuple[Leaf, int], int] = {}
         self.effects: list[Effect] = []
         self._effect_numbers: dict[Effect, int] = {}
@@ -304,10 +235,8 @@ class TransitionTable:
         self.initial_waiting = [self._start(long_mode, waiting=True) for long_mode in long_modes]
         self._explore(watch)
 
-    # -- states
-
     def get(self, state: State, holder: str, name: str) -> Any:
-        """A field of a control state; None if nothing depends on it."""
+        """A field of a control state; None if it is not part of the state."""
         at = self._position.get((holder, name))
         return None if at is None else state[at]
 
@@ -345,8 +274,6 @@ class TransitionTable:
             self.states.append(state)
         return found
 
-    # -- what can happen
-
     def choices(self, state: State) -> tuple[Choice, ...]:
         """What can happen next in a control state."""
         if state[self._waiting]:
@@ -356,8 +283,6 @@ class TransitionTable:
             return (STEP, OUT)
         long_mode = bool(self.get(state, "vcpu0", "efer") & EFER_LMA)
         return actions_at_rest(mode, long_mode, bool(self.get(state, "vcpu0", "smm")))
-
-    # -- transitions
 
     def _explore(self, watch: Watch | None) -> None:
         done = 0
@@ -376,28 +301,38 @@ class TransitionTable:
             done += 1
         self.first.append(len(self.edges))
         refuse_loops(self)
+        self._doers = make_doers(self.values, self.effects)
         self.suspects = suspects(self)
 
+    def successors(self, state: int) -> Iterator[tuple[Edge, int, int]]:
+        """What can happen next in a packed state: the transition, the next state (-1 if it
+        fails), and the bits of the invariants that it breaks."""
+        number, data = state >> CONSTANTS, state & DATA_MASK
+        for edge in self.edges[self.first[number] : self.first[number + 1]]:
+            if data & edge.leaf.mask == edge.leaf.bits:
+                after, broken = self._doers[edge.effect].done(data)
+                yield edge, (edge.target << CONSTANTS) | after if edge.target >= 0 else -1, broken
+
     def _follow(self, source: int, state: State, choice: Choice) -> None:
-        if self._allows is not None and not self._allows(self, state, choice):
+        if self._allows is not None and not self._allows(state[self._mode], choice):
             return
         at_rest = choice is not IN and state[self._mode] != "kernel"
         asks = 0
         below, found = self._outcomes(state, choice)
         for leaf, fields in found:
             if len(leaf.asked) < choice.pending:
-                continue  # with these values nothing looks for the tick
+                continue  # with these values nothing checks for the tick
             asks = max(asks, len(leaf.asked) if leaf.error is None else min(1, len(leaf.asked)))
             target = -1
             if leaf.error is None:
                 target = self._number((self._stack(leaf, below), *fields))
             self.edges.append(Edge(source, target, self._leaf_effect(state, leaf), leaf, at_rest))
-        if choice is STEP:  # a tick may come just before it is looked for
+        if choice is STEP:  # a tick may arrive just before the kernel checks for one
             for n in range(1, asks + 1):
                 self._follow(source, state, Choice("step", pending=n))
 
     def _leaf_effect(self, state: State, leaf: Leaf) -> int:
-        """The number of what a section does; what it breaks is marked where no violation counts yet."""
+        """The number of a section's effect; its breaches are marked EARLY where none counts yet."""
         early = self._guest_wrote is not None and not state[self._guest_wrote]
         found = self._leaf_effects.get((leaf, early))
         if found is None:
@@ -409,8 +344,8 @@ class TransitionTable:
         return found
 
     def _outcomes(self, state: State, choice: Choice) -> tuple[int, list[tuple[Leaf, State]]]:
-        """What a section does, with the fields afterward; and the stack that stands for ANY_STACK
-        in it (-1: none)."""
+        """The stack that ANY_STACK stands for (-1: none), and what the section does, each
+        leaf with the fields afterward."""
         above: Any = None
         number, below = state[0], -1
         if choice is OUT and state[self._mode] == "kernel":
@@ -443,7 +378,7 @@ class TransitionTable:
         return found
 
     def _stack(self, leaf: Leaf, below: int) -> int:
-        """The number of the stack after a section; stack ``below`` stands for ANY_STACK in it."""
+        """The number of the stack after a section, with stack ``below`` in place of ANY_STACK."""
         found = self._made.get((leaf, below))
         if found is None:
             stack = leaf.stack if below < 0 else _join(leaf.stack, self.stacks[below])
@@ -460,7 +395,7 @@ class TransitionTable:
         return found
 
     def fail(self, edge: Edge, error: SimulationError) -> None:
-        """From now on this transition fails."""
+        """Mark a transition as one that fails."""
         edge.leaf, edge.target = evolve(edge.leaf, error=error), -1
         edge.effect = self._effect(Effect(IDENTITY, (), BROKEN["contract"]))
 
@@ -482,3 +417,60 @@ def _join(stack: Stack, below: Stack) -> Stack:
         return below
     function, index, frame, caller = stack
     return (function, index, frame, _join(caller, below))
+
+
+_WORDS = "comes back to where it was: the design loops forever"
+
+
+def refuse_loops(table: TransitionTable) -> None:
+    """Fail the transitions that close an endless loop of kernel code, whatever the values."""
+    steps = (e for e in table.edges if e.leaf.choice is STEP and not e.leaf.mask and e.target >= 0)
+    after = {edge.source: edge for edge in steps}
+    done: set[int] = set()
+    for start in after:
+        path: dict[int, Edge] = {}
+        at = start
+        while at in after and at not in done and at not in path:
+            path[at] = after[at]
+            at = after[at].target
+        if at in path:
+            last = path[list(path)[-1]]
+            table.fail(last, SimulationError(_WORDS, table.function_of(last.source)))
+        done.update(path)
+
+
+def suspects(table: TransitionTable) -> frozenset[int]:
+    """Control states from which kernel code may loop forever, depending on the values. Empty
+    unless the design looks at a value."""
+    steps = [e for e in table.edges if e.leaf.choice is STEP and e.target >= 0]
+    if not any(edge.leaf.mask for edge in steps):
+        return frozenset()
+    into: dict[int, list[int]] = {}
+    out: dict[int, int] = {}
+    for edge in steps:
+        into.setdefault(edge.target, []).append(edge.source)
+        out[edge.source] = out.get(edge.source, 0) + 1
+    ends = [number for number in into if number not in out]
+    while ends:  # a state that only leads to an end cannot loop
+        for source in into.get(ends.pop(), ()):
+            out[source] -= 1
+            if not out[source]:
+                ends.append(source)
+    return frozenset(number for number, left in out.items() if left)
+
+
+def endless(table: TransitionTable, state: int) -> Edge | None:
+    """The first transition of an endless loop of kernel code through a packed state, marked as
+    failed; None if there is no such loop."""
+    at, first, seen = state, None, set()
+    while at >> CONSTANTS in table.suspects and at not in seen:
+        seen.add(at)
+        steps = (t for t in table.successors(at) if t[0].leaf.choice is STEP)
+        edge, to, _ = next(steps, (None, -1, 0))
+        if edge is None or to < 0:
+            return None
+        first, at = first or edge, to
+    if at != state or first is None or at not in seen:
+        return None
+    error = SimulationError(_WORDS, table.function_of(state >> CONSTANTS))
+    return evolve(first, target=-1, leaf=evolve(first.leaf, error=error))

@@ -13,7 +13,7 @@ from vmxsim.checker.assumptions import ASSUMPTIONS, Restriction, restriction
 from vmxsim.checker.check import Limits, check, new_table
 from vmxsim.checker.counterexample import scenario_of
 from vmxsim.checker.footprints import BROKEN
-from vmxsim.checker.reach import closure
+from vmxsim.checker.reach import reachable
 from vmxsim.checker.result import Counterexample
 from vmxsim.checker.search import Path, reached, shortest_path
 from vmxsim.checker.transition_table import CutShort, TransitionTable
@@ -244,9 +244,9 @@ def _ground(design: type[Kvm], host: str, assumed: Restriction, limits: Limits) 
 @frozen
 class _Look:
     """What a search for the first breach found: bits of what is broken, whether it was cut, the
-    situations that it reached. ``control`` is the table, None if none could be made."""
+    situations that it reached. ``table`` is the table, None if none could be made."""
 
-    control: TransitionTable | None
+    table: TransitionTable | None
     broken: int
     cut: bool
     situations: set[str]
@@ -256,14 +256,14 @@ def _look(design: Any, host: str, assumed: Restriction, ignore: int, limits: Lim
     """Search a design for the first breach; those in ``ignore`` are passed over."""
     wanted = sum(BROKEN[name] for name in _INVARIANTS) & ~ignore
     try:
-        control = new_table(design, int(host[:2]), assumed, watch=limits.watch)
+        table = new_table(design, int(host[:2]), assumed, watch=limits.watch)
     except CutShort:
         return _Look(None, 0, True, set())
     ghosts = bool(wanted & (BROKEN["guest-value"] | BROKEN["no-leak"]))
-    found = closure(control, ignore=ignore, first=wanted, ghosts=ghosts, watch=limits.watch)
+    found = reachable(table, ignore=ignore, first=wanted, ghosts=ghosts, watch=limits.watch)
     broken = found.broken & wanted
-    situations = set() if broken else {n for n, was in reached(control, found.taken).items() if was}
-    return _Look(control, broken, bool(found.cut), situations)
+    situations = set() if broken else {n for n, was in reached(table, found.taken).items() if was}
+    return _Look(table, broken, bool(found.cut), situations)
 
 
 def _reason(mutant: Mutant, grounds: list[_Ground], limits: Limits) -> Reason:
@@ -276,10 +276,10 @@ def _reason(mutant: Mutant, grounds: list[_Ground], limits: Limits) -> Reason:
         for assumed, ignore in _looks(ground):
             look = _look(mutant.design, ground.host, assumed, ignore, limits)
             cut |= look.cut
-            if not look.broken or look.control is None:
+            if not look.broken or look.table is None:
                 lost |= dict.fromkeys(sorted(ground.reaches - look.situations) if not ignore else ())
                 continue
-            example = _shortest(mutant, look.control, ignore)
+            example = _shortest(mutant, look.table, ignore)
             if example and (best is None or _length(example) < _length(best.counterexample)):
                 best = Reason(mutant, example, ground.host, assumed.names)
         if best is not None:
@@ -298,14 +298,14 @@ def _length(example: Counterexample | None) -> tuple[int, int]:
     return (example.actions, example.steps) if example else (1 << 30, 0)
 
 
-def _shortest(mutant: Mutant, control: TransitionTable, ignore: int) -> Counterexample | None:
+def _shortest(mutant: Mutant, table: TransitionTable, ignore: int) -> Counterexample | None:
     wanted = [name for name in _INVARIANTS if not BROKEN[name] & ignore]
-    path: Path | None = shortest_path(control, wanted, past_others=bool(ignore))
+    path: Path | None = shortest_path(table, wanted, past_others=bool(ignore))
     if path is None:
         return None
     title = f"{mutant.function} line {mutant.line} {mutant.edit}: {mutant.source}"
     invariant = next(name for name in _INVARIANTS if path.broken & BROKEN[name] & ~ignore)
-    scenario = scenario_of(path, control, mutant.design, cpus=2, vcpus=1, title=title)
+    scenario = scenario_of(path, table, mutant.design, cpus=2, vcpus=1, title=title)
     failure = str(path.transitions[-1][1].leaf.error or "")
     steps = len(path.transitions)
     return Counterexample(mutant.design, invariant, scenario, path.actions, steps, failure, past=bool(ignore))
