@@ -101,7 +101,7 @@ def test_leaving_for_user_space_with_preemption_disabled_is_told():
 
 
 def test_what_the_checker_cannot_follow_is_refused_with_the_function():
-    with pytest.raises(InputError, match=r"vmx_get_msr\(\) reads 'cpu': the checker takes all CPUs"):
+    with pytest.raises(InputError, match=r"vmx_get_msr\(\) reads 'cpu': the checker treats all CPUs"):
         check(failing.ReadsTheCpu)
 
 

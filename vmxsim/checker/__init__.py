@@ -1,10 +1,10 @@
 """The model checker: every schedule of a design, the shortest counterexample, and why each line is there.
 
-From the bottom up: ``values`` and ``state`` say what a thread's state is, ``choices`` what can
-happen to it; ``tracing``, ``sections`` and ``footprints`` run a design's Programs from one
-scheduling point to the next, once for all values; ``control`` makes the table of one
-thread's transitions of that. ``closure`` explores one thread with every value, ``threads``
-and ``product`` several on their CPUs, ``search`` finds the shortest path. ``verdict`` is
-``vmxsim.check``; ``counterexample`` and ``explanation`` say what a path means; ``mutants``
-and ``reasons`` are ``vmxsim.why``; ``promela`` writes the model for Spin, by another way.
+From the bottom up: ``states`` numbers the values of the register and packs a thread's state;
+``symbolic`` runs kernel code from one scheduling point to the next, once for all values;
+``footprints`` keeps what it did, and ``transition_table`` turns that into a table. ``reach``
+explores one thread, ``product`` two, ``search`` finds the shortest path, and
+``counterexample`` turns it into a scenario and explains it. ``assumptions`` narrow the search.
+``check`` and ``why`` are the public functions, ``result`` is what ``check`` returns;
+``difference`` compares two designs, ``statespace`` lists the states at rest.
 """

@@ -170,4 +170,4 @@ def _broken_before_write(trace: RunTrace) -> str:
     early = next((v for v in trace.violations if v.invariant != "expectation" and v.action <= written), None)
     if early is None:
         return ""
-    return f"'{trace.actions[early.action]}' breaks {early.invariant} before the guest writes the register"
+    return f"'{trace.actions[early.action]}' breaks {early.invariant} before the guest wrote the register"

@@ -1,4 +1,4 @@
-"""``vmxsim.check``: every schedule of a design, a verdict, the shortest counterexample."""
+"""``vmxsim.check``: explore every schedule of a design and give a verdict."""
 
 from __future__ import annotations
 
@@ -24,21 +24,18 @@ from vmxsim.errors import InputError, printable, unknown
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.simulation.scenario import HOSTS, MAX_CPUS
 
-# -- When a search ends before it is complete, and who hears of its progress.
-
-
-#: States after which a search is cut short if nobody says otherwise.
+#: The default limit on the number of states.
 MAX_STATES = 20_000_000
 
 INTERRUPTED = "it was interrupted"
 
-#: Told (states found, seconds) now and then.
+#: Called regularly with (states found, seconds).
 Progress = Callable[[int, float], None]
 
 
 @define(eq=False)
 class Limits:
-    """Limits of one check. ``stopped`` says whether the reader asked to stop."""
+    """Limits of one check. ``stopped`` says whether the user asked to stop."""
 
     max_states: int = MAX_STATES
     max_seconds: float | None = None
@@ -48,11 +45,11 @@ class Limits:
 
     @property
     def seconds(self) -> float:
-        """Since the check began."""
+        """Seconds since the check began."""
         return time.perf_counter() - self.started
 
     def watch(self, states: int, layer: int = 0) -> None:
-        """Raises CutShort if a limit is reached."""
+        """Report progress. Raises CutShort if a limit is reached."""
         if self.stopped():
             raise CutShort(INTERRUPTED)
         if layer and states >= self.max_states:
@@ -64,15 +61,13 @@ class Limits:
             self.progress(states, seconds)
 
 
-# -- progress of a check in a notebook
-
-#: Seconds before the line appears, and between two updates of it.
+#: Seconds before the progress line appears in a notebook, and between two updates.
 PATIENCE, EVERY = 0.7, 0.25
 
 
 @contextmanager
 def notebook_progress() -> Iterator[Progress | None]:
-    """A Progress that writes below the cell that runs; None outside a notebook."""
+    """A Progress that prints below the running notebook cell; None outside a notebook."""
     if not _in_notebook():
         yield None
         return
@@ -95,13 +90,11 @@ class _Line:
         self._told = 0.0
 
     def tell(self, states: int, seconds: float) -> None:
-        """Called by the search."""
+        """Show progress, but not too often."""
         if seconds < PATIENCE or seconds - self._told < EVERY:
             return
         self._told = seconds
-        text = (
-            f"{states:,} states, {states / seconds:,.0f} a second. To end the search, interrupt the kernel."
-        )
+        text = f"{states:,} states, {states / seconds:,.0f} a second. Interrupt the kernel to end the search."
         data = {"text/plain": text}
         display: Any = import_module("IPython.display").display
         if self._handle is None:
@@ -110,47 +103,32 @@ class _Line:
             self._handle.update(data, raw=True)
 
     def take_away(self) -> None:
-        """The result tells the rest."""
+        """Clear the line: the result follows."""
         if self._handle is not None:
             self._handle.update({"text/plain": ""}, raw=True)
 
-
-# -- transition tables, kept between searches
 
 _KEPT = 32
 _tables: dict[Any, TransitionTable] = {}
 
 
 def control_table(
-    design: Any,
+    design: type[Kvm],
     bits: int,
     assumed: Restriction,
     interception: str = "rule",
     non_canonical: bool = False,
     watch: Watch | None = None,
+    keep: bool = True,
 ) -> TransitionTable:
-    """The transitions of one thread of ``design``, a class, under assumptions.
+    """The transitions of one thread of ``design`` under assumptions.
 
-    Raises what ``watch`` raises, and CutShort for a design whose state grows without end.
+    The last few tables are kept, unless ``keep`` is false. Raises what ``watch`` raises, and
+    CutShort for a design whose state grows without end.
     """
     key = (design, bits, assumed, interception, non_canonical)
-    found = _tables.pop(key, None) or new_table(*key, watch=watch)
-    _tables[key] = found  # now the one used last
-    while len(_tables) > _KEPT:
-        del _tables[next(iter(_tables))]
-    return found
-
-
-def new_table(
-    design: Any,
-    bits: int,
-    assumed: Restriction,
-    interception: str = "rule",
-    non_canonical: bool = False,
-    watch: Watch | None = None,
-) -> TransitionTable:
-    """The same, made again and not kept."""
-    return TransitionTable(
+    found = _tables.pop(key, None) if keep else None
+    found = found or TransitionTable(
         design,
         bits,
         long_modes=assumed.long_modes,
@@ -160,11 +138,16 @@ def new_table(
         allows=assumed.filter() if assumed.names else None,
         watch=watch,
     )
+    if keep:
+        _tables[key] = found  # the most recently used one is last
+        while len(_tables) > _KEPT:
+            del _tables[next(iter(_tables))]
+    return found
 
 
 #: Invariants of every check; ``no-host-fault`` comes with non-canonical values.
 ALWAYS = ("guest-value", "host-value", "no-leak")
-#: Invariants that compare with the guest's true value.
+#: Invariants that depend on the guest's true value.
 _OF_THE_GUEST = {"guest-value", "no-leak"}
 
 
@@ -174,7 +157,7 @@ def check(
     host: str = "both",
     cpus: int = 2,
     vcpus: int = 1,
-    assume: str | Iterable[str] = (),
+    assume: str | Iterable[str] | None = (),
     max_states: int = MAX_STATES,
     max_seconds: float | None = None,
     non_canonical: bool = False,
@@ -184,23 +167,24 @@ def check(
 ) -> CheckResult:
     """Explore every schedule of a design and say whether the invariants hold.
 
-    ``design`` is an id, a commit's hash, a prefix or your own subclass of a design. ``host``
-    is ``64-bit``, ``32-bit`` or ``both``; ``vcpus`` is 1 or 2. ``assume`` names assumptions
-    (:data:`~vmxsim.checker.assumptions.ASSUMPTIONS`). A search that reaches ``max_states``
-    or ``max_seconds``, or that ``stopped()`` ends, is *incomplete*, never *safe*.
-    ``progress(states, seconds)`` is called now and then; without it a notebook shows a line.
-    ``non_canonical`` lets the guest write a non-canonical address too and adds the invariant
-    ``no-host-fault``.
+    ``design`` is an id, a commit hash, a prefix of either, or your own subclass of a design.
+    ``host`` is ``64-bit``, ``32-bit`` or ``both``; ``vcpus`` is 1 or 2. ``assume`` names
+    assumptions (:data:`~vmxsim.checker.assumptions.ASSUMPTIONS`). A search that reaches
+    ``max_states`` or ``max_seconds``, or that ``stopped()`` ends, is *incomplete*, never
+    *safe*. ``progress(states, seconds)`` is called regularly; without it a notebook shows a
+    line. ``non_canonical`` lets the guest write a non-canonical address as well and adds the
+    invariant ``no-host-fault``.
 
-    A keyboard interrupt ends the search: what was found so far is returned.
+    A keyboard interrupt ends the search and returns what was found so far.
     Raises InputError for a bad argument or a design that cannot be checked.
     """
     chosen, assumed = find_design(design), restriction(assume)
     hosts = _hosts(host)
     _whole("cpus", cpus, MAX_CPUS)
     _whole("vcpus", vcpus, 2)
-    if not max_states > 0 or (max_seconds is not None and not max_seconds > 0):
-        raise InputError("expected more than 0", "max_states" if not max_states > 0 else "max_seconds")
+    _positive("max_states", max_states)
+    if max_seconds is not None:
+        _positive("max_seconds", max_seconds)
     interrupted: list[bool] = []
     results = []
     with notebook_progress() as in_notebook:
@@ -213,11 +197,9 @@ def check(
 
 
 def _hosts(host: str) -> tuple[str, ...]:
-    if host == "both":
-        return HOSTS
-    if host not in HOSTS:
+    if host not in (*HOSTS, "both"):
         raise unknown("host", host, (*HOSTS, "both"))
-    return (host,)
+    return HOSTS if host == "both" else (host,)
 
 
 def _whole(name: str, value: Any, most: int) -> None:
@@ -225,9 +207,14 @@ def _whole(name: str, value: Any, most: int) -> None:
         raise InputError(f"expected a whole number from 1 to {most}, not {printable(repr(value))}", name)
 
 
+def _positive(name: str, value: Any) -> None:
+    if not isinstance(value, (int, float)) or not value > 0:
+        raise InputError(f"expected more than 0, not {printable(repr(value))}", name)
+
+
 @define
 class _Bounds:
-    design: Any  # a design's class
+    design: type[Kvm]
     host: str
     cpus: int
     vcpus: int
@@ -277,7 +264,7 @@ def _check_host(bounds: _Bounds, limits: Limits, interrupted: list[bool]) -> Hos
         if name not in invariants:
             invariants[name] = UNKNOWN if cut else HOLDS
     if counterexamples and not cut:
-        _go_on_past(bounds, table, invariants, counterexamples, limits)
+        _search_past(bounds, table, invariants, counterexamples, limits)
     ordered = {name: invariants[name] for name in (*wanted, "contract") if name in invariants}
     sometimes = reached(table, found.taken)
     return HostResult(
@@ -297,7 +284,7 @@ def _check_host(bounds: _Bounds, limits: Limits, interrupted: list[bool]) -> Hos
 def _graphs(
     bounds: _Bounds, table: TransitionTable, found: ReachableStates, limits: Limits
 ) -> tuple[Any, Any]:
-    """The two threads' graphs: vCPU 1's thread starts on CPU 1, or without a CPU if there is one only."""
+    """The graphs of both threads: vCPU 1's starts on CPU 1, or without a CPU if there is only one."""
     cpus, moves = bounds.cpus, bounds.assumed.moves
     if cpus > 1:
         return thread_graph(found, cpus, moves, 0), thread_graph(found, cpus, moves, 1)
@@ -308,8 +295,8 @@ def _graphs(
 def _counterexamples(
     bounds: _Bounds, table: TransitionTable, broken: int, wanted: Iterable[str], past: bool = False
 ) -> dict[str, Counterexample]:
-    """The shortest counterexample to each invariant that is broken. One path may break several,
-    and is the shortest for each of them if it is so for all."""
+    """The shortest counterexample to each broken invariant. A shortest path of all is the
+    shortest for every invariant that it breaks."""
     left = [name for name in (*wanted, "contract") if broken & BROKEN[name]]
     found: dict[str, Counterexample] = {}
     while left:
@@ -336,14 +323,14 @@ def _counterexample(
     return Counterexample(bounds.design, name, scenario, path.actions, len(path.transitions), failure, past)
 
 
-def _go_on_past(
+def _search_past(
     bounds: _Bounds,
     table: TransitionTable,
     invariants: dict[str, str],
     counterexamples: dict[str, Counterexample],
     limits: Limits,
 ) -> None:
-    """Decide the invariants that hold as long as no other is broken: go on past the others' violations."""
+    """Decide the invariants that hold while no other is broken by searching past the others."""
     open_ones = [name for name, how in invariants.items() if how == HOLDS]
     if not open_ones:
         return

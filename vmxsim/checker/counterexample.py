@@ -1,4 +1,4 @@
-"""A path as a scenario: actions, and ticks inside the kernel named by the line they come before."""
+"""Turn a counterexample into a scenario, and explain why it breaks an invariant."""
 
 from __future__ import annotations
 
@@ -19,9 +19,7 @@ from vmxsim.kernel.simulator import is_before
 from vmxsim.kernel.thread import Stack
 from vmxsim.simulation.run import RunTrace
 from vmxsim.simulation.scenario import Scenario, make_scenario
-from vmxsim.simulation.trace import Change, Step, Violation
-
-# -- Why a counterexample is wrong: what was expected, which step lost it, by which mechanism.
+from vmxsim.simulation.trace import Change, Step, Violation, action_name
 
 
 @frozen
@@ -30,24 +28,24 @@ class Explanation:
 
     #: A short name for what goes wrong.
     mechanism: str
-    #: What was expected and found, and where the right value is.
+    #: What was expected and what was found.
     found: str
-    #: The step that loses the value, as an index into the trace (from 0), -1 if there is none.
+    #: Index of the step that loses the value (from 0), -1 if there is none.
     step: int
-    #: That step in words, and why it loses the value; '' without a step.
+    #: That step in words, and why it loses the value; '' if there is no such step.
     where: str = ""
     why: str = ""
 
     @property
     def words(self) -> str:
-        """All of it as sentences."""
+        """The whole explanation as sentences."""
         if not self.where:
             return self.found
         return f"{self.found.rstrip('.')}. Lost at {self.where}: {self.why}"
 
 
 def explain(trace: RunTrace, invariant: str) -> Explanation | None:
-    """Why the first violation of ``invariant`` in a run came about; None if there is none."""
+    """Why a run first breaks ``invariant``; None if it does not."""
     violation = next((v for v in trace.violations if v.invariant == invariant), None)
     if violation is None:
         return None
@@ -56,58 +54,58 @@ def explain(trace: RunTrace, invariant: str) -> Explanation | None:
     side = _Guest(trace, violation) if _is_guests(trace, violation) else _Host(trace, violation)
     index = side.lost()
     if index < 0:
-        found = f"{violation.words.rstrip('.')}. No step put the right value where it counts."
+        found = f"{violation.words.rstrip('.')}. No step put the right value where it is needed."
         return Explanation("the value is not put where it counts", found, -1)
     index = side.cause(index)
     step = trace.steps[index]
     mechanism, reason = side.reason(step, index)
     where = f"{step.function}, line {step.line}" if step.line else step.function
-    place = f"step {index + 1} of the run ({where}: {step.source}), in '{trace.actions[step.action]}'"
+    place = f"step {index + 1} of the run ({where}: {step.source}), at {action_name(trace, step.action)}"
     return Explanation(mechanism, violation.words, index, place, reason)
 
 
 def _is_guests(trace: RunTrace, violation: Violation) -> bool:
-    """Whether it is the guest that finds a wrong value, not a host task."""
+    """Whether the guest, not a host task, finds a wrong value."""
     step = trace.steps[violation.step]
     others = {v.invariant for v in step.violations}
     return violation.invariant == "guest-value" or "host-value" not in others
 
 
 class _Side:
-    """Whose value is wrong: where it should be, and where it is, at each point of the run."""
+    """The side whose value is wrong: where the value should be and where it is during the run."""
 
     def __init__(self, trace: RunTrace, violation: Violation) -> None:
         self.trace, self.violation = trace, violation
         self.n = trace.scenario.actions[violation.action].vcpu
 
     def right(self, m: Machine) -> Value:
-        """The value that should be found."""
+        """The value that it should find."""
         raise NotImplementedError
 
     def found(self, m: Machine) -> Value:
-        """What would be found now."""
+        """The value that it would find now."""
         raise NotImplementedError
 
     def places(self, m: Machine) -> list[Value]:
-        """What the places hold that can keep the value."""
+        """The contents of the places that can hold the value."""
         raise NotImplementedError
 
     def lost(self) -> int:
-        """The step after which the value was nowhere, or no longer where it counts; -1 if none."""
+        """The step after which the value is gone, or no longer where it counts; -1 if none."""
         last = self.violation.step + 1
         right = self.right(self.trace.machine(last))
         nowhere = right not in self.places(self.trace.machine(last))
         for index in range(last - 1, -1, -1):
             m = self.trace.machine(index)
             if self.right(m) != right:
-                continue  # the guest had not written it yet, or reads and writes pass it on
+                continue  # the guest has not written it yet, or moves it itself
             if right in self.places(m) if nowhere else self.found(m) == right:
                 return index
         return -1
 
     def cause(self, index: int) -> int:
-        """Where a wrong register is saved over the value: the step that made the register wrong,
-        if the same function did it just before."""
+        """If a step saves a wrong register over the value: the step that made the register wrong,
+        provided the same function did so just before."""
         step = self.trace.steps[index]
         if not any(c.place.endswith(".g") for c in step.changes) or not step.accesses:
             return index
@@ -121,7 +119,7 @@ class _Side:
         return index
 
     def reason(self, step: Step, index: int) -> tuple[str, str]:
-        """The mechanism and the reason in words, of the step that lost the value."""
+        """The mechanism by which a step loses the value, and the reason in words."""
         lma = _lma_change(step)
         held = self.trace.machine(index).cpus[step.cpu].kernel_gs_base
         if lma:
@@ -130,7 +128,7 @@ class _Side:
         if any(access.kind == "load_gs_index" for access in step.accesses):
             return (
                 "load_gs_index() overwrites the register",
-                "it leaves the descriptor's base in the register, whose value had not been saved.",
+                "it leaves the descriptor's base in the register before its value is saved.",
             )
         if overwritten is not None and isinstance(overwritten.after, Value):
             return self.overwritten(overwritten, step)
@@ -140,7 +138,7 @@ class _Side:
         )
 
     def mode_change(self, on: bool, held: Value, step: Step) -> tuple[str, str]:
-        """EFER.LMA changed at the step."""
+        """The same for a step that changes EFER.LMA while guest state is loaded."""
         action = self.trace.scenario.actions[step.action].text
         if not on:
             return self.mode_left(held)
@@ -154,8 +152,8 @@ class _Side:
         if action.startswith("guest rsm"):
             return (
                 "RSM sets LMA after state was left in SMM",
-                f"{nothing} the register counts. SMI cleared LMA, state was left outside long mode and"
-                f" entered again without the register, and RSM sets LMA: it holds {describe(held)}.",
+                f"{nothing} the register counts. SMI cleared LMA, so guest state was unloaded and loaded"
+                f" again without the register before RSM set LMA: it holds {describe(held)}.",
             )
         return (
             "nothing is loaded when LMA is set",
@@ -163,21 +161,21 @@ class _Side:
         )
 
     def mode_left(self, held: Value) -> tuple[str, str]:
-        """EFER.LMA was cleared while guest state was loaded."""
+        """The same for a step that clears EFER.LMA."""
         return (
             "LMA is changed before state is left",
-            "EFER.LMA is cleared while guest state is loaded; leave, which asks for it, now skips the"
-            f" register, which holds {describe(held)}.",
+            "EFER.LMA is cleared while guest state is loaded; the code that unloads it tests LMA and now"
+            f" skips the register, which holds {describe(held)}.",
         )
 
     def named(self, place: str) -> str:
-        """A place as the design's source calls it."""
+        """The design's own name for a place."""
         if place == "kernel_gs_base":
             return f"MSR_{place.upper()}"
         return str(self.trace.design.labels.get(place, place))
 
     def preempted(self, step: Step) -> bool:
-        """Whether a context switch came before the step in its action, above the scheduler's code."""
+        """Whether a context switch came before this step in its action, outside scheduler code."""
         earlier = self.trace.steps[: step.index]
         switched = any(
             s.action == step.action and any(a.kind == "ctxsw" for a in s.accesses) for s in earlier
@@ -185,15 +183,15 @@ class _Side:
         return switched and not any(frame.function == "preempt_schedule_irq" for frame in step.stack)
 
     def overwritten(self, change: Change, step: Step) -> tuple[str, str]:
-        """A place that held the value got another one."""
+        """The same for a step that overwrites a place that held the value."""
         place = change.place.rsplit(".", 1)[-1]
         value: Value = change.after
         whose = owner_words(value.owner)
         if self.preempted(step):
             return (
                 "preempted between the test and the access",
-                f"{step.thread} was preempted in this action, which took guest state out of the register;"
-                f" then this line continues as if it were still loaded: {self.named(place)} becomes"
+                f"{step.thread} was preempted during this action, which unloaded guest state; this line"
+                f" continues as if it were still loaded, and {self.named(place)} becomes"
                 f" {describe(value)}.",
             )
         if place == "g":
@@ -201,9 +199,9 @@ class _Side:
             if first is not None and first.index < step.index:
                 return (
                     "LMA is changed before state is left",
-                    f"leave saves {describe(value)} from the register as the guest's: EFER.LMA was"
-                    f" changed before (step {first.index + 1}, {first.function}, line {first.line}), so"
-                    " that leave takes the register for the guest's.",
+                    f"EFER.LMA changed earlier (step {first.index + 1}, {first.function}, line {first.line}),"
+                    f" so the code that unloads guest state saves {describe(value)} from the register as"
+                    " the guest's.",
                 )
             return (
                 f"{whose}'s value is saved as the guest's",
@@ -260,7 +258,7 @@ class _Host(_Side):
         return m.threads[self.n].gs_base
 
     def found(self, m: Machine) -> Value:
-        """What user space would find: h, if leave will restore it, else the register."""
+        """What user space would find: h if it is still to be restored, else the register."""
         vcpu = m.vcpus[self.n]
         if self.trace.design._in_register(vcpu):
             return vcpu.h
@@ -270,7 +268,7 @@ class _Host(_Side):
         return [m.cpus[m.threads[self.n].cpu].kernel_gs_base, m.vcpus[self.n].h]
 
 
-#: Primitives that name a point well, most telling first.
+#: Primitives that identify a preemption point well, the best first.
 _TELLING = ("rdmsr", "wrmsr", "load_gs_index", "preempt_disable", "preempt_enable", "local_irq_disable")
 
 
@@ -284,9 +282,9 @@ def scenario_of(
     interception: str = "rule",
     title: str = "",
 ) -> Scenario:
-    """The scenario that follows ``path``; run on ``design``, it breaks the same invariant."""
+    """The scenario that follows ``path``: run on ``design``, it breaks the same invariant."""
     steps: list[Any] = []
-    passed: list[Stack] = []  # scheduling points in the kernel that this action came to
+    passed: list[Stack] = []  # scheduling points in the kernel that this action has reached
     asked: list[Line] = []  # lines just before need_resched() that it ran
     for state, edge in path.transitions:
         choice, stack = edge.leaf.choice, table.stacks[table.states[state >> CONSTANTS][0]]
@@ -316,17 +314,12 @@ def scenario_of(
 
 
 def action_text(choice: Choice, table: TransitionTable) -> str:
-    """How a scenario writes a choice at rest."""
+    """A choice at rest as a scenario's action."""
     if choice.kind == "out":
         return "preempt cpu0"
     if choice.value is None:
         return choice.verb
-    return f"{choice.verb} {hexadecimal(table.values[choice.value].number)}"
-
-
-def hexadecimal(number: int) -> str:
-    """A value as scenarios write it."""
-    return f"0x{number:X}"
+    return f"{choice.verb} 0x{table.values[choice.value].number:X}"
 
 
 def _add_point(steps: list[Any], point: dict[str, Any]) -> None:
@@ -340,27 +333,31 @@ def _add_point(steps: list[Any], point: dict[str, Any]) -> None:
 
 
 def _point(stack: Stack, passed: list[Stack]) -> dict[str, Any]:
-    """The preemption point before the stack's next line, the last of ``passed``."""
+    """The preemption point before the stack's next line, which is the last of ``passed``."""
     function, index = stack[0], stack[1]
     before = _name(function, function.instructions[index])
     came = [(one[0].name, one[0].instructions[one[1]]) for one in passed]
     nth = sum(name == function.name and is_before(i, before) for name, i in came)
+    return _as_point(before, function, nth)
+
+
+def _as_point(before: str, function: Function, nth: int) -> dict[str, Any]:
     return {"before": before, "in": function.name} | ({"nth": nth} if nth > 1 else {})
 
 
 def _pending_point(line: Line, asked: list[Line]) -> dict[str, Any]:
-    """The point before a line that preemption cannot come to, ``asked`` being those before it."""
+    """The point before a line with preemption disabled; ``asked`` are earlier ones of its kind."""
     function, index = line
     instruction = function.instructions[index]
     before = _name(function, instruction)
     if sum(is_before(i, before) for i in function.instructions) > 1:
         before = f"line {instruction.line}"
     nth = 1 + sum(f.name == function.name and is_before(f.instructions[n], before) for f, n in asked)
-    return {"before": before, "in": function.name} | ({"nth": nth} if nth > 1 else {})
+    return _as_point(before, function, nth)
 
 
 def _name(function: Function, i: Instruction) -> str:
-    """What to call the point before an instruction: a primitive if it calls one, else its line."""
+    """The name of the point before an instruction: the primitive that it calls, or its line."""
     called = [i.callee.name] if i.callee else []
     for name in (*_TELLING, *called):
         if name in PRIMITIVES and is_before(i, name):

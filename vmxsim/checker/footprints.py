@@ -1,8 +1,8 @@
-"""What sections do, each run once and kept by its footprint.
+"""What sections of kernel code do, recorded once for all states that they treat alike.
 
-A section depends on the fields that it reads (its *footprint*) and on no others, and it
-moves values without looking at them. What it does, a :class:`Leaf`, holds for every other
-state that agrees in those fields, regardless of the values.
+A section depends only on the fields that it reads, its *footprint*, and it moves values
+without looking at them. The recorded effect, a :class:`Leaf`, therefore holds for every
+state with the same footprint, whatever the values.
 """
 
 from __future__ import annotations
@@ -31,13 +31,6 @@ from vmxsim.kernel.machine import Value
 from vmxsim.kernel.program import Current, Expr, Field, Function, Instruction, Operation, Primitive
 from vmxsim.kernel.thread import Stack
 
-# -- Which fields can matter: what no decision depends on is left out of the state.
-#
-# ``save_nmsrs`` only says how many MSRs a line costs; ``returned`` is for who asked. A field
-# matters if it is read by a condition, a call, a primitive with an effect, or on the way to
-# another field that matters.
-
-
 #: Fields that guest, user space and invariants read.
 _ALWAYS = {"efer", "cr0", "smm", "loaded", "exit_reason"}
 _SLOTS = {"g", "h", "gs_base", "msr_data"}
@@ -46,7 +39,10 @@ _SLOTS = {"g", "h", "gs_base", "msr_data"}
 def relevant_vcpu_fields(design: type[Kvm], interception: str) -> tuple[str, ...]:
     """The fields of a vCPU that belong to the state, in a fixed order.
 
-    Raises SimulationError for a design that reads what the checker does not follow.
+    A field matters if a condition, a call, a primitive with an effect, or an assignment to
+    another field that matters reads it. The rest is left out: ``save_nmsrs``, for example,
+    only says how many MSRs a line costs. Raises SimulationError for a design that reads what
+    the checker does not follow.
     """
     needs: dict[str, set[str]] = {}
     found = set(_ALWAYS)
@@ -65,14 +61,14 @@ def relevant_vcpu_fields(design: type[Kvm], interception: str) -> tuple[str, ...
 
 
 def fields_read(e: Expr | None, function: Function) -> Iterator[str]:
-    """The fields that an expression reads for more than their cost."""
+    """The fields that an expression reads, other than to count a cost."""
     match e:
         case Field(base, name):
             known = TASK_FIELDS if isinstance(base, Current) else VCPU_FIELDS
             if name not in known and name not in _SLOTS:
                 raise SimulationError(
-                    f"{function.name}() reads '{name}': the checker takes all CPUs and vCPUs for alike and"
-                    " keeps no record of what was returned",
+                    f"{function.name}() reads '{name}': the checker treats all CPUs and vCPUs alike and"
+                    " does not record what was returned",
                     function.owner,
                 )
             yield name
@@ -83,9 +79,9 @@ def fields_read(e: Expr | None, function: Function) -> Iterator[str]:
                 yield from fields_read(arg, function)
 
 
-#: What a transition breaks, one bit each. ``contract``: the design does what the kernel must not.
+#: One bit for each invariant. ``contract``: the design does what the kernel must not.
 BROKEN = {"guest-value": 1, "host-value": 2, "no-leak": 4, "no-host-fault": 8, "contract": 16}
-#: The bit of a transition that is forbidden because it breaks an invariant too early (``guest-wrote-first``).
+#: Marks a transition that breaks an invariant before one may break (``guest-wrote-first``).
 EARLY = 32
 
 IDENTITY = tuple(BITS * slot for slot in range(ALL_SLOTS))
@@ -93,9 +89,12 @@ IDENTITY = tuple(BITS * slot for slot in range(ALL_SLOTS))
 
 @frozen
 class Effect:
-    """What a section does to the data: for each slot the bit from which its new value
-    comes; ``checks`` are (kind, bit of the value found, bit of the right value); ``broken``
-    are bits of :data:`BROKEN` set regardless of the values."""
+    """What a section does to the data.
+
+    ``moves`` has for each slot the bit from which its new value comes; ``checks`` are (kind,
+    bit of the value found, bit of the right value); ``broken`` are bits of :data:`BROKEN` set
+    whatever the values.
+    """
 
     moves: tuple[int, ...]
     checks: tuple[tuple[str, int, int], ...] = ()
@@ -104,11 +103,13 @@ class Effect:
 
 @define(eq=False)
 class Leaf:
-    """What a section does wherever its footprint fits. ``mask`` and ``bits`` say for which
-    data, where the design looked at a value. ``writes`` are (position in the control tuple,
-    value); ``stack`` is the stack afterward, its values taken out. ``asked`` are the
-    lines before which a tick would have been seen with preemption disabled. ``error`` says why
-    the section could not be carried out."""
+    """What a section does wherever its footprint matches.
+
+    If the design looked at a value, ``mask`` and ``bits`` say for which data it applies.
+    ``writes`` are (position in the control tuple, value); ``stack`` is the stack afterward,
+    with holes for values. ``asked`` are the lines before which a tick would be noticed although
+    preemption is disabled. ``error`` says why the section failed.
+    """
 
     choice: Choice
     mask: int
@@ -121,21 +122,21 @@ class Leaf:
 
 
 class ReachedDown(Exception):
-    """What was run on top of ANY_STACK went on into it."""
+    """Code on top of ANY_STACK returned into it."""
 
 
 def _reach_down(*_: Any) -> None:
     raise ReachedDown
 
 
-#: Stands for whatever kernel code was preempted: the scheduler does the same on top of any.
+#: Stands for any preempted kernel code: the scheduler does the same on top of all of it.
 ANY_STACK: Stack = (
     Function("any", "", ("",), 0, (), [Instruction("do", 1, run=_reach_down)]), 0, (), None,
 )  # fmt: skip
 
 
 class _Node:
-    """A decision of a footprint, on a position of the control tuple or (negative) a slot."""
+    """A decision on a position in the control tuple or (if negative) on a slot."""
 
     __slots__ = ("branches", "field", "leaf")
 
@@ -145,7 +146,7 @@ class _Node:
         self.leaf: Leaf | None = None
 
     def branch(self, value: Any) -> _Node:
-        """Where a decision leads."""
+        """The node to which a value leads."""
         found = self.branches.get(value)
         if found is None:
             found = self.branches[value] = _Node()
@@ -153,8 +154,8 @@ class _Node:
 
 
 class Footprints:
-    """The decision trees of all sections of one design. ``fields`` are those of the control
-    tuple from position 1 on."""
+    """The decision trees of all sections of a design. ``fields`` names the control tuple's
+    positions from 1."""
 
     def __init__(self, sections: Sections, fields: tuple[tuple[str, str], ...], secret: bool) -> None:
         self.sections, self.fields = sections, fields
@@ -164,10 +165,10 @@ class Footprints:
         self._trees: dict[Hashable, _Node] = {}
 
     def leaves(self, key: Hashable, control: tuple[Any, ...], choice: Choice, stack: Stack) -> list[Leaf]:
-        """What the section does in a control state, one leaf for each case of the values that
-        the design looks at. ``key`` names stack and choice.
+        """What a section does in a control state: a leaf for each case of the values that the
+        design looks at. ``key`` identifies stack and choice.
 
-        Raises ReachedDown for a section on ANY_STACK that goes on below it.
+        Raises ReachedDown for a section on ANY_STACK that returns into it.
         """
         root = self._trees.get(key)
         if root is None:
@@ -199,7 +200,7 @@ class Footprints:
     def _grow(
         self, root: _Node, control: tuple[Any, ...], choice: Choice, stack: Stack, seen: dict[int, int]
     ) -> None:
-        """Run the section and write the path that it took into the tree."""
+        """Run the section and add the path that it took to the tree."""
         m = self.sections.m
         slots = [
             self.sections.values[seen[n]] if n in seen else token for n, token in enumerate(self._tokens)
@@ -213,7 +214,7 @@ class Footprints:
             path = [self._position[field] for field in m.reads] + [-1 - look.slot]
         node = root
         for field in path:
-            while node.field is not None and node.field < 0:  # looked at in an earlier run: known by now
+            while node.field is not None and node.field < 0:  # already looked at in an earlier run
                 node = node.branch(seen[-1 - node.field])
             if node.field is None:
                 node.field = field
@@ -260,7 +261,7 @@ class Footprints:
             return BITS * value.slot
         number = self._numbers.get((value.number, value.owner)) if isinstance(value, Value) else None
         if number is None:
-            raise SimulationError(f"{value} stands where a value of the register belongs")
+            raise SimulationError(f"{value} is used where a value of the register is expected")
         return self._constant(number)
 
 

@@ -1,4 +1,4 @@
-"""What a check found, for people and programs."""
+"""What a check found: as objects, as text, and as HTML for notebooks and the check panel."""
 
 from __future__ import annotations
 
@@ -22,12 +22,11 @@ HOLDS, UNKNOWN = "holds", "unknown"
 
 @frozen(slots=False)
 class Counterexample:
-    """The shortest schedule found that breaks ``invariant`` on ``design``.
+    """The shortest schedule that breaks ``invariant`` on ``design``.
 
-    ``actions`` counts the actions of ``scenario``, ``steps`` the transitions of the model
-    until the invariant breaks. ``failure`` is the message where the design did what the
-    kernel must not (invariant ``contract``); '' elsewhere. ``past`` says that another
-    invariant is broken on the way.
+    ``actions`` counts the actions of ``scenario``, ``steps`` the checker's transitions up to
+    the violation. ``failure`` is the message if the design did what the kernel must not
+    (invariant ``contract``), else ''. ``past``: another invariant breaks before this one.
     """
 
     design: type[Kvm] = field(repr=False)
@@ -45,17 +44,17 @@ class Counterexample:
 
     @cached_property
     def explanation(self) -> Explanation | None:
-        """Why it is wrong; None if the design fails."""
+        """Why the invariant breaks; None if the design fails instead."""
         return None if self.failure else explain(self.trace, self.invariant)
 
     @property
     def mechanism(self) -> str:
-        """A short name of what goes wrong."""
+        """A short name for what goes wrong."""
         return self.explanation.mechanism if self.explanation else "the design does what the kernel must not"
 
     @property
     def words(self) -> str:
-        """What was expected and found, and which step lost it."""
+        """What was expected and found, and the step that lost the value."""
         return self.explanation.words if self.explanation else self.failure
 
     def as_data(self) -> dict[str, Any]:
@@ -74,10 +73,10 @@ class Counterexample:
 class HostResult:
     """The verdict for one width of the host's user space.
 
-    ``invariants`` says of each ``holds``, ``violated`` or ``unknown``. ``states``,
-    ``transitions`` and ``depth`` (transitions from the start to the farthest state) are
-    those searched; ``seconds`` how long it took. ``cut`` says why the search is incomplete,
-    '' if it is not; ``ended_early``: every invariant was broken, and nothing was left to find.
+    ``invariants`` maps each to ``holds``, ``violated`` or ``unknown``. ``states``,
+    ``transitions`` and ``depth`` (transitions to the farthest state) measure the search;
+    ``sometimes`` tells which situations it covered. ``cut`` says why it is incomplete, '' if
+    it is not; ``ended_early``: it stopped because every invariant was broken.
     """
 
     host: str
@@ -106,8 +105,10 @@ class HostResult:
 
 @frozen(slots=False)
 class CheckResult:
-    """What ``vmxsim.check`` found of ``design``: ``hosts``, one result for each host width,
-    under ``assumptions`` (their names). Printed, it is a table and the counterexample."""
+    """What ``vmxsim.check`` found out about ``design`` under ``assumptions`` (their names).
+
+    ``hosts`` has one result for each host width. It prints as a table and the counterexample.
+    """
 
     design: type[Kvm]
     hosts: tuple[HostResult, ...]
@@ -117,12 +118,12 @@ class CheckResult:
 
     @property
     def name(self) -> str:
-        """The design's id, or the class's name of a reader's own."""
+        """The design's id, or the name of a reader's own class."""
         return name_of(self.design)
 
     @property
     def telling(self) -> HostResult:
-        """The result that decides: the first violated one, else the first incomplete one."""
+        """The result that decides: the first violated one, else the first incomplete, else the first."""
         for verdict in (VIOLATED, INCOMPLETE):
             for host in self.hosts:
                 if host.verdict == verdict:
@@ -147,19 +148,14 @@ class CheckResult:
         return self.counterexample.scenario
 
     def __repr__(self) -> str:
-
         return as_text(self)
 
     def _repr_html_(self) -> str:
-
         return as_html(self)
 
 
-# -- A check's result as text and as HTML
-
-
 def headline(result: CheckResult) -> str:
-    """The verdict in a sentence."""
+    """The verdict in one sentence."""
     telling = result.telling
     widths = " and a ".join(host.host for host in result.hosts if host.verdict == result.verdict)
     bounds = f"{result.cpus} CPU{'s' * (result.cpus > 1)}, {result.vcpus} vCPU{'s' * (result.vcpus > 1)}"
@@ -176,7 +172,7 @@ def headline(result: CheckResult) -> str:
 
 
 def counterexample_line(example: Counterexample) -> str:
-    """How long it is, and which mechanism it shows."""
+    """The length of a counterexample, and the mechanism that it shows."""
     actions = f"{example.actions} action{'s' * (example.actions > 1)}"
     past = ", after another invariant was violated" if example.past else ""
     return (
@@ -191,7 +187,7 @@ def not_reached(host: HostResult) -> list[str]:
 
 
 def sometimes_line(result: CheckResult) -> str:
-    """Which *sometimes* properties were reached: a pass that reached few says little."""
+    """The situations that the search covered: a pass that covers few of them proves little."""
     host = result.telling
     if not host.sometimes:
         return ""
@@ -223,28 +219,36 @@ def as_text(result: CheckResult) -> str:
 
 
 _COLOURS = {"safe": "#009E73", "violated": "#D55E00", "incomplete": "#CC79A7"}
-_SIGNS = {"safe": "✔", "violated": "✖", "incomplete": "…"}
+#: Signs of verdicts, so that neither colour nor word alone tells them apart.
+_SIGNS = {"holds": "✔", "safe": "✔", "violated": "✖", "unknown": "?", "incomplete": "?"}
+
+
+def _figures(host: HostResult) -> dict[str, str]:
+    """How much was searched, by name."""
+    return {
+        "states": f"{host.states:,}",
+        "transitions": f"{host.transitions:,}",
+        "depth": f"{host.depth:,}",
+        "seconds": f"{host.seconds:.2f}",
+    }
 
 
 def as_html(result: CheckResult) -> str:
-    """The result for a notebook: a table, the counterexample, the reason in words."""
+    """The result for a notebook: a table, the counterexample and the reason."""
     line = "var(--jp-border-color2,#bbb)"
     cell = f'style="padding:3px 12px 3px 0;text-align:left;border-bottom:1px solid {line}"'
     names = list(result.telling.invariants)
-    head = "".join(
-        f'<th scope="col" {cell}>{escape(text)}</th>'
-        for text in ("host", *names, "states", "transitions", "depth", "seconds")
-    )
+    heads = ("host", *names, *_figures(result.telling))
+    head = "".join(f'<th scope="col" {cell}>{escape(text)}</th>' for text in heads)
     rows = ""
     for host in result.hosts:
-        figures = (f"{host.states:,}", f"{host.transitions:,}", str(host.depth), f"{host.seconds:.2f}")
-        cells = (*(_signed(host.invariants.get(name, "holds")) for name in names), *figures)
+        verdicts = [host.invariants.get(name, HOLDS) for name in names]
+        cells = (*(f"{_SIGNS[how]} {how}" for how in verdicts), *_figures(host).values())
         rows += f'<tr><th scope="row" {cell}>{host.host}</th>'
         rows += "".join(f"<td {cell}>{escape(text)}</td>" for text in cells) + "</tr>"
-    colour, sign = _COLOURS[result.verdict], _SIGNS[result.verdict]
     parts = [
-        f'<p style="border-left:5px solid {colour};padding:4px 10px;margin:4px 0">'
-        f"<strong>{sign} {escape(headline(result))}</strong></p>",
+        f'<p style="border-left:5px solid {_COLOURS[result.verdict]};padding:4px 10px;margin:4px 0">'
+        f"<strong>{_SIGNS[result.verdict]} {escape(headline(result))}</strong></p>",
         f'<table style="border-collapse:collapse"><thead><tr>{head}</tr></thead>'
         f"<tbody>{rows}</tbody></table>",
         f"<p>{escape(sometimes_line(result))}</p>",
@@ -260,74 +264,48 @@ def as_html(result: CheckResult) -> str:
     return f'<div class="vmxsim-check">{"".join(parts)}</div>'
 
 
-def _signed(how: str) -> str:
-    """An invariant's verdict with its sign, so that it is not told by colour or word alone."""
-    sign = {"holds": "✔", "violated": "✖"}.get(how, "?")
-    return f"{sign} {how}"
-
-
 def assumption_lines() -> list[tuple[str, str]]:
-    """Every assumption's name and meaning."""
+    """The name and meaning of every assumption."""
     return [(name, assumption.words) for name, assumption in ASSUMPTIONS.items()]
 
 
-# -- what a check found, as HTML for the panel
-
-#: Sign and word of a verdict on an invariant, or on all of them.
-_HTML_SIGNS = {"holds": "✔", "safe": "✔", "violated": "✖", "unknown": "?", "incomplete": "?"}
-
-
 def without_options(text: str) -> str:
-    """Words of the command line taken out: the panel has no options."""
+    """Text without command-line options, which the check panel does not have."""
     return re.sub(r" \(--[\w-]+\)", "", text)
 
 
 def verdict_html(result: CheckResult) -> str:
-    """The verdict, invariants by host widths, how much was searched, what was not reached."""
+    """The result for the check panel, without the counterexample."""
     kind = result.verdict
     words = escape(without_options(headline(result)))
-    head = f'<p class="verdict {kind}" role="status"><b>{_HTML_SIGNS[kind]}</b> {words}</p>'
+    head = f'<p class="verdict {kind}" role="status"><b>{_SIGNS[kind]}</b> {words}</p>'
     hint = ""
-    if kind == "incomplete":
+    if kind == INCOMPLETE:
         hint = '<p class="dim">To get an answer, assume more, or check with one vCPU.</p>'
     return head + hint + _table(result) + _sometimes(result)
 
 
 def _table(result: CheckResult) -> str:
-    names = list(dict.fromkeys(name for host in result.hosts for name in host.invariants))
+    """Invariants and figures by host width."""
     heads = "".join(f'<th scope="col">{escape(host.host)} host</th>' for host in result.hosts)
-    rows = [
-        _row(
-            f"<code>{escape(name)}</code>",
-            [_verdict(h.invariants.get(name, "unknown")) for h in result.hosts],
+    rows = ""
+    for name in dict.fromkeys(name for host in result.hosts for name in host.invariants):
+        verdicts = [host.invariants.get(name, UNKNOWN) for host in result.hosts]
+        cells = "".join(
+            f'<td><span class="how {how}"><b>{_SIGNS[how]}</b> {how}</span></td>' for how in verdicts
         )
-        for name in names
-    ]
-    figures = {
-        "states": [f"{h.states:,}" for h in result.hosts],
-        "transitions": [f"{h.transitions:,}" for h in result.hosts],
-        "depth": [f"{h.depth:,}" for h in result.hosts],
-        "seconds": [f"{h.seconds:.2f}" for h in result.hosts],
-    }
-    rows += [_row(name, cells, "figure") for name, cells in figures.items()]
+        rows += f'<tr class=""><th scope="row"><code>{escape(name)}</code></th>{cells}</tr>'
+    for name in _figures(result.telling):
+        cells = "".join(f"<td>{_figures(host)[name]}</td>" for host in result.hosts)
+        rows += f'<tr class="figure"><th scope="row">{name}</th>{cells}</tr>'
     return (
         f'<table><caption class="hidden">Invariants by host width</caption>'
-        f'<thead><tr><th scope="col">invariant</th>{heads}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+        f'<thead><tr><th scope="col">invariant</th>{heads}</tr></thead><tbody>{rows}</tbody></table>'
     )
-
-
-def _row(head: str, cells: list[str], kind: str = "") -> str:
-    return (
-        f'<tr class="{kind}"><th scope="row">{head}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
-    )
-
-
-def _verdict(how: str) -> str:
-    return f'<span class="how {escape(how)}"><b>{_HTML_SIGNS.get(how, "?")}</b> {escape(how)}</span>'
 
 
 def _sometimes(result: CheckResult) -> str:
-    """The situations that a pass should cover and that no schedule came to."""
+    """The situations that a pass should cover, and those that no schedule reached."""
     told: dict[str, list[str]] = {}
     for host in result.hosts:
         if host.sometimes:
@@ -335,19 +313,19 @@ def _sometimes(result: CheckResult) -> str:
             count = f"{len(host.sometimes) - len(missing)} of {len(host.sometimes)}"
             words = f"{count} situations that a pass should cover were reached"
             if missing:
-                words += f"; not: {', '.join(missing)}"
+                words += f"; not reached: {', '.join(missing)}"
             told.setdefault(f"{words}.", []).append(host.host)
     lines = [
         f"<p>{escape('' if len(hosts) == len(result.hosts) else f'{hosts[0]} host: ')}{escape(words)}</p>"
         for words, hosts in told.items()
     ]
-    if lines and result.verdict == "violated":
+    if lines and result.verdict == VIOLATED:
         lines.append('<p class="dim">States past a broken invariant are not counted.</p>')
     return "".join(lines)
 
 
 def counterexample_html(example: Counterexample) -> str:
-    """The shortest schedule that breaks an invariant, and why that is wrong."""
+    """A counterexample for the check panel: the schedule, and why it is wrong."""
     return (
         f"<p><strong>{escape(counterexample_line(example))}</strong></p>"
         f'<pre tabindex="0" aria-label="The counterexample as a scenario">'
@@ -357,9 +335,10 @@ def counterexample_html(example: Counterexample) -> str:
 
 
 def telling_steps(example: Counterexample) -> tuple[int, int]:
-    """Steps of the run (from 1): the one that loses the value, the one that breaks the invariant.
+    """Two steps of the run, from 1: the one that loses the value (if there is none, the
+    second again), and the one that breaks the invariant.
 
-    Where no step loses it, the first is the second. Raises SimulationError if the design fails.
+    Raises SimulationError if the design fails.
     """
     breaks = next((v.step + 1 for v in example.trace.violations if v.invariant == example.invariant), 0)
     lost = example.explanation.step + 1 if example.explanation else 0
@@ -367,7 +346,7 @@ def telling_steps(example: Counterexample) -> tuple[int, int]:
 
 
 def steps_words(example: Counterexample, lost: int, breaks: int) -> str:
-    """What the stepper shows at these positions."""
+    """A label for the stepper at these two steps."""
     if lost == breaks:
         return f"step {breaks} breaks {example.invariant}"
     return f"step {lost} loses the value, step {breaks} breaks {example.invariant}"

@@ -1,9 +1,9 @@
-"""A thread's state in two parts: *control*, a tuple, and *data*, the values in its slots.
+"""A thread's state in two parts: *control*, a tuple, and *data*, the values of the register.
 
-Control is everything that decides what happens next: the stack with its values taken out,
-the modes, flags and EFER. Data is three bits a slot in one integer: the slots of
-:data:`~vmxsim.checker.states.SLOTS`, then the values among the stack's locals, outermost
-function first.
+Control is everything that decides what happens next: modes, flags, EFER, and the stack with
+a hole in place of each value. Data is one integer, three bits for each place that holds a
+value (*slot*): those of :data:`SLOTS`, then the stack's locals, outermost function first.
+Three bits are enough because the kernel moves these values and never computes with them.
 """
 
 from __future__ import annotations
@@ -15,21 +15,15 @@ from vmxsim.kernel.machine import Value
 from vmxsim.kernel.simulator import GUEST_GS_BASE, PLAIN_GS_BASE, USER_GS_BASE
 from vmxsim.kernel.thread import Stack
 
-# -- The values that can reach the register of one guest and its host thread, numbered.
-#
-# The kernel moves these values and never computes with them, so that three bits are enough
-# for each place that holds one (*slot*).
-
-
-#: What the guest and user space write: two values, so that one can be told from the other.
+#: What the guest and user space write: two values, to tell one write from another.
 GUEST_VALUES = (0xA000, 0xB000)
-#: The second of them where non-canonical addresses are asked for (invariant ``no-host-fault``).
+#: Replaces the second one when non-canonical addresses are checked (invariant ``no-host-fault``).
 NON_CANONICAL = 0x8000_0000_0000_0000
 
 BITS = 3
 RESET, FIRST, SECOND, GUEST_BASE, HOST, PLAIN, DESCRIPTOR, UNKNOWN = range(8)
 
-#: The slots of a thread, in the order in which they are packed; the locals of its stack follow.
+#: A thread's slots in the order in which they are packed; the locals of its stack follow.
 SLOTS = (
     "kernel_gs_base",  # the register, on the CPU where the thread runs
     "g",
@@ -44,7 +38,7 @@ REGISTER, G, H, GS_BASE, TRUE, TRUE_BASE, MSR_DATA, USER = range(len(SLOTS))
 
 
 def numbered_values(second: int = GUEST_VALUES[1]) -> tuple[Value, ...]:
-    """The values by number, for vCPU 0 and its thread."""
+    """The values of vCPU 0 and its thread, by number."""
     guest = "vcpu0"
     return (
         Value(0, guest),
@@ -61,14 +55,14 @@ def numbered_values(second: int = GUEST_VALUES[1]) -> tuple[Value, ...]:
 #: Slots for values among the stack's locals.
 LOCAL_SLOTS = 5
 ALL_SLOTS = len(SLOTS) + LOCAL_SLOTS
-#: In an integer of data the constants stand above the slots: value v at bit CONSTANTS + 3 v.
+#: Constants are added above the slots of packed data: value v at bit CONSTANTS + 3 v.
 CONSTANTS = BITS * ALL_SLOTS
 DATA_MASK = (1 << CONSTANTS) - 1
 CONSTANT_BITS = sum(v << (CONSTANTS + BITS * v) for v in range(1 << BITS))
 
 
 class Hole:
-    """Stands in a stack where a value was: the n-th, from the outermost function."""
+    """Replaces the n-th value of a stack, counted from the outermost function."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -99,8 +93,8 @@ def _hole(one: Any, values: list[Value], function: str) -> Any:
         return one
     if len(values) == LOCAL_SLOTS:
         raise SimulationError(
-            f"more than {LOCAL_SLOTS} variables of nested functions hold a value of the register: the checker"
-            " follows no more",
+            f"more than {LOCAL_SLOTS} variables of nested functions hold a value of the register, which the"
+            " checker does not support",
             function,
         )
     values.append(one)
@@ -108,7 +102,7 @@ def _hole(one: Any, values: list[Value], function: str) -> Any:
 
 
 def put_in(stack: Stack, values: list[Value]) -> Stack:
-    """The stack with its holes filled."""
+    """The stack with its holes filled in."""
     if stack is None:
         return None
     function, index, frame, caller = stack
@@ -118,7 +112,7 @@ def put_in(stack: Stack, values: list[Value]) -> Stack:
 
 
 def pack(numbers: list[int]) -> int:
-    """Numbers of values, one a slot, as one integer."""
+    """The numbers of the values in all slots as one integer."""
     return sum(number << (BITS * slot) for slot, number in enumerate(numbers))
 
 

@@ -1,9 +1,9 @@
-"""From one scheduling point to the next: what a thread does in one transition.
+"""Run kernel code from one scheduling point to the next, once for all values of the register.
 
-A *section* starts where the thread is at rest (in user space or in the guest), may be
-preempted, or is switched in, and ends at the next such point. Lines in between, where
-preemption is disabled or interrupts are off, are no states of their own: nobody else can
-act there, and no other CPU can see the register.
+A *section* starts where the thread is at rest (in user space or in the guest), can be
+preempted, or is switched in, and ends at the next such point. Lines in between, with
+preemption disabled or interrupts off, are not states: nobody else can act there, and no
+other CPU can see the register.
 """
 
 from __future__ import annotations
@@ -24,9 +24,6 @@ from vmxsim.kernel.program import Callee, Function
 from vmxsim.kernel.simulator import check_return_to_user, uses
 from vmxsim.kernel.thread import Stack, enter, step, why_tick_waits
 
-# -- What can happen next to a thread, and how it comes out.
-
-
 #: A line of kernel code: a function, and the number of an instruction.
 Line = tuple[Function, int]
 
@@ -37,10 +34,10 @@ GUEST_CHECK, HOST_CHECK = "guest", "host"
 class Choice:
     """What happens next to a thread. ``kind`` is one of
 
-    ``action``  an action of the scenario starts (``verb``, ``value``: the number of what is written)
-    ``step``    its kernel code goes on; with ``pending`` n, a tick comes while preemption is
-                disabled, so that the n-th ``need_resched()`` is the first to see it
-    ``out``     a tick: the scheduler takes it from its CPU
+    ``action``  an action of the scenario starts (``verb``, ``value``: the number of the value written)
+    ``step``    its kernel code continues; with ``pending`` n, a tick arrives while preemption is
+                disabled, and the n-th ``need_resched()`` is the first to see it
+    ``out``     a tick: the scheduler preempts it
     ``in``      the scheduler puts it on a CPU
     """
 
@@ -55,10 +52,13 @@ STEP, OUT, IN = Choice("step"), Choice("out"), Choice("in")
 
 @define
 class Outcome:
-    """How a section ended. ``where`` is ``user``, ``guest``, ``kernel``, ``waiting`` or
-    ``error``. ``checks`` are (kind, value found, value right), in order; ``broken`` what broke
-    regardless of the values; ``asked`` has, for each ``need_resched()`` that a tick could have made
-    true, the line before which it would have come: (function, instruction)."""
+    """How a section ended.
+
+    ``where`` is ``user``, ``guest``, ``kernel``, ``waiting`` or ``error``. ``checks`` are (kind,
+    value found, right value), in order; ``broken`` are the invariants broken whatever the
+    values. ``asked`` has a line for each ``need_resched()`` that a tick could have made true:
+    the one before which the tick would have arrived.
+    """
 
     where: str
     stack: Stack
@@ -71,7 +71,7 @@ class Outcome:
 
 @frozen
 class _AtRest:
-    """What decides which actions are possible."""
+    """The part of a vCPU's state that decides which actions are possible."""
 
     long_mode: bool
     smm: bool
@@ -79,7 +79,7 @@ class _AtRest:
 
 @cache
 def actions_at_rest(mode: str, long_mode: bool, smm: bool) -> tuple[Choice, ...]:
-    """What can happen to a thread at rest."""
+    """What can happen next to a thread at rest."""
     at = _AtRest(long_mode, smm)
     actions = (
         Choice("action", name, value)
@@ -90,9 +90,7 @@ def actions_at_rest(mode: str, long_mode: bool, smm: bool) -> tuple[Choice, ...]
     return (*actions, OUT)
 
 
-# -- A machine whose values are tokens and whose fields say when they are read
-
-#: Fields of the objects that are part of a thread's state beside the slots and the stack.
+#: Fields that belong to a thread's state, besides the slots and the stack.
 CPU_FIELDS = ("preempt_count", "irqs_disabled", "need_resched")
 TASK_FIELDS = ("mode", "preempt_notifier", "signal_pending", "gs_sel", "bits")
 VCPU_FIELDS = (
@@ -102,14 +100,14 @@ VCPU_FIELDS = (
 
 
 class Inspected(Exception):
-    """A design looked at the value in a slot instead of moving it."""
+    """A design looked at the value in a slot instead of just moving it."""
 
     def __init__(self, slot: int) -> None:
         self.slot = slot
 
 
 class Token(Value):
-    """Whatever value a slot holds. To compare it, or to ask for its number, is to look at it."""
+    """Stands for the value in a slot, whatever it is. Comparing it raises Inspected."""
 
     __slots__ = ("slot",)
     slot: int
@@ -131,7 +129,7 @@ class Token(Value):
 
 
 class SecretToken(Token):
-    """A token of a model with non-canonical values: asking for its number is looking at it."""
+    """A token for models with non-canonical values: reading its number raises Inspected, too."""
 
     __slots__ = ()
 
@@ -145,7 +143,7 @@ class SecretToken(Token):
 
 
 class Traced:
-    """One of the machine's objects: its fields are in ``now``; reading one is noted."""
+    """One of the machine's objects. Its fields are in ``now``; each read is noted."""
 
     def __init__(self, id: str, note: Callable[[tuple[str, str]], None], **constants: Any) -> None:
         self.id = id
@@ -155,7 +153,7 @@ class Traced:
 
     def __getattr__(self, name: str) -> Any:
         now = self.__dict__["now"]
-        if name not in now:  # left out of the state: whatever it is, nothing depends on it
+        if name not in now:  # not part of the state: nothing depends on it
             return 0
         self._note((self.id, name))
         return now[name]
@@ -167,9 +165,9 @@ class Traced:
 
 
 class TracedMachine(Machine):
-    """One vCPU, its thread and the CPU that it runs on.
+    """A machine whose values are tokens: one vCPU, its thread and its CPU.
 
-    ``reads`` lists the fields read since :meth:`start` that were not written before.
+    ``reads`` lists the fields read since :meth:`start`, unless written before.
     """
 
     def __init__(self) -> None:
@@ -183,23 +181,22 @@ class TracedMachine(Machine):
         super().__init__([cpu], [task], plain, [vcpu])  # type: ignore[list-item]
         self.cpu, self.task = cpu, task  # type: ignore[assignment]
         self.vcpu: Any = vcpu
+        self._traced: dict[str, Traced] = {"vcpu0": vcpu, "cpu0": cpu, "thread0": task}
 
     def start(self, fields: dict[tuple[str, str], Any], slots: Sequence[Value]) -> None:
-        """Take a state: its fields by (object, name), and a token or value for each slot."""
+        """Set the state: fields by (object, name), and a token or value for each slot."""
         self.forget()
         self.reads, self.written, self._known = [], {}, set()
-        objects: dict[str, Any] = {"vcpu0": self.vcpu, "cpu0": self.cpu, "thread0": self.task}
-        for traced in objects.values():
+        for traced in self._traced.values():
             traced.now = {}
         for (holder, name), value in fields.items():
-            objects[holder].now[name] = value
+            self._traced[holder].now[name] = value
         for (holder, name), value in zip(SLOT_FIELDS, slots, strict=False):
-            objects[holder].now[name] = value
+            self._traced[holder].now[name] = value
 
     def slots(self) -> list[Value]:
-        """What is in the slots of :data:`~vmxsim.checker.states.SLOTS` now."""
-        objects: dict[str, Any] = {"vcpu0": self.vcpu, "cpu0": self.cpu, "thread0": self.task}
-        return [objects[holder].now[name] for holder, name in SLOT_FIELDS]
+        """The current contents of :data:`~vmxsim.checker.states.SLOTS`."""
+        return [self.field(field) for field in SLOT_FIELDS]
 
     def _note(self, field: tuple[str, str]) -> None:
         if field not in self._known and field not in _SLOT_FIELDS:
@@ -207,25 +204,25 @@ class TracedMachine(Machine):
             self.reads.append(field)
 
     def set(self, obj: Any, name: str, value: Any) -> None:
-        """Store a value. Nothing is compared, so that nothing is read."""
+        """Store a value without comparing, and thus reading, the old one."""
         self._known.add((obj.id, name))
         self.written[obj.id, name] = None
         obj.now[name] = value
 
     def field(self, field: tuple[str, str]) -> Any:
-        """A field's value now, without reading it."""
+        """A field's current value; this does not count as a read."""
         holder, name = field
-        return {"vcpu0": self.vcpu, "cpu0": self.cpu, "thread0": self.task}[holder].now[name]
+        return self._traced[holder].now[name]
 
 
-#: Where each slot is.
+#: The (object, field) of each slot.
 SLOT_FIELDS = tuple(
     ("cpu0", name) if name == "kernel_gs_base" else ("thread0", "gs_base") if n == USER else ("vcpu0", name)
     for n, name in enumerate(SLOTS)
 )
 _SLOT_FIELDS = frozenset(SLOT_FIELDS)
 
-#: Lines after which a section is taken to loop forever, and calls after which to recurse.
+#: Lines after which a section is taken to loop forever, and calls after which it is taken to recurse.
 MAX_LINES, MAX_DEPTH = 5_000, 60
 
 
@@ -238,7 +235,7 @@ class Sections:
         self.values = numbered_values(second)
 
     def function(self, name: str) -> Any:
-        """The design's kernel function of that name."""
+        """The design's kernel function with that name."""
         return self.design.link(Callee("self", name))
 
     def passes_through(self) -> bool:
@@ -246,7 +243,7 @@ class Sections:
         return passes_through(self.design, self.m.vcpu, self.interception)
 
     def run(self, choice: Choice, stack: Stack) -> Outcome:
-        """Run the section that ``choice`` starts, from the state the machine was given."""
+        """Run the section that ``choice`` starts, from the machine's current state."""
         run = _Section(self, stack, choice.pending)
         try:
             if choice.kind == "action":
@@ -256,7 +253,7 @@ class Sections:
             elif choice.kind == "out":
                 run.tick()
             else:
-                run.go_on()
+                run.resume()
         except SimulationError as error:
             run.end.error, run.end.where = error, "error"
         run.end.stack = run.stack
@@ -265,7 +262,7 @@ class Sections:
         return run.end
 
     def _rest(self) -> None:
-        """At rest nothing is left of the action: what only it needed is as at the start."""
+        """At rest, reset what only the action needed."""
         m = self.m
         m.set(m.vcpu, "exit_reason", "")
         m.set(m.task, "signal_pending", False)
@@ -276,13 +273,13 @@ class Sections:
 
 
 class _Section:
+    """One run of a section: the methods from ``action`` to ``switch_in`` start it."""
+
     def __init__(self, owner: Sections, stack: Stack, pending: int) -> None:
         self.owner, self.m, self.design = owner, owner.m, owner.design
         self.stack, self.pending = stack, pending
         self.end = Outcome("kernel", stack, [], [], [])
         self.before: Line | None = None
-
-    # -- how it starts
 
     def action(self, choice: Choice) -> None:
         m, vcpu, verb = self.m, self.m.vcpu, choice.verb
@@ -300,7 +297,7 @@ class _Section:
             self.swapgs()
         elif verb == "guest long-mode on":
             m.set(vcpu, "script", "PG off" if vcpu.cr0 & X86_CR0_PG else "LME on")
-            self.go_on_with_script()
+            self.continue_script()
         elif not row.instruction or not self.owner.passes_through():
             self.exit(row.exit)
         elif data is not None:
@@ -319,7 +316,7 @@ class _Section:
         self.end.where = "guest"
 
     def swapgs(self) -> None:
-        """SWAPGS in the guest, and the same with the ghosts."""
+        """SWAPGS in the guest, applied to the ghost variables as well."""
         m, vcpu = self.m, self.m.vcpu
         found, base, true, true_base = (
             m.cpu.kernel_gs_base, vcpu.gs_base, vcpu.true_guest_value, vcpu.true_gs_base,
@@ -341,10 +338,10 @@ class _Section:
         """A VM exit; the kernel resumes after its VM entry."""
         self.m.set(self.m.task, "mode", "kernel")
         self.m.set(self.m.vcpu, "exit_reason", reason)
-        self.go_on()
+        self.resume()
 
-    def go_on_with_script(self) -> None:
-        """The next instruction of a guest that needs several to enter long mode."""
+    def continue_script(self) -> None:
+        """The guest's next instruction on its way into long mode."""
         m, vcpu = self.m, self.m.vcpu
         if vcpu.script == "PG off":
             m.set(vcpu, "script", "LME on")
@@ -364,7 +361,7 @@ class _Section:
             self.exit("EXTERNAL_INTERRUPT")
         else:
             self.schedule()
-            self.go_on()
+            self.resume()
 
     def switch_in(self) -> None:
         """``__switch_to()``: the task's user GS base goes into the register."""
@@ -375,17 +372,15 @@ class _Section:
         if self.stack is None:
             self.user()
         else:
-            self.go_on()
-
-    # -- how it goes on
+            self.resume()
 
     def schedule(self) -> None:
         m = self.m
         m.set(m.task, "mode", "kernel")
         self.stack = enter(m, self.owner.function("preempt_schedule_irq"), (0,), self.stack)
 
-    def go_on(self) -> None:
-        """Kernel code, line by line, to the next scheduling point."""
+    def resume(self) -> None:
+        """Run kernel code line by line up to the next scheduling point."""
         m = self.m
         while True:
             self.line()
@@ -405,7 +400,7 @@ class _Section:
                     m.set(m.task, "mode", "kernel")
                     m.set(m.vcpu, "exit_reason", "EXTERNAL_INTERRUPT")
                 elif m.vcpu.script:
-                    self.go_on_with_script()
+                    self.continue_script()
                     return
                 else:
                     self.end.where = "guest"
@@ -423,7 +418,7 @@ class _Section:
         return not why_tick_waits(self.m.cpu, self.stack)
 
     def line(self) -> None:
-        """One line. A pending tick comes just before what looks for it, while interrupts are on."""
+        """Run one line. A pending tick arrives just before the check for it, while interrupts are on."""
         m = self.m
         function, index, _, _ = self.stack
         i = function.instructions[index]
@@ -431,7 +426,7 @@ class _Section:
             self.before = None if self.preemptible() else (function, index)
         if self.before and uses(i.expr, "need_resched") and not m.cpu.need_resched:
             self.end.asked.append(self.before)
-            self.before = None  # with interrupts still off, what asks next finds the same
+            self.before = None  # while interrupts stay off, the next check sees the same
             if len(self.end.asked) == self.pending:
                 m.set(m.cpu, "need_resched", True)
         self.stack = step(m, self.design, self.stack)
@@ -444,8 +439,6 @@ class _Section:
             raise SimulationError(
                 f"more than {MAX_DEPTH} nested calls: the kernel's stack overflows", function.name
             )
-
-    # -- what must hold
 
     def event(self, event: tuple[Any, ...]) -> None:
         vcpu = self.m.vcpu
@@ -460,7 +453,7 @@ class _Section:
         self.end.checks.append((kind, found, right))
 
     def user(self) -> None:
-        """Back in user space, where the register must be the thread's own."""
+        """Back in user space, where the register must hold the thread's own value."""
         m = self.m
         check_return_to_user(m.cpu)
         m.set(m.task, "mode", "user")
@@ -469,7 +462,7 @@ class _Section:
 
 
 def depth(stack: Stack) -> int:
-    """How many functions are on the stack."""
+    """The number of functions on the stack."""
     found = 0
     while stack is not None:
         found, stack = found + 1, stack[3]

@@ -1,4 +1,4 @@
-"""``vmxsim why``: for each line of a design, what breaks without it."""
+"""``vmxsim.why``: for each line of a design, what breaks without it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from attrs import define, field, frozen
 
 from vmxsim.checker.assumptions import ASSUMPTIONS, Restriction, restriction
-from vmxsim.checker.check import Limits, check, new_table
+from vmxsim.checker.check import Limits, check, control_table
 from vmxsim.checker.counterexample import scenario_of
 from vmxsim.checker.footprints import BROKEN
 from vmxsim.checker.reach import reachable
@@ -26,21 +26,19 @@ from vmxsim.kernel.program import Expr, Function, Operation, Primitive
 from vmxsim.kernel.simulator import uses
 from vmxsim.simulation.scenario import HOSTS
 
-# -- A design with one line changed: removed, or negated where it is a condition.
-
-
 REMOVED, NEGATED = "removed", "negated"
-#: What begins a section that must end: removed together with its end, since one without the
-#: other is no kernel code.
+#: Lines removed together with their counterpart: one without the other is not kernel code.
 ENDS = {"preempt_disable()": "preempt_enable()", "local_irq_disable()": "local_irq_enable()"}
 
 
 @frozen
 class Mutant:
-    """``design`` is the original but for line ``line`` (from 1 at its ``def``) of
-    ``function``, whose text was ``source``; ``edit`` is ``removed`` (with what ends it, too) or
-    ``negated``.
-    ``only_costs``: the line has no effect on what is modelled."""
+    """A design with one line of ``function`` changed.
+
+    ``line`` counts from 1 at the ``def``; ``source`` is its original text; ``edit`` says what
+    was done: ``removed``, ``removed with line N`` or ``negated``. ``only_costs``: the line has
+    no effect in the model.
+    """
 
     design: type[Kvm]
     function: str
@@ -58,7 +56,7 @@ def mutants(design: type[Kvm]) -> Iterator[Mutant]:
             try:
                 changed = lower_text(python, source, function.owner, design.functions().__contains__)
             except InputError:
-                continue  # nothing is left that could be run: a variable that nobody sets
+                continue  # does not compile: a variable is never set
             yield Mutant(
                 variant(design, name, changed, f"{name} line {line} {edit}"),
                 name,
@@ -70,14 +68,14 @@ def mutants(design: type[Kvm]) -> Iterator[Mutant]:
 
 
 def variant(design: type[Kvm], name: str, function: Function, title: str) -> type[Kvm]:
-    """The design with one function in place of its own."""
+    """The design with one of its functions replaced."""
     made: type[Kvm] = type(f"{name_of(design)}, {title}", (design,), {"__doc__": title})
     made._own = {name: function}
     return made
 
 
 def edits(source: Sequence[str]) -> Iterator[tuple[int, str, list[str]]]:
-    """Each line that can be changed, how, and the whole text afterward. No line moves."""
+    """Each line that can be changed, how, and the whole text afterward; line numbers are kept."""
     (node,) = ast.parse("\n".join(source)).body
     statements = [s for s in ast.walk(node) if isinstance(s, ast.stmt) and s is not node]
     for s in sorted(statements, key=lambda s: s.lineno):
@@ -97,7 +95,7 @@ def edits(source: Sequence[str]) -> Iterator[tuple[int, str, list[str]]]:
 
 
 def _end_of(s: ast.stmt, statements: list[ast.stmt]) -> ast.stmt | None:
-    """The statement that ends what ``s`` begins: the next one of its kind below."""
+    """The counterpart of ``s``: the next matching statement below it."""
     end = ENDS.get(ast.unparse(s))
     after = (t for t in statements if t.lineno > s.lineno and ast.unparse(t) == end)
     return min(after, key=lambda t: t.lineno, default=None) if end else None
@@ -111,7 +109,7 @@ def _negated(test: ast.expr) -> str:
 
 
 def _replace(lines: list[str], node: ast.expr | ast.stmt, text: str) -> None:
-    """Write ``text`` where ``node`` stands; lines that it took below its first one become empty."""
+    """Replace ``node`` by ``text``; its further lines become empty."""
     first, last = node.lineno - 1, (node.end_lineno or node.lineno) - 1
     before = lines[first].encode()[: node.col_offset].decode()
     after = lines[last].encode()[node.end_col_offset :].decode()
@@ -119,7 +117,7 @@ def _replace(lines: list[str], node: ast.expr | ast.stmt, text: str) -> None:
 
 
 def only_costs(function: Function, line: int) -> bool:
-    """Whether all that a line does is to take time."""
+    """Whether a line does nothing in the model but take time."""
     on = [i for i in function.instructions if i.line == line and i.kind != "end"]
     return bool(on) and all(i.kind == "do" and i.target is None and _only_costs(i.expr) for i in on)
 
@@ -134,7 +132,7 @@ def _only_costs(e: Expr | None) -> bool:
 
 
 def _of_others(e: Primitive) -> bool:
-    """RDMSR or WRMSR of another MSR, or what only reads a selector."""
+    """Whether it is RDMSR or WRMSR of another MSR, or just reads a selector."""
     if e.name in ("rdmsr", "wrmsr"):
         return not uses(e, e.name)
     return e.name in ("savesegment", "sldt", "vmcs_read")
@@ -142,17 +140,20 @@ def _of_others(e: Primitive) -> bool:
 
 _INVARIANTS = ("guest-value", "host-value", "no-leak", "contract")
 
-#: Tried, in this order, for a design that is violated without any: its own defect must not
-#: hide what its lines are for.
+#: Assumptions tried in this order for a violated design, so that its own defect does not hide
+#: the purpose of its lines.
 _GRANTED = ("no-long-mode-entry", "no-mode-switch,no-smm", *ASSUMPTIONS)
 
 
 @frozen
 class Reason:
-    """What breaks without a line: ``counterexample`` is the shortest, None if nothing does
-    in this model. ``host`` is the host width, ``granted`` the assumptions under which the
-    design itself is safe and this variant is not. ``lost`` are situations that the design
-    reaches and this variant never does: where nothing breaks they tell what the line is for."""
+    """What breaks without a line.
+
+    ``counterexample`` is the shortest, None if nothing breaks in this model. ``host`` is the
+    host width, ``granted`` the assumptions under which the design itself is safe. ``lost`` are
+    situations that the design reaches and the variant does not: if nothing breaks, they tell
+    what the line is for.
+    """
 
     mutant: Mutant
     counterexample: Counterexample | None
@@ -163,7 +164,7 @@ class Reason:
 
     @property
     def breaks(self) -> str:
-        """The invariant, or that nothing breaks."""
+        """The broken invariant, or that there is none."""
         if self.counterexample:
             return self.counterexample.invariant
         return "not concluded" if self.incomplete else "nothing breaks in this model"
@@ -171,8 +172,8 @@ class Reason:
 
 @define(eq=False)
 class _Ground:
-    """On what a design's variants are compared with it: a host width, the assumptions under
-    which the design is safe, and what it breaks without them."""
+    """What a design's variants are compared with: on one host width, the assumptions under which
+    the design is safe, what it breaks without them, and the situations that it reaches."""
 
     host: str
     assumed: Restriction | None
@@ -182,8 +183,11 @@ class _Ground:
 
 @frozen(slots=False, repr=False)
 class Why:
-    """``reasons``, one for each line, and what was granted on each host width (None: nothing
-    that was tried makes the design safe there). ``assumed`` is what the reader granted."""
+    """A reason for each line of a design.
+
+    ``granted`` are the assumptions made on each host width, None if none of those tried makes
+    the design safe there. ``assumed`` are those that the caller asked for.
+    """
 
     design: type[Kvm]
     reasons: tuple[Reason, ...]
@@ -191,32 +195,32 @@ class Why:
     assumed: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-
         return as_text(self)
 
     def _repr_html_(self) -> str:
-
         return as_html(self)
 
 
 def why(
     design: str | type[Kvm],
     *,
-    hosts: Iterable[str] = HOSTS,
-    assume: str | Iterable[str] = (),
+    hosts: str | Iterable[str] = HOSTS,
+    assume: str | Iterable[str] | None = (),
     limits: Limits | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Why:
-    """Take each line of the functions that a design changed away (or negate it, where it is a
-    condition), check again, and say what breaks.
+    """Remove each line of a design's own functions (or negate it if it is a condition), check
+    the result, and say what breaks.
 
-    A design that is violated itself is looked at twice: without assumptions for the
-    invariants that it keeps, and under assumptions that make it safe for the others.
-    ``progress(done, all)`` is called for each variant. Raises InputError.
+    A design that is violated itself is examined twice: without assumptions for the invariants
+    that it keeps, and under assumptions that make it safe for the others.
+    ``progress(done, all)`` is called for each variant. Raises InputError for a bad argument.
     """
     chosen, limits = find_design(design), limits or Limits()
     assumed = restriction(assume)
-    grounds = [_ground(chosen, host, assumed, limits) for host in hosts]
+    grounds = [
+        _ground(chosen, host, assumed, limits) for host in ([hosts] if isinstance(hosts, str) else hosts)
+    ]
     variants = list(mutants(chosen))
     reasons = []
     for number, mutant in enumerate(variants, 1):
@@ -243,8 +247,8 @@ def _ground(design: type[Kvm], host: str, assumed: Restriction, limits: Limits) 
 
 @frozen
 class _Look:
-    """What a search for the first breach found: bits of what is broken, whether it was cut, the
-    situations that it reached. ``table`` is the table, None if none could be made."""
+    """The result of a search for the first breach: bits of what is broken, whether the search
+    was cut short, the situations reached. ``table`` is None if it could not be built."""
 
     table: TransitionTable | None
     broken: int
@@ -252,11 +256,11 @@ class _Look:
     situations: set[str]
 
 
-def _look(design: Any, host: str, assumed: Restriction, ignore: int, limits: Limits) -> _Look:
-    """Search a design for the first breach; those in ``ignore`` are passed over."""
+def _look(design: type[Kvm], host: str, assumed: Restriction, ignore: int, limits: Limits) -> _Look:
+    """Search a design for the first breach, except those in ``ignore``."""
     wanted = sum(BROKEN[name] for name in _INVARIANTS) & ~ignore
     try:
-        table = new_table(design, int(host[:2]), assumed, watch=limits.watch)
+        table = control_table(design, int(host[:2]), assumed, watch=limits.watch, keep=False)
     except CutShort:
         return _Look(None, 0, True, set())
     ghosts = bool(wanted & (BROKEN["guest-value"] | BROKEN["no-leak"]))
@@ -267,8 +271,7 @@ def _look(design: Any, host: str, assumed: Restriction, ignore: int, limits: Lim
 
 
 def _reason(mutant: Mutant, grounds: list[_Ground], limits: Limits) -> Reason:
-    """The first host width on which the variant breaks something decides; of what is broken
-    there, the shortest counterexample."""
+    """The shortest counterexample on the first host width on which the variant breaks something."""
     cut = False
     lost: dict[str, None] = {}
     for ground in grounds:
@@ -311,18 +314,15 @@ def _shortest(mutant: Mutant, table: TransitionTable, ignore: int) -> Counterexa
     return Counterexample(mutant.design, invariant, scenario, path.actions, steps, failure, past=bool(ignore))
 
 
-# -- what breaks without each line, in words and as a table for notebooks
-
-
 def reason_words(reason: Reason) -> str:
-    """What breaks without a line, behind the invariant's name; or that nothing does, and why."""
+    """How the invariant breaks without a line; or that nothing breaks, and why."""
     mutant, example = reason.mutant, reason.counterexample
     if example is None:
         if reason.incomplete:
             return reason.breaks
         if mutant.only_costs:
             return f"{reason.breaks}: it only costs time"
-        never = f", but never again: {', '.join(reason.lost)}" if reason.lost else ""
+        never = f", but no longer reached: {', '.join(reason.lost)}" if reason.lost else ""
         return f"{reason.breaks}{never}"
     granted = f", assuming {', '.join(reason.granted)}" if reason.granted else ""
     mode = "in" if example.scenario.long_mode else "outside"
@@ -341,21 +341,21 @@ def _step_words(step: Any) -> str:
 
 
 def granted_words(found: Why) -> list[str]:
-    """What had to be granted for the design itself to be safe, a sentence for each host width."""
+    """The assumptions under which the design itself is safe, in a sentence for each host width."""
     told = []
     for host, names in found.granted.items():
         if names is None:
-            told.append(f"On a {host} host the design is violated under every assumption that was tried.")
+            told.append(f"On a {host} host the design is violated under every assumption tried.")
         elif names != found.assumed:
             told.append(
                 f"On a {host} host the design itself is violated; its lines are judged under"
-                f" {', '.join(names)} too."
+                f" {', '.join(names)} as well."
             )
     return told
 
 
 def as_html(found: Why) -> str:
-    """A table, a row for each line."""
+    """A table with a row for each line."""
     cell = (
         'style="padding:3px 14px 3px 0;text-align:left;vertical-align:top;'
         'border-bottom:1px solid var(--jp-border-color2,#bbb)"'

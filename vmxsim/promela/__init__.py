@@ -1,7 +1,7 @@
-"""A design as a model for Spin, an independent second opinion on what the checker says.
+"""A design as a model for Spin, an independent second opinion on the checker.
 
-``model`` writes it from the instructions of the design's functions; it shares with the
-checker only the numbers of values, the list of fields that matter and the names of actions.
+It is written from the instructions of the design's functions and shares with the checker only
+the numbers of values, the list of fields that matter, and the names of actions.
 """
 
 from vmxsim.promela.choices import Environment, restricted

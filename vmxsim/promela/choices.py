@@ -1,4 +1,4 @@
-"""What can happen next to a thread: the choices of the model and how each one's section starts."""
+"""The choices of the Promela model: what can happen next to a thread, and how it starts."""
 
 from __future__ import annotations
 
@@ -12,10 +12,7 @@ from vmxsim.kernel.machine import EFER_LMA, EFER_LME
 from vmxsim.promela.code import Lines, asks
 from vmxsim.promela.terms import IOCTLS, Routine, Term
 
-# -- What guest, user space and scheduler may do in an exported model.
-
-
-#: Assumptions that are more than forbidden actions.
+#: Supported assumptions that do more than forbid actions.
 _KNOWN = {
     "no-preemption", "no-kernel-preemption", "no-migration", "one-value", "starts-in-long-mode",
     "starts-outside-long-mode", "guest-wrote-first",
@@ -24,14 +21,14 @@ _KNOWN = {
 
 @frozen
 class Environment:
-    """What happens around the kernel; by default everything can.
+    """What guest, user space and scheduler may do; by default, everything.
 
-    ``forbid`` are actions that never come (``guest swapgs``, ``guest smi``, ...). A tick comes
-    ``preemption``: ``everywhere``, ``at rest`` (in the guest and in user space only) or
-    ``never``. Without ``migration`` a thread resumes on the CPU where it was preempted. With
-    ``one_value`` guest and user space write only the first of the two values. With
-    ``guest_wrote_first`` nothing is broken before the guest wrote a value with WRMSR in long
-    mode: what would break something earlier does not happen.
+    ``forbid`` are actions that never happen (``guest swapgs``, ``guest smi``, ...).
+    ``preemption`` says where a tick may arrive: ``everywhere``, ``at rest`` (in the guest and in
+    user space) or ``never``. Without ``migration`` a thread resumes on the CPU where it was
+    preempted. With ``one_value`` guest and user space write only the first of the two values.
+    With ``guest_wrote_first`` transitions that break an invariant before the guest has written
+    a value with WRMSR in long mode do not happen.
     """
 
     forbid: frozenset[str] = frozenset()
@@ -42,13 +39,13 @@ class Environment:
 
 
 def restricted(restriction: Restriction) -> Environment:
-    """The environment that the checker's assumptions leave, ``long_modes`` of them aside.
+    """The environment under the checker's assumptions, apart from their ``long_modes``.
 
-    Raises InputError for an assumption that the model does not express.
+    Raises InputError for an assumption that the model cannot express.
     """
     names = set(restriction.names)
     if unknown := [name for name in restriction.names if name not in _KNOWN and not ASSUMPTIONS[name].verbs]:
-        raise InputError(f"the Promela model does not know '{unknown[0]}'", "assume")
+        raise InputError(f"the Promela model does not support '{unknown[0]}'", "assume")
     preemption = "at rest" if "no-kernel-preemption" in names else "everywhere"
     return Environment(
         forbid=restriction.verbs,
@@ -65,7 +62,7 @@ _AFTER_EXIT = {
     "exit": "IO_INSTRUCTION", "guest long-mode off": "CR_ACCESS", "guest smi": "SMI", "guest rsm": "RSM",
     "emulate rdmsr": "emulated RDMSR", "emulate wrmsr": "emulated WRMSR",
 }  # fmt: skip
-#: Where each action is possible: the thread's mode, and what else must hold.
+#: When each action is possible: the thread's mode, and a further condition.
 ACTIONS = {
     "run": ("USER", ""), "run cancelled": ("USER", ""), "get-msr": ("USER", ""), "set-msr": ("USER", ""),
     "set-efer long-mode on": ("USER", f"!T.smm && !{_LONG}"),
@@ -80,8 +77,8 @@ _WRITES = ("set-msr", "guest wrmsr", "emulate wrmsr")
 
 @frozen
 class Possible:
-    """One choice: its name in the model, when it is there, what is set when it is taken, and
-    the statements with which its section starts."""
+    """A choice: its name in the model, a comment, its guard, what it sets when taken, and the
+    statements that start its section."""
 
     name: str
     words: str
@@ -91,7 +88,7 @@ class Possible:
 
 
 def names() -> set[str]:
-    """Names that the choices take."""
+    """The names of all choices."""
     plain = {_name(verb) for verb in ACTIONS}
     values = {f"{_name(verb)}_{value}" for verb in _WRITES for value in ("FIRST", "SECOND")}
     return {*plain, *values, "STEP", "PENDING", "OUT", "IN", "START_IN_LONG_MODE", "START_OUTSIDE_LONG_MODE"}
@@ -102,8 +99,7 @@ def _name(verb: str) -> str:
 
 
 class Choices:
-    """All choices in one environment. ``asking`` are the positions from which a tick can be
-    pending that only need_resched() sees."""
+    """All choices in one environment."""
 
     def __init__(
         self, lines: Lines, routines: list[Routine], environment: Environment, cpus: int, vcpus: int
@@ -112,7 +108,8 @@ class Choices:
         self.ioctls = {r.function.name: r for r in routines if not r.calls and not r.scheduler}
 
     def all(self, asking: list[int]) -> Iterator[Possible]:
-        """Every choice, the start left out."""
+        """Every choice except the start. ``asking`` are the positions from which a tick can be
+        pending that only need_resched() sees."""
         for verb, (mode, also) in ACTIONS.items():
             if verb in self.environment.forbid:
                 continue
@@ -125,18 +122,16 @@ class Choices:
                     name, f"{verb} {value}".strip(), guard, [], [*data, *self._action(verb, value)]
                 )
         kernel, ticks = "!T.waiting && T.mode == KERNEL", self.environment.preemption
-        yield Possible("STEP", "its kernel code goes on", kernel, [], [])
+        yield Possible("STEP", "its kernel code continues", kernel, [], [])
         if ticks == "everywhere" and asking:
             there = " || ".join(f"T.pc == {position}" for position in asking)
-            words = "a tick comes on the way that only need_resched() sees"
+            words = "a tick arrives that only need_resched() sees"
             yield Possible(
                 "PENDING", words, f"{kernel} && T.scheduler_pc == 0 && ({there})", [], ["pending = 1"]
             )
         if ticks != "never":
             where = "T.mode != OFF" if ticks == "everywhere" else "(T.mode == USER || T.mode == GUEST)"
-            yield Possible(
-                "OUT", "a tick: it is taken from its CPU", f"!T.waiting && {where}", [], ["tick()"]
-            )
+            yield Possible("OUT", "a tick: it is preempted", f"!T.waiting && {where}", [], ["tick()"])
         for cpu in range(self.cpus):
             guard = f"T.waiting && {self._free(cpu)}"
             setup = [f"T.cpu = {cpu}"] if self.cpus > 1 else []
@@ -149,8 +144,6 @@ class Choices:
             return "true"
         other = f" || thread[1 - _pid].cpu != {cpu}" if self.cpus > 1 else ""
         return f"(thread[1 - _pid].waiting{other})"
-
-    # -- how an action starts
 
     def _ioctl(self, name: str, *args: Term) -> list[str]:
         handle = Term("0", frozenset([0]))
@@ -200,13 +193,11 @@ class Choices:
         return efer, Term("(T.cr0 & ~(1 << 31))", frozenset(x & ~pg for x in cr0s))
 
 
-# -- the process of a thread
-
 #: Lines after which a section is taken to loop forever.
 MAX_LINES = 5000
 _PENDING = "if\n:: pending -> T.need_resched = 1; pending = 0\n:: else -> skip\nfi"
 
-#: A section: how the choice starts it, then lines and ends of functions until it is over.
+#: The process of a thread: a choice, then a section, line by line.
 _PROCESS = """\
 active [{vcpus}] proctype vcpu_thread() {{
 end: do
@@ -231,7 +222,7 @@ end: do
          :: else ->
 {lines}
          fi;
-         do /* returning is no line of its own */
+         do /* returning is not a line */
          :: T.pc >= ENDS ->
 {ends}
          :: T.scheduler_pc >= ENDS ->
@@ -251,8 +242,8 @@ end: do
 def process(
     lines: Lines, routines: list[Routine], ends: int, choices: list[Possible], vcpus: int, counts: bool
 ) -> str:
-    """The process. Positions from ``ends`` on are ends of functions; ``counts``: what breaks
-    does not always count."""
+    """The process of a thread. Positions from ``ends`` on are ends of functions; ``counts``: a
+    violation does not always count."""
     options, starts = [], {}
     for choice in choices:
         setup = "; ".join([*choice.setup, f"choice = {choice.name}"])
@@ -275,7 +266,7 @@ def process(
 
 
 def _dispatch(lines: Lines, routines: list[Routine], ends: int, of_ends: bool) -> str:
-    """What happens at each line, or at each end of a function, grouped by function."""
+    """The statements of each line, or of each end of a function, grouped by function."""
     out = ["            if"]
     for routine in routines:
         f, pc = routine.function, routine.pc
@@ -300,6 +291,6 @@ def _dispatch(lines: Lines, routines: list[Routine], ends: int, of_ends: bool) -
 
 
 def joined(statements: list[str], indent: int) -> str:
-    """Statements one after the other, those of several lines on lines of their own."""
+    """Statements joined by semicolons, one per line."""
     margin = "\n" + " " * indent
     return (";" + margin).join(s.replace("\n", margin) for s in statements)

@@ -1,8 +1,8 @@
-"""Lines of kernel code in Promela: each kind of instruction, and returning from a function."""
+"""Kernel code in Promela, line by line: each kind of instruction, and returning from a function."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
 from vmxsim.checker.states import SLOTS
@@ -10,10 +10,6 @@ from vmxsim.errors import InputError
 from vmxsim.kernel.machine import MSR_KERNEL_GS_BASE
 from vmxsim.kernel.program import Current, Expr, Field, Instruction, Local, Operation, Primitive, Target
 from vmxsim.promela.terms import TASK_VARIABLES, Routine, Store, Term, Terms, following
-
-# -- Where a tick can come that only need_resched() sees: before lines that disable preemption
-# or interrupts on the way to one that asks.
-
 
 #: How deeply preempt_disable() may nest.
 DEEPEST = 15
@@ -31,9 +27,10 @@ def asks(e: Expr | None) -> bool:
 
 
 def may_ask(routines: list[Routine]) -> list[int]:
-    """The positions from which need_resched() can be asked before preemption is possible again.
+    """The positions from which need_resched() can be reached with preemption disabled: where a
+    tick can arrive that only need_resched() sees.
 
-    It may hold more than that: a tick that nobody looks for changes nothing.
+    Extra positions do no harm: a tick that nobody checks for changes nothing.
     """
     return [
         routine.positions[index]
@@ -75,15 +72,10 @@ def _next(routine: Routine, index: int, i: Instruction) -> Iterator[Place]:
             yield routine, to
 
 
-# -- what each primitive with an effect means in Promela, written by hand
-
-Meaning = Callable[["Effects", list[Term], Routine, int], list[str]]
-
-
 class Effects:
-    """The statements of primitives that change the machine."""
+    """Promela for the primitives that change the machine, written by hand."""
 
-    #: Those with the same statements whatever their arguments.
+    #: Primitives whose statements do not depend on the arguments.
     _plain: ClassVar[dict[str, list[str]]] = {
         "load_gs_index": ["T.kernel_gs_base = DESCRIPTOR"],
         "vm_entry": ["T.mode = GUEST", "guest_runs()"],
@@ -104,7 +96,7 @@ class Effects:
         self.terms = terms
 
     def statements(self, e: Primitive, routine: Routine, index: int) -> list[str]:
-        """What a call of a primitive does."""
+        """The statements for a call of a primitive."""
         args = [self.terms.term(arg, routine, index) for arg in e.args]
         fails = [fail for arg in args for fail in arg.fails]
         if e.name == "wrmsr":
@@ -133,7 +125,7 @@ class Effects:
         return [f"host_wrmsr({data.text})"]
 
 
-#: What a function's contract says, in Promela.
+#: The conditions of a function's contract in Promela.
 CONDITIONS = {
     "preemption disabled": "T.preempt_count > 0",
     "preemption enabled": "T.preempt_count == 0",
@@ -143,7 +135,7 @@ _FIXED = {"mode", "preempt_notifier"}
 
 
 class Lines:
-    """Translates instructions, and learns on the way which values reach which variable.
+    """Translates instructions, and records which values reach which variable.
 
     ``fields`` are the vCPU's fields that belong to the state.
     """
@@ -157,7 +149,7 @@ class Lines:
         return self.terms.store
 
     def line(self, routine: Routine, index: int) -> list[str]:
-        """The statements of one instruction. Positions are in ``routine.positions``."""
+        """The statements for one instruction."""
         i = routine.function.instructions[index]
         match i.kind:
             case "do":
@@ -176,23 +168,23 @@ class Lines:
         return self._return(routine, index, i)
 
     def go(self, routine: Routine, index: int) -> str:
-        """The next line is that of the instruction."""
+        """Make an instruction the next one."""
         return f"{routine.pc} = {routine.positions[index]}"
 
     def failing(self, fails: Iterable[str]) -> list[str]:
-        """Statements for a line that cannot be carried out under some condition."""
+        """Statements that fail under any of these conditions."""
         found = list(dict.fromkeys(fails))
         return [f"fails_if({' || '.join(found)})"] if found else []
 
     def enter(self, callee: Routine, args: list[Term], caller: int | None, where: str) -> list[str]:
-        """Call a function: its contract, its parameters, the line that called it."""
+        """Call a function: check its contract, set its parameters, remember its caller."""
         function = callee.function
         if len(args) != function.params:
             raise InputError(f"{function.name}() takes {function.params} arguments, not {len(args)}", where)
         out = []
         for condition in function.requires:
             if condition not in CONDITIONS:
-                raise InputError(f"the Promela model does not know the condition '{condition}'", where)
+                raise InputError(f"the Promela model does not support the condition '{condition}'", where)
             out.append(f"fails_if(!({CONDITIONS[condition]}))")
         for at in range(len(function.locals)):
             name = callee.local(at)
@@ -209,8 +201,6 @@ class Lines:
 
     def _set(self, name: str, text: str) -> list[str]:
         return [f"T.{name} = {text}"] if self.store.kept(name) else []
-
-    # -- kinds of instructions
 
     def _do(self, routine: Routine, index: int, i: Instruction) -> list[str]:
         assert i.expr is not None
@@ -266,10 +256,8 @@ class Lines:
             "\n".join(["if", *reversed(options), f":: else -> {self.go(routine, i.other)}", "fi"]),
         ]
 
-    # -- leaving a function
-
     def _return(self, routine: Routine, index: int, i: Instruction) -> list[str]:
-        """``return``, and the end of a function: hand over the result, then leave."""
+        """``return`` or the end of a function: store the result, then leave."""
         found = Term("NONE", frozenset([None])) if i.expr is None else self.terms.term(i.expr, routine, index)
         self.store.give(f"{routine.name} result", found.values, routine.where(i))
         wanted = any(caller.function.instructions[at].target for caller, at in routine.calls)
@@ -277,7 +265,7 @@ class Lines:
         return [*self.failing(found.fails), *result, f"{routine.pc} = {routine.leave}"]
 
     def leave(self, routine: Routine) -> list[str]:
-        """Go back to the line that called the function; its variables are no more."""
+        """Return to the caller and clear the function's variables."""
         values = frozenset(self.store.given.get(f"{routine.name} result", ()))
         ways = []
         for caller, at in routine.calls:

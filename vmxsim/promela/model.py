@@ -1,4 +1,4 @@
-"""A design as a Promela model, written from the instructions of its functions."""
+"""Write a design as a Promela model, from the instructions of its functions."""
 
 from __future__ import annotations
 
@@ -24,39 +24,36 @@ from vmxsim.promela.choices import Choices, Environment, Possible, names, proces
 from vmxsim.promela.code import DEEPEST, Effects, Lines, may_ask
 from vmxsim.promela.terms import SCHEDULE, VALUE_NAMES, Encoding, Store, Term, Terms, collect
 
-# -- The part of the model that is the same for every design, written by hand.
-
-
 HEADER = """\
 /*
  * {title}
  * {host} host, {cpus} CPU(s), {vcpus} vCPU(s); written by vmxsim from the design's kernel code.
  *
- * One transition of a thread is one choice and one section, three steps of Spin (choice, the join behind
- * it, section) without a state in between: which choice (the if at the top of the process), and what
- * follows from it up to the next point where somebody else can act. A trail of n transitions has 3 n + 2
- * steps. A section is one d_step. Made atomic are lines of kernel code while
- * preemption is disabled or interrupts are off, what the processor does at VM entry and exit, the
- * scheduler's work before and after the context switch, and returning from a function, which is no line
- * of its own. Every line that may be preempted ends a section.
+ * A transition of a thread is a choice (the if at the top of the process) and a section: what follows up
+ * to the next point where somebody else can act. Spin takes three steps for it (the choice, the join
+ * after it, the section) without a state in between, so a trail of n transitions has 3 n + 2 steps. A
+ * section is one d_step. It makes atomic: lines of kernel code with preemption disabled or interrupts
+ * off, what the processor does at VM entry and exit, the scheduler's work before and after the context
+ * switch, and returning from a function, which is not a line. Every line that may be preempted ends a
+ * section.
  *
- * A thread's state is in thread[_pid] (T): the modes, flags and EFER, the values of the register in all
- * the places that hold one, by their number, and its stack: pc and scheduler_pc say which line is next
- * (0: none), f__x is variable x of function f, f__caller which of its callers f goes back to. The
- * register of a CPU is where the thread is that runs there. What nothing depends on is left out.
+ * A thread's state is in thread[_pid] (T): the modes, flags and EFER; the number of the value in each
+ * place that can hold the register's value; and its stack: pc and scheduler_pc are the next line (0:
+ * none), f__x is variable x of function f, f__caller the caller to which f returns. A CPU's register is
+ * kept with the thread that runs there. State that nothing depends on is left out.
  *
  *   spin -a model.pml
  *   gcc -O2 -DSAFETY -DNOREDUCE -o pan pan.c; ./pan -n -m3000000      (add -DBFS for a shortest trail)
  *   spin -t -p model.pml                                              (shows the trail)
  *
- * -DWATCH=n for spin (spin -DWATCH=2 -a ...) looks for the invariants of n alone; the others still end a
- * path. -DCOUNT for spin breaks no assertion: whatever breaks goes to one sink state. The states stored
- * are then those of `vmxsim check`, counted with the CPU of each running thread, plus one before the
- * start, plus the sink where it is reached.
- * A space too large for one process: gcc -DNCORE=2 -DSAFETY -DNOREDUCE -DMEMLIM=8000 (several processes
- * with one shared table), -DCOLLAPSE or -DMA=100 (less memory, slower), -DBITSTATE and pan -w32 (the
- * states' hash only: part of the space, with no claim to be all of it), or `swarm` (many such searches,
- * each different). Without -DNOREDUCE Spin looks for independent steps; there are none here.
+ * With -DWATCH=n (spin -DWATCH=2 -a ...) only the invariants in n are asserted; the others still end a
+ * path. With -DCOUNT no assertion fails: every violation leads to one sink state. The states stored are
+ * then those of `vmxsim check`, counted with the CPU of each running thread, plus one before the start,
+ * plus the sink if it is reached.
+ * If one process is not enough: gcc -DNCORE=2 -DSAFETY -DNOREDUCE -DMEMLIM=8000 (several processes with a
+ * shared table), -DCOLLAPSE or -DMA=100 (less memory, slower), -DBITSTATE and pan -w32 (only hashes of
+ * states, so the search may miss some), or `swarm` (many such searches, each different). Without
+ * -DNOREDUCE Spin looks for independent steps; there are none here.
  */
 """
 
@@ -144,7 +141,7 @@ inline vm_exit(reason) {{
   T.exit_reason = reason
 }}
 
-/* a guest that enters long mode: CR0.PG off, EFER.LME on, CR0.PG on, as far as needed */
+/* a guest that enters long mode: CR0.PG off, EFER.LME on, CR0.PG on, as needed */
 inline next_of_script() {{
   if
   :: T.script == PG_OFF -> T.script = LME_ON; vm_exit(CR_ACCESS)
@@ -153,7 +150,7 @@ inline next_of_script() {{
   fi
 }}
 
-/* the interrupt's function on top of whatever runs */
+/* the interrupt handler, on top of the running code */
 inline schedule() {{
   if
   :: T.scheduler_pc != 0 -> bad = bad | NOT_MODELLED; running = 0
@@ -188,7 +185,7 @@ inline switch_in() {{
   fi
 }}
 
-/* where a line has led: on, into the scheduler, or to the end of the section */
+/* after a line: continue, enter the scheduler, or end the section */
 inline after_line() {{
   if
   :: !running -> skip
@@ -208,7 +205,7 @@ inline after_line() {{
   fi
 }}
 
-/* at rest nothing is left of the action: what only it needed is as at the start */
+/* at rest, reset what only the action needed */
 inline rest() {{
   if
   :: T.mode == KERNEL -> skip
@@ -230,7 +227,7 @@ inline end_of_section() {{
 }}
 """
 
-#: Before a violation counts: what would break something is assumed not to happen.
+#: A transition that breaks an invariant before violations count is assumed not to happen.
 EARLY = """\
 if
   :: bad && !counts -> sink(); bad = bad & NOT_MODELLED
@@ -239,13 +236,11 @@ if
   """
 
 
-# -- the variables of a thread outside its functions, and what they are at the start
-
 EXITS = (
     "MSR_READ", "MSR_WRITE", "MSR_WRITE of EFER", "CR_ACCESS", "emulated RDMSR", "emulated WRMSR", "SMI",
     "RSM", "IO_INSTRUCTION", "EXTERNAL_INTERRUPT",
 )  # fmt: skip
-#: What a guest that enters long mode by several instructions does next.
+#: The next instruction of a guest that needs several to enter long mode.
 SCRIPTS = ("PG off", "LME on", "PG on")
 _FLAGS = ("waiting", "preempt_notifier", "signal_pending", "need_resched", "irqs_disabled")
 
@@ -253,7 +248,7 @@ _FLAGS = ("waiting", "preempt_notifier", "signal_pending", "need_resched", "irqs
 def start_values(
     design: type[Kvm], bits: int, long_mode: bool, waiting: bool, cpu: int, values: tuple[Value, ...]
 ) -> dict[str, Any]:
-    """Each variable of a thread at the start, in user space or waiting for a CPU."""
+    """The initial values of a thread's variables, in user space or waiting for a CPU."""
     in_array = design.labels["h"].startswith("host_msrs")
     slots = [RESET if waiting else HOST, RESET, HOST if in_array else UNKNOWN, GUEST_BASE, RESET, GUEST_BASE]
     return {
@@ -284,7 +279,7 @@ def start_values(
 
 
 def declare(store: Store, values: tuple[Value, ...], cpus: int, guest_wrote_first: bool) -> None:
-    """Tell which values guest, user space and scheduler put into the variables."""
+    """Declare the values that guest, user space and scheduler store in the variables."""
     store.grow("mode", ["", "user", "kernel", "guest"])
     for name in _FLAGS:
         store.grow(name, [False, True])
@@ -298,7 +293,7 @@ def declare(store: Store, values: tuple[Value, ...], cpus: int, guest_wrote_firs
             store.grow(name, values)
 
 
-#: What a transition breaks, one bit each; the last means that the model cannot follow the design.
+#: One bit for each invariant; the last means that the model cannot follow the design.
 BITS = ("GUEST_VALUE", "HOST_VALUE", "NO_LEAK", "NO_HOST_FAULT", "CONTRACT", "NOT_MODELLED")
 _FREE = Environment()
 
@@ -316,13 +311,13 @@ def promela(
 ) -> str:
     """The design as a self-contained model for Spin.
 
-    Its states are those of the model checker, with the CPU of each thread that runs.
-    Raises InputError for what a finite Promela model cannot express, saying what and where.
+    Its states are those of the checker, with the CPU of each running thread. Raises InputError
+    for anything that a finite Promela model cannot express.
     """
     if vcpus not in (1, 2):
-        raise InputError("the model knows one or two vCPUs", "vcpus")
+        raise InputError("the model supports one or two vCPUs", "vcpus")
     if not 1 <= cpus <= 16:
-        raise InputError("between 1 and 16 CPUs", "cpus")
+        raise InputError("the model supports 1 to 16 CPUs", "cpus")
     return _Model(design, bits, cpus, vcpus, long_modes, interception, non_canonical, environment).text()
 
 
@@ -361,24 +356,14 @@ class _Model:
         parts = [self._header(), self._names(), self._variables(), self._start(), self._macros(), body]
         return "\n".join(parts)
 
-    # -- which values reach which variable
-
     def _start_values(self, long_mode: bool, thread: int) -> dict[str, object]:
         waiting = thread >= self.cpus
         cpu = min(thread, self.cpus - 1) if not waiting or not self.environment.migration else 0
         found = start_values(self.design, self.bits, long_mode, waiting, cpu, self.values)
         known = {
-            *self.fields,
-            *SLOTS,
-            "script",
-            "guest_wrote",
-            "mode",
-            "cpu",
-            "waiting",
-            "bits",
-            "task_gs_sel",
-        }
-        known |= {"preempt_notifier", "signal_pending", "need_resched", "irqs_disabled", "preempt_count"}
+            *self.fields, *SLOTS, *_FLAGS,
+            "script", "guest_wrote", "mode", "cpu", "bits", "task_gs_sel", "preempt_count",
+        }  # fmt: skip
         return {name: value for name, value in found.items() if name in known}
 
     def _find_values(self) -> None:
@@ -386,7 +371,7 @@ class _Model:
         for long_mode in self.long_modes:
             for name, value in self._start_values(long_mode, 0).items():
                 self.store.grow(name, [value])
-        self.store.grow("pc", range(2))  # a variable, however many lines there are
+        self.store.grow("pc", range(2))  # always a variable
         self.store.grown = True
         while self.store.grown:
             self.store.grown = False
@@ -399,8 +384,6 @@ class _Model:
 
     def _schedule(self) -> list[str]:
         return self.lines.enter(self.scheduler, [Term("0", frozenset([0]))], None, SCHEDULE)
-
-    # -- the parts of the text
 
     def _header(self) -> str:
         return HEADER.format(
@@ -418,7 +401,7 @@ class _Model:
             "/* values of the register */", *values, f"#define NONE {self.store.none()}",
             f"#define NON_CANONICAL(v) {odd}", "/* modes, exit reasons and other words */", "#define OFF 0",
             *words, "/* what a transition breaks */", *bits, "#ifndef WATCH", "#define WATCH 31", "#endif",
-            "/* positions: lines up to here, then ends of functions */", f"#define ENDS {self.ends}",
+            "/* positions below this are lines, the others ends of functions */", f"#define ENDS {self.ends}",
             f"#define DEEPEST {DEEPEST}", f"mtype = {{ {', '.join(choices)} }}", "",
         ]  # fmt: skip
         return "\n".join(lines)
@@ -431,11 +414,11 @@ class _Model:
         wide = [d for d in declared if not d.startswith("unsigned")]
         pcs = [f"unsigned {name} : {ends.bit_length()}" for name in ("pc", "scheduler_pc")]
         rows = ";\n  ".join([*pcs, *narrow, *wide])
-        counts = "bit counts; /* a violation counts */\n" if self.counts else ""
+        counts = "bit counts; /* violations count */\n" if self.counts else ""
         return (
             f"typedef Thread {{\n  {rows}\n}}\nThread thread[{self.vcpus}];\n"
             "bit broken; /* the sink */\n"
-            "/* within a transition only */\n"
+            "/* used only within a transition */\n"
             f"mtype choice; byte bad; bit running, pending; short lines; int result;\n{counts}"
         )
 
@@ -480,8 +463,6 @@ class _Model:
             uncounted=EARLY if first else "",
             counts="; counts = 0" if first else "",
         )  # fmt: skip
-
-    # -- what can happen
 
     def _all_choices(self) -> Iterable[Possible]:
         for long_mode in self.long_modes:

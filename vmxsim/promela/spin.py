@@ -1,10 +1,8 @@
-"""Running Spin on an exported model: translate, compile, search, and read what it found.
+"""Run Spin on an exported model: translate, compile, search, and parse the results.
 
-A space too large for one process: ``Options.gcc`` takes -DNCORE=2 with -DMEMLIM=8000 (several
-processes, one shared table of states), -DCOLLAPSE or -DMA=100 (less memory, slower), or
--DBITSTATE with ``pan=("-w32",)`` (hashes only: no claim to have seen every state). Several
-bit-state searches, each with another hash (``-h1`` to ``-h100`` of pan) or order (-DREVERSE,
--DT_RAND), are what Spin's ``swarm`` script runs.
+If one process is not enough, ``Options.gcc`` takes -DNCORE=2 with -DMEMLIM=8000 (several
+processes with a shared table of states), -DCOLLAPSE or -DMA=100 (less memory, slower), or
+-DBITSTATE with ``pan=("-w32",)`` (only hashes, so the search may miss states).
 """
 
 from __future__ import annotations
@@ -21,16 +19,17 @@ from attrs import frozen
 from vmxsim.errors import InputError
 
 PROGRAMS = ("spin", "gcc")
-#: Steps of Spin for one transition (the choice, what joins it to the section, the section), and before
-#: the first one.
+#: Spin's steps for one transition (choice, join, section), and before the first one.
 STEPS_A_TRANSITION, STEPS_AT_START = 3, 2
 
 
 @frozen
 class Options:
-    """How to run Spin. ``count``: count states, past broken invariants none; ``watch``:
-    bits of the invariants to look for; ``breadth_first``: the shortest trail. ``depth`` bounds
-    the depth of the search."""
+    """How to run Spin.
+
+    ``count``: count states instead of looking for violations; ``watch``: bits of the invariants
+    to assert; ``breadth_first``: find the shortest trail; ``depth`` bounds the search.
+    """
 
     count: bool = False
     watch: int = 0
@@ -44,9 +43,12 @@ class Options:
 
 @frozen
 class SpinRun:
-    """What Spin said. ``transitions`` are moves of Spin, two for one of ours; ``trail`` is how
-    many it took to the violation, None if it found none; ``complete``: nothing cut the
-    search short. Seconds of each phase; memory in megabytes, the hash table included."""
+    """What Spin reported.
+
+    ``transitions`` are Spin's, two for one of ours; ``trail`` is the number of steps to the
+    violation, None if there is none; ``complete``: nothing cut the search short. ``memory`` is
+    in megabytes and includes the hash table.
+    """
 
     verdict: str
     states: int
@@ -63,19 +65,19 @@ class SpinRun:
 
     @property
     def steps(self) -> int | None:
-        """The violation's distance from the start, in transitions of a thread."""
+        """The number of our transitions up to the violation."""
         if self.trail is None:
             return None
         return (self.trail - STEPS_AT_START) // STEPS_A_TRANSITION
 
 
 def missing() -> list[str]:
-    """The programs that are needed and not installed."""
+    """The required programs that are not installed."""
     return [name for name in PROGRAMS if shutil.which(name) is None]
 
 
 def run_spin(model: str, options: Options | None = None, folder: Path | None = None) -> SpinRun:
-    """Search a model's states with Spin, in ``folder`` or in a temporary one.
+    """Search a model's states with Spin, in ``folder`` or in a temporary folder.
 
     Raises InputError if Spin or gcc is missing or fails.
     """
@@ -111,14 +113,14 @@ def _read(output: str, spin: float, gcc: float, pan: float) -> SpinRun:
     if "NOT_MODELLED" in output or (broken and "&32" in broken[1]):
         raise InputError(
             "the design preempts the scheduler itself, or nests preempt_disable() deeper than 15: the model"
-            " does not follow it",
+            " does not support that",
             "spin",
         )
     before = output.split(" statespace search for")[0]
     if re.search(r"invalid end state|d_step|pan:\d+: (?!assertion)", before):
         raise InputError(f"Spin cannot run the model: {output.strip()[:500]}", "spin")
     if not broken and (len(re.findall(r"errors: 0", output)) != 1):
-        raise InputError(f"Spin's answer is not understood: {output.strip()[:500]}", "spin")
+        raise InputError(f"unexpected output of Spin: {output.strip()[:500]}", "spin")
     return SpinRun(
         verdict="violated" if broken else "incomplete" if cut else "safe",
         states=_number(r"([\d.e+]+) states, stored", output),

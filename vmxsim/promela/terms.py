@@ -1,4 +1,4 @@
-"""Expressions of the kernel language in Promela, each with the values it can have."""
+"""Expressions of the kernel language in Promela, each with the values that it can take."""
 
 from __future__ import annotations
 
@@ -28,15 +28,12 @@ from vmxsim.kernel.program import (
     Primitive,
 )
 
-# -- Python's values as numbers of Promela, and the names under which the model shows them.
-
-
-#: Names of the values of the register, by number (see ``checker/values.py``).
+#: Names of the values of the register, by number (see ``checker/states.py``).
 VALUE_NAMES = ("RESET", "FIRST", "SECOND", "GUEST_BASE", "HOST", "PLAIN", "DESCRIPTOR", "UNKNOWN")
 
 
 class Encoding:
-    """Gives every word a number and a name. None is the number that nothing else has."""
+    """Python's values as numbers and names in Promela. None gets a number that nothing else has."""
 
     def __init__(self, values: tuple[Value, ...], names: Iterable[str]) -> None:
         self._numbers = {value: n for n, value in enumerate(values)}
@@ -44,7 +41,7 @@ class Encoding:
         self.words: dict[str, str] = {"": "NOTHING"}
 
     def text(self, x: Any) -> str:
-        """How the model writes a Python value."""
+        """A Python value as the model writes it."""
         if x is None:
             return "NONE"
         if isinstance(x, Value):
@@ -84,18 +81,16 @@ class Encoding:
             other = known.setdefault(self.code(x, none=1 << 40), x)
             if other != x:
                 raise InputError(
-                    f"the Promela model cannot tell {other!r} from {x!r} in one variable: keep numbers, words"
-                    " and values of the register apart",
+                    f"the Promela model cannot tell {other!r} from {x!r} in one variable: do not mix numbers,"
+                    " words and values of the register",
                     where,
                 )
 
 
 def wrapped(number: int) -> int:
-    """A number as a 32-bit int of Promela holds it."""
+    """A number as a 32-bit int."""
     return (int(number) + (1 << 31)) % (1 << 32) - (1 << 31)
 
-
-# -- the functions that a thread can run, each once for its own stack and once for the scheduler's
 
 #: What user space calls, and what the tick calls.
 IOCTLS = (
@@ -109,8 +104,11 @@ SCHEDULE = "preempt_schedule_irq"
 
 @define(eq=False)
 class Routine:
-    """A function on one of the two stacks. ``positions`` are the numbers of its
-    instructions, ``leave`` that of its end. ``calls`` are the lines that call it."""
+    """A function on one of two stacks, the thread's own or the scheduler's.
+
+    ``positions`` are the numbers of its instructions, ``leave`` that of its end; ``calls`` are
+    the lines that call it; ``assigned`` has the locals that surely have a value at each line.
+    """
 
     function: Function
     scheduler: bool
@@ -123,30 +121,30 @@ class Routine:
 
     @property
     def pc(self) -> str:
-        """The variable that says which line is next."""
+        """The variable that holds the next line."""
         return "T.scheduler_pc" if self.scheduler else "T.pc"
 
     @property
     def back(self) -> str:
-        """The variable that says which line called it."""
+        """The variable that holds the calling line."""
         return f"{self.name}__caller"
 
     def local(self, index: int) -> str:
-        """The variable of one of its locals."""
+        """The variable for one of its locals."""
         return f"{self.name}__" + re.sub(r"\W", "_", self.function.locals[index]).rstrip("_")
 
     def where(self, i: Instruction) -> str:
-        """For errors: function and line."""
+        """Function and line, for errors."""
         return f"{self.function.owner}.{self.function.name}, line {i.line}"
 
     def source(self, i: Instruction) -> str:
-        """The source text of an instruction, fit for a comment."""
+        """The source text of an instruction, safe inside a comment."""
         return self.function.source[i.line - 1].strip().replace("*/", "* /")
 
 
 def collect(design: type[Kvm]) -> tuple[list[Routine], int]:
-    """Every function of both stacks, callers before what they call. Positions from the number
-    that is returned with them on are ends of functions: to pass one takes no step.
+    """Every function of both stacks, callers first, and the position from which on there are
+    only ends of functions, which take no step.
 
     Raises InputError for a function that calls itself, directly or not.
     """
@@ -156,7 +154,8 @@ def collect(design: type[Kvm]) -> tuple[list[Routine], int]:
     def visit(function: Function, scheduler: bool, path: tuple[Function, ...]) -> Routine:
         if function in path:
             raise InputError(
-                "calls itself: the Promela model has one set of variables for each function", function.name
+                "calls itself: the Promela model has only one set of variables for each function",
+                function.name,
             )
         known = found.get((scheduler, function))
         if known is not None:
@@ -202,7 +201,7 @@ def _number(routines: list[Routine]) -> int:
 
 
 def following(i: Instruction) -> Iterator[int]:
-    """The instructions of the same function that can come next."""
+    """The instructions of the same function that can follow."""
     if i.kind in ("do", "call", "branch"):
         yield i.next
     if i.kind in ("branch", "switch"):
@@ -212,7 +211,7 @@ def following(i: Instruction) -> Iterator[int]:
 
 
 def _assigned(function: Function) -> list[set[int]]:
-    """For each instruction the locals that have a value whichever way it was reached."""
+    """For each instruction, the locals that have a value on every path to it."""
     everything = set(range(len(function.locals)))
     before = [set(everything) for _ in function.instructions]
     before[0] = set(range(function.params))
@@ -228,35 +227,33 @@ def _assigned(function: Function) -> list[set[int]]:
     return before
 
 
-# -- the variables of a thread
-
-#: More values than this are taken for a counter, which no finite model holds.
+#: A variable with more values than this is taken for a counter, which a finite model cannot hold.
 MOST_VALUES = 64
-#: Variables that the hand-written part of the model names.
+#: Variables that the hand-written part of the model uses.
 ALWAYS = {"efer", "cr0", "smm", "exit_reason", "script", "preempt_count"}
 
 
 class Store:
-    """Variables by name, each with the values that were found to reach it so far.
+    """Variables by name, each with the values found to reach it so far.
 
-    A variable that only ever has one value is a constant and no part of the state.
+    A variable with a single value is a constant and not part of the state.
     """
 
     def __init__(self, encoding: Encoding) -> None:
         self.encoding = encoding
         self.domains: dict[str, set[Any]] = {}
-        #: Of a function's locals: the values stored in them, without the None they start with.
+        #: The values stored in a function's locals, without their initial None.
         self.given: dict[str, set[Any]] = {}
         self.grown = False
 
     def grow(self, name: str, values: Iterable[Any], where: str = "") -> None:
-        """More values that the variable can take.
+        """Add values that the variable can take.
 
         Raises InputError for values that a variable of the model cannot hold.
         """
         values = list(values)
         for x in values:
-            self.encoding.text(x)  # words are numbered in the order of the text, not of a set
+            self.encoding.text(x)  # numbers words in order of the text, not of a set
         domain = self.domains.setdefault(name, set())
         before = len(domain)
         domain.update(values)
@@ -265,13 +262,13 @@ class Store:
         self.grown = True
         if len(domain) > MOST_VALUES:
             raise InputError(
-                f"'{name}' takes more than {MOST_VALUES} values: more state than the Promela model holds",
+                f"'{name}' takes more than {MOST_VALUES} values: too much state for the Promela model",
                 where,
             )
         self.encoding.distinct(domain, where)
 
     def give(self, name: str, values: Iterable[Any], where: str = "") -> None:
-        """The same for a local, which has some of the values from its start on."""
+        """Add values that are stored in a local."""
         values = set(values)
         self.given.setdefault(name, set()).update(values)
         self.grow(name, values, where)
@@ -281,12 +278,12 @@ class Store:
         return len(self.domains.get(name, ())) > 1 or name in ALWAYS
 
     def none(self) -> int:
-        """A number for None that no variable has otherwise."""
+        """A number for None that no variable otherwise takes."""
         codes = {self.encoding.code(x) for domain in self.domains.values() for x in domain}
         return next(n for n in range(8, 1 << 20) if n not in codes)
 
     def declaration(self, name: str) -> str:
-        """The declaration of a variable, as narrow as its values allow."""
+        """The declaration of a variable, as narrow as possible."""
         none = self.none()
         codes = [self.encoding.code(x, none) for x in self.domains[name]]
         if min(codes) < 0 or max(codes) >= 1 << 16:
@@ -303,7 +300,7 @@ OPERATORS: dict[str, tuple[str, Callable[..., Any]]] = {
 }  # fmt: skip
 _EQUALITY = {"==", "!=", "is", "is not"}
 _BITWISE = {"&", "|", "^", "~"}
-#: Fields of the task that kernel code may use, and the variables that hold them.
+#: The task's fields that kernel code may use, and their variables.
 TASK_VARIABLES = {
     "mode": "mode", "preempt_notifier": "preempt_notifier", "signal_pending": "signal_pending",
     "gs_sel": "task_gs_sel", "bits": "bits", "gs_base": "user_gs_base",
@@ -312,8 +309,8 @@ TASK_VARIABLES = {
 
 @frozen
 class Term:
-    """An expression: its text, every value it can have, and the conditions under which it
-    cannot be evaluated (a variable that holds None if a number is needed)."""
+    """An expression: its text, the values that it can take, and the conditions under which it
+    cannot be evaluated (for example None where a number is needed)."""
 
     text: str
     values: frozenset[Any]
@@ -321,21 +318,21 @@ class Term:
 
 
 class Terms:
-    """Translates expressions. ``store`` knows the values of variables found so far."""
+    """Translates expressions. ``store`` has the values of variables found so far."""
 
     def __init__(self, store: Store, non_canonical: bool) -> None:
         self.store, self.non_canonical = store, non_canonical
 
     @property
     def encoding(self) -> Encoding:
-        """How values are written."""
+        """The encoding of values."""
         return self.store.encoding
 
     def variable(self, name: str, extra: Iterable[Any] = ()) -> Term:
-        """A variable, or the constant that it always is."""
+        """A variable, or its value if it is constant."""
         domain = self.store.domains.get(name, set())
         values = frozenset((*domain, *extra))
-        if not self.store.kept(name):  # always the same, or in a function that nothing calls
+        if not self.store.kept(name):  # constant, or in a function that is never called
             return Term(self.encoding.text(next(iter(domain), 0)), values)
         return Term(f"T.{name}", values)
 
@@ -350,12 +347,12 @@ class Terms:
                 return Term(self.encoding.text(value), frozenset([value]))
             case Local(at, _):
                 found = self.variable(routine.local(at))
-                if at in routine.assigned[index]:  # the None it starts with is gone, unless None was stored
+                if at in routine.assigned[index]:  # its initial None has been overwritten
                     return Term(found.text, frozenset(self.store.given.get(routine.local(at), ())))
                 return found
             case Field(Current(), name):
                 if name not in TASK_VARIABLES:
-                    raise InputError(f"the Promela model does not hold current.{name}", routine.where(i))
+                    raise InputError(f"the Promela model does not support current.{name}", routine.where(i))
                 return self.variable(TASK_VARIABLES[name])
             case Field(base, name):
                 self.handle(base, routine, index)
@@ -366,19 +363,20 @@ class Terms:
                 found = self._logical(e, routine, index)
                 if not found.values <= {False, True}:
                     raise InputError(
-                        f"'{e.op}' between other things than conditions: write if and else", routine.where(i)
+                        f"'{e.op}' between operands other than conditions: write if and else",
+                        routine.where(i),
                     )
                 return found
             case Operation():
                 return self._operation(e, routine, index)
-        raise InputError(f"the Promela model does not hold {e!r}", routine.where(i))
+        raise InputError(f"the Promela model does not support {e!r}", routine.where(i))
 
     def handle(self, base: Expr, routine: Routine, index: int) -> None:
-        """Refuses an object other than the thread's own vCPU."""
+        """Refuse any object other than the thread's vCPU."""
         found = self.term(base, routine, index).values
         if not found <= {0}:
             raise InputError(
-                "a field of something that is not always the vCPU: the Promela model knows no other object",
+                "a field of something that is not always the vCPU: the Promela model has no other object",
                 routine.where(routine.function.instructions[index]),
             )
 
@@ -390,8 +388,8 @@ class Terms:
         where = routine.where(routine.function.instructions[index])
         if any(isinstance(x, Value) for x in found.values):
             raise InputError(
-                "a value of the register as a condition: the Promela model compares values by == and !="
-                " and looks at them in no other way",
+                "a value of the register as a condition: the Promela model can only compare values by =="
+                " and !=",
                 where,
             )
         if any(bool(x) != bool(self.encoding.code(x)) for x in found.values if x is not None):
@@ -400,10 +398,8 @@ class Terms:
             return Term(f"({found.text} != NONE && {found.text})", found.values, found.fails)
         return Term("0" if found.text == "NONE" else found.text, found.values, found.fails)
 
-    # -- calls of primitives that only look
-
     def _primitive(self, e: Primitive, routine: Routine, index: int) -> Term:
-        """What a primitive without an effect returns."""
+        """The result of a primitive without an effect."""
         i = routine.function.instructions[index]
         args = [self.term(arg, routine, index) for arg in e.args]
         fails = tuple(fail for arg in args for fail in arg.fails)
@@ -435,29 +431,26 @@ class Terms:
             case "sldt" | "vmcs_read":
                 return Term("0", frozenset([0]))
         raise InputError(
-            f"{e.name}() inside an expression: the Promela model gives it a meaning in a statement of its own"
-            " only, if at all",
+            f"{e.name}() inside an expression: the Promela model supports it only as a statement, if at all",
             routine.where(i),
         )
 
     def msr(self, e: Primitive, routine: Routine, i: Instruction) -> Any:
-        """Which MSR is meant: a constant."""
+        """The MSR's number, which must be a constant."""
         if not isinstance(e.args[0], Const):
-            raise InputError(f"{e.name}() of an MSR that is not written as a constant", routine.where(i))
+            raise InputError(f"{e.name}() of an MSR that is not a constant", routine.where(i))
         return e.args[0].value
 
     def register_value(self, found: Term, routine: Routine, index: int) -> Term:
-        """A term that has to be a value of the register: None makes the line fail."""
+        """A term that must be a value of the register; None makes the line fail."""
         where = routine.where(routine.function.instructions[index])
         others = [x for x in found.values if x is not None and not isinstance(x, Value)]
         if others:
-            raise InputError(f"{others[0]!r} stands where a value of the register belongs", where)
+            raise InputError(f"{others[0]!r} is used where a value of the register is expected", where)
         if None in found.values:
             fail = "true" if found.text in ("NONE", *VALUE_NAMES) else f"{found.text} == NONE"
             return Term(found.text, found.values - {None}, (*found.fails, fail))
         return found
-
-    # -- operators
 
     def _logical(self, e: Operation, routine: Routine, index: int) -> Term:
         if e.op == "not":
@@ -488,12 +481,12 @@ class Terms:
             looked = {isinstance(x, Value) for x in everything if x is not None}
             if looked == {True, False}:
                 raise InputError(
-                    f"'{e.op}' between a value of the register and a number: the Promela model numbers the"
-                    " values and does not know what they are",
+                    f"'{e.op}' between a value of the register and a number: the Promela model does not"
+                    " know the numbers behind the values",
                     where,
                 )
             if looked == {True} and e.op in ("==", "!="):
-                # one number may have several owners: kernel code sees the number
+                # values of several owners may be equal: compare numbers
                 args = [
                     Term(f"number_of({arg.text})", frozenset(number(x) for x in arg.values), arg.fails)
                     for arg in args
@@ -501,8 +494,8 @@ class Terms:
         else:
             if any(isinstance(x, (Value, str)) for x in everything):
                 raise InputError(
-                    f"'{e.op}' on a word or on a value of the register: the Promela model compares those by"
-                    " == and != and looks at them in no other way",
+                    f"'{e.op}' on a word or on a value of the register: the Promela model can only"
+                    " compare those by == and !=",
                     where,
                 )
             fails += tuple(f"{arg.text} == NONE" for arg in args if None in arg.values)
