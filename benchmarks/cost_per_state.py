@@ -22,7 +22,7 @@ from vmxsim.designs import find_design
 
 
 def measure(design: str, names: list[str], least: float = 0.3) -> tuple[int, float]:
-    """States and seconds of one closure: the best of as many as fit in ``least`` seconds."""
+    """States and seconds of one search: the best of as many as fit in ``least`` seconds."""
     assumed = restriction(names)
     found = reachable(control_table(find_design(design), 64, assumed))
     graphs = [thread_graph(found, 2, assumed.moves, cpu) for cpu in (0, 1)]

@@ -1,4 +1,4 @@
-"""Two vCPUs on two CPUs to closure: states a second and memory, beside Spin on the exported model.
+"""Two vCPUs on two CPUs, explored in full: states a second and memory, beside Spin on the exported model.
 
     python benchmarks/product_speed.py [--design D] [--assume NAMES] [--no-spin]
 
@@ -29,7 +29,7 @@ from vmxsim.promela.spin import Options, missing, run_spin
 
 
 def search(design: str, names: str, plain: bool) -> dict[str, float]:
-    """One closure in this process."""
+    """One search in this process."""
     assumed = restriction(names)
     found = reachable(control_table(find_design(design), 64, assumed))
     graphs = [thread_graph(found, 2, assumed.moves, cpu) for cpu in (0, 1)]

@@ -38,7 +38,7 @@ def after(control, doers, state):
     "options", [{}, {"ignore": BROKEN["guest-value"]}, {"ghosts": False}, {"waiting": True}]
 )
 @pytest.mark.parametrize("design", ["dedicated-accessors", "load-gs-index", TakesEqualForDone])
-def test_a_closure_is_the_same_with_numpy_and_without(design, options):
+def test_the_reachable_states_are_the_same_with_numpy_and_without(design, options):
     control = one_thread(design, "32-bit")
     quick, plain = reachable(control, **options), reachable(control, plain=True, **options)
     assert (quick.states, quick.transitions, quick.broken) == (plain.states, plain.transitions, plain.broken)

@@ -6,6 +6,7 @@ from tests.checker import failing
 from tests.checker.replaying import replay
 from vmxsim.checker import check as verdict
 from vmxsim.checker.check import check
+from vmxsim.checker.why import why
 from vmxsim.errors import InputError
 
 
@@ -109,19 +110,31 @@ def test_what_the_checker_cannot_follow_is_refused_with_the_function():
     ("options", "says"),
     [
         ({"assume": "no-mode-swich"}, "did you mean 'no-mode-switch'?"),
-        ({"assume": "starts-in-long-mode,starts-outside-long-mode"}, "cannot start both"),
+        (
+            {"assume": "starts-in-long-mode,starts-outside-long-mode"},
+            "exclude each other: a guest cannot start both",
+        ),
         ({"host": "64"}, "did you mean '64-bit'?"),
         ({"cpus": 0}, "a whole number from 1 to 64"),
         ({"vcpus": 3}, "a whole number from 1 to 2"),
         ({"vcpus": True}, "a whole number"),
         ({"max_states": 0}, "max_states: expected more than 0"),
+        ({"max_states": None}, "max_states: expected more than 0, not None"),
         ({"max_seconds": -1}, "max_seconds: expected more than 0"),
+        ({"assume": 3}, "assume: expected names of assumptions, not 3"),
     ],
 )
 def test_bad_arguments_are_told_with_what_was_expected(options, says):
     with pytest.raises(InputError) as refused:
         check("never-trap", **options)
     assert says in str(refused.value)
+
+
+def test_no_design_is_refused_and_no_assumptions_are_none():
+    for function in (check, why):
+        with pytest.raises(InputError, match="expected a design, by name or as a class, not None"):
+            function(None)
+    assert check("never-trap", host="64-bit", assume=None).assumptions == ()
 
 
 def test_an_interrupt_while_the_table_is_made_is_one_too(monkeypatch):

@@ -68,44 +68,31 @@ PATIENCE, EVERY = 0.7, 0.25
 @contextmanager
 def notebook_progress() -> Iterator[Progress | None]:
     """A Progress that prints below the running notebook cell; None outside a notebook."""
-    if not _in_notebook():
-        yield None
-        return
-    line = _Line()
-    try:
-        yield line.tell
-    finally:
-        line.take_away()
-
-
-def _in_notebook() -> bool:
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
-    return getattr(shell, "kernel", None) is not None
+    if getattr(shell, "kernel", None) is None:
+        yield None
+        return
+    line: Any = None  # the handle of the line on display
+    shown = 0.0
 
-
-class _Line:
-    def __init__(self) -> None:
-        self._handle: Any = None
-        self._told = 0.0
-
-    def tell(self, states: int, seconds: float) -> None:
-        """Show progress, but not too often."""
-        if seconds < PATIENCE or seconds - self._told < EVERY:
+    def tell(states: int, seconds: float) -> None:
+        nonlocal line, shown
+        if seconds < PATIENCE or seconds - shown < EVERY:
             return
-        self._told = seconds
+        shown = seconds
         text = f"{states:,} states, {states / seconds:,.0f} a second. Interrupt the kernel to end the search."
-        data = {"text/plain": text}
-        display: Any = import_module("IPython.display").display
-        if self._handle is None:
-            self._handle = display(data, raw=True, display_id=True)
+        if line is None:
+            display: Any = import_module("IPython.display").display
+            line = display({"text/plain": text}, raw=True, display_id=True)
         else:
-            self._handle.update(data, raw=True)
+            line.update({"text/plain": text}, raw=True)
 
-    def take_away(self) -> None:
-        """Clear the line: the result follows."""
-        if self._handle is not None:
-            self._handle.update({"text/plain": ""}, raw=True)
+    try:
+        yield tell
+    finally:
+        if line is not None:
+            line.update({"text/plain": ""}, raw=True)
 
 
 _KEPT = 32

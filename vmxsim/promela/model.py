@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from attrs import define
+
 from vmxsim.checker.footprints import relevant_vcpu_fields
 from vmxsim.checker.states import (
     GUEST_BASE,
@@ -321,32 +323,29 @@ def promela(
     return _Model(design, bits, cpus, vcpus, long_modes, interception, non_canonical, environment).text()
 
 
+@define(slots=False)
 class _Model:
-    def __init__(
-        self,
-        design: type[Kvm],
-        bits: int,
-        cpus: int,
-        vcpus: int,
-        long_modes: tuple[bool, ...],
-        interception: str,
-        non_canonical: bool,
-        environment: Environment,
-    ) -> None:
-        self.design, self.bits, self.cpus, self.vcpus = design, bits, cpus, vcpus
-        self.long_modes, self.interception, self.non_canonical = long_modes, interception, non_canonical
-        self.environment = environment
-        self.values = numbered_values(NON_CANONICAL if non_canonical else GUEST_VALUES[1])
+    design: type[Kvm]
+    bits: int
+    cpus: int
+    vcpus: int
+    long_modes: tuple[bool, ...]
+    interception: str
+    non_canonical: bool
+    environment: Environment
+
+    def __attrs_post_init__(self) -> None:
+        self.values = numbered_values(NON_CANONICAL if self.non_canonical else GUEST_VALUES[1])
         self.encoding = Encoding(self.values, {*names(), *BITS})
         self.store = Store(self.encoding)
-        self.terms = Terms(self.store, non_canonical)
-        self.fields = relevant_vcpu_fields(design, interception)
+        self.terms = Terms(self.store, self.non_canonical)
+        self.fields = relevant_vcpu_fields(self.design, self.interception)
         self.lines = Lines(self.terms, Effects(self.terms), self.fields)
-        self.routines, self.ends = collect(design)
+        self.routines, self.ends = collect(self.design)
         self.scheduler = next(r for r in self.routines if r.scheduler and r.function.name == SCHEDULE)
-        self.choices = Choices(self.lines, self.routines, environment, cpus, vcpus)
+        self.choices = Choices(self.lines, self.routines, self.environment, self.cpus, self.vcpus)
         self.asking = may_ask(self.routines)
-        self.counts = environment.guest_wrote_first
+        self.counts = self.environment.guest_wrote_first
 
     def text(self) -> str:
         self._find_values()
