@@ -91,7 +91,7 @@ def test_progress_has_its_place_and_stop_stops(book: Notebook) -> None:
     before = page.evaluate(_PLAYER_TOP)
     panel.get_by_role("button", name="Check vcpu-vt").click()
     panel.get_by_role("progressbar").wait_for()
-    panel.get_by_text(re.compile(r"Searching: [\d,]+ states, [\d,]+ states a second")).wait_for()
+    panel.get_by_text(re.compile(r"Searching: [\d,]+ states, [\d,]+ states per second")).wait_for()
     assert page.evaluate(_PLAYER_TOP) == before, "nothing jumps while it runs"
     panel.get_by_role("button", name="Stop").click()
     panel.get_by_text("INCOMPLETE").wait_for()

@@ -133,7 +133,7 @@ def test_two_designs_side_by_side(browser: Any, lab: Any, width: int) -> None:
 
 def test_a_recording_plays(browser: Any, lab: Any) -> None:
     book = Notebook(browser, lab, "replay", ["import vmxsim\nvmxsim.replay('s1.dedicated-accessors')"])
-    assert "an invariant is broken" in book.page.locator(".vmxsim-verdict").inner_text()
+    assert "an invariant is violated" in book.page.locator(".vmxsim-verdict").inner_text()
     assert "broken: guest-value" in book.texts(".vp-part.wrong")[0]
     assert book.player.locator(".vp-line.ran").is_visible()
     assert not book.player.locator(".vp-tick").is_visible()

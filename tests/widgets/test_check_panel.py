@@ -147,7 +147,7 @@ def test_a_design_that_fails_has_no_run_to_step_through() -> None:
     assert "contract" in form.findings.verdict.value
     film = explorer.player.films
     form.findings.button.click()
-    assert "no run to step through, the design fails" in form.findings.message.value
+    assert "no run to step through: the design fails" in form.findings.message.value
     assert explorer.player.films == film
 
 

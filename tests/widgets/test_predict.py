@@ -75,12 +75,12 @@ def test_an_audience_s_question_is_nobody_s_first_try(run):
     ("question", "where", "words"),
     [
         ([("owner", {"action": 1}), ("stale", {"action": 1})], {}, "overlap"),
-        ([("owner", {"at": 1})], {}, "'at' does not say where"),
-        ([], {}, "no question"),
-        ([("owner", {"action": 1})], {"step": 3}, "say with each question"),
+        ([("owner", {"at": 1})], {}, "unknown place 'at'; expected step or action"),
+        ([], {}, "expected at least one question"),
+        ([("owner", {"action": 1})], {"step": 3}, "give each question in a list its own place"),
         ("owner", {"step": 3, "action": 1}, "a step or an action"),
-        ("owner", {"votes": 0}, "0 votes open nothing"),
-        ([3], {}, "3 is no question"),
+        ("owner", {"votes": 0}, "votes: expected at least 1, not 0"),
+        ([3], {}, "not 3"),
     ],
 )
 def test_wrong_questions_are_told(run, question, where, words):

@@ -45,3 +45,9 @@ def test_text_of_a_trace_is_no_markup(tmp_path: Path) -> None:
 def test_what_is_no_recording_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere"):
         vmxsim.replay(tmp_path / "nowhere.trace")
+
+
+@pytest.mark.parametrize("name", ["explore", "predict", "present", "export", "exercise", "replay"])
+def test_none_is_refused_in_words(name: str) -> None:
+    with pytest.raises(InputError, match="expected"):
+        getattr(vmxsim, name)(None)

@@ -109,7 +109,7 @@ def test_the_picture_for_a_notebook(tmp_path: Path) -> None:
     shown = state_space("dedicated-accessors", assume=SMALL)
     bundle = shown._repr_mimebundle_()
     assert 'role="img"' in bundle["text/html"]
-    assert "The same in words" in bundle["text/html"]
+    assert "As text" in bundle["text/html"]
     assert "State 1 (a start): in user space" in bundle["text/plain"]
     assert "guest long-mode on: breaks guest-value, no-leak." in repr(shown)
     shown.save(tmp_path / "space.svg")

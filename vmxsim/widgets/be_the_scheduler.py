@@ -1,4 +1,8 @@
-"""The board of the game: whose turn it is, the moves as buttons, the schedule so far, score and help."""
+"""``vmxsim.be_the_scheduler``: the game as a board of moves above a player.
+
+The player shows the run so far. Its picture is laid out for a rehearsal that does everything once on every
+CPU, which leaves room for any arrow, so the picture stays the same throughout the game.
+"""
 
 from __future__ import annotations
 
@@ -27,21 +31,15 @@ from vmxsim.web.assets import script, style
 from vmxsim.widgets.message import Message
 from vmxsim.widgets.player import Player
 
-# -- A game as a film: what has happened so far and nothing of what is to come, on one unchanging picture.
-#
-# A picture has room for the arrows of its run. So that it stays the same while a game goes on, it is
-# laid out for a rehearsal: a run that does everything once, on every CPU.
-
-
-#: Steps that a film of a game holds at most, so that a move is shown immediately.
+#: The most steps in a game's film; a longer one would delay the display of a move.
 MOST_STEPS = 200
 
-#: What is taken over from the rehearsal's film.
+#: The parts of the rehearsal's film to reuse.
 _PICTURE = ("svg", "tall", "uid", "missing")
 
 
 def game_film(game: Game) -> dict[str, Any]:
-    """The film of what was shown of a game, long ones from the start of an action on."""
+    """The film of a game so far; a long one starts at a later action."""
     shown = game.at.shown
     starts = [first for first in game.run.first if shown - first <= MOST_STEPS]
     told = film(Window(game.trace, 0 if shown <= MOST_STEPS or not starts else starts[0], shown))
@@ -53,7 +51,7 @@ def game_film(game: Game) -> dict[str, Any]:
 
 @lru_cache(maxsize=16)
 def _stage(setting: Setting) -> dict[str, Any] | None:
-    """The picture with room for every arrow; None for a design on which the rehearsal cannot be played."""
+    """The picture with room for every arrow; None if the rehearsal fails on this design."""
     try:
         run = Run(setting, [Play(action) for action in _rehearsal(setting)])
     except InputError:
@@ -64,7 +62,7 @@ def _stage(setting: Setting) -> dict[str, Any] | None:
 
 
 def _rehearsal(setting: Setting) -> Iterator[str]:
-    """Everything once in each mode on every CPU."""
+    """Every action in each mode on every CPU."""
     on = setting.long_mode
     for cpu in range(setting.cpus):
         yield f"preempt cpu{cpu}"
@@ -77,7 +75,7 @@ def _rehearsal(setting: Setting) -> Iterator[str]:
 
 
 class _Essence:
-    """The steps of a run at which something is seen for the first time: an arrow, an owner, a longer text."""
+    """The steps of a run that show something new: an arrow, an owner, a longer text."""
 
     def __init__(self, trace: RunTrace) -> None:
         self._trace = trace
@@ -97,11 +95,11 @@ class _Essence:
                 self._scenes.append(scene)
 
     def scene(self, index: int) -> Scene:
-        """The scene behind step ``index``."""
+        """The scene after step ``index``."""
         return self._scenes[index]
 
     def listing(self, function: str) -> Sequence[str]:
-        """Sources do not matter here."""
+        """The layout does not need sources."""
         return ()
 
 
@@ -110,9 +108,9 @@ def _texts(scene: Scene) -> set[Any]:
     return facts | {(box.kind, cell.value.owner) for box in scene.boxes for cell in box.cells if cell.value}
 
 
-#: The keys of the moves of each group, in the order of the moves; JupyterLab never sees them.
+#: The keys of each group's moves, in order; JupyterLab never sees them.
 KEYS = {"user space": "123456", "guest": "rabglsx", "emulator": "789", "scheduler": "tyuinfek"}
-#: The free moves' keys.
+#: The keys of the free moves.
 FREE_KEYS = {"next line": "n", "next function": "f", "to the end": "e", "back": "k"}
 _TITLES = {
     "user space": "User space",
@@ -124,7 +122,7 @@ _OWN = "own"
 
 
 class Board(anywidget.AnyWidget):
-    """``state`` is all that is shown (:func:`board_state`)."""
+    """The board's front end; ``state`` is everything it shows (:func:`board_state`)."""
 
     _esm = script(("dom", "scheduler"))
     _css = style(("scheduler",), ".vmxsim-scheduler")
@@ -132,7 +130,7 @@ class Board(anywidget.AnyWidget):
     state = traitlets.Dict().tag(sync=True)
 
     def on_ask(self, handler: Callable[[dict[str, Any]], None]) -> None:
-        """``handler`` hears what the reader does: ``{"kind": "do", "name": ...}`` and the like."""
+        """Pass the player's input to ``handler``, for example ``{"kind": "do", "name": ...}``."""
 
         def heard(_widget: Board, content: Any, _buffers: Any) -> None:
             if isinstance(content, dict):
@@ -142,7 +140,7 @@ class Board(anywidget.AnyWidget):
 
 
 def board_state(game: Game, said: str = "", alert: str = "") -> dict[str, Any]:
-    """All that the board shows, as JSON-able data. ``said`` is the last help, ``alert`` what was wrong."""
+    """Everything on the board, ready for JSON. ``said`` is the last help text, ``alert`` an error."""
     options = game.options
     own = DESIGNS.get(game.setting.design.id) is not game.setting.design
     designs = [[name, name] for name in DESIGNS]
@@ -172,7 +170,7 @@ def board_state(game: Game, said: str = "", alert: str = "") -> dict[str, Any]:
 
 
 def _groups(options: Sequence[Option]) -> list[dict[str, Any]]:
-    """The groups with their buttons; a reason that all actions share is told once, in ``tick``."""
+    """The groups with their buttons; a reason shared by all actions appears once, in ``tick``."""
     found = [_group(name, [o for o in options if o.group == name and o.counts]) for name in GROUPS]
     told = {tuple(group["why"]) for group in found if group["name"] != "scheduler"}
     if len(told) == 1:
@@ -190,7 +188,7 @@ def _group(name: str, options: list[Option]) -> dict[str, Any]:
     told = sorted(reasons.items(), key=lambda pair: -len(pair[1]))
     why = [f"{', '.join(labels)}: {reason}" for reason, labels in told]
     if told and all(button["why"] for button in buttons):
-        why[0] = told[0][0]  # of all but those that are named behind it
+        why[0] = told[0][0]  # for all buttons except those listed after it
     return {"name": name, "title": _TITLES[name], "buttons": buttons, "why": why}
 
 
@@ -199,14 +197,14 @@ def _button(option: Option, key: str, label: str) -> dict[str, str]:
 
 
 def _label(option: Option) -> str:
-    """A move in its group: the group's name need not be told again."""
+    """A move's name without its group's."""
     if option.group == "scheduler":
         return f"tick, on to CPU {option.name[-1]}"
     return option.name.removeprefix("guest ").removeprefix("emulate ")
 
 
 def _tick_words(game: Game) -> str:
-    """What a tick would do now, or what one that came will do."""
+    """What a tick would do now, or what a pending one will do."""
     at = game.at
     if game.broken is not None:
         return "Something is broken: undo, or start over."
@@ -241,7 +239,7 @@ def _best(game: Game) -> str:
 
 
 def _over(game: Game) -> dict[str, Any]:
-    """What is told when something is broken; empty while nothing is."""
+    """The result, once an invariant is broken; empty before."""
     if game.broken is None:
         return {}
     if game.broken.early:
@@ -258,9 +256,6 @@ def _over(game: Game) -> dict[str, Any]:
     }
 
 
-# -- ``vmxsim.be_the_scheduler``
-
-
 def be_the_scheduler(
     design: str | type[Kvm] = "dedicated-accessors",
     *,
@@ -271,12 +266,12 @@ def be_the_scheduler(
     par: int | None = None,
     budget: int | None = None,
 ) -> SchedulerGame:
-    """A game to be shown by a notebook cell: break ``design`` in as few moves as the checker.
+    """A game for a notebook cell: break ``design`` in as few moves as the checker.
 
-    ``design`` is an id, a commit's hash, a prefix or your own subclass of a design; ``long_mode`` says how
-    the guest starts (None: as in the checker's shortest schedule). ``assume`` names assumptions of
-    ``vmxsim.check``, which forbid moves. Moves are actions and ticks; ``par`` is what they are counted
-    against (None: the fewest that the checker finds), ``budget`` how many there are. Stepping is free.
+    ``design`` is an id, a commit's hash, a prefix or your own subclass of a design; ``long_mode`` is the
+    guest's initial mode (None: as in the checker's shortest schedule). ``assume`` names assumptions as for
+    ``vmxsim.check``, which forbid moves. Actions and ticks count as moves; ``par`` is the number to match
+    (None: the fewest that the checker finds), ``budget`` the most allowed. Stepping is free.
 
     Raises InputError.
     """
@@ -285,7 +280,7 @@ def be_the_scheduler(
 
 
 class _Alert(Message):
-    """What was wrong, told on the board: in a place that is always there."""
+    """Keeps an error for the board, which has a fixed place for it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -297,7 +292,7 @@ class _Alert(Message):
 
 
 class SchedulerGame(w.VBox):
-    """The board over the player. ``game`` is the game that is played."""
+    """The board above the player. ``game`` is the current game."""
 
     def __init__(self, game: Game) -> None:
         self.game = game
@@ -339,7 +334,7 @@ class SchedulerGame(w.VBox):
             self._start(self._own if name == "own" else str(name), str(content.get("host")))
 
     def _start(self, design: str | type[Kvm], host: str) -> None:
-        """Another game: the same start and budget where they still fit."""
+        """Start another game, with the same start and budget where they still fit."""
         here = self.game
         same = find_design(design) is here.setting.design
         long_mode = here.setting.long_mode if same and here.chose_start else None
@@ -353,7 +348,7 @@ class SchedulerGame(w.VBox):
         )
 
     def _refresh(self, before: tuple[Any, ...] | None, from_start: bool = False) -> None:
-        """The board immediately; then the film, where another position is shown."""
+        """Update the board first, then the film if the position has changed."""
         self.board.state = board_state(self.game, self._said, self.message.text)
         if before != self._look():
             film = game_film(self.game)

@@ -1,4 +1,4 @@
-"""The panel's content: what to check and what to assume, the search while it goes on, its result."""
+"""The form inside the explorer's check panel: options, progress, counterexamples, state space."""
 
 from __future__ import annotations
 
@@ -30,20 +30,17 @@ from vmxsim.views.style import theme_css
 from vmxsim.widgets.message import Message
 from vmxsim.widgets.state_space import state_space
 
-# -- Work that goes on while the reader does something else, can be stopped, and tells how far it is.
-
-
-#: Told (states found, seconds).
+#: Called with (states found, seconds).
 Progress = Callable[[int, float], None]
-#: Does something long: gets whom to tell and whom to ask whether it is to stop.
+#: A long job; its arguments report progress and ask whether to stop.
 Work = Callable[[Progress, Callable[[], bool]], object]
 
-#: Seconds between two words of progress: more often than this nobody reads them.
+#: Seconds between two progress reports.
 _PAUSE = 0.2
 
 
 class Background:
-    """One piece of work at a time, in a thread of its own."""
+    """Runs one job at a time in a thread."""
 
     def __init__(self) -> None:
         self._stop = Event()
@@ -51,11 +48,11 @@ class Background:
 
     @property
     def running(self) -> bool:
-        """Whether something is being done."""
+        """Whether a job is running."""
         return self._thread is not None and self._thread.is_alive()
 
     def start(self, work: Work, told: Progress) -> None:
-        """Begin ``work``; it must not raise. ``told`` hears of its progress a few times a second."""
+        """Start ``work``, which must not raise. ``told`` receives its progress a few times a second."""
         self._stop = stop = Event()
         last = time.perf_counter()
 
@@ -66,36 +63,33 @@ class Background:
                 last = now
                 told(states, seconds)
 
-        # the context says which cell widgets made from here belong to
+        # ipywidgets finds the current cell through the context
         target = copy_context().run
         self._thread = Thread(target=target, args=(work, tell, stop.is_set), name="vmxsim-check", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Ask the work to end."""
+        """Ask the job to stop."""
         self._stop.set()
 
     def wait(self, seconds: float | None = None) -> None:
-        """Until the work has ended."""
+        """Wait for the job to end."""
         if self._thread is not None:
             self._thread.join(seconds)
 
 
-# -- A check's result in the panel
-
 _NOTHING_YET = (
     '<p class="dim">No check has run yet. <em>Check</em> explores every schedule of the design chosen above'
-    " and says whether each invariant holds; a design that breaks one is shown with the shortest schedule"
-    " that does it.</p>"
+    " and says whether each invariant holds; for one that breaks, it shows the shortest schedule that"
+    " breaks it.</p>"
 )
 
-#: Shows a counterexample of the result in the stepper, from a step of its run on; says for each step
-#: where in the stepper it is.
+#: Shows a counterexample in the player from a step of its run; returns a function from steps to positions.
 Load = Callable[[CheckResult, Counterexample, int], Callable[[int], int]]
 
 
 class Findings(w.VBox):
-    """What :meth:`show` was given last."""
+    """A check's verdict and its counterexamples."""
 
     def __init__(self, load: Load) -> None:
         self.result: CheckResult | None = None
@@ -141,11 +135,11 @@ class Findings(w.VBox):
 
     @property
     def chosen(self) -> Counterexample | None:
-        """The counterexample that the reader sees."""
+        """The counterexample on display."""
         return None if self.choice.value is None else self._examples[self.choice.value]
 
     def _choose(self, _change: object = None) -> None:
-        if self.result is None:  # the options are being made
+        if self.result is None:  # the options are changing
             return
         self.loaded.value = ""
         self.message.say("")
@@ -158,23 +152,21 @@ class Findings(w.VBox):
             return
         self.loaded.value = ""
         if example.failure:
-            raise InputError(f"there is no run to step through, the design fails: {example.failure}")
+            raise InputError(f"no run to step through: the design fails: {example.failure}")
         lost, breaks = telling_steps(example)
         shown_at = self._load(result, example, lost)
         words = steps_words(example, shown_at(lost), shown_at(breaks))
         self.loaded.value = f'<p role="status">The stepper below shows it: {escape(words)}.</p>'
 
 
-# -- the panel's lower part
-
 _ABOUT = (
-    "Every state of one vCPU in user space and in the guest, and where each action leads;"
-    f" at most {MOST} states."
+    f"Every state of one vCPU in user space and in the guest, and where each action leads; at most {MOST}"
+    " states."
 )
 
 
 class SpacePart(w.VBox):
-    """``chosen`` says design, host and assumptions; ``assume`` ticks other assumptions."""
+    """Draws the state space of ``chosen()``: design, host and assumptions; ``assume`` sets the latter."""
 
     def __init__(
         self,
@@ -187,7 +179,7 @@ class SpacePart(w.VBox):
         self.fewer = w.Button(
             description="Assume these and draw", layout={"width": "auto", "display": "none"}
         )
-        self.clear = w.Button(description="Take it away", layout={"width": "auto", "display": "none"})
+        self.clear = w.Button(description="Clear", layout={"width": "auto", "display": "none"})
         self.message = Message()
         self.told, self.picture = w.HTML(f'<p class="dim">{escape(_ABOUT)}</p>'), w.HTML()
         self.draw.on_click(lambda _: self.message.guard(self._draw))
@@ -223,17 +215,16 @@ class SpacePart(w.VBox):
 
 _NATURAL = {"description_width": "initial"}
 _FITS = {"width": "auto", "max_width": "calc(100% - 4px)"}
-#: CPUs to choose from; more make no difference to one vCPU, and little to two.
+#: CPUs on offer; more make no difference to one vCPU and little to two.
 _CPUS = (1, 2, 3, 4)
 
 Design = str | type[Kvm]
-#: Shows a counterexample of design number ``which`` (0, or 1 in a comparison) in the stepper, from a step
-#: of its run on; says for each step where in the stepper it is.
+#: Like :data:`Load`, for design number ``which`` (0, or 1 in a comparison) as a fourth argument.
 LoadOf = Callable[[CheckResult, Counterexample, int, int], Callable[[int], int]]
 
 
 class CheckForm(w.VBox):
-    """``designs`` says which designs are chosen now; ``load`` shows a counterexample."""
+    """The whole form. ``designs()`` returns the current designs; ``load`` shows a counterexample."""
 
     def __init__(self, designs: Callable[[], Sequence[Design]], load: LoadOf) -> None:
         self._designs, self._load = designs, load
@@ -275,10 +266,8 @@ class CheckForm(w.VBox):
         super().__init__([w.HTML(f"<style>{_css()}</style>"), columns, self.space])
         self.designs_changed()
 
-    # what is chosen
-
     def designs_changed(self) -> None:
-        """Offer the designs that are chosen now; a result stays, with its design's name."""
+        """Offer the current designs; a result stays, under its design's name."""
         letters = ("",) if len(self._designs()) == 1 else ("A: ", "B: ")
         names = [name_of(find_design(design)) for design in self._designs()]
         options = [
@@ -297,19 +286,17 @@ class CheckForm(w.VBox):
 
     @property
     def assumed(self) -> tuple[str, ...]:
-        """The assumptions that are ticked."""
+        """The ticked assumptions."""
         return tuple(name for name, box in self.assumptions.items() if box.value)
 
     def assume(self, names: Sequence[str]) -> None:
-        """Tick these assumptions and no others."""
+        """Tick exactly these assumptions."""
         for name, box in self.assumptions.items():
             box.value = name in names
 
     def _space_of(self) -> tuple[Design, str, tuple[str, ...]]:
         host = HOSTS[0] if self.host.value == "both" else self.host.value
         return self._designs()[self.which.value], host, self.assumed
-
-    # the check
 
     def _start(self) -> None:
         if self.background.running:
@@ -318,7 +305,7 @@ class CheckForm(w.VBox):
         which, host, cpus, vcpus = self.which.value, self.host.value, self.cpus.value, self.vcpus.value
         assumed = self.assumed
         self._busy(True)
-        self.message.say("")  # not by guard(): the search may end, and say what was wrong, before this does
+        self.message.say("")  # not through guard(): the search may fail before this returns
         self.line.value = _line(f"Checking {name_of(design)} …")
 
         def explore(progress: Progress, stopped: Callable[[], bool]) -> None:

@@ -1,4 +1,4 @@
-"""The explorer's panel "Check every schedule": folded until it is asked for."""
+"""The explorer's collapsible "Check every schedule" panel."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ _TITLE = "Check every schedule"
 
 
 class CheckPanel(w.VBox):
-    """A button that opens the panel. The checker is loaded when that is done first, so that an
-    explorer opens as quickly as without it.
+    """A button that opens the panel and, the first time, imports the checker.
 
-    ``designs`` says which designs are chosen now; ``load`` takes a result, one of its
-    counterexamples, the step to show and which of the designs it is of, and returns where
-    in the stepper a step is.
+    ``designs()`` returns the current choice of designs. ``load`` takes a result, one of its
+    counterexamples, the step to show and the design's number; it returns a function from steps to
+    positions in the player.
     """
 
     def __init__(
@@ -46,11 +45,11 @@ class CheckPanel(w.VBox):
 
     @property
     def unfolded(self) -> bool:
-        """Whether the panel's content is shown."""
+        """Whether the panel is open."""
         return len(tuple(self.children)) > 1
 
     def designs_changed(self) -> None:
-        """Other designs were chosen."""
+        """Update the form after a new choice of designs."""
         if self.form is not None:
             self.form.designs_changed()
 
@@ -60,7 +59,7 @@ class CheckPanel(w.VBox):
 
     def _content(self) -> CheckForm:
         if self.form is None:
-            from vmxsim.widgets.check_form import CheckForm
+            from vmxsim.widgets.check_form import CheckForm  # deferred: it imports the checker
 
             self.form = CheckForm(self._designs, self._load)
         return self.form

@@ -1,4 +1,9 @@
-"""The explorer's controls: ipywidgets for the choices, and what was chosen as plain data."""
+"""The explorer's controls: its operations as scenarios, the widgets to choose one, and the choice as data.
+
+An operation with the toggles **long mode** and **guest state loaded** becomes a list of actions:
+preparation first, then the operation itself, where the view starts. The guest owns the value 0xA000 from
+the beginning, so places that hold it stand out.
+"""
 
 from __future__ import annotations
 
@@ -14,18 +19,10 @@ from vmxsim.kernel.kvm import Kvm, release_of
 from vmxsim.simulation.scenario import HOSTS
 from vmxsim.widgets.message import Message
 
-# -- What the explorer can do to the register: operations and toggles, as scenarios.
-#
-# An operation and the toggles **long mode** and **guest state loaded** make a list of
-# actions: a preparation that brings the machine there, then the operation itself, at which
-# the view starts. The guest owns the value 0xA000 from the beginning, so that a place which
-# holds it can be told from one which does not.
-
-
-#: The guest's value, stored before anything else by KVM_SET_MSRS.
+#: Userspace stores the guest's value with KVM_SET_MSRS before anything else.
 PREPARE = ("set-msr 0xA000",)
 
-#: The functions that load the guest's state and put the host's back, in the words of every design.
+#: The functions that load the guest's state and restore the host's, under every name they have had.
 ENTER = ("vmx_save_host_state", "vmx_prepare_switch_to_guest")
 LEAVE = ("__vmx_load_host_state", "vmx_load_host_state", "vmx_prepare_switch_to_host")
 
@@ -34,10 +31,9 @@ LEAVE = ("__vmx_load_host_state", "vmx_load_host_state", "vmx_prepare_switch_to_
 class Operation:
     """One thing to look at.
 
-    ``loaded`` and ``unloaded`` are its actions with guest state loaded (the vCPU thread is
-    in the guest) and not loaded (the thread is in user space). In an action ``{on}`` and ``{off}``
-    stand for the long mode to go to and back to, ``{look}`` for reading the guest's value at
-    the end. ``focus``: the view starts where the first of these functions is reached.
+    ``loaded`` are its actions while the vCPU thread runs the guest, ``unloaded`` while it is in
+    user space. ``{on}`` and ``{off}`` stand for switching long mode and switching it back, ``{look}``
+    for reading the guest's value at the end. The view starts at the first of the functions ``focus``.
     """
 
     id: str
@@ -118,7 +114,7 @@ OPERATIONS = {
 
 
 def actions_of(operation: Operation, long_mode: bool, loaded: bool) -> tuple[list[str], int]:
-    """The scenario's actions, and how many of them are preparation."""
+    """The scenario's actions and how many of them are preparation."""
     on, off = ("off", "on") if long_mode else ("on", "off")
     look = "guest rdmsr -> 0xA000" if loaded else "get-msr -> 0xA000"
     prepare = [*PREPARE, *(["run"] if loaded else [])]
@@ -126,7 +122,7 @@ def actions_of(operation: Operation, long_mode: bool, loaded: bool) -> tuple[lis
     return prepare + [action.format(on=on, off=off, look=look) for action in chosen], len(prepare)
 
 
-#: Choices of the operation list that are no operation.
+#: Entries of the operation list that are not operations.
 OWN = "own"
 SHORTEST = "shortest"
 
@@ -136,7 +132,7 @@ _FITS = {"width": "auto", "max_width": "calc(100% - 4px)"}
 
 @frozen
 class Choice:
-    """What the controls say. ``operation`` is an operation's id, OWN or SHORTEST."""
+    """The state of the controls. ``operation`` is an operation's id, OWN or SHORTEST."""
 
     designs: tuple[str | type[Kvm], ...]
     operation: str
@@ -147,7 +143,7 @@ class Choice:
 
 
 class Controls(w.VBox):
-    """All choices in rows that wrap; calls ``changed`` after each one."""
+    """All controls in rows that wrap; calls ``changed`` after each change."""
 
     def __init__(self, designs: Sequence[str | type[Kvm]], changed: Callable[[], None]) -> None:
         labels = ("Design",) if len(designs) == 1 else ("Design A", "Design B")
@@ -196,7 +192,7 @@ class Controls(w.VBox):
                 self.message,
             ]
         )
-        #: True while values are set by :meth:`set`: nothing is run for them.
+        #: True while :meth:`set` changes values, which must not start a run.
         self.quiet = False
         self._changed = changed
         for control in (*self.designs, self.operation, self.long_mode, self.loaded, self.host, self.text):
@@ -209,7 +205,7 @@ class Controls(w.VBox):
 
     @property
     def choice(self) -> Choice:
-        """What is chosen now."""
+        """The current choice."""
         return Choice(
             tuple(d.value for d in self.designs),
             self.operation.value,
@@ -220,7 +216,7 @@ class Controls(w.VBox):
         )
 
     def set(self, **values: Any) -> None:
-        """Set controls by name without a run for each of them."""
+        """Set controls by name without starting a run."""
         self.quiet = True
         try:
             for name, value in values.items():
@@ -230,7 +226,7 @@ class Controls(w.VBox):
         self._fit()
 
     def choose_design(self, which: int, design: str | type[Kvm]) -> None:
-        """Choose a design, also one that is not listed, without a run for it."""
+        """Choose a design, even an unlisted one, without starting a run."""
         dropdown = self.designs[which]
         self.quiet = True
         try:
@@ -246,7 +242,7 @@ class Controls(w.VBox):
             self._changed()
 
     def _fit(self) -> None:
-        """Show what the chosen operation needs and nothing else."""
+        """Show only the controls that the chosen operation needs."""
         chosen = self.operation.value
         for control, needed in (
             (self.long_mode, chosen in OPERATIONS),
@@ -258,8 +254,8 @@ class Controls(w.VBox):
         ):
             control.layout.display = None if needed else "none"
         about = {
-            OWN: "The scenario says how the guest starts and which host it has; the design is chosen above.",
-            SHORTEST: "Found by the model checker: here the guest or the host can read something different.",
+            OWN: "The scenario sets the host and the guest's initial mode; choose the design above.",
+            SHORTEST: "Found by the model checker: guest or host can read different values here.",
         }
         titles = [find_design(d.value).title for d in self.designs]
         text = f"{' against '.join(titles)}. {about.get(chosen) or OPERATIONS[chosen].about}"
@@ -282,7 +278,7 @@ def _row(*children: w.Widget) -> w.Box:
 
 
 def _designs(chosen: str | type[Kvm]) -> list[tuple[str, str | type[Kvm]]]:
-    """All designs, oldest first, and the reader's own class if that is what is explored."""
+    """All designs, oldest first, and the user's own class if it is the one explored."""
     listed: list[tuple[str, str | type[Kvm]]] = [(f"{i} · {release_of(d)}", i) for i, d in DESIGNS.items()]
     if isinstance(chosen, type):
         listed.append((f"{chosen.__name__} (yours)", chosen))

@@ -25,26 +25,20 @@ from vmxsim.views.style import theme_css
 from vmxsim.widgets.message import Message
 from vmxsim.widgets.player import Player
 
-# -- What an exercise says of an answer that was typed into its form: it is judged, and not handed in.
-
-
 NOT_YET = 'Not handed in yet: copy it into the cell "Your answer".'
 
 
 def handing_in(cell: str) -> str:
-    """The reminder as HTML, with the text of the ``cell`` to copy: a click selects all of it."""
+    """The reminder as HTML, with the text of the ``cell`` to copy; a click selects all of it."""
     label = "The text for the cell Your answer"
     return (
-        f'<p class="not-yet"><b>{escape(NOT_YET)}</b> A click on the text selects it.</p>'
+        f'<p class="not-yet"><b>{escape(NOT_YET)}</b> Click the text to select it.</p>'
         f'<pre class="to-copy" tabindex="0" role="region" aria-label="{label}">{escape(cell.rstrip())}</pre>'
     )
 
 
-# -- hints that appear one by one, each when it is asked for
-
-
 class Hints(w.VBox):
-    """``say`` hears of each hint that appears."""
+    """Hints that a button reveals one by one; each is also passed to ``say``."""
 
     def __init__(self, hints: Sequence[str], say: Callable[[str], None]) -> None:
         self._hints, self._say = list(hints), say
@@ -59,7 +53,7 @@ class Hints(w.VBox):
             self.layout.display = "none"
 
     def more(self) -> None:
-        """Show the next one; nothing happens when all are shown."""
+        """Show the next hint, if there is one."""
         if self.shown == len(self._hints):
             return
         self.shown += 1
@@ -76,8 +70,6 @@ class Hints(w.VBox):
             self.button.description = f"All {total} hints are shown"
             self.button.disabled = True
 
-
-# -- A line that a screen reader says and nobody sees
 
 _ESM = """
 export default { render({ model, el }) {
@@ -101,7 +93,8 @@ _CSS = """
 
 
 class Announcer(anywidget.AnyWidget):
-    """Stays where it is and changes its text: replaced elements are often not announced."""
+    """An invisible line for screen readers. It changes its text in place, since replaced elements are
+    often not announced."""
 
     _esm = _ESM
     _css = _CSS
@@ -109,28 +102,25 @@ class Announcer(anywidget.AnyWidget):
     said = traitlets.Unicode("").tag(sync=True)
 
     def say(self, text: str) -> None:
-        """Have it said; the same text twice in a row is said twice."""
+        """Announce a text, even if it equals the last one."""
         self.said = f"{text}\u00a0" if text == self.said else text
 
 
-# -- the verdict on an answer
-
-
 def css() -> str:
-    """Of an exercise and of a verdict that stands alone."""
+    """The style sheet of an exercise and of a stand-alone verdict."""
     sheet = files("vmxsim.widgets").joinpath("exercise.css").read_text("utf-8")
     return f"<style>{theme_css('.vmxsim-exercise')}{sheet}</style>"
 
 
 class Verdict(w.VBox):
-    """A grade, or nothing yet. Shown by itself below a cell, or as part of an exercise."""
+    """A grade, if there is one. Shown below a cell or as part of an exercise."""
 
     def __init__(self, grade: Grade | None = None) -> None:
         self.grade = grade
         self.words, self.note = w.HTML(), w.HTML(layout={"display": "none"})
         self.play = w.Button(
             description="Play it",
-            tooltip="Step through the run, from where it goes wrong",
+            tooltip="Step through the run from where it goes wrong",
             button_style="primary",
             layout={"width": "auto"},
         )
@@ -147,7 +137,7 @@ class Verdict(w.VBox):
         return repr(self.grade) if self.grade else "no answer yet"
 
     def show(self, grade: Grade | None, note: str = "") -> None:
-        """Show a grade, and below it a ``note``, HTML; what an earlier one played is put away."""
+        """Show a grade and below it a ``note`` in HTML; removes the last grade's player."""
         self.note.value, self.note.layout.display = note, None if note else "none"
         self.grade, self.player, self.stage.children = grade, None, ()
         self.message.say("")
@@ -158,7 +148,7 @@ class Verdict(w.VBox):
         example = self.grade.example if self.grade else None
         trace = trace_of(example)
         if example is None or trace is None:
-            raise InputError("there is no run to play")
+            raise InputError("this answer has no run to play")
         if self.player is None:
             self.player = Player()
             self.player.show(film(trace), _where(example))
@@ -167,7 +157,7 @@ class Verdict(w.VBox):
 
 
 def _where(example: Example) -> int:
-    """The step of the run to begin with: the one that loses the value, or the first that is wrong."""
+    """The step to start at: the one that loses the value, or the first violation."""
     if isinstance(example, Counterexample):
         return telling_steps(example)[0]
     return next((v.step + 1 for v in example.violations if v.step >= 0), 0)
@@ -188,16 +178,16 @@ def _outcome(outcome: Outcome) -> str:
     return head + schedule_html(judgement.example)
 
 
-#: What a learner's class is called where nothing else was handed in.
+#: The name of a learner's class until one with another name is handed in.
 NAME = "Mine"
 
 
 def exercise(which: str | Exercise | None = None, **own: Any) -> ExerciseForm:
-    """An exercise, to be shown by a notebook cell.
+    """An exercise, for a notebook cell to display.
 
     ``which`` is the id of one of the labs' exercises or an
-    :class:`~vmxsim.teaching.exercises.specification.Exercise`; or the keywords are those of an Exercise of
-    your own. The answer is handed in with ``submit``; ``check`` asserts that it passes.
+    :class:`~vmxsim.teaching.exercises.specification.Exercise`; or give an Exercise's fields
+    as keywords. ``submit`` hands in an answer; ``check`` asserts that it passes.
 
     Raises InputError.
     """
@@ -206,7 +196,7 @@ def exercise(which: str | Exercise | None = None, **own: Any) -> ExerciseForm:
     if which is not None and not own:
         return ExerciseForm(find_exercise(str(which)))
     if which is not None or not own:
-        raise InputError("expected an exercise's id, or the keywords of your own", "exercise")
+        raise InputError("expected an exercise's id, or the fields of your own as keywords", "exercise")
     try:
         return ExerciseForm(Exercise(**{"id": "own", "title": "Exercise", **own}))
     except TypeError as error:
@@ -214,7 +204,7 @@ def exercise(which: str | Exercise | None = None, **own: Any) -> ExerciseForm:
 
 
 class ExerciseForm(w.VBox):
-    """A form over an :class:`~vmxsim.teaching.exercises.specification.Exercise` (``exercise``)."""
+    """Task, goals, hints, answer and verdict of an exercise."""
 
     def __init__(self, of: Exercise) -> None:
         self.exercise = of
@@ -232,7 +222,7 @@ class ExerciseForm(w.VBox):
         ).add_class("vmxsim-exercise-schedule")
         self.button = w.Button(
             description="Check my answer",
-            tooltip="Judge the answer by every goal",
+            tooltip="Check the answer against every goal",
             button_style="primary",
             layout={"width": "auto"},
         )
@@ -249,8 +239,6 @@ class ExerciseForm(w.VBox):
         goals = "".join(f"\n  {number}. {goal.words}." for number, goal in enumerate(of.goals, 1))
         return f"{of.title}\n{of.task}\nGoals:{goals}"
 
-    # what the learner starts from
-
     @property
     def start(self) -> type[Kvm]:
         """The design to start from."""
@@ -260,10 +248,8 @@ class ExerciseForm(w.VBox):
         """The text of a cell to start from."""
         return self.exercise.source()
 
-    # the answer
-
     def grade(self, answer: Any, *goals: int) -> Grade:
-        """Judge an answer by every goal, or by those of these numbers (from 1)."""
+        """Grade an answer against every goal, or against these (numbered from 1)."""
         return self.exercise.grade(answer, *goals)
 
     def check(self, answer: Any, *goals: int) -> None:
@@ -271,14 +257,14 @@ class ExerciseForm(w.VBox):
         self.exercise.check(answer, *goals)
 
     def submit(self, answer: Any) -> Verdict:
-        """Hand in an answer: the exercise shows how it was judged, and so does the cell."""
+        """Hand in an answer; both the exercise and the cell show its grade."""
         self._given = answer
         if self.exercise.schedule and isinstance(answer, (list, tuple)):
             self.text.value = _schedule_text(answer)
         return Verdict(self._show(self.grade(answer)))
 
     def _show(self, grade: Grade, cell: str = "") -> Grade:
-        """``cell`` is the text of a cell that would hand in what was judged; '' if it is handed in."""
+        """Show a grade. ``cell`` is the text of a cell that would hand in the answer; '' if it already is."""
         self.goals.value = _checklist(self.exercise, grade)
         self.verdict.show(grade, handing_in(cell) if cell else "")
         failed = grade.failed
@@ -294,11 +280,11 @@ class ExerciseForm(w.VBox):
         self._show(grade, self._cell(answer) if typed else "")
 
     def _cell(self, typed: str) -> str:
-        """A typed schedule as the text of a cell."""
+        """The text of a cell that hands in a typed schedule."""
         return schedule_source(self.exercise.answer(typed).schedule().steps)
 
     def _current(self) -> Any:
-        """The answer as it is now: the text of the schedule, or the class of that name in the notebook."""
+        """The current answer: the typed schedule, or the class of that name in the notebook."""
         if self.exercise.schedule:
             return self.text.value
         name = getattr(self._given, "__name__", NAME)
@@ -306,7 +292,7 @@ class ExerciseForm(w.VBox):
         if found is None:
             raise InputError(
                 f"there is no answer yet: run a cell with 'class {NAME}(ex.start): ...', or hand in a class"
-                " of another name with ex.submit(...)"
+                " with another name using ex.submit(...)"
             )
         return found
 
@@ -332,10 +318,10 @@ def _checklist(of: Exercise, grade: Grade | None) -> str:
 
 
 def _schedule_text(steps: Any) -> str:
-    """A list of actions as text to edit. A list that is no schedule stays as it was written."""
+    """A list of actions as text to edit; anything else as its repr."""
     if not isinstance(steps, (list, tuple)) or not steps:
         return "steps:\n"
     try:
         return scenario_yaml({"host": "", "steps": list(steps)}).partition("\n")[2]
-    except Exception:  # anything may be in a learner's list: the grade says what is wrong with it
+    except Exception:  # a learner's list may contain anything; the grade says what is wrong
         return f"steps: {steps!r}\n"

@@ -1,4 +1,4 @@
-"""``vmxsim.explore``: choose, toggle, step, preempt, and see where the register's values are."""
+"""``vmxsim.explore`` and ``vmxsim.compare``: step through one design, or two on the same schedule."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def explore(
     loaded: bool = True,
     host: str = "64-bit",
 ) -> Explorer:
-    """An explorer of one design, to be shown by a notebook cell.
+    """An explorer for one design, for a notebook cell to display.
 
     ``design`` is an id, a commit's hash, a prefix or your own subclass of a design.
     ``operation`` is ``enter``, ``leave``, ``read``, ``write``, ``guest``, ``efer``,
-    ``preempt`` or ``smm``; the toggles ``long_mode`` and ``loaded`` say where it starts.
-    ``scenario`` (a Scenario, a path, YAML text or a list of actions) is run instead; all but
-    a list say themselves which host they run on and how the guest starts.
+    ``preempt`` or ``smm``; ``long_mode`` and ``loaded`` set the state in which it starts.
+    ``scenario`` (a Scenario, a path, YAML text or a list of actions) runs instead; all but
+    a list name their own host and the guest's initial mode.
 
     Raises InputError.
     """
@@ -48,11 +48,10 @@ def explore(
 
 
 class Explorer(w.VBox):
-    """Controls over a player, between them the folded panel that checks every schedule. With
-    two designs both run on one schedule, side by side.
+    """Controls above a player, with the collapsed "check every schedule" panel in between.
+    Two designs run side by side on the same schedule.
 
-    Whatever goes wrong after it was made is said between the two, and the last good
-    picture stays.
+    Errors after construction appear below the controls, and the last good picture stays.
     """
 
     def __init__(
@@ -74,7 +73,7 @@ class Explorer(w.VBox):
         if scenario is not None:
             c.set(operation=OWN, text=scenario_text(scenario, toggles["long_mode"], toggles["host"]))
         self.traces: list[RunTrace] = []
-        #: (steps after the operation's start, CPU) of each tick: a toggle moves the start, not these.
+        #: (steps after the operation's start, CPU) of each tick, so a toggle that moves the start keeps them.
         self._ticks: list[tuple[int, int]] = []
         self._start = 0
         c.preemption.observe(self._on_preemption, "value")
@@ -95,10 +94,8 @@ class Explorer(w.VBox):
             tell = c.message.note if isinstance(error, Answer) else c.message.say
             tell(str(error))
 
-    # what the reader does
-
     def _refresh(self) -> None:
-        """Another choice: run it, and start where its operation starts."""
+        """Run the new choice from the start of its operation."""
         self.controls.message.guard(self._run)
         self.panel.designs_changed()
 
@@ -121,7 +118,7 @@ class Explorer(w.VBox):
             self.controls.message.guard(lambda: self._try_ticks([], None))
 
     def _on_tick_control(self, _change: Any) -> None:
-        """The controls say and change the last tick."""
+        """Move the last tick to where the controls say."""
         if self.controls.quiet or not self._ticks:
             return
         step, cpu = self.controls.step.value, self.controls.cpu.value
@@ -130,7 +127,7 @@ class Explorer(w.VBox):
         )
 
     def _first_chance(self) -> int:
-        """The first step from the one shown at which the thread is in the kernel and may be preempted."""
+        """The first step, from the one shown, at which the thread runs preemptible kernel code."""
         steps = self.traces[0].steps
         shown = self.player.pairs[self.player.position][0] if self.player.pairs else self.player.position
         chances = (
@@ -139,7 +136,7 @@ class Explorer(w.VBox):
         return next(chances, max(1, shown))
 
     def _open(self) -> None:
-        """Read the file that is named into the text box, and run it."""
+        """Load the named file into the text box and run it."""
         name = self.controls.file.value.strip()
         if not name:
             raise InputError("expected the name of a scenario file", "File")
@@ -153,9 +150,9 @@ class Explorer(w.VBox):
     def _load(
         self, result: CheckResult, example: Counterexample, step: int, which: int
     ) -> Callable[[int], int]:
-        """The check panel's counterexample: run it on the design that was checked, from ``step`` on.
+        """Run the check panel's counterexample on the checked design and show it from ``step``.
 
-        Returns what says where in the player a step of that design's run is.
+        Returns a function from a step of that design's run to the player's position.
         """
         c = self.controls
         before, self._ticks = self._ticks, []
@@ -172,10 +169,8 @@ class Explorer(w.VBox):
         self.player.look()
         return lambda step: _slot(self.player.pairs, step, which)
 
-    # running
-
     def _try_ticks(self, ticks: list[tuple[int, int]], step: int | None) -> None:
-        """Run with other ticks; back to the old ones if that cannot be."""
+        """Run with new ticks; restore the old ones if that fails."""
         before, self._ticks = self._ticks, ticks
         try:
             self._run(step)
@@ -185,7 +180,7 @@ class Explorer(w.VBox):
             raise
 
     def _run(self, step: int | None = None, which: int = 0) -> None:
-        """Run what is chosen; play it from ``step`` of run ``which`` or from the operation's start."""
+        """Run the current choice; show it from ``step`` of run ``which``, or from the operation's start."""
         choice = self.controls.choice
         scenario, preparation, options = self._scenario(choice)
         focus = OPERATIONS[choice.operation].focus if choice.operation in OPERATIONS else ()
@@ -199,17 +194,19 @@ class Explorer(w.VBox):
         self._show_ticks()
 
     def _scenario(self, choice: Choice) -> tuple[Any, int, Mapping[str, Any]]:
-        """What to run, how many of its actions are preparation, and ``run``'s options."""
+        """What to run, how many of its actions are preparation, and the options for ``run``."""
         if choice.operation == OWN:
-            if not choice.text.strip():  # the reader starts from what was shown
+            if not choice.text.strip():  # start from what is on display
                 self.controls.set(text=scenario_text(self.traces[0].scenario))
             return self.controls.text.value + "\n", 0, {}
         if choice.operation == SHORTEST:
-            from vmxsim.checker.difference import shortest_difference  # only who asks for it waits
+            from vmxsim.checker.difference import (
+                shortest_difference,
+            )  # deferred: the explorer opens without the checker
 
             both = choice.designs[0], choice.designs[1]
             found = shortest_difference(*both, [choice.host])
-            if found.scenario is None:  # there may be one on the other width
+            if found.scenario is None:  # try the other host width
                 found = shortest_difference(*both)
             if found.scenario is None:
                 raise Answer(found.reason)
@@ -228,7 +225,7 @@ class Explorer(w.VBox):
         self.player.show_two(films, pairs, parting(self.traces, pairs), _slot(pairs, step, which))
 
     def _show_ticks(self) -> None:
-        """Let the controls say which tick was given last."""
+        """Show the last tick in the controls."""
         offset, cpu = self._ticks[-1] if self._ticks else (0, self.controls.cpu.value)
         last = len(self.traces[0].steps)
         self.controls.step.max = max(1, last)
@@ -241,7 +238,7 @@ class Explorer(w.VBox):
 
 
 def _slot(pairs: Sequence[Sequence[int]], step: int, which: int = 0) -> int:
-    """The first slot of the player that shows ``step`` of run ``which``; of one run the step itself."""
+    """The player's first position that shows ``step`` of run ``which``; with one run, the step itself."""
     if not pairs:
         return step
     return next((slot for slot, pair in enumerate(pairs) if pair[which] >= step), len(pairs) - 1)
@@ -250,8 +247,10 @@ def _slot(pairs: Sequence[Sequence[int]], step: int, which: int = 0) -> int:
 def scenario_text(
     source: Scenario | str | Path | Sequence[Any], long_mode: bool = False, host: str = HOSTS[0]
 ) -> str:
-    """A scenario as YAML text that can be read and edited; a list of actions says neither
-    ``long_mode`` nor ``host``. Raises InputError for a file that is not one."""
+    """A scenario as editable YAML; ``long_mode`` and ``host`` complete a list of actions.
+
+    Raises InputError for a file that is not a scenario.
+    """
     if isinstance(source, Path) or (isinstance(source, str) and "\n" not in source):
         read_scenarios(source)
         return Path(source).read_text("utf-8-sig")
@@ -262,16 +261,13 @@ def scenario_text(
     if isinstance(source, Sequence):
         return scenario_yaml({"host": host, "long_mode": long_mode, "steps": list(source)})
     raise InputError(
-        f"a scenario is a path, YAML text or a list of actions, not {type(source).__name__}", "scenario"
+        f"expected a path, YAML text or a list of actions, not {type(source).__name__}", "scenario"
     )
 
 
 def _id(design: type[Kvm]) -> str | type[Kvm]:
-    """The id of a design of ours; the reader's own class itself."""
+    """A shipped design's id; the class itself for one of the user's own."""
     return design.id if DESIGNS.get(design.id) is design else design
-
-
-# -- ``vmxsim.compare``
 
 
 def compare(
@@ -284,10 +280,10 @@ def compare(
     loaded: bool = True,
     host: str = "64-bit",
 ) -> Explorer:
-    """Two designs side by side on one schedule, the first divergence marked.
+    """Two designs side by side on one schedule, with the first divergence marked.
 
-    Without ``scenario`` and ``operation`` the schedule is the shortest on which what guest,
-    user space or a host task can read differs; where there is none on either host width, the widget says
-    so and shows another operation. The arguments are those of ``explore``. Raises InputError for bad ones.
+    By default, the schedule is the shortest on which the guest, user space or a host task can read
+    different values. If neither host width has one, the widget says so and shows another operation.
+    The arguments are those of ``explore``. Raises InputError.
     """
     return Explorer((a, b), operation, scenario, long_mode=long_mode, loaded=loaded, host=host)

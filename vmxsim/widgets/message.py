@@ -1,4 +1,4 @@
-"""Where a widget says what is wrong: no traceback, nothing lost."""
+"""The line in which a widget reports an error instead of a traceback."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vmxsim.errors import InputError
 
 
 class Answer(InputError):
-    """What was asked for does not exist: an answer, not a fault of the reader's."""
+    """What the user asked for does not exist, which is an answer and not an error."""
 
 
 _log = logging.getLogger(__name__)
@@ -31,27 +31,27 @@ def _told(text: str, role: str, style: str, mark: str = "") -> str:
 
 
 class Message(w.HTML):
-    """An alert; empty while nothing is wrong. What it says is text, never markup."""
+    """An alert, empty while all is well. Its text is escaped."""
 
     def say(self, text: str) -> None:
-        """Show a message; '' takes the last one away."""
+        """Show an error; '' clears the last one."""
         self.value = _told(text, "alert", _STYLE, "<strong>✖ </strong>") if text else ""
 
     def note(self, text: str) -> None:
-        """Say something that is no fault: that what was asked for does not exist, and why."""
+        """Show an answer that is not an error."""
         self.value = _told(
             text, "status", _STYLE.replace("--jp-error-color1,#a3230a", "--jp-brand-color1,#0072b2")
         )
 
     def guard(self, action: Callable[[], object]) -> None:
-        """Do what the reader asked for; say what was wrong with it, if anything was."""
+        """Run ``action`` and show any error it raises."""
         try:
             action()
         except Answer as answer:
             self.note(str(answer))
         except InputError as error:
             self.say(str(error))
-        except Exception as error:  # a defect of ours must not end as a traceback in someone's lesson
+        except Exception as error:  # a bug in vmxsim must not put a traceback into a lesson
             _log.debug("a widget's callback", exc_info=True)
             self.say(
                 f"vmxsim itself failed ({type(error).__name__}: {error}); the previous state is still shown"

@@ -1,7 +1,7 @@
-"""The player: plays one film, or two side by side, in a notebook.
+"""The widget that plays one film, or two side by side.
 
-The front end is ``vmxsim/web``. Frames are computed once per run and switched in the browser:
-stepping needs no kernel.
+The front end is in ``vmxsim/web``. Frames are computed once per run and switched in the browser,
+so stepping needs no running kernel.
 """
 
 from __future__ import annotations
@@ -19,10 +19,9 @@ from vmxsim.web.assets import PLAYER, script, style
 class Player(anywidget.AnyWidget):
     """Plays films made by ``vmxsim.views.film.film``.
 
-    A slot is a frame of one film (0 is the start); with two, ``pairs[slot]`` are the
-    frames, one a film. ``start`` is written here only and ``shown`` by the browser only,
-    with the number of the run it speaks of: so a position on its way when a new run is
-    made cannot be taken for one in that run.
+    A position is a frame of one film (0 is the start); with two films, ``pairs[position]`` holds a
+    frame of each. Only Python writes ``start`` and only the browser writes ``shown``, together with
+    the run's number: a position sent just before a new run starts is not mistaken for one in that run.
     """
 
     _esm = script((*PLAYER, "player"))
@@ -36,11 +35,11 @@ class Player(anywidget.AnyWidget):
     shown = traitlets.Tuple((0, 0)).tag(sync=True)
     skip_quiet = traitlets.Bool(False).tag(sync=True)
     meanings = traitlets.Dict(STATUS_MEANINGS).tag(sync=True)
-    #: Questions that bar the steps behind them (``Question.as_data``, with ``locked``, ``votes``, ``film``),
-    #: in order, and what was answered, by their ids: {choice, right, votes}.
+    #: Questions that block the steps after them (``Question.as_data`` plus ``locked``, ``votes``, ``film``),
+    #: in order, and the answers by question id: {choice, right, votes}.
     gates: traitlets.List[Any] = traitlets.List().tag(sync=True)
     answers = traitlets.Dict().tag(sync=True)
-    #: On a stage: large type, and the forward key goes to the frames of ``stops`` (a list a film).
+    #: Presentation mode: large type, and the forward key goes to the next of ``stops`` (a list per film).
     presenting = traitlets.Bool(False).tag(sync=True)
     stops: traitlets.List[Any] = traitlets.List().tag(sync=True)
     words = traitlets.Bool(True).tag(sync=True)
@@ -48,14 +47,14 @@ class Player(anywidget.AnyWidget):
 
     @property
     def position(self) -> int:
-        """The slot that the reader sees."""
+        """The position on display."""
         run, slot = self.shown
         return int(slot) if run == self.run else self.start
 
     def show(
         self, film: Mapping[str, Any], position: int = 0, gates: Sequence[Mapping[str, Any]] = ()
     ) -> None:
-        """Play one film, from ``position``, with questions. The browser gets all in one message."""
+        """Play one film from ``position``. The browser receives everything in one message."""
         with self.hold_sync():
             self.films, self.pairs, self.divergence = [dict(film)], [], {}
             self.gates = [dict(gate) for gate in gates]
@@ -71,7 +70,7 @@ class Player(anywidget.AnyWidget):
     ) -> None:
         """Play two films on one schedule.
 
-        ``divergence`` has ``text``, shown above the films, and, where they part, ``slot``
+        ``divergence`` has ``text``, shown above the films, and, if they diverge, ``slot``
         and ``words`` for the mark on the timelines.
         """
         with self.hold_sync():
@@ -80,12 +79,12 @@ class Player(anywidget.AnyWidget):
             self.divergence, self.start, self.run = dict(divergence), position, self.run + 1
 
     def look(self) -> None:
-        """Bring the player into the reader's view, with the keyboard's focus on it."""
+        """Scroll to the player and give it the keyboard focus."""
         self.send({"kind": "look"})
 
     def on_tick(self, handler: Callable[[int, int], None]) -> None:
-        """Offer "preempt here"; ``handler(step, cpu)`` hears of it: a tick after frame
-        ``step``, the thread to run on CPU ``cpu`` next."""
+        """Offer "preempt here", which calls ``handler(step, cpu)``: a tick after ``step``, after which
+        the thread resumes on ``cpu``."""
 
         def heard(_widget: Player, content: Any, _buffers: Any) -> None:
             if isinstance(content, dict) and content.get("kind") == "tick":

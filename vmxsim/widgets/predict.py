@@ -1,4 +1,4 @@
-"""``vmxsim.predict``: a run that asks before it shows."""
+"""``vmxsim.predict`` and ``vmxsim.answers``: a run that stops to ask what happens next."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import ipywidgets as w
 
-from vmxsim.errors import InputError
+from vmxsim.errors import InputError, printable
 from vmxsim.simulation.trace import Trace
 from vmxsim.teaching.questions.ask import ask, spans_apart
 from vmxsim.teaching.questions.question import Question
@@ -28,38 +28,40 @@ def predict(
     locked: bool = False,
     votes: int | None = None,
 ) -> PredictGate:
-    """A player of ``trace`` that stops before a step, or before all the steps of an action, and asks.
+    """A player that stops before a step of ``trace``, or before a whole action, and asks a question.
 
     ``question`` is ``live`` (where is the guest's live value afterward?), ``stale`` (which place
     holds a stale or foreign value?), ``owner`` (whose value does the register hold?), ``preempt``
     (a tick comes after this line: when does the scheduler act?), ``intercepted`` (does the guest's
     access exit?), ``value`` (what does the action return?) or ``line`` (which line runs next?).
-    ``step`` is the step to be predicted (from 1), ``action`` an action of which every step is
-    (from 0); negative numbers count from the end. Several questions are a list of
-    ``(question, {"step": n})`` or ``(question, {"action": n})``.
+    ``step`` is the step to predict (from 1), ``action`` the action whose every step is (from 0); negative
+    numbers count from the end. For several questions, pass a list of ``(question, {"step": n})`` or
+    ``(question, {"action": n})``.
 
-    The steps behind a question are barred until it is answered: by the reader, or, if ``locked``,
-    by the audience, whose ``votes`` (at least that many; default 1) the presenter clicks in. Options
-    and reasons come from the trace. Answers are remembered while the kernel lives.
-    Raises InputError if a question cannot be asked.
+    The steps after a question stay hidden until it is answered: by the reader or, if ``locked``, by an
+    audience whose ``votes`` (at least that many; default 1) the presenter clicks in. Options and reasons
+    come from the trace. Answers last as long as the Jupyter kernel. Raises InputError if a question cannot
+    be asked.
     """
+    if not hasattr(trace, "steps"):
+        raise InputError(f"expected a trace, as vmxsim.run returns, not {printable(repr(trace))}", "trace")
     if isinstance(question, str):
         questions = [ask(trace, question, step=step, action=action)]
     elif step is not None or action is not None:
-        raise InputError("say with each question of a list where it is: ('value', {'action': 2})", "predict")
+        raise InputError("give each question in a list its own place: ('value', {'action': 2})", "predict")
     else:
         questions = questions_of(trace, [question] if isinstance(question, Question | tuple) else question)
     return PredictGate([trace], [film(trace)], [(0, q) for q in questions], locked=locked, votes=votes)
 
 
 def answers(*, key: bool = False) -> AnswersTable:
-    """This session's questions and what was answered, as a table that keeps itself up to date; with
-    ``key``, for instructors, every question that was asked with its right answer and the reason."""
+    """This session's questions and answers as a live table; with ``key``, for instructors, every
+    question with its right answer and the reason."""
     return AnswersTable(Answers(key=key))
 
 
 class AnswersTable(w.HTML):
-    """What was answered; ``told`` has it as rows and text."""
+    """The answers as a live table; ``told`` has them as rows and text."""
 
     def __init__(self, told: Answers) -> None:
         super().__init__()
@@ -68,7 +70,7 @@ class AnswersTable(w.HTML):
         self.session_changed()
 
     def session_changed(self) -> None:
-        """Something was asked or answered: show it."""
+        """Show the latest questions and answers."""
         self.value = f'<div style="line-height:1.45">{self.told._repr_html_()}</div>'
 
     def __repr__(self) -> str:
@@ -78,14 +80,14 @@ class AnswersTable(w.HTML):
 def questions_of(trace: Trace, asked: Iterable[Asked]) -> list[Question]:
     """Several questions about a trace, in the order in which they come up.
 
-    Raises InputError for none, for one that cannot be asked, and for two that overlap.
+    Raises InputError for an empty list, a question that cannot be asked, or two that overlap.
     """
     found = [_question(trace, one) for one in asked]
     if not found:
-        raise InputError("no question: name at least one", "predict")
+        raise InputError("expected at least one question", "predict")
     found.sort(key=lambda q: (q.before, q.after))
     if not spans_apart(found):
-        raise InputError("two questions overlap: each must be answered before the next is asked", "predict")
+        raise InputError("two questions overlap; each must be answered before the next one starts", "predict")
     return found
 
 
@@ -95,20 +97,18 @@ def _question(trace: Trace, one: Any) -> Question:
     if isinstance(one, str):
         return ask(trace, one)
     if not isinstance(one, tuple) or len(one) != 2 or not isinstance(one[1], Mapping):
-        raise InputError(f"{one!r} is no question; expected ('live', {{'action': 1}})", "predict")
+        raise InputError(f"expected a question such as ('live', {{'action': 1}}), not {one!r}", "predict")
     kind, where = one
     unknown = set(where) - {"step", "action"}
     if unknown:
-        raise InputError(
-            f"'{', '.join(sorted(unknown))}' does not say where; expected step or action", "predict"
-        )
+        raise InputError(f"unknown place '{', '.join(sorted(unknown))}'; expected step or action", "predict")
     return ask(trace, kind, **where)
 
 
 def gate_data(
     traces: Sequence[Trace], questions: Iterable[tuple[int, Question]], locked: bool, votes: int | None
 ) -> list[dict[str, Any]]:
-    """Questions about film ``which`` of a player, as its ``gates``; with two films each names its own."""
+    """(film, question) pairs as the player's ``gates``; with two films, each prompt names its design."""
     found = []
     for which, q in questions:
         data = q.as_data(f"{traces[which].title}; {traces[which].subtitle}")
@@ -119,7 +119,7 @@ def gate_data(
 
 
 class PredictGate(Player):
-    """A player with questions, which remembers what was answered."""
+    """A player that asks questions and remembers the answers."""
 
     def __init__(
         self,
@@ -135,7 +135,7 @@ class PredictGate(Player):
         **traits: Any,
     ) -> None:
         if votes is not None and votes < 1:
-            raise InputError(f"{votes} votes open nothing; expected at least 1", "votes")
+            raise InputError(f"expected at least 1, not {votes}", "votes")
         gates = gate_data(traces, questions, locked or votes is not None, votes)
         super().__init__(answers=SESSION.ask(gates), **traits)
         self.observe(self._on_answers, "answers")

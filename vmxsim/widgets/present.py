@@ -1,4 +1,4 @@
-"""``vmxsim.present``: a run, or two side by side, for an audience."""
+"""``vmxsim.present``: one run, or two side by side, on a large screen."""
 
 from __future__ import annotations
 
@@ -34,24 +34,23 @@ def present(
     host: str | None = None,
     long_mode: bool | None = None,
 ) -> PredictGate:
-    """One design, or two side by side, on a stage: large type, full screen with F, one key a step.
+    """One design, or two side by side, for an audience: large type, full screen with F, one key per step.
 
-    Space, Enter, the right arrow and Page Down (what a clicker sends) go to the next step that
-    tells something, arrow down to the next line; W switches the words, digits answer or vote, R
-    reveals. ``scenario`` is what runs; without one it is the shortest schedule on which the two
-    designs differ visibly, or the shortest counterexample of the one (for a safe design, KVM
-    reading the guest's value). ``gates`` are questions about the run of ``b``, or of ``a`` if it
-    is alone, in the form of ``vmxsim.predict``; ``"auto"`` takes those that decide the run,
-    ``[]`` none. ``locked``: the audience votes, the presenter clicks the votes in, at least
-    ``votes`` of them. ``host`` says on which width of user space; ``long_mode`` goes with a ``scenario``,
-    since what is searched for brings its own start.
+    Space, Enter, the right arrow and Page Down (what a clicker sends) go to the next interesting
+    step, the down arrow to the next line; W toggles the text, digits answer or vote, R reveals.
+    ``scenario`` defaults to the shortest schedule on which the two designs visibly differ, or to the
+    shortest counterexample of a single one (for a safe design, KVM reading the guest's value).
+    ``gates`` are questions about the run of ``b``, or of ``a`` if alone, as for ``vmxsim.predict``:
+    ``"auto"`` picks those that decide the run, ``[]`` none. With ``locked`` the audience votes and the
+    presenter clicks in at least ``votes`` of them. ``host`` is the host's width; ``long_mode`` needs a
+    ``scenario``, because a schedule that is searched for sets its own start.
 
-    Raises InputError for what cannot be read, run or asked.
+    Raises InputError.
     """
     if isinstance(gates, str) and gates != "auto":
         raise InputError(f"expected 'auto' or a list of questions ([] for none), not {gates!r}", "gates")
     if isinstance(scenario, str) and scenario in DESIGNS:
-        raise InputError(f"'{scenario}' is a design: at most two can stand side by side", "scenario")
+        raise InputError(f"'{scenario}' is a design, but at most two can stand side by side", "scenario")
     designs = [a] if b is None else [a, b]
     chosen, options = _schedule(designs, scenario, host, long_mode)
     traces, pairs = run_together(chosen, designs, **options)
@@ -81,17 +80,17 @@ def _questions(trace: RunTrace, gates: str | Sequence[Any]) -> list[Question]:
 def _schedule(
     designs: Sequence[str | type[Kvm]], scenario: Any, host: str | None, long_mode: bool | None
 ) -> tuple[Any, dict[str, Any]]:
-    """What to run, and ``run``'s options."""
+    """What to run, and the options for ``run``."""
     options: dict[str, Any] = {"host": host, "long_mode": long_mode}
     if scenario is not None:
         return scenario, {name: value for name, value in options.items() if value is not None}
     hosts = (host,) if host else HOSTS
     if len(designs) == 2:
-        from vmxsim.checker.difference import shortest_difference  # only who asks for it waits
+        from vmxsim.checker.difference import shortest_difference  # deferred: slow to load
 
         found = shortest_difference(designs[0], designs[1], hosts)
         if found.scenario is None:
-            raise InputError(f"{found.reason}: name a scenario to be shown", "scenario")
+            raise InputError(f"{found.reason}: name a scenario to show", "scenario")
         return found.scenario, {"title": "The shortest schedule on which they differ"}
     from vmxsim.checker.check import check
 

@@ -1,4 +1,4 @@
-"""``vmxsim.replay``: a recorded trace, its verdict over the same player."""
+"""``vmxsim.replay``: a recorded ftrace in the player, below its verdict."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import ipywidgets as w
 
+from vmxsim.errors import InputError, printable
 from vmxsim.ftrace.recording import read, verdict
 from vmxsim.simulation.trace import Trace, Window, windows
 from vmxsim.views.film import film
@@ -23,17 +24,19 @@ _MARKS = {
 
 
 def replay(path: str | Path, design: str | None = None) -> Replayer:
-    """A recorded ftrace as a widget: what it proves, and every event to step through.
+    """A recorded ftrace as a widget: its verdict, and every event to step through.
 
-    ``path`` is a file or the name of a shipped example; ``design`` asks whether the trace
-    fits that one. Raises InputError for a file that cannot be read.
+    ``path`` is a file or the name of a shipped example; with ``design``, the verdict says whether the
+    trace fits that design. Raises InputError for a file that cannot be read.
     """
+    if not isinstance(path, str | Path):
+        raise InputError(f"expected a file or the name of an example, not {printable(repr(path))}", "path")
     recording = read(path)
     return Replayer(recording, verdict(recording, design))
 
 
 class Replayer(w.VBox):
-    """The verdict, the player and, for a long recording, a choice of the stretch that is played."""
+    """Verdict and player; a long recording is played in stretches."""
 
     def __init__(self, recording: Trace, judged: Mapping[str, Any]) -> None:
         self.recording = recording
@@ -62,14 +65,14 @@ class Replayer(w.VBox):
 
 
 def _first_worth_seeing(recording: Trace) -> int:
-    """The scene to open at: the first violation, else the first access of the register."""
+    """The scene to open at: the first violation, or else the first access to the register."""
     broken = (v.step for v in recording.violations if v.step >= 0)
     accessed = (s.index for s in recording.steps if any(a.kind in ("rdmsr", "wrmsr") for a in s.accesses))
     return next(broken, next(accessed, -1)) + 1
 
 
 def _told(judged: Mapping[str, Any]) -> str:
-    """The verdict as HTML; everything in it comes from a file and is escaped."""
+    """The verdict as HTML. Its text comes from a file and is escaped."""
     event = judged["event"]
     parts = [f"<strong>{_MARKS[judged['verdict']]}</strong>"]
     if judged["invariant"]:

@@ -1,4 +1,4 @@
-"""The state space of a small design, drawn: ``vmxsim.state_space("dedicated-accessors", assume=...)``."""
+"""``vmxsim.state_space``: the state space of a small design as a picture."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vmxsim.kernel.kvm import Kvm
 from vmxsim.views.layout import GraphvizMissing
 from vmxsim.views.state_graph import StateDrawing, node_words, summary
 
-#: Tells the ids of two pictures on one page apart.
+#: Keeps the ids of several pictures on one page distinct.
 _numbers = count(1)
 
 
@@ -37,14 +37,14 @@ _STYLE = """<style>
 
 @frozen
 class StateSpacePicture:
-    """A state space as a picture and in words. A notebook shows both, a terminal the words;
-    ``svg`` is the picture's text, ``space`` the states and edges as plain data."""
+    """A state space as a picture and as text. A notebook shows both, a terminal only the text;
+    ``space`` holds the states and edges as plain data."""
 
     space: StateSpace
 
     @property
     def svg(self) -> str:
-        """The picture as a file of its own. Raises GraphvizMissing if nothing can draw it."""
+        """The picture as a stand-alone SVG. Raises GraphvizMissing without Graphviz."""
         return StateDrawing(self.space).svg(_uid())
 
     def save(self, path: Any) -> None:
@@ -53,7 +53,7 @@ class StateSpacePicture:
             out.write(self.svg)
 
     def html(self) -> str:
-        """The picture in a frame that scrolls, and the same in words."""
+        """The picture in a scrolling frame, and the same as text."""
         states = "".join(f"<li>{escape(words)}</li>" for words in self._words())
         try:
             drawing = StateDrawing(self.space)
@@ -63,7 +63,7 @@ class StateSpacePicture:
                 f'<div class="picture" role="region" tabindex="0" aria-label="{name}"'
                 f' style="--w:{drawing.width:g}px">{drawing.svg(_uid())}</div>'
             )
-            words = f'<details><summary>The same in words</summary><ol class="words">{states}</ol></details>'
+            words = f'<details><summary>As text</summary><ol class="words">{states}</ol></details>'
         except GraphvizMissing as error:
             shown, words = f'<p role="alert">{escape(str(error))}</p>', f'<ol class="words">{states}</ol>'
         head = f"<p><strong>{escape(self._title())}</strong>: {escape(summary(self.space))} {_LEFT_OUT}</p>"
@@ -92,16 +92,16 @@ _LEGEND = (
     " should read. ↻: actions that change nothing. Dashed arrow to ✕: an invariant breaks."
     " Dashed frame: a read would be wrong."
 )
-_LEFT_OUT = "Ticks inside the kernel are left out: what only they break is not here."
+_LEFT_OUT = "Ticks inside the kernel are not shown, nor is what only they break."
 
 
 def state_space(
     design: str | type[Kvm], host: str = "64-bit", assume: str | Iterable[str] = (), most: int = MOST
 ) -> StateSpacePicture:
-    """Draw the states at rest of a small design and which action leads from one to another.
+    """Draw a small design's states at rest and the actions that lead from one to another.
 
-    ``design`` is an id, a commit's hash, a prefix or your own subclass; ``assume`` names
-    assumptions (as for ``vmxsim.check``), most of which make it smaller. More than ``most``
-    states are refused (InputError), with the assumptions under which there would be fewer.
+    ``design`` is an id, a commit's hash, a prefix or your own subclass; ``assume`` names assumptions as
+    for ``vmxsim.check``, most of which shrink the space. Raises InputError for more than ``most`` states
+    and suggests assumptions that reduce them.
     """
     return StateSpacePicture(explored(design, host, assume, most))
