@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 from attrs import define, evolve
@@ -301,8 +301,11 @@ class TransitionTable:
             done += 1
         self.first.append(len(self.edges))
         refuse_loops(self)
-        self._doers = make_doers(self.values, self.effects)
         self.suspects = suspects(self)
+
+    @cached_property
+    def _doers(self) -> list[Doer]:
+        return make_doers(self.values, self.effects)
 
     def successors(self, state: int) -> Iterator[tuple[Edge, int, int]]:
         """What can happen next in a packed state: the transition, the next state (-1 if it
