@@ -156,3 +156,10 @@ class ReloadsOnEntry(DedicatedAccessors):
         self.__vmx_load_host_state(vmx)
         preempt_enable()
         super().enter_lmode(vmx)
+
+
+class BreaksAContractIn64BitTasks(NeverTrap):
+    def vmx_get_msr(self, vmx):
+        if current.bits == 64:
+            self.vmx_prepare_switch_to_host(vmx)
+        return self.vmx_read_guest_kernel_gs_base(vmx)

@@ -1,11 +1,13 @@
 """A search that was cut short concludes nothing; what fails or cannot be followed is said in words."""
 
 import pytest
+from attrs import evolve
 
 from tests.checker import failing
 from tests.checker.replaying import replay
 from vmxsim.checker import check as verdict
 from vmxsim.checker.check import check
+from vmxsim.checker.result import verdict_html
 from vmxsim.checker.why import why
 from vmxsim.errors import InputError
 
@@ -143,3 +145,15 @@ def test_an_interrupt_while_the_table_is_made_is_one_too(monkeypatch):
 
     monkeypatch.setattr(verdict, "control_table", interrupted)
     incomplete(check("never-trap"), "interrupted")
+
+
+@pytest.mark.parametrize(("limit", "status"), [({}, "holds"), ({"max_states": 1000}, "unknown")])
+def test_a_contract_broken_on_one_host_holds_on_the_other_only_if_all_was_explored(limit, status):
+    full = check(failing.BreaksAContractIn64BitTasks)
+    assert [host.verdict for host in full.hosts] == ["violated", "safe"]
+    other = check(failing.BreaksAContractIn64BitTasks, host="32-bit", **limit).hosts[0]
+    result = evolve(full, hosts=(full.hosts[0], other))
+    assert [host.status("contract") for host in result.hosts] == ["violated", status]
+    assert f"{status}</span>" in verdict_html(result).split("<code>contract</code>")[1].split("</tr>")[0]
+    row = result._repr_html_().split("32-bit")[-1].split("</tr>")[0]
+    assert row.count(f" {status}</td>") == 4, "the three invariants and the contract"

@@ -85,14 +85,14 @@ def test_undo_restores_every_position(which, picks):
 
 @cache
 def packer_of(name, long_mode):
-    return Packer(game_on(name, "32-bit", long_mode).solution.control)
+    return Packer(game_on(name, "32-bit", long_mode).solution.table)
 
 
 @settings(max_examples=80, deadline=None)
 @given(st.sampled_from(["dedicated-accessors", "lazy-long-mode", "load-gs-index"]), st.booleans(), PICKS)
 def test_the_checker_knows_every_position_and_what_can_be_done_there(name, long_mode, picks):
     game = fresh((name, "32-bit", long_mode))
-    control = game.solution.control
+    control = game.solution.table
     assume(control is not None)
     packer = packer_of(name, long_mode)
     for pick in picks:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from vmxsim.checker.assumptions import Restriction, restriction
 from vmxsim.checker.counterexample import scenario_of
@@ -18,7 +18,7 @@ from vmxsim.checker.product import counts, product, thread_graph
 from vmxsim.checker.reach import ReachableStates, reachable
 from vmxsim.checker.result import HOLDS, UNKNOWN, VIOLATED, CheckResult, Counterexample, HostResult
 from vmxsim.checker.search import Path, reached, shortest_path
-from vmxsim.checker.transition_table import CutShort, TransitionTable, Watch
+from vmxsim.checker.transition_table import Cut, CutShort, TransitionTable, Watch
 from vmxsim.designs import find_design
 from vmxsim.errors import InputError, printable, unknown
 from vmxsim.kernel.kvm import Kvm, name_of
@@ -53,10 +53,10 @@ class Limits:
         if self.stopped():
             raise CutShort(INTERRUPTED)
         if layer and states >= self.max_states:
-            raise CutShort(f"{self.max_states:,} states were found (--max-states)")
+            raise CutShort(f"{self.max_states:,} states were found", "--max-states")
         seconds = self.seconds
         if self.max_seconds is not None and seconds >= self.max_seconds:
-            raise CutShort(f"{self.max_seconds:g} seconds were over (--max-seconds)")
+            raise CutShort(f"{self.max_seconds:g} seconds were over", "--max-seconds")
         if self.progress:
             self.progress(states, seconds)
 
@@ -227,10 +227,10 @@ def _check_host(bounds: _Bounds, limits: Limits, interrupted: list[bool]) -> Hos
         table = bounds.table(limits)
         found = reachable(table, until=until, watch=limits.watch)
     except (KeyboardInterrupt, CutShort) as end:
-        cut = str(end) or INTERRUPTED
+        early = end.cut if isinstance(end, CutShort) else Cut(INTERRUPTED)
         if isinstance(end, KeyboardInterrupt):
             interrupted.append(True)
-        return HostResult(bounds.host, dict.fromkeys(wanted, UNKNOWN), 0, 0, 0, limits.seconds, {}, {}, cut)
+        return HostResult(bounds.host, dict.fromkeys(wanted, UNKNOWN), 0, 0, 0, limits.seconds, {}, {}, early)
     total = counts(found, bounds.cpus, bounds.assumed.moves)
     states, transitions, depth, cut = total.states, total.transitions, len(found.layers) - 1, found.cut
     broken = found.broken
@@ -242,9 +242,9 @@ def _check_host(bounds: _Bounds, limits: Limits, interrupted: list[bool]) -> Hos
             broken |= both.broken
         except KeyboardInterrupt:
             interrupted.append(True)
-            cut = INTERRUPTED
+            cut = Cut(INTERRUPTED)
         if cut and not broken:
-            cut += "; each thread alone was explored to the end and breaks nothing"
+            cut = evolve(cut, known="each thread alone was explored to the end and breaks nothing")
     counterexamples = _counterexamples(bounds, table, broken, wanted)
     invariants = dict.fromkeys(counterexamples, VIOLATED)
     for name in wanted:

@@ -12,7 +12,7 @@ from attrs import define, frozen
 
 from vmxsim.checker.reach import ReachableStates, SortedSet, edges_of
 from vmxsim.checker.states import CONSTANTS
-from vmxsim.checker.transition_table import Watch, why_cut
+from vmxsim.checker.transition_table import Cut, Watch, why_cut
 
 try:
     import numpy as np
@@ -147,7 +147,7 @@ class Product:
     layers: list[int]
     transitions: int
     broken: int
-    cut: str = ""
+    cut: Cut | None = None
 
     @property
     def states(self) -> int:

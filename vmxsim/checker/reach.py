@@ -9,6 +9,7 @@ from attrs import define, frozen
 from vmxsim.checker.footprints import BROKEN, IDENTITY, Effect
 from vmxsim.checker.states import ALL_SLOTS, BITS, CONSTANT_BITS, CONSTANTS, DATA_MASK, RESET, unpack
 from vmxsim.checker.transition_table import (
+    Cut,
     TransitionTable,
     Watch,
     as_the_host_sees,
@@ -84,7 +85,7 @@ class ReachableStates:
     transitions: int
     broken: int
     taken: Any
-    cut: str = ""
+    cut: Cut | None = None
     decided: bool = False
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from functools import cached_property
 from html import escape
 from typing import Any
@@ -11,6 +10,7 @@ from attrs import field, frozen
 
 from vmxsim.checker.assumptions import ASSUMPTIONS
 from vmxsim.checker.counterexample import Explanation, explain
+from vmxsim.checker.transition_table import Cut
 from vmxsim.errors import InputError
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.simulation.run import RunTrace, run
@@ -75,8 +75,8 @@ class HostResult:
 
     ``invariants`` maps each to ``holds``, ``violated`` or ``unknown``. ``states``,
     ``transitions`` and ``depth`` (transitions to the farthest state) measure the search;
-    ``sometimes`` tells which situations it covered. ``cut`` says why it is incomplete, '' if
-    it is not; ``ended_early``: it stopped because every invariant was broken.
+    ``sometimes`` tells which situations it covered. ``cut_by`` says why it is incomplete, None
+    if it is not; ``ended_early``: it stopped because every invariant was broken.
     """
 
     host: str
@@ -87,15 +87,30 @@ class HostResult:
     seconds: float
     sometimes: dict[str, bool]
     counterexamples: dict[str, Counterexample]
-    cut: str = ""
+    cut_by: Cut | None = None
     ended_early: bool = False
+
+    @property
+    def cut(self) -> str:
+        """Why the search is incomplete, with the option that sets the limit; '' if it is not."""
+        return str(self.cut_by or "")
+
+    @property
+    def cut_without_option(self) -> str:
+        """The same for a reader who has no command line."""
+        return self.cut_by.without_option if self.cut_by else ""
 
     @property
     def verdict(self) -> str:
         """``safe``, ``violated`` or ``incomplete``."""
         if self.counterexamples:
             return VIOLATED
-        return INCOMPLETE if self.cut else SAFE
+        return INCOMPLETE if self.cut_by else SAFE
+
+    def status(self, invariant: str) -> str:
+        """What is known about an invariant, also one that only the other host width's result lists
+        (``contract``, where it is violated): it holds here only if every schedule was explored."""
+        return self.invariants.get(invariant, HOLDS if self.verdict == SAFE else UNKNOWN)
 
     @property
     def counterexample(self) -> Counterexample | None:
@@ -154,8 +169,8 @@ class CheckResult:
         return as_html(self)
 
 
-def headline(result: CheckResult) -> str:
-    """The verdict in one sentence."""
+def headline(result: CheckResult, options: bool = True) -> str:
+    """The verdict in one sentence, naming the command-line option of a limit unless told not to."""
     telling = result.telling
     widths = " and a ".join(host.host for host in result.hosts if host.verdict == result.verdict)
     bounds = f"{result.cpus} CPU{'s' * (result.cpus > 1)}, {result.vcpus} vCPU{'s' * (result.vcpus > 1)}"
@@ -166,7 +181,7 @@ def headline(result: CheckResult) -> str:
     if result.verdict == "incomplete":
         return (
             f"{result.name}: INCOMPLETE, no violation found, but the search ended early:"
-            f" {telling.cut}; {bounds}{granted}"
+            f" {telling.cut if options else telling.cut_without_option}; {bounds}{granted}"
         )
     return f"{result.name} is SAFE on a {widths} host: every schedule was explored; {bounds}{granted}"
 
@@ -242,7 +257,7 @@ def as_html(result: CheckResult) -> str:
     head = "".join(f'<th scope="col" {cell}>{escape(text)}</th>' for text in heads)
     rows = ""
     for host in result.hosts:
-        verdicts = [host.invariants.get(name, HOLDS) for name in names]
+        verdicts = [host.status(name) for name in names]
         cells = (*(f"{_SIGNS[how]} {how}" for how in verdicts), *_figures(host).values())
         rows += f'<tr><th scope="row" {cell}>{host.host}</th>'
         rows += "".join(f"<td {cell}>{escape(text)}</td>" for text in cells) + "</tr>"
@@ -269,15 +284,10 @@ def assumption_lines() -> list[tuple[str, str]]:
     return [(name, assumption.words) for name, assumption in ASSUMPTIONS.items()]
 
 
-def without_options(text: str) -> str:
-    """Text without command-line options, which the check panel does not have."""
-    return re.sub(r" \(--[\w-]+\)", "", text)
-
-
 def verdict_html(result: CheckResult) -> str:
     """The result for the check panel, without the counterexample."""
     kind = result.verdict
-    words = escape(without_options(headline(result)))
+    words = escape(headline(result, options=False))
     head = f'<p class="verdict {kind}" role="status"><b>{_SIGNS[kind]}</b> {words}</p>'
     hint = ""
     if kind == INCOMPLETE:
@@ -290,7 +300,7 @@ def _table(result: CheckResult) -> str:
     heads = "".join(f'<th scope="col">{escape(host.host)} host</th>' for host in result.hosts)
     rows = ""
     for name in dict.fromkeys(name for host in result.hosts for name in host.invariants):
-        verdicts = [host.invariants.get(name, UNKNOWN) for host in result.hosts]
+        verdicts = [host.status(name) for host in result.hosts]
         cells = "".join(
             f'<td><span class="how {how}"><b>{_SIGNS[how]}</b> {how}</span></td>' for how in verdicts
         )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import cache, cached_property
 from typing import Any
 
-from attrs import define, evolve
+from attrs import define, evolve, frozen
 
 from vmxsim.checker.footprints import (
     ANY_STACK,
@@ -142,18 +142,41 @@ Watch = Callable[[int, int], None]
 MOST_STATES = 300_000
 
 
+@frozen
+class Cut:
+    """Why a search ended early: what happened, the command-line option that sets this limit, and
+    what is known all the same. ``str()`` says all three."""
+
+    words: str
+    option: str = ""
+    known: str = ""
+
+    @property
+    def without_option(self) -> str:
+        """The same for a reader who has no command line."""
+        return "; ".join(filter(None, (self.words, self.known)))
+
+    def __str__(self) -> str:
+        words = f"{self.words} ({self.option})" if self.option else self.words
+        return "; ".join(filter(None, (words, self.known)))
+
+
 class CutShort(Exception):
-    """A search hit one of its limits; ``str()`` says which."""
+    """A search hit one of its limits: ``cut`` says which."""
+
+    def __init__(self, words: str, option: str = "") -> None:
+        super().__init__(words)
+        self.cut = Cut(words, option)
 
 
-def why_cut(watch: Watch | None, states: int, layer: int) -> str:
-    """Why a search ends after this layer, '' if it continues."""
+def why_cut(watch: Watch | None, states: int, layer: int) -> Cut | None:
+    """Why a search ends after this layer; None if it continues."""
     try:
         if watch:
             watch(states, layer)
-    except CutShort as cut:
-        return str(cut)
-    return ""
+    except CutShort as end:
+        return end.cut
+    return None
 
 
 @define(eq=False)

@@ -204,7 +204,7 @@ def _host_table(result: CheckResult, figures: int) -> Table:
         table.add_column(title, justify="right", overflow="fold")
     for host in result.hosts:
         styles = {"holds": "green", "violated": "bold red", "unknown": "yellow"}
-        hows = [Text(how, style=styles[how]) for how in (host.invariants.get(n, "holds") for n in names)]
+        hows = [Text(how, style=styles[how]) for how in map(host.status, names)]
         told = (f"{host.states:,}", f"{host.transitions:,}", str(host.depth), f"{host.seconds:.2f}")
         table.add_row(host.host, *hows, *told[:figures])
     return table

@@ -362,7 +362,7 @@ class InvariantsHold:
 def _refuted(result: CheckResult) -> Judgement:
     example = result.counterexample
     if example is None:
-        return Judgement(False, f"nothing could be concluded: {result.telling.cut.split(' (--')[0]}")
+        return Judgement(False, f"nothing could be concluded: {result.telling.cut_without_option}")
     if example.failure:
         words = f"the design does what the kernel must not: {example.failure}"
         return Judgement(False, words, example, telling=True)

@@ -41,13 +41,13 @@ _NO_SMM = {("vcpu0", "smram_efer"): 0, ("vcpu0", "smram_cr0"): 0}
 
 
 class Packer:
-    """Finds positions among the states of a control table."""
+    """Finds positions among the states of a transition table."""
 
-    def __init__(self, control: TransitionTable) -> None:
-        self._control = control
-        self._states = {state: number for number, state in enumerate(control.states)}
-        self._stacks = {stack: number for number, stack in enumerate(control.stacks)}
-        self._numbers = {(v.number, v.owner): number for number, v in enumerate(control.values)}
+    def __init__(self, table: TransitionTable) -> None:
+        self._table = table
+        self._states = {state: number for number, state in enumerate(table.states)}
+        self._stacks = {stack: number for number, stack in enumerate(table.stacks)}
+        self._numbers = {(v.number, v.owner): number for number, v in enumerate(table.values)}
 
     def pack(self, at: Position, guest_wrote: bool) -> int | None:
         """The packed state; None if the checker has none, as in the middle of what it takes for one
@@ -73,7 +73,7 @@ class Packer:
         return None
 
     def _state(self, stack: int, fields: dict[tuple[str, str], Any]) -> int | None:
-        return self._states.get((stack, *(fields.get(name, 0) for name in self._control.fields)))
+        return self._states.get((stack, *(fields.get(name, 0) for name in self._table.fields)))
 
     def _number(self, value: Any) -> int:
         return RESET if value is None else self._numbers[value.number, value.owner]
@@ -155,7 +155,7 @@ class Solution:
     were searched for the verdict."""
 
     verdict: str
-    control: TransitionTable | None = None
+    table: TransitionTable | None = None
     path: Path | None = None
     scenario: Scenario | None = None
     states: int = 0
@@ -169,15 +169,15 @@ class Solution:
     @property
     def long_mode(self) -> bool | None:
         """Whether the path starts in long mode."""
-        if self.path is None or self.control is None:
+        if self.path is None or self.table is None:
             return None
-        first = self.control.states[self.path.start >> CONSTANTS]
-        return bool(self.control.get(first, "vcpu0", "efer") & EFER_LMA)
+        first = self.table.states[self.path.start >> CONSTANTS]
+        return bool(self.table.get(first, "vcpu0", "efer") & EFER_LMA)
 
     def from_here(self, state: int) -> Path | None:
         """A path with the fewest moves from a packed state, None if nothing can break anymore."""
-        assert self.control is not None
-        return shortest_path(self.control, WANTED, count_ticks=True, starts=[state])
+        assert self.table is not None
+        return shortest_path(self.table, WANTED, count_ticks=True, starts=[state])
 
 
 def solve(design: type[Kvm], host: str, cpus: int, long_mode: bool | None, assumed: Restriction) -> Solution:
@@ -188,15 +188,15 @@ def solve(design: type[Kvm], host: str, cpus: int, long_mode: bool | None, assum
         result = check(design, host=host, cpus=cpus, assume=names, max_seconds=PATIENCE)
         found = result.hosts[0]
         if found.verdict == SAFE or not found.counterexamples:
-            return Solution(found.verdict, states=found.states, why=found.cut)
-        control = control_table(design, int(host[:2]), restriction(names))
-        path = shortest_path(control, WANTED, count_ticks=True)
+            return Solution(found.verdict, states=found.states, why=found.cut_without_option)
+        table = control_table(design, int(host[:2]), restriction(names))
+        path = shortest_path(table, WANTED, count_ticks=True)
     except InputError as error:  # it does what the checker does not follow
         return Solution("incomplete", why=str(error))
     assert path is not None
     title = f"The checker breaks {name_of(design)}: {path.invariant}"
-    scenario = scenario_of(path, control, design, cpus=cpus, vcpus=1, title=title)
-    return Solution(found.verdict, control, path, scenario, found.states)
+    scenario = scenario_of(path, table, design, cpus=cpus, vcpus=1, title=title)
+    return Solution(found.verdict, table, path, scenario, found.states)
 
 
 def assumed_with_start(assumed: Restriction, long_mode: bool | None) -> Restriction:
@@ -211,14 +211,14 @@ def cost(path: Path) -> int:
     return sum(edge.at_rest or edge.is_tick for _, edge in path.transitions)
 
 
-def first_move(path: Path, control: TransitionTable) -> FirstMove | None:
+def first_move(path: Path, table: TransitionTable) -> FirstMove | None:
     """The first move of a path; None if it takes none."""
     for state, edge in path.transitions:
         choice: Choice = edge.leaf.choice
         if edge.at_rest:
-            return FirstMove(action_text(choice, control))
+            return FirstMove(action_text(choice, table))
         if edge.is_tick:
-            stack = control.stacks[control.states[state >> CONSTANTS][0]]
+            stack = table.stacks[table.states[state >> CONSTANTS][0]]
             function, index = edge.leaf.asked[-1] if choice.pending else stack[:2]
             line = function.instructions[index].line
             return FirstMove("", function.name, line, function.source[line - 1].strip())
@@ -250,10 +250,10 @@ class Hints:
     def path(self, at: Position, guest_wrote: bool) -> tuple[Position, Path | None] | None:
         """The next position from which the checker can be asked, and the path with the fewest moves from
         there; None if there is no such position."""
-        if self._solution.control is None:
+        if self._solution.table is None:
             return None
         if self._packer is None:
-            self._packer = Packer(self._solution.control)
+            self._packer = Packer(self._solution.table)
         for shown in range(at.shown, at.run.length + 1):
             here = Position(at.run, shown) if shown > at.shown else at
             if here.is_choice:
@@ -271,8 +271,8 @@ class Hints:
         if path is None:
             return "From here nothing can break it anymore: undo."
         told = [_distance(cost(path), moves, par)]
-        assert self._solution.control is not None
-        first = first_move(path, self._solution.control)
+        assert self._solution.table is not None
+        first = first_move(path, self._solution.table)
         if first is None:
             return f"{told[0]} Let it run on."
         if level > 1:
