@@ -147,6 +147,13 @@ def test_an_interrupt_while_the_table_is_made_is_one_too(monkeypatch):
     incomplete(check("never-trap"), "interrupted")
 
 
+@pytest.mark.parametrize("hosts", [None, 5, "65-bit", ["64-bit", 3], []])
+def test_a_host_that_does_not_exist_and_no_host_at_all_are_refused(hosts):
+    for ask in (lambda: why("never-trap", hosts=hosts), lambda: check("never-trap", host=hosts)):
+        with pytest.raises(InputError, match="unknown host .*; expected 64-bit, 32-bit or both"):
+            ask()
+
+
 @pytest.mark.parametrize(("limit", "status"), [({}, "holds"), ({"max_states": 1000}, "unknown")])
 def test_a_contract_broken_on_one_host_holds_on_the_other_only_if_all_was_explored(limit, status):
     full = check(failing.BreaksAContractIn64BitTasks)

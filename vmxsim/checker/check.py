@@ -166,7 +166,7 @@ def check(
     Raises InputError for a bad argument or a design that cannot be checked.
     """
     chosen, assumed = find_design(design), restriction(assume)
-    hosts = _hosts(host)
+    hosts = host_widths(host)
     _whole("cpus", cpus, MAX_CPUS)
     _whole("vcpus", vcpus, 2)
     _positive("max_states", max_states)
@@ -183,10 +183,20 @@ def check(
     return CheckResult(chosen, tuple(results), cpus, vcpus, assumed.names)
 
 
-def _hosts(host: str) -> tuple[str, ...]:
-    if host not in (*HOSTS, "both"):
-        raise unknown("host", host, (*HOSTS, "both"))
-    return HOSTS if host == "both" else (host,)
+def host_widths(hosts: str | Iterable[str]) -> tuple[str, ...]:
+    """The widths of the host's user space in ``hosts``: a width, ``both``, or several widths.
+
+    Raises InputError if one is unknown or there is none.
+    """
+    if hosts == "both":
+        return HOSTS
+    if isinstance(hosts, str):
+        hosts = (hosts,)
+    widths = tuple(hosts) if isinstance(hosts, Iterable) else (hosts,)
+    for width in widths or (hosts,):
+        if width not in HOSTS:
+            raise unknown("host", width, (*HOSTS, "both"))
+    return widths
 
 
 def _whole(name: str, value: Any, most: int) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from attrs import evolve, frozen
 
 from vmxsim.checker.assumptions import Restriction
-from vmxsim.checker.check import check, control_table
+from vmxsim.checker.check import check, control_table, host_widths
 from vmxsim.checker.counterexample import action_text
 from vmxsim.checker.result import SAFE, Counterexample
 from vmxsim.checker.states import BITS, CONSTANT_BITS, CONSTANTS, DATA_MASK, REGISTER
@@ -38,13 +38,15 @@ class Difference:
     complete: bool = True
 
 
-def shortest_difference(a: str | type[Kvm], b: str | type[Kvm], hosts: Iterable[str] = HOSTS) -> Difference:
+def shortest_difference(
+    a: str | type[Kvm], b: str | type[Kvm], hosts: str | Iterable[str] = HOSTS
+) -> Difference:
     """The shortest schedule after which guest, user space or a host task reads a different value.
 
-    Raises InputError for an unknown design.
+    Raises InputError for an unknown design or host.
     """
     pair: Any = find_design(a), find_design(b)
-    return _shortest(*pair, tuple(hosts))
+    return _shortest(*pair, host_widths(hosts))
 
 
 @lru_cache(maxsize=64)  # the explorer asks again for each preemption of the schedule

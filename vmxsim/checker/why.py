@@ -10,7 +10,7 @@ from typing import Any
 from attrs import define, field, frozen
 
 from vmxsim.checker.assumptions import ASSUMPTIONS, Restriction, restriction
-from vmxsim.checker.check import Limits, check, control_table
+from vmxsim.checker.check import Limits, check, control_table, host_widths
 from vmxsim.checker.counterexample import scenario_of
 from vmxsim.checker.footprints import BROKEN
 from vmxsim.checker.reach import reachable
@@ -218,9 +218,7 @@ def why(
     """
     chosen, limits = find_design(design), limits or Limits()
     assumed = restriction(assume)
-    grounds = [
-        _ground(chosen, host, assumed, limits) for host in ([hosts] if isinstance(hosts, str) else hosts)
-    ]
+    grounds = [_ground(chosen, host, assumed, limits) for host in host_widths(hosts)]
     variants = list(mutants(chosen))
     reasons = []
     for number, mutant in enumerate(variants, 1):

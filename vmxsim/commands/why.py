@@ -29,9 +29,8 @@ def why_command(design: str, host: str, assume: tuple[str, ...], as_json: bool) 
     A condition is negated; preempt_disable() is removed along with its preempt_enable(). The exit
     status is 3 if some variant could not be checked completely.
     """
-    hosts = HOSTS if host == "both" else (host,)
     with _progress() as progress:
-        found = why(named_design(design), hosts=hosts, assume=assume, progress=progress)
+        found = why(named_design(design), hosts=host, assume=assume, progress=progress)
     for sentence in granted_words(found):
         remark(sentence)
     if as_json:
