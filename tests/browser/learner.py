@@ -53,7 +53,8 @@ def failures(page: Any) -> list[str]:
 
 
 def answer_all(page: Any) -> tuple[int, int, int]:
-    """Answer every question of every player by keyboard: first wrong, then asked again, right.
+    """Answer every question of every player: first wrong, then asked again, right. The keys after the
+    first are events sent by one script; pressing them for real is tests/browser/test_predict.py's part.
 
     Those that an audience votes on are not a learner's. Returns how many there were, and at how many the
     feedback to the wrong and to the right answer was as it should be, with a reason for every option.

@@ -1,4 +1,4 @@
-"""Every notebook, from top to bottom, as a learner goes through it: once all wrong, once all right."""
+"""Every notebook, from top to bottom, as a learner goes through it: each question first wrong, then right."""
 
 from __future__ import annotations
 

@@ -81,6 +81,20 @@ def test_interception_is_the_design_s(trace):
             assert question.hides == {"vcpu0.guest access"}
 
 
+@pytest.mark.parametrize(
+    ("design", "rule"),
+    [
+        ("never-trap", "This design never intercepts the register."),
+        ("msr-array", "This design intercepts the register in every mode."),
+        ("dedicated-accessors", "What was last written to the MSR bitmap decides."),
+    ],
+)
+def test_the_bitmap_decides_only_where_the_design_s_rule_is_the_mode(design, rule):
+    trace = vmxsim.run(["run", "guest rdmsr"], design, interception="bitmap")
+    question = ask(trace, "intercepted", action=1)
+    assert next(option.reason for option in question.options if option.right).startswith(rule)
+
+
 def test_a_tick_waits_where_preemption_is_disabled(trace):
     for step in trace.steps:
         if step.mode == "kernel" and step.line:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,6 +52,16 @@ def test_a_tick_stays_when_a_toggle_changes_the_preparation() -> None:
     assert explorer.controls.step.value == explorer.player.position + 3
     explorer.controls.preemption.value = False
     assert explorer._ticks == []
+
+
+def test_a_tick_beyond_the_end_of_a_shorter_run_is_not_moved_by_the_control(monkeypatch: Any) -> None:
+    explorer = vmxsim.explore(operation="smm")
+    explorer._on_tick(len(explorer.traces[0].steps) - 1, 1)
+    ticks = list(explorer._ticks)
+    assert ticks
+    monkeypatch.setattr(explorer, "_try_ticks", None)  # nothing calls it: nothing is run twice
+    explorer.controls.operation.value = "read"
+    assert message(explorer) == "" and explorer._ticks == ticks
 
 
 def test_a_later_tick_is_kept_out_of_a_future_that_changed() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 import vmxsim
 from tests.game.plays import Careless
 from vmxsim.errors import InputError
-from vmxsim.widgets.be_the_scheduler import KEYS, SchedulerGame
+from vmxsim.web.assets import script
+from vmxsim.widgets.be_the_scheduler import FREE_KEYS, KEYS, SchedulerGame
 
 
 def press(game: SchedulerGame, *names: str) -> dict[str, Any]:
@@ -58,7 +60,10 @@ def test_the_picture_stays_the_same_from_move_to_move() -> None:
 
 
 def test_every_move_has_a_key_of_its_own_and_every_refusal_a_reason() -> None:
-    keys = "".join(KEYS.values()) + "z0hod"
+    source = script(("dom", "scheduler")).split("const COMMANDS = [")[1].split("];")[0]
+    commands = re.findall(r'^ *\["\w+", "(\w?)"', source, re.M)
+    assert len(commands) == 6
+    keys = "".join([*KEYS.values(), *FREE_KEYS.values(), *commands])
     assert len(set(keys)) == len(keys)
     game = vmxsim.be_the_scheduler(cpus=4)
     state = game.board.state

@@ -27,7 +27,7 @@ from vmxsim.kernel.kvm import name_of
 from vmxsim.simulation.trace import Box, Scene, Trace
 from vmxsim.views.style import STATUS_MEANINGS, cell_state, holder_words
 from vmxsim.views.telling import effects, telling_steps
-from vmxsim.views.words import place_words, sentence
+from vmxsim.views.words import place_words, sentence, several
 
 #: What each invariant demands.
 DEMANDS = {
@@ -339,18 +339,18 @@ def _explored(result: CheckResult, about: Subject, design: str) -> str:
     broken = [name for name, how in host.invariants.items() if how == VIOLATED]
     holds = [name for name, how in host.invariants.items() if how == HOLDS]
     open_ones = [name for name, how in host.invariants.items() if how == UNKNOWN]
-    verdict = f"{_all(broken)} can be broken"
+    verdict = f"{several(broken)} can be broken"
     after = ""
     if "contract" in broken and (holds or open_ones):
         # the run ends where the design fails, so later violations stay unseen
         after = (
             f" The run ends where the contract breaks, so nothing can be concluded about"
-            f" {_all([*holds, *open_ones])}."
+            f" {several([*holds, *open_ones])}."
         )
     else:
-        verdict += f", {_all(holds)} hold{'s' * (len(holds) == 1)}" if holds else ""
+        verdict += f", {several(holds)} hold{'s' * (len(holds) == 1)}" if holds else ""
         why = f" (the search was cut short: {host.cut})" if host.cut else ""
-        after = f" Nothing can be concluded about {_all(open_ones)}{why}." if open_ones else ""
+        after = f" Nothing can be concluded about {several(open_ones)}{why}." if open_ones else ""
     granted = f", assuming {', '.join(result.assumptions)}" if result.assumptions else ""
     vcpus = f"{result.vcpus} vCPU{'s' * (result.vcpus > 1)}"
     explored = "explored schedules" if host.cut else "explored the schedules"
@@ -364,10 +364,6 @@ def _explored(result: CheckResult, about: Subject, design: str) -> str:
 def _count(about: Subject) -> str:
     count = len(about.scenario.steps) if about.scenario else 0
     return f"{count} action{'s' * (count > 1)}"
-
-
-def _all(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _found(about: Subject) -> str:

@@ -159,12 +159,20 @@ def named_place(place: str, scene: Scene, brief: bool = False) -> str:
     return printable(place)
 
 
-def sentence(text: str) -> str:
-    """A clause as a sentence. Identifiers and ``vCPU`` are not capitalized."""
-    word = text.split(" ", 1)[0]
-    if word.isalpha() and word != "vCPU":
-        text = text[:1].upper() + text[1:]
-    return text if text.endswith((".", "!", "?")) else text + "."
+def several(names: Iterable[object]) -> str:
+    """``a, b and c``."""
+    *first, last = map(str, names)
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def sentence(text: str, capital: bool = True) -> str:
+    """A clause as a sentence. Identifiers and ``vCPU`` are not capitalized, and with ``capital``
+    False nothing is."""
+    text = text.strip()
+    word = text.split(" ", 1)[0].rstrip(":,")
+    if capital and word.isalpha() and word.islower():
+        text = text[0].upper() + text[1:]
+    return text if not text or text.endswith((".", "!", "?")) else f"{text}."
 
 
 def moved_words(move: Move, before: Scene, after: Scene) -> str:

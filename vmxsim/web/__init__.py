@@ -1,1 +1,1 @@
-
+"""The front end of the widgets: their JavaScript and style sheets."""

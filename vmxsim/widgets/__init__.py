@@ -1,1 +1,1 @@
-"""The Jupyter widgets behind vmxsim's public functions, one file per function."""
+"""The Jupyter widgets behind vmxsim's public functions."""

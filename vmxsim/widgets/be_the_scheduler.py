@@ -27,6 +27,7 @@ from vmxsim.teaching.game.playing import Play, Run, Setting
 from vmxsim.teaching.game.solution import against_par
 from vmxsim.views.film import film
 from vmxsim.views.layout import move_key
+from vmxsim.views.words import sentence
 from vmxsim.web.assets import script, style
 from vmxsim.widgets.message import Message
 from vmxsim.widgets.player import Player
@@ -109,7 +110,7 @@ def _texts(scene: Scene) -> set[Any]:
 
 
 #: The keys of each group's moves, in order; JupyterLab never sees them.
-KEYS = {"user space": "123456", "guest": "rabglsx", "emulator": "789", "scheduler": "tyuinfek"}
+KEYS = {"user space": "123456", "guest": "rabglsx", "emulator": "789", "scheduler": "tyui"}
 #: The keys of the free moves.
 FREE_KEYS = {"next line": "n", "next function": "f", "to the end": "e", "back": "k"}
 _TITLES = {
@@ -206,10 +207,8 @@ def _label(option: Option) -> str:
 def _tick_words(game: Game) -> str:
     """What a tick would do now, or what a pending one will do."""
     at = game.at
-    if game.broken is not None:
-        return "Something is broken: undo, or start over."
-    if game.budget is not None and game.count >= game.budget and at.at_rest:
-        return "Your moves are used up: undo, or start over."
+    if game.over and (game.broken is not None or at.at_rest):
+        return sentence(game.over)
     if at.at_rest:
         return "Between actions: choose an action, or a tick."
     if at.tick_waits:
@@ -331,7 +330,7 @@ class SchedulerGame(w.VBox):
             self._start(game.next_design(), game.setting.host)
         elif kind == "game":
             name = content.get("design")
-            self._start(self._own if name == "own" else str(name), str(content.get("host")))
+            self._start(self._own if name == _OWN else str(name), str(content.get("host")))
 
     def _start(self, design: str | type[Kvm], host: str) -> None:
         """Start another game, with the same start and budget where they still fit."""

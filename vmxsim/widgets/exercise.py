@@ -17,11 +17,12 @@ from vmxsim.errors import InputError
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.simulation.scenario import scenario_yaml
 from vmxsim.teaching.exercises.catalogue import find_exercise
-from vmxsim.teaching.exercises.goals import Example, sentence
+from vmxsim.teaching.exercises.goals import Example
 from vmxsim.teaching.exercises.grade import Grade, Outcome, schedule_html, trace_of, verdict_html
 from vmxsim.teaching.exercises.specification import Exercise, schedule_source
 from vmxsim.views.film import film
 from vmxsim.views.style import theme_css
+from vmxsim.views.words import sentence
 from vmxsim.widgets.message import Message
 from vmxsim.widgets.player import Player
 

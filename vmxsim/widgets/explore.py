@@ -228,9 +228,9 @@ class Explorer(w.VBox):
         """Show the last tick in the controls."""
         offset, cpu = self._ticks[-1] if self._ticks else (0, self.controls.cpu.value)
         last = len(self.traces[0].steps)
-        self.controls.step.max = max(1, last)
         cpus = [(f"CPU {i}", i) for i in range(len(self.traces[0].machine(0).cpus))]
-        self.controls.quiet = True
+        self.controls.quiet = True  # a smaller maximum moves the step, which is not the reader's doing
+        self.controls.step.max = max(1, last)
         if list(self.controls.cpu.options) != cpus:
             self.controls.cpu.options = cpus
         step = min(max(1, self._start + offset), max(1, last))

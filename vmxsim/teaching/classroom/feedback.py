@@ -13,8 +13,7 @@ from vmxsim.errors import cannot_write
 from vmxsim.teaching.classroom.handout import Lab
 from vmxsim.teaching.classroom.submissions import UNANSWERED, LabResult, TestResult
 
-# -- What a test said, as HTML: paragraphs that wrap where the window ends, and schedules line by line.
-
+# -- what a test said, as HTML: paragraphs that wrap where the window ends, and schedules line by line
 
 #: How far the lines of a grade are indented (vmxsim.teaching.exercises.grade): what goes on, a schedule.
 _GOES_ON, _SCHEDULE = 3, 9

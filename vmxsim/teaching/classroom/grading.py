@@ -1,4 +1,4 @@
-"""One submission, graded in a process of its own: whatever it does, the others are not harmed."""
+"""Grades a class: each submission in a process of its own, so that none can harm another."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import nbformat
-from attrs import frozen
+from attrs import asdict, frozen
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat.notebooknode import NotebookNode
 from nbgrader.converters import Autograde  # type: ignore[import-untyped]
@@ -37,8 +37,7 @@ from vmxsim.teaching.classroom.submissions import (
     read_notebook,
 )
 
-# -- Running a student's notebook to its end, whatever is in it: no cell and no notebook forever.
-
+# -- running a student's notebook to its end, whatever is in it: no cell and no notebook forever
 
 #: What a cell's error is called where it could not be run.
 NOT_RUN = "NotRun"
@@ -249,7 +248,7 @@ def _grade(job: Job) -> dict[str, Any]:
     done = _read(
         job.folder / "autograded" / STUDENT / job.lab / f"{job.lab}.ipynb", as_version=nbformat.NO_CONVERT
     )
-    tests = [vars_of(test) for test in _tests(job, done, release)]
+    tests = [asdict(test) for test in _tests(job, done, release)]
     return {"tests": tests, "remarks": remarks, "answer": answer, "problem": ""}
 
 
@@ -260,11 +259,6 @@ def _answer(book: Any) -> str:
 def _is_own(cell: Any) -> bool:
     """Whether a cell is run as the student wrote it."""
     return "nbgrader" not in cell.metadata or _is(cell, "solution")
-
-
-def vars_of(test: TestResult) -> dict[str, Any]:
-    """A test's result as plain data."""
-    return {name: getattr(test, name) for name in ("name", "goal", "points", "most", "words")}
 
 
 def _tests(job: Job, done: Any, release: Any) -> list[TestResult]:

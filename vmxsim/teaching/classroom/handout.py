@@ -1,6 +1,6 @@
-"""A temporary nbgrader course: student versions are made in it, and what they are graded by.
+"""The labs' sources, and the student versions made from them in a temporary nbgrader course.
 
-Nothing of it is left where the teacher works.
+Nothing of the course is left where the teacher works.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from attrs import frozen
 
 from vmxsim.errors import InputError, cannot_write, printable, unknown
 
-# -- The labs' sources: notebooks with solutions, each with its number, id, title and points.
+# -- the labs' sources: notebooks with solutions, each with its number, id, title and points
 
 
 @frozen

@@ -1,4 +1,4 @@
-"""What students handed in: whose it is and which lab, whatever the files are called."""
+"""What students handed in, whatever the files are called, and what grading found in it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from attrs import field, frozen
+from attrs import asdict, field, frozen
 
 from vmxsim.errors import InputError, printable
 from vmxsim.teaching.classroom.handout import Lab
 
-# -- What grading found: points of each test, and why a test failed.
-
+# -- what grading found: points of each test, and why a test failed
 
 #: A remark.
 UNANSWERED = "not answered: the answer's cell is as it was given"
@@ -61,10 +60,7 @@ class LabResult:
             "most": self.most,
             "problem": self.problem,
             "remarks": list(self.remarks),
-            "tests": [
-                {"name": t.name, "goal": t.goal, "points": t.points, "most": t.most, "words": t.words}
-                for t in self.tests
-            ],
+            "tests": [asdict(test) for test in self.tests],
             "file": self.file,
         }
 

@@ -2,7 +2,7 @@
 
 An exercise of your own::
 
-    from vmxsim.exercises import Exercise, InvariantsHold, OnlyChanged
+    from vmxsim.teaching.exercises import Exercise, InvariantsHold, OnlyChanged
 
     vmxsim.exercise(Exercise(
         id="mine", title="Mine", task="Repair leave.", start="load-gs-index",

@@ -17,150 +17,6 @@ from vmxsim.teaching.exercises.goals import (
 )
 from vmxsim.teaching.exercises.specification import Exercise
 
-# -- Lab 2: where preemption must be disabled.
-
-
-_WRITE = "vmx_write_guest_kernel_gs_base"
-
-CAREFUL_WRITE = Exercise(
-    id="careful-write",
-    title="A careful write",
-    task=(
-        "KVM's write of the guest's MSR_KERNEL_GS_BASE tests whether guest state is loaded, and then writes"
-        " the register. Put preempt_disable() and preempt_enable() where they belong."
-    ),
-    start=UnguardedWrite,
-    edit=(_WRITE,),
-    goals=(
-        OnlyChanged(_WRITE),
-        InvariantsHold(),
-        CostAtMost("emulate wrmsr", {"wrmsr_kernel_gs_base": 1, "full_host_reload": 0}),
-    ),
-    hints=(
-        "Check the function as it is, and play the counterexample. Between which two lines does the tick"
-        " come, and what has changed when the thread goes on?",
-        "What must not be parted is not a single line. It is a question and what is done because of its"
-        " answer.",
-        "preempt_disable() must come before the flag is tested. And on every way out of the function"
-        " preempt_enable() must have been called as often as preempt_disable().",
-    ),
-    difficulty=1,
-    minutes=15,
-)
-
-
-# -- lab 6
-
-_ACCESSORS = ("vmx_get_msr", "vmx_set_msr")
-
-CHEAP_ACCESSORS = Exercise(
-    id="cheap-accessors",
-    title="Right and cheap",
-    task=(
-        "In Linux 4.18 KVM gives the host all of its state back whenever it reads or writes the guest's"
-        " MSR_KERNEL_GS_BASE. Rewrite the two accessors: right on every schedule, without a full host reload,"
-        " with one access of the register at most, and with none outside long mode."
-    ),
-    start="host-from-thread",
-    edit=_ACCESSORS,
-    goals=(
-        OnlyChanged(*_ACCESSORS),
-        InvariantsHold(),
-        CostAtMost(
-            "emulate rdmsr",
-            {"rdmsr_kernel_gs_base": 1, "wrmsr_kernel_gs_base": 0, "full_host_reload": 0},
-            long_modes=(True,),
-        ),
-        CostAtMost(
-            "emulate wrmsr",
-            {"rdmsr_kernel_gs_base": 0, "wrmsr_kernel_gs_base": 1, "full_host_reload": 0},
-            long_modes=(True,),
-        ),
-        CostAtMost("emulate rdmsr", {"rdmsr_kernel_gs_base": 0, "full_host_reload": 0}, long_modes=(False,)),
-    ),
-    hints=(
-        "Where is the guest's value? In the register, or in vmx.msr_guest_kernel_gs_base: it depends on two"
-        " things that you can ask, is_long_mode(vmx) and vmx.loaded_cpu_state.",
-        "The answer to 'is it loaded?' is worth nothing after the next tick. See lab 2.",
-        "A read may store what it found in the saved copy, and return that. A write must reach the saved"
-        " copy in any case: whoever loads the register next takes it from there.",
-    ),
-    difficulty=3,
-    minutes=25,
-)
-
-
-# -- lab 8
-
-_FUNCTIONS = (
-    "vmx_prepare_switch_to_guest",
-    "vmx_prepare_switch_to_host",
-    "vmx_read_guest_kernel_gs_base",
-    "vmx_write_guest_kernel_gs_base",
-)
-
-FROM_SCRATCH = Exercise(
-    id="from-scratch",
-    title="From scratch",
-    task=(
-        "The guest's accesses are never intercepted, and nobody switches the register. Write enter, leave"
-        " and the two accessors. On a 64-bit host, entering must not read the register; a VM exit that KVM"
-        " handles itself must cost nothing."
-    ),
-    start=NotSwitched,
-    edit=_FUNCTIONS,
-    goals=(
-        OnlyChanged(*_FUNCTIONS),
-        InvariantsHold(),
-        CostAtMost("run", {"rdmsr_kernel_gs_base": 0, "wrmsr_kernel_gs_base": 1}),
-        CostAtMost("exit", {"rdmsr_kernel_gs_base": 1, "wrmsr_kernel_gs_base": 1}),
-        CostAtMost("emulate rdmsr", {"rdmsr_kernel_gs_base": 1, "wrmsr_kernel_gs_base": 0}),
-    ),
-    hints=(
-        "Enter runs before every VM entry, leave when the thread goes to user space or is scheduled out."
-        " Keep a flag, vmx.loaded_cpu_state, so that each does its work once: both test it first, and change"
-        " it.",
-        "Enter: keep the host's value in vmx.msr_host_kernel_gs_base, then load the guest's. For a 64-bit"
-        " task (current.bits == 64) the host's value is in current.thread.gsbase; for a 32-bit one only the"
-        " register has it.",
-        "Leave: the guest's value comes first, since load_gs_index() overwrites the register (lab 4). The"
-        " host's comes last.",
-        "The accessors ask the flag, and the flag may change at every tick (lab 2).",
-    ),
-    difficulty=5,
-    minutes=30,
-)
-
-
-# -- lab 3: Linux 2.6.33, LMA changed first
-
-MODE_CHANGES = Exercise(
-    id="mode-changes",
-    title="A mode that changes too early",
-    task=(
-        "Linux 2.6.33 switches the register only for a guest in long mode, and asks EFER.LMA whether it is in"
-        " it. enter_lmode() and exit_lmode() change EFER.LMA while guest state may be loaded. Repair both."
-    ),
-    start="lazy-long-mode",
-    edit=("enter_lmode", "exit_lmode"),
-    goals=(
-        OnlyChanged("enter_lmode", "exit_lmode"),
-        InvariantsHold(host="64-bit"),
-        InvariantsHold(host="32-bit"),
-    ),
-    hints=(
-        "Leave looks at EFER.LMA to know whether the register holds the guest's value. So the state must be"
-        " left by the rule under which it was entered.",
-        "vmx_set_efer(), which you do not change, gives the host its state back before it stores the new"
-        " EFER. Print it: print(*ex.start.functions()['vmx_set_efer'].source, sep='\\n').",
-        "Nothing has to be added. Let vmx_set_efer() be the only one who changes vmx.efer, and hand it the"
-        " value that you want.",
-    ),
-    difficulty=2,
-    minutes=20,
-)
-
-
 # -- lab 1
 
 _READ = "vmx_read_guest_kernel_gs_base"
@@ -216,44 +72,62 @@ ONE_TICK = Exercise(
 )
 
 
-# -- lab 7
+# -- lab 2: where preemption must be disabled
 
-_SET_EFER = "vmx_set_efer"
-_REPORTED = make_scenario(
-    ["set-msr 0xA000", "run", "guest smi", "exit", "run", "guest rsm", "guest rdmsr -> 0xA000"],
-    long_mode=True,
-)
-_FIRST_ENTRY = make_scenario(["run", "guest long-mode on", "guest rdmsr -> 0x0"])
+_WRITE = "vmx_write_guest_kernel_gs_base"
 
-REPAIR_THE_PATCH = Exercise(
-    id="repair-the-patch",
-    title="Repair the patch",
+CAREFUL_WRITE = Exercise(
+    id="careful-write",
+    title="A careful write",
     task=(
-        "Commit 678e315e78a7 loads nothing when the guest enters long mode while its state is loaded. Repair"
-        " it in vmx_set_efer(), and keep what it won: outside long mode the register is not switched, and"
-        " nothing reloads the whole host state."
+        "KVM's write of the guest's MSR_KERNEL_GS_BASE tests whether guest state is loaded, and then writes"
+        " the register. Put preempt_disable() and preempt_enable() where they belong."
     ),
-    start="dedicated-accessors",
-    edit=(_SET_EFER,),
+    start=UnguardedWrite,
+    edit=(_WRITE,),
     goals=(
-        OnlyChanged(_SET_EFER),
-        ArrowsMet(_FIRST_ENTRY, "the guest enters long mode and reads its register"),
-        ArrowsMet(_REPORTED, "SMI, a trip to user space, RSM, and the guest reads its register"),
+        OnlyChanged(_WRITE),
         InvariantsHold(),
-        CostAtMost(
-            "guest long-mode on", {"wrmsr_kernel_gs_base": 1, "full_host_reload": 0}, long_modes=(False,)
-        ),
+        CostAtMost("emulate wrmsr", {"wrmsr_kernel_gs_base": 1, "full_host_reload": 0}),
     ),
     hints=(
-        "Two cases: LMA goes from 0 to 1, and LMA goes from 1 to 0. The patch handles the second. Remember"
-        " which it is before you change vmx.efer.",
-        "When LMA goes from 0 to 1 and guest state is loaded, the register must get the saved copy. Test the"
-        " flag and write the register under preempt_disable(), as the accessors do.",
-        "If the counterexample has a tick in vmx_set_efer(): LMA said one thing and the register another"
-        " when it came. The new EFER and the register that goes with it must change together.",
+        "Check the function as it is, and play the counterexample. Between which two lines does the tick"
+        " come, and what has changed when the thread goes on?",
+        "What must stay together is not a single line. It is a test and what is done because of its result.",
+        "preempt_disable() must come before the flag is tested. And on every way out of the function"
+        " preempt_enable() must have been called as often as preempt_disable().",
     ),
-    difficulty=4,
-    minutes=30,
+    difficulty=1,
+    minutes=15,
+)
+
+
+# -- lab 3: Linux 2.6.33, LMA changed first
+
+MODE_CHANGES = Exercise(
+    id="mode-changes",
+    title="A mode that changes too early",
+    task=(
+        "Linux 2.6.33 switches the register only for a guest in long mode, and asks EFER.LMA whether it is in"
+        " it. enter_lmode() and exit_lmode() change EFER.LMA while guest state may be loaded. Repair both."
+    ),
+    start="lazy-long-mode",
+    edit=("enter_lmode", "exit_lmode"),
+    goals=(
+        OnlyChanged("enter_lmode", "exit_lmode"),
+        InvariantsHold(host="64-bit"),
+        InvariantsHold(host="32-bit"),
+    ),
+    hints=(
+        "Leave looks at EFER.LMA to know whether the register holds the guest's value. So the state must be"
+        " left by the rule under which it was entered.",
+        "vmx_set_efer(), which you do not change, gives the host its state back before it stores the new"
+        " EFER. Print it: print(*ex.start.functions()['vmx_set_efer'].source, sep='\\n').",
+        "Nothing has to be added. Let vmx_set_efer() be the only function that changes vmx.efer, and hand it"
+        " the value that you want.",
+    ),
+    difficulty=2,
+    minutes=20,
 )
 
 
@@ -333,6 +207,131 @@ WHAT_WAS_GRANTED = Exercise(
     difficulty=3,
     minutes=20,
 )
+
+
+# -- lab 6
+
+_ACCESSORS = ("vmx_get_msr", "vmx_set_msr")
+
+CHEAP_ACCESSORS = Exercise(
+    id="cheap-accessors",
+    title="Right and cheap",
+    task=(
+        "In Linux 4.18 KVM gives the host all of its state back whenever it reads or writes the guest's"
+        " MSR_KERNEL_GS_BASE. Rewrite the two accessors: right on every schedule, without a full host reload,"
+        " with one access of the register at most, and with none outside long mode."
+    ),
+    start="host-from-thread",
+    edit=_ACCESSORS,
+    goals=(
+        OnlyChanged(*_ACCESSORS),
+        InvariantsHold(),
+        CostAtMost(
+            "emulate rdmsr",
+            {"rdmsr_kernel_gs_base": 1, "wrmsr_kernel_gs_base": 0, "full_host_reload": 0},
+            long_modes=(True,),
+        ),
+        CostAtMost(
+            "emulate wrmsr",
+            {"rdmsr_kernel_gs_base": 0, "wrmsr_kernel_gs_base": 1, "full_host_reload": 0},
+            long_modes=(True,),
+        ),
+        CostAtMost("emulate rdmsr", {"rdmsr_kernel_gs_base": 0, "full_host_reload": 0}, long_modes=(False,)),
+    ),
+    hints=(
+        "Where is the guest's value? In the register, or in vmx.msr_guest_kernel_gs_base: it depends on two"
+        " things that you can ask, is_long_mode(vmx) and vmx.loaded_cpu_state.",
+        "The answer to 'is it loaded?' is worth nothing after the next tick. See lab 2.",
+        "A read may store what it found in the saved copy, and return that. A write must reach the saved"
+        " copy in any case: whoever loads the register next takes it from there.",
+    ),
+    difficulty=3,
+    minutes=25,
+)
+
+
+# -- lab 7
+
+_SET_EFER = "vmx_set_efer"
+_REPORTED = make_scenario(
+    ["set-msr 0xA000", "run", "guest smi", "exit", "run", "guest rsm", "guest rdmsr -> 0xA000"],
+    long_mode=True,
+)
+_FIRST_ENTRY = make_scenario(["run", "guest long-mode on", "guest rdmsr -> 0x0"])
+
+REPAIR_THE_PATCH = Exercise(
+    id="repair-the-patch",
+    title="Repair the patch",
+    task=(
+        "Commit 678e315e78a7 loads nothing when the guest enters long mode while its state is loaded. Repair"
+        " it in vmx_set_efer(), and keep what it won: outside long mode the register is not switched, and"
+        " nothing reloads the whole host state."
+    ),
+    start="dedicated-accessors",
+    edit=(_SET_EFER,),
+    goals=(
+        OnlyChanged(_SET_EFER),
+        ArrowsMet(_FIRST_ENTRY, "the guest enters long mode and reads its register"),
+        ArrowsMet(_REPORTED, "SMI, a trip to user space, RSM, and the guest reads its register"),
+        InvariantsHold(),
+        CostAtMost(
+            "guest long-mode on", {"wrmsr_kernel_gs_base": 1, "full_host_reload": 0}, long_modes=(False,)
+        ),
+    ),
+    hints=(
+        "Two cases: LMA goes from 0 to 1, and LMA goes from 1 to 0. The patch handles the second. Remember"
+        " which it is before you change vmx.efer.",
+        "When LMA goes from 0 to 1 and guest state is loaded, the register must get the saved copy. Test the"
+        " flag and write the register under preempt_disable(), as the accessors do.",
+        "If the counterexample has a tick in vmx_set_efer(): LMA said one thing and the register another"
+        " when it came. The new EFER and the register that goes with it must change together.",
+    ),
+    difficulty=4,
+    minutes=30,
+)
+
+
+# -- lab 8
+
+_FUNCTIONS = (
+    "vmx_prepare_switch_to_guest",
+    "vmx_prepare_switch_to_host",
+    "vmx_read_guest_kernel_gs_base",
+    "vmx_write_guest_kernel_gs_base",
+)
+
+FROM_SCRATCH = Exercise(
+    id="from-scratch",
+    title="From scratch",
+    task=(
+        "The guest's accesses are never intercepted, and nobody switches the register. Write enter, leave"
+        " and the two accessors. On a 64-bit host, entering must not read the register; a VM exit that KVM"
+        " handles itself must cost nothing."
+    ),
+    start=NotSwitched,
+    edit=_FUNCTIONS,
+    goals=(
+        OnlyChanged(*_FUNCTIONS),
+        InvariantsHold(),
+        CostAtMost("run", {"rdmsr_kernel_gs_base": 0, "wrmsr_kernel_gs_base": 1}),
+        CostAtMost("exit", {"rdmsr_kernel_gs_base": 1, "wrmsr_kernel_gs_base": 1}),
+        CostAtMost("emulate rdmsr", {"rdmsr_kernel_gs_base": 1, "wrmsr_kernel_gs_base": 0}),
+    ),
+    hints=(
+        "Enter runs before every VM entry, leave when the thread goes to user space or is scheduled out."
+        " Keep a flag, vmx.loaded_cpu_state, so that each does its work once: both test it first, and change"
+        " it.",
+        "Enter: keep the host's value in vmx.msr_host_kernel_gs_base, then load the guest's. For a 64-bit"
+        " task (current.bits == 64) the host's value is in current.thread.gsbase; for a 32-bit one only the"
+        " register has it.",
+        "Leave: the guest's value comes first, since load_gs_index() overwrites the register (lab 4). The"
+        " host's comes last.",
+        "The accessors ask the flag, and the flag may change at every tick (lab 2).",
+    ),
+    difficulty=5,
+    minutes=30,
+)
+
 
 #: All exercises by id, in the order of the labs.
 EXERCISES: dict[str, Exercise] = {

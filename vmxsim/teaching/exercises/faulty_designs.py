@@ -1,17 +1,14 @@
-"""Designs to start from that no kernel ever had: each lacks what the learner is to add."""
-
-from vmxsim.designs.never_trap import NeverTrap
-from vmxsim.kernel.language import *
-
-# -- Patches to be reviewed in notebook 07.
-#
-# No commit of the kernel stands behind them: they were written for the course, on top of ``never-trap``.
-# What is right or wrong with them is in tests/notebooks/test_exercises_review.py, and not here.
-
+"""Designs that no kernel ever had: the patches that notebook 07 reviews, and the starts of exercises."""
 
 # mypy: disallow-untyped-defs=False, disallow-incomplete-defs=False, disallow-untyped-calls=False
 # mypy: check-untyped-defs=False
 # ruff: noqa: F403, F405
+
+from vmxsim.designs.never_trap import NeverTrap
+from vmxsim.kernel.language import *
+
+# -- the patches: they were written for the course, on top of never-trap. What is right or wrong with them
+# -- is in tests/notebooks/test_exercises_review.py, and not here.
 
 
 class PatchTwo(NeverTrap):
@@ -44,9 +41,7 @@ class PatchThree(NeverTrap):
         preempt_enable()
 
 
-# mypy: disallow-untyped-defs=False, disallow-incomplete-defs=False, disallow-untyped-calls=False
-# mypy: check-untyped-defs=False
-# ruff: noqa: F403, F405
+# -- what exercises start from: each lacks what the learner is to add
 
 
 class UnguardedRead(NeverTrap):

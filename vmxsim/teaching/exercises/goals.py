@@ -1,4 +1,4 @@
-"""Goals for who plays the scheduler: a schedule that breaks an invariant, or comes to a state."""
+"""What a learner hands in, and the goals that judge it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from vmxsim.kernel.program import Function
 from vmxsim.simulation.costs import PATHS, count
 from vmxsim.simulation.run import RunTrace, run
 from vmxsim.simulation.scenario import HOSTS, Scenario, make_scenario
+from vmxsim.views.words import sentence, several
 
-# -- What a learner hands in: a design, or a schedule for a given design.
+# -- what a learner hands in: a design, or a schedule for a given design
 
 
 @frozen
@@ -135,21 +136,6 @@ def phrase(text: str) -> str:
     return text[0].lower() + text[1:] if first.isalpha() and first[1:].islower() else text
 
 
-def sentence(text: str, capital: bool = True) -> str:
-    """A text with a full stop, and with a capital where its first word is an ordinary one."""
-    text = text.strip().rstrip(".")
-    first = text.split(" ")[0].rstrip(":,")
-    if capital and first.isalpha() and first.islower():
-        text = text[0].upper() + text[1:]
-    return f"{text}." if text else ""
-
-
-def several(names: Any, last: str = "and") -> str:
-    """``a, b and c``."""
-    *first, end = [str(name) for name in names]
-    return f"{', '.join(first)} {last} {end}" if first else end
-
-
 # -- goal: on a given schedule everything returns what the schedule's arrows say
 
 
@@ -218,7 +204,9 @@ class OnlyChanged:
                 where = f"the goal's functions, {name_of(start)}"
                 raise unknown("function", name, known, where)
         if not issubclass(mine, start):
-            return Judgement(False, f"{name_of(mine)} is no subclass of the design to start from: {_WRITE}")
+            return Judgement(
+                False, f"{name_of(mine)} is not a subclass of the design to start from: {_WRITE}"
+            )
         changed = changed_functions(start, mine)
         others = [f"{name}()" for name in changed if name not in self.functions]
         others += [name for name in _SETTINGS if getattr(start, name) != getattr(mine, name)]

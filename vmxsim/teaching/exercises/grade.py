@@ -11,7 +11,8 @@ from vmxsim.checker.result import Counterexample
 from vmxsim.errors import InputError
 from vmxsim.simulation.run import RunTrace
 from vmxsim.simulation.scenario import scenario_yaml
-from vmxsim.teaching.exercises.goals import Example, Judgement, phrase, sentence
+from vmxsim.teaching.exercises.goals import Example, Judgement, phrase
+from vmxsim.views.words import sentence
 
 
 @frozen

@@ -15,7 +15,7 @@ from vmxsim.simulation.scenario import HOSTS
 from vmxsim.teaching.exercises.goals import Answer, Goal, as_tuple, design_answer, judge, schedule_answer
 from vmxsim.teaching.exercises.grade import Grade, NotPassed, Outcome
 
-# -- The text that a learner starts from: the functions to change, or the schedule to complete.
+# -- the text that a learner starts from: the functions to change, or the schedule to complete
 
 
 def design_source(start: type[Kvm], functions: Iterable[str]) -> str:

@@ -21,7 +21,7 @@ from vmxsim.teaching.game.moves import Move, Option, moves_of, options, why_no_t
 from vmxsim.teaching.game.playing import Play, Position, Run, Setting, as_plays, as_scenario
 from vmxsim.teaching.game.solution import LEVELS, NO_HINT, Hints, Score, assumed_with_start, solve
 
-# -- What a play has broken so far, and why.
+# -- what a play has broken so far, and why
 
 
 @frozen
@@ -132,7 +132,7 @@ class Game:
     @property
     def options(self) -> tuple[Option, ...]:
         """All moves, those that are not possible now with the reason, then the free ones."""
-        over = self._over()
+        over = self.over
         found = options(self.at, self.assumed, self.setting.cpus)
         counted = tuple(evolve(option, why_not=over or option.why_not) for option in found)
         return counted + tuple(
@@ -174,7 +174,7 @@ class Game:
             raise InputError(f"the game knows the values {values}", printable(words))
         value = "" if action.value is None else f" 0x{action.value:X}"
         name = f"{action.verb}{value}"
-        self._refuse(name, self._over() or why_not(name, self.at, self.assumed))
+        self._refuse(name, self.over or why_not(name, self.at, self.assumed))
         self._start(name)
 
     def _start(self, action: str) -> None:
@@ -183,7 +183,7 @@ class Game:
     def _tick(self, cpu: int) -> None:
         if cpu >= self.setting.cpus:
             raise InputError(f"there is no CPU {cpu}; the last is cpu{self.setting.cpus - 1}", "tick")
-        self._refuse(f"tick cpu{cpu}", self._over() or why_no_tick(cpu, self.at, self.assumed))
+        self._refuse(f"tick cpu{cpu}", self.over or why_no_tick(cpu, self.at, self.assumed))
         if self.at.at_rest:
             self._start(f"preempt cpu{cpu}")
             return
@@ -201,7 +201,8 @@ class Game:
         if why:
             raise InputError(f"'{name}' is not possible now: {why}")
 
-    def _over(self) -> str:
+    @property
+    def over(self) -> str:
         """Why no move counts anymore, '' if one does."""
         if self.broken is not None:
             return "something is already broken: undo, or start over"
@@ -215,7 +216,7 @@ class Game:
         if name == "back":
             return "" if self.at.shown > self._floor else "the last move comes right before"
         if self.broken is not None:
-            return "something is broken: undo, or start over"
+            return self.over
         return "no action is in progress: choose one" if self.at.at_rest else ""
 
     @property
@@ -267,7 +268,7 @@ class Game:
     def undo(self) -> None:
         """Take the last move back. Raises InputError if there is none."""
         if not self._history:
-            raise InputError("nothing to undo: no move was made yet", "undo")
+            raise InputError("nothing to undo: no move has been made yet", "undo")
         plays, shown = self._history.pop()
         self._show(shown, plays)
 

@@ -11,7 +11,7 @@ from vmxsim.checker.states import GUEST_VALUES
 from vmxsim.kernel.actions import VERBS, why_impossible
 from vmxsim.teaching.game.playing import Play, Position, Run
 
-# -- The moves of a play in words: each action, each tick and the line that it came before.
+# -- the moves of a play in words: each action, each tick and the line that it came before
 
 
 @frozen

@@ -26,8 +26,7 @@ from vmxsim.kernel.machine import EFER_LMA
 from vmxsim.simulation.scenario import Scenario
 from vmxsim.teaching.game.playing import Position
 
-# -- A position as one of the checker's states, so that the checker can be asked how to go on from it.
-
+# -- a position as one of the checker's states, so that the checker can be asked how to go on from it
 
 #: What nothing depends on anymore once an action is over, and the value it has in the checker then. In
 #: the simulator some of it is left over, into the next action.
@@ -284,7 +283,7 @@ class Hints:
 
 def _distance(left: int, moves: int, par: int | None) -> str:
     if not left:
-        return "It breaks by itself now: no move is missing."
+        return "It now breaks by itself: no further move is needed."
     words = f"From here it takes {left} more move{'s' * (left > 1)}"
     if not moves:
         return f"{words}."

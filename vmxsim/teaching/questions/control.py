@@ -1,4 +1,4 @@
-"""The question which line of kernel code runs next."""
+"""Questions about control: when may the scheduler act, and which line of kernel code runs next?"""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vmxsim.errors import InputError
 from vmxsim.simulation.trace import Step, Trace
 from vmxsim.teaching.questions.question import Option, Question, Span
 
-# -- The question whether, and when, the scheduler may act.
+# -- the question whether, and when, the scheduler may act
 
 
 def preempt(span: Span) -> Question:

@@ -12,7 +12,7 @@ from vmxsim.errors import InputError, printable
 from vmxsim.kernel.machine import MODE_WORDS
 from vmxsim.simulation.trace import Box, Cell, Scene, Step, Trace
 
-# -- What a question is about: one step of a trace, or all the steps of one action.
+# -- what a question is about: one step of a trace, or all the steps of one action
 
 
 @frozen
@@ -86,10 +86,10 @@ class Span:
                 if box.kind == "cpu" or (box.id == self.vcpu and cell.place.endswith((".g", ".h"))):
                     yield box, cell
 
-    def put_there(self, place: str, until: int | None = None) -> int:
+    def put_there(self, place: str) -> int:
         """The scene right after the last step that changed ``place``, moved a value into it or, for a
         register, saw it used; 0 if nothing did."""
-        for step in reversed(self.trace.steps[: self.after if until is None else until]):
+        for step in reversed(self.trace.steps[: self.after]):
             moved = any(place in (m.target, m.source if m.both else "") for m in step.moves)
             if moved or any(c.place == place for c in step.changes):
                 return step.index + 1

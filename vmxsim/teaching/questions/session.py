@@ -96,7 +96,7 @@ class Answers:
 
     @property
     def summary(self) -> str:
-        """``3 of 5 questions answered, 2 at the first try.``"""
+        """``3 of 5 questions answered, 2 right on the first try.``"""
         asked = self.session.asked.values()
         answered = sum(entry.answer is not None for entry in asked)
         right = sum(entry.first is True for entry in asked)

@@ -1,4 +1,5 @@
-"""Questions about places: where the live value is, which places are stale, whose value the register holds."""
+"""Questions about the value: does an access of it exit, what does the access return, where is the live
+value, which places are stale, and whose value does the register hold?"""
 
 from __future__ import annotations
 
@@ -10,14 +11,13 @@ from vmxsim.simulation.trace import Box, Cell
 from vmxsim.teaching.questions.question import Option, Question, Span
 from vmxsim.views.words import place_words, sentence, value_words
 
-# -- Questions about an access of the guest's MSR: does it exit, and what does it return?
+# -- the guest's access: does it exit, and what does it return?
 
-
-#: When a design lets the guest's access exit, by the design's ``interception``.
+#: When a design lets the guest's access exit, by the design's ``interception``; ``bitmap`` is the run's.
 _RULES = {
     "always": "This design intercepts the register in every mode.",
     "outside long mode": "This design intercepts the register exactly while EFER.LMA is 0.",
-    "bitmap": "What was last written to the MSR bitmap decides, in any mode.",
+    "bitmap": "What was last written to the MSR bitmap decides.",
     "never": "This design never intercepts the register.",
 }
 
@@ -33,13 +33,11 @@ def intercepted(span: Span) -> Question:
     facts = dict(box.facts)
     passes = facts["guest access"] == "passed through"
     mode = f"EFER.LMA is {facts['EFER.LMA']}."
-    design = getattr(span.trace, "design", None)
+    how = getattr(getattr(span.trace, "design", None), "interception", "")
     bitmap = getattr(getattr(span.trace, "simulator", None), "interception", "") == "bitmap"
-    rule = (
-        "What was last written to the MSR bitmap decides."
-        if bitmap
-        else _RULES.get(getattr(design, "interception", ""), "")
-    )
+    if bitmap and how == "outside long mode":  # elsewhere the design decides, see passes_through()
+        how = "bitmap"
+    rule = _RULES.get(how, "")
     why = " ".join(filter(None, (rule, mode)))
     told = f"{why} The access is passed through: the processor acts on KERNEL_GS_BASE of CPU {access.cpu}."
     if not passes:
@@ -164,7 +162,7 @@ def _place(span: Span, box: Box, cell: Cell, home: tuple[Box, Cell] | None, gues
         return Option(place, True, f"It holds {held}: {span.how(cell.place)}.{wrong}")
     counts = f" What counts is {place_words(*home)}." if home else ""
     if cell.value is None:
-        empty = "No event tells what it holds now." if span.recorded else "Nothing was ever stored there."
+        empty = "No event says what it holds now." if span.recorded else "Nothing was ever stored there."
         return Option(place, False, f"{empty}{counts}")
     if cell.status == "unknown" and _is_of(cell, span.vcpu):
         return Option(place, False, f"It holds {held}, but no event tells whether that is still true.")
@@ -194,12 +192,10 @@ def _nowhere(home: tuple[Box, Cell] | None, guest: str, unknown: bool) -> Option
 
 def _untold(home: tuple[Box, Cell] | None, guest: str, unknown: bool) -> Option:
     """What only a recording makes possible: the events so far do not tell."""
-    text = "the events do not tell"
+    text = "the events do not say"
     if unknown:
-        seen = (
-            f"{guest} may have changed the register by itself, which leaves no event; nobody read it since."
-        )
-        return Option(text, True, sentence(seen))
+        may = f"{guest} may have changed the register by itself, which leaves no event"
+        return Option(text, True, sentence(f"{may}; nobody has read it since"))
     told = f"{place_words(*home)} holds it" if home else "no place that is shown holds the true value"
     return Option(text, False, f"They do: {told}.")
 
@@ -279,7 +275,7 @@ def owner(span: Span) -> Question:
         held = f"What KERNEL_GS_BASE of CPU {span.last.cpu} holds is not known: no event tells."
     options = [
         Option(
-            "the events do not tell" if name == "unknown" and span.recorded else _whose(name),
+            "the events do not say" if name == "unknown" and span.recorded else _whose(name),
             name == holder,
             held if name == holder else f"{held}{_elsewhere(span, name)}",
         )
