@@ -1,4 +1,5 @@
-"""Errors that teach: what was wrong, where, what was expected, and the nearest choice."""
+"""Errors that teach: what was wrong, where, what was expected, and the nearest choice; and the words that
+every room uses."""
 
 from __future__ import annotations
 
@@ -48,6 +49,11 @@ def unknown(kind: str, word: object, choices: Iterable[str], where: object = "")
     expected = ", ".join(known[:-1]) + " or " + known[-1] if len(known) > 1 else "".join(known)
     shown = f"'{printable(word)}'" if isinstance(word, str) else printable(repr(word))
     return InputError(f"unknown {kind} {shown}; expected {expected}{nearest(word, known)}", where)
+
+
+def counted(number: int, thing: str) -> str:
+    """``1 action``, ``2 actions``."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def cannot_write(path: object, error: OSError | ValueError) -> InputError:

@@ -11,7 +11,7 @@ from attrs import field, frozen
 from vmxsim.checker.assumptions import ASSUMPTIONS
 from vmxsim.checker.counterexample import Explanation, explain
 from vmxsim.checker.transition_table import Cut
-from vmxsim.errors import InputError
+from vmxsim.errors import InputError, counted
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.simulation.run import RunTrace, run
 from vmxsim.simulation.scenario import Scenario, scenario_yaml
@@ -173,7 +173,7 @@ def headline(result: CheckResult, options: bool = True) -> str:
     """The verdict in one sentence, naming the command-line option of a limit unless told not to."""
     telling = result.telling
     widths = " and a ".join(host.host for host in result.hosts if host.verdict == result.verdict)
-    bounds = f"{result.cpus} CPU{'s' * (result.cpus > 1)}, {result.vcpus} vCPU{'s' * (result.vcpus > 1)}"
+    bounds = f"{counted(result.cpus, 'CPU')}, {counted(result.vcpus, 'vCPU')}"
     granted = f", assuming {', '.join(result.assumptions)}" if result.assumptions else ""
     if result.verdict == "violated":
         broken = [name for name, how in telling.invariants.items() if how == "violated"]
@@ -188,7 +188,7 @@ def headline(result: CheckResult, options: bool = True) -> str:
 
 def counterexample_line(example: Counterexample) -> str:
     """The length of a counterexample, and the mechanism that it shows."""
-    actions = f"{example.actions} action{'s' * (example.actions > 1)}"
+    actions = counted(example.actions, "action")
     past = ", after another invariant was violated" if example.past else ""
     return (
         f"Shortest counterexample to {example.invariant}: {actions}, {example.steps} transitions{past}."

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vmxsim.commands.common import FINE, console, print_json, remark
-from vmxsim.errors import printable, unknown
+from vmxsim.errors import counted, printable, unknown
 from vmxsim.teaching.classroom.feedback import points, why, write_csv, write_feedback
 from vmxsim.teaching.classroom.handout import Lab, choose_labs, read_labs
 from vmxsim.teaching.classroom.submissions import UNANSWERED, LabResult, Submission, find_submissions
@@ -132,7 +132,7 @@ def grade_command(
         write_csv(csv_file, results)
     if feedback is not None:
         count = write_feedback(feedback, results, labs)
-        remark(f"{count} page{'s' * (count != 1)} and an index in {feedback}")
+        remark(f"{counted(count, 'page')} and an index in {feedback}")
     if as_json:
         print_json(_as_object(results, students, labs))
     else:
@@ -164,7 +164,7 @@ def _progress(total: int) -> Iterator[Callable[[Submission], None]]:
             lab = one.lab.name if one.lab else one.path.name
             show(f"{next(numbers)} of {total}: {printable(one.student, 30)}, {printable(lab, 30)}")
 
-    show(f"Preparing to grade {total} notebook{'s' * (total != 1)}")
+    show(f"Preparing to grade {counted(total, 'notebook')}")
     try:
         yield starting
     finally:

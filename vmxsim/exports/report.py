@@ -11,7 +11,7 @@ from attrs import frozen
 import vmxsim
 from vmxsim.checker.counterexample import Explanation
 from vmxsim.checker.result import HOLDS, UNKNOWN, VIOLATED, CheckResult
-from vmxsim.errors import InputError, printable
+from vmxsim.errors import InputError, counted, printable
 from vmxsim.exports.subject import (
     Missed,
     Subject,
@@ -352,18 +352,16 @@ def _explored(result: CheckResult, about: Subject, design: str) -> str:
         why = f" (the search was cut short: {host.cut})" if host.cut else ""
         after = f" Nothing can be concluded about {several(open_ones)}{why}." if open_ones else ""
     granted = f", assuming {', '.join(result.assumptions)}" if result.assumptions else ""
-    vcpus = f"{result.vcpus} vCPU{'s' * (result.vcpus > 1)}"
     explored = "explored schedules" if host.cut else "explored the schedules"
     return (
-        f"The model checker of vmxsim {explored} of {design} with {vcpus} on {result.cpus}"
-        f" CPU{'s' * (result.cpus > 1)} of a {host.host} host{granted}: {verdict}.{after} The shortest"
+        f"The model checker of vmxsim {explored} of {design} with {counted(result.vcpus, 'vCPU')}"
+        f" on {counted(result.cpus, 'CPU')} of a {host.host} host{granted}: {verdict}.{after} The shortest"
         f" schedule that breaks {about.invariant} has {_count(about)}"
     )
 
 
 def _count(about: Subject) -> str:
-    count = len(about.scenario.steps) if about.scenario else 0
-    return f"{count} action{'s' * (count > 1)}"
+    return counted(len(about.scenario.steps) if about.scenario else 0, "action")
 
 
 def _found(about: Subject) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from attrs import define, field
 
 from vmxsim.designs import find_design
-from vmxsim.errors import InputError, printable
+from vmxsim.errors import InputError, counted, printable
 from vmxsim.ftrace.evidence import DESIGNS, Evidence, Finding
 from vmxsim.ftrace.reader import Event, Reader
 from vmxsim.ftrace.vcpu import Vcpu
@@ -202,10 +202,9 @@ def _unbroken(reader: Reader, follower: Follower) -> tuple[str, str]:
             "inconclusive",
             "What the accesses of the register were for can't be told from the events around them.",
         )
-    threads = len(follower.vcpu_threads())
     return "ok", (
         f"No invariant is broken in {follower.accesses} accesses of KERNEL_GS_BASE and {follower.entries} VM "
-        f"entries by {threads} vCPU thread{'s' if threads != 1 else ''}."
+        f"entries by {counted(len(follower.vcpu_threads()), 'vCPU thread')}."
     )
 
 

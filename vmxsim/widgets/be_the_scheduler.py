@@ -16,7 +16,7 @@ import traitlets
 
 from vmxsim.checker.assumptions import ASSUMPTIONS
 from vmxsim.designs import DESIGNS, find_design
-from vmxsim.errors import InputError
+from vmxsim.errors import InputError, counted
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.simulation.run import RunTrace
 from vmxsim.simulation.scenario import HOSTS
@@ -223,8 +223,7 @@ def _tick_words(game: Game) -> str:
 
 
 def _tally(game: Game) -> str:
-    count = f"{game.count} of {game.budget}" if game.budget else str(game.count)
-    moves = f"{count} move{'s' * (game.count != 1 or bool(game.budget))}"
+    moves = f"{game.count} of {game.budget} moves" if game.budget else counted(game.count, "move")
     return f"{moves} · par {'?' if game.par is None else game.par}"
 
 

@@ -11,7 +11,7 @@ from vmxsim.checker.assumptions import ASSUMPTIONS, not_granted, restriction
 from vmxsim.checker.check import ALWAYS, check
 from vmxsim.checker.counterexample import explain
 from vmxsim.checker.result import CheckResult, Counterexample
-from vmxsim.errors import InputError, unknown
+from vmxsim.errors import InputError, counted, unknown
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.kernel.program import Function
 from vmxsim.simulation.costs import PATHS, count
@@ -383,10 +383,10 @@ class Breaks:
     @property
     def words(self) -> str:
         """For the checklist."""
-        ticks = f" and at most {_number_of(self.ticks, 'tick')} inside the kernel" if self.ticks else ""
+        ticks = f" and at most {counted(self.ticks, 'tick')} inside the kernel" if self.ticks else ""
         granted = f". Granted: {'; '.join(ASSUMPTIONS[name].words for name in self.assume)}"
         return (
-            f"Your schedule breaks {self.invariant}, with at most {_number_of(self.actions, 'action')}{ticks}"
+            f"Your schedule breaks {self.invariant}, with at most {counted(self.actions, 'action')}{ticks}"
             f"{granted if self.assume else ''}"
         )
 
@@ -428,17 +428,13 @@ class Reaches:
         return Judgement(False, f"your schedule does not get there{_remarks(trace)}", trace)
 
 
-def _number_of(number: int | None, what: str) -> str:
-    return f"{number} {what}{'s' * (number != 1)}"
-
-
 def _too_long(scenario: Scenario, actions: int, ticks: int | None) -> str:
     found = len(scenario.actions)
     if found > actions:
-        return f"it has {_number_of(found, 'action')}; at most {actions} are allowed"
+        return f"it has {counted(found, 'action')}; at most {actions} are allowed"
     found = sum(len(action.preempt) for action in scenario.actions)
     if ticks is not None and found > ticks:
-        return f"it has {_number_of(found, 'tick')} inside the kernel; at most {ticks} are allowed"
+        return f"it has {counted(found, 'tick')} inside the kernel; at most {ticks} are allowed"
     return ""
 
 

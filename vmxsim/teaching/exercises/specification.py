@@ -9,7 +9,7 @@ from typing import Any
 from attrs import field, frozen
 
 from vmxsim.designs import find_design
-from vmxsim.errors import InputError, nearest, printable, unknown
+from vmxsim.errors import InputError, counted, nearest, printable, unknown
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.simulation.scenario import HOSTS
 from vmxsim.teaching.exercises.goals import Answer, Goal, as_tuple, design_answer, judge, schedule_answer
@@ -137,5 +137,4 @@ class Exercise:
     def _judged(self, answer: Answer) -> str:
         if answer.scenario is None:
             return f"class {answer.design.__name__}({', '.join(b.__name__ for b in answer.design.__bases__)})"
-        count = len(answer.scenario.actions)
-        return f"a schedule of {count} action{'s' * (count != 1)} on {name_of(answer.design)}"
+        return f"a schedule of {counted(len(answer.scenario.actions), 'action')} on {name_of(answer.design)}"

@@ -12,7 +12,7 @@ from vmxsim.checker.assumptions import restriction
 from vmxsim.checker.counterexample import explain
 from vmxsim.checker.states import GUEST_VALUES
 from vmxsim.designs import DESIGNS, find_design
-from vmxsim.errors import InputError, nearest, printable, unknown
+from vmxsim.errors import InputError, counted, nearest, printable, unknown
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.simulation.run import RunTrace
 from vmxsim.simulation.scenario import HOSTS, Scenario, make_scenario, parse_action, scenario_yaml
@@ -366,8 +366,7 @@ class Game:
             )
         if s.moves is None:
             return f"Nobody knows: the checker did not finish. {s.why}"
-        moves = f"{s.moves} move{'s' * (s.moves > 1)}"
-        return f"Yes: the checker breaks it in {moves}{granted}. Fewer are not enough."
+        return f"Yes: the checker breaks it in {counted(s.moves, 'move')}{granted}. Fewer are not enough."
 
     def show_solution(self) -> None:
         """Play the checker's schedule. From now on this game has no score. Raises InputError if

@@ -20,7 +20,7 @@ from vmxsim.checker.search import Path, shortest_path
 from vmxsim.checker.states import ALL_SLOTS, CONSTANTS, RESET, pack, take_out
 from vmxsim.checker.symbolic import SLOT_FIELDS, Choice
 from vmxsim.checker.transition_table import TransitionTable
-from vmxsim.errors import InputError, SimulationError
+from vmxsim.errors import InputError, SimulationError, counted
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.kernel.machine import EFER_LMA
 from vmxsim.simulation.scenario import Scenario
@@ -104,11 +104,11 @@ class Score:
     @property
     def words(self) -> str:
         """``2 moves: par``, ``3 moves: 1 over par, with 2 hints``."""
-        text = f"{self.moves} move{'s' * (self.moves != 1)}"
+        text = counted(self.moves, "move")
         if self.par is not None:
             text += f": {against_par(self.moves, self.par)}"
         if self.hints:
-            text += f", with {self.hints} hint{'s' * (self.hints != 1)}"
+            text += f", with {counted(self.hints, 'hint')}"
         return f"{text}; no score, the checker's schedule was shown" if self.told else text
 
 
@@ -284,7 +284,7 @@ class Hints:
 def _distance(left: int, moves: int, par: int | None) -> str:
     if not left:
         return "It now breaks by itself: no further move is needed."
-    words = f"From here it takes {left} more move{'s' * (left > 1)}"
+    words = f"From here it takes {counted(left, 'more move')}"
     if not moves:
         return f"{words}."
     total = moves + left
