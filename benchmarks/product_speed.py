@@ -20,7 +20,7 @@ import time
 from bounds import SMALL
 
 from vmxsim.checker.assumptions import restriction
-from vmxsim.checker.check import control_table
+from vmxsim.checker.check import kept_table
 from vmxsim.checker.product import product, thread_graph
 from vmxsim.checker.reach import reachable
 from vmxsim.designs import find_design
@@ -31,7 +31,7 @@ from vmxsim.promela.spin import Options, missing, run_spin
 def search(design: str, names: str, plain: bool) -> dict[str, float]:
     """One search in this process."""
     assumed = restriction(names)
-    found = reachable(control_table(find_design(design), 64, assumed))
+    found = reachable(kept_table(find_design(design), 64, assumed))
     graphs = [thread_graph(found, 2, assumed.moves, cpu) for cpu in (0, 1)]
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()

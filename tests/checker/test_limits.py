@@ -24,7 +24,7 @@ def incomplete(result, why):
 
 
 def test_too_many_states_are_no_pass():
-    incomplete(check("never-trap", max_states=1000), "1,000 states were found (--max-states)")
+    incomplete(check("never-trap", max_states=1000), "the limit of 1,000 states was reached (--max-states)")
 
 
 def test_time_that_is_over_is_no_pass():
@@ -143,7 +143,7 @@ def test_an_interrupt_while_the_table_is_made_is_one_too(monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(verdict, "control_table", interrupted)
+    monkeypatch.setattr(verdict, "kept_table", interrupted)
     incomplete(check("never-trap"), "interrupted")
 
 

@@ -163,7 +163,7 @@ def test_a_readers_own_design(design: type[Kvm], broken: str) -> None:
     assumed = restriction("one-value")
     model = promela(design, environment=restricted(assumed))
     running = shortest(model, [broken]) if broken else POOL.submit(run_spin, model, COUNT)
-    control = TransitionTable(design, 64, allows=assumed.filter())
+    control = TransitionTable(design, 64, assumed)
     if broken:
         path = shortest_path(control, broken, steps_alone=True)
         assert path is not None
@@ -186,12 +186,15 @@ def test_a_readers_own_design(design: type[Kvm], broken: str) -> None:
 )
 def test_environments(name: str, names: str, options: dict[str, object]) -> None:
     assumed = restriction(names)
-    both: dict[str, object] = {"bits": 32, "long_modes": assumed.long_modes, **options}
-    model = promela(DESIGNS[name], environment=restricted(assumed), **both)  # type: ignore[arg-type]
+    model = promela(
+        DESIGNS[name],
+        bits=32,
+        long_modes=assumed.long_modes,
+        environment=restricted(assumed),
+        **options,  # type: ignore[arg-type]
+    )
     storing = POOL.submit(run_spin, model, COUNT)
-    control = TransitionTable(
-        DESIGNS[name], guest_wrote_first=assumed.guest_wrote_first, allows=assumed.filter(), **both
-    )  # type: ignore[arg-type]
+    control = TransitionTable(DESIGNS[name], 32, assumed, **options)  # type: ignore[arg-type]
     assert storing.result().states == counted(reachable(control), moves=assumed.moves)
 
 
@@ -202,7 +205,7 @@ def test_two_vcpus(cpus: int) -> None:
     assumed = restriction(
         "no-swapgs,no-smm,no-emulation,no-set-msr,no-get-msr,no-set-efer,no-mode-switch,no-cancelled-run,one-value"
     )
-    control = TransitionTable(NeverTrap, 64, allows=assumed.filter())
+    control = TransitionTable(NeverTrap, 64, assumed)
     graphs = [
         thread_graph(reachable(control), cpus, True, 0),
         thread_graph(reachable(control, waiting=cpus == 1), cpus, True, 1 if cpus > 1 else None),

@@ -15,7 +15,7 @@ from tests.checker.failing import (
 from tests.checker.replaying import checked, replay
 from tests.checker.schedules import Thread
 from vmxsim.checker.assumptions import restriction
-from vmxsim.checker.check import check, control_table
+from vmxsim.checker.check import check, kept_table
 from vmxsim.checker.footprints import EARLY
 from vmxsim.checker.search import SOMETIMES, shortest_path
 from vmxsim.checker.states import DATA_MASK
@@ -167,7 +167,7 @@ def test_widths_agree_where_the_host_is_no_part_of_the_defect():
 @pytest.mark.parametrize("design", ["lazy-long-mode", "dedicated-accessors"])
 def test_what_an_assumption_forbids_is_forbidden_behind_other_breaches_too(design):
     """With guest-wrote-first no path may break anything before the guest wrote."""
-    control = control_table(find_design(design), 64, restriction("guest-wrote-first"))
+    control = kept_table(find_design(design), 64, restriction("guest-wrote-first"))
     doers = make_doers(control.values, control.effects)
     for invariant in ("host-value", "no-leak"):
         path = shortest_path(control, invariant, past_others=True)

@@ -3,7 +3,7 @@
 from hypothesis import strategies as st
 
 from vmxsim.checker.assumptions import restriction
-from vmxsim.checker.check import control_table
+from vmxsim.checker.check import kept_table
 from vmxsim.checker.counterexample import scenario_of
 from vmxsim.checker.footprints import BROKEN
 from vmxsim.checker.search import Path
@@ -15,7 +15,7 @@ from vmxsim.simulation.scenario import make_scenario
 
 def table(design, host="64-bit", assume=(), **options):
     """The checker's table of one thread."""
-    return control_table(design, int(host[:2]), restriction(assume), **options)
+    return kept_table(design, int(host[:2]), restriction(assume), **options)
 
 
 def edges_from(control, state):

@@ -96,7 +96,7 @@ def test_designs_that_fail_or_are_another_ones(design, says):
 def test_a_design_whose_state_grows_without_end_is_given_up(monkeypatch):
     monkeypatch.setattr("vmxsim.teaching.exercises.goals.SECONDS", 0.3)
     why = WRITE.grade(CountsWithoutEnd, 2).outcomes[0].judgement.why
-    assert why == "nothing could be concluded: 0.3 seconds were over"
+    assert why == "nothing could be concluded: the limit of 0.3 seconds was reached"
 
 
 def test_a_class_whose_attributes_are_nonsense():

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from vmxsim.checker.statespace import state_space
+from vmxsim.checker.states_at_rest import states_at_rest
 from vmxsim.views.layout import text_width
 from vmxsim.views.state_graph import StateDrawing, lines_of, node_words, summary
 
@@ -18,7 +18,7 @@ _NS = "{http://www.w3.org/2000/svg}"
 
 
 def drawn(design: str) -> tuple[StateDrawing, ElementTree.Element]:
-    drawing = StateDrawing(state_space(design, assume=SMALL))
+    drawing = StateDrawing(states_at_rest(design, assume=SMALL))
     return drawing, ElementTree.fromstring(drawing.svg("p1"))
 
 

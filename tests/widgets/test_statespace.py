@@ -7,8 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from vmxsim.checker.statespace import StateSpace, TooManyStates
-from vmxsim.checker.statespace import state_space as explored
+from vmxsim.checker.states_at_rest import StateSpace, TooManyStates, states_at_rest
 from vmxsim.designs import DESIGNS
 from vmxsim.errors import InputError
 from vmxsim.simulation.run import run
@@ -35,7 +34,7 @@ def follow(space: StateSpace, long_mode: bool, actions: list[str]) -> list[int]:
 @pytest.mark.parametrize("design", DESIGNS)
 @pytest.mark.parametrize("host", ["64-bit", "32-bit"])
 def test_it_says_what_a_run_says(design: str, host: str) -> None:
-    space = explored(design, host, SMALL)
+    space = states_at_rest(design, host, SMALL)
     schedules = (
         (True, ["run", "guest wrmsr 0xA000", "guest long-mode off", "guest wrmsr 0xA000", "exit", "get-msr"]),
         (False, ["set-msr 0xA000", "run", "preempt", "guest rdmsr", "guest long-mode on", "exit"]),
@@ -61,14 +60,14 @@ def test_it_says_what_a_run_says(design: str, host: str) -> None:
 
 def test_too_many_states_say_what_makes_them_fewer() -> None:
     with pytest.raises(TooManyStates, match="356 states at rest") as told:
-        explored("dedicated-accessors")
+        states_at_rest("dedicated-accessors")
     assert told.value.suggestion == ("one-value", "no-smm", "no-swapgs")
-    assert len(explored("dedicated-accessors", assume=told.value.suggestion).nodes) == told.value.fewer
+    assert len(states_at_rest("dedicated-accessors", assume=told.value.suggestion).nodes) == told.value.fewer
     with pytest.raises(TooManyStates, match="9 states at rest, and a picture can show 3$") as told:
-        explored("host-from-thread", assume=(*SMALL, "no-set-msr"), most=3)
+        states_at_rest("host-from-thread", assume=(*SMALL, "no-set-msr"), most=3)
     assert told.value.suggestion == ()
     with pytest.raises(TooManyStates):
-        explored("lazy-long-mode")
+        states_at_rest("lazy-long-mode")
 
 
 @pytest.mark.parametrize("arguments", [{"design": "x"}, {"host": "16-bit"}, {"assume": "no-smn"}])
@@ -78,13 +77,13 @@ def test_bad_arguments(arguments: dict[str, str]) -> None:
 
 
 def test_what_breaks_and_what_would_be_read_wrongly() -> None:
-    space = explored("dedicated-accessors", assume=SMALL)
+    space = states_at_rest("dedicated-accessors", assume=SMALL)
     assert {e.broken for e in space.edges if not e.target} == {("guest-value", "no-leak"), ("guest-value",)}
     assert all(node.look.right for node in space.nodes)
     assert space.states > len(space.nodes)
-    lazy = explored("lazy-long-mode", assume=SMALL)
+    lazy = states_at_rest("lazy-long-mode", assume=SMALL)
     assert any(not node.look.right for node in lazy.nodes)
-    safe = explored("vcpu-vt", assume=SMALL)
+    safe = states_at_rest("vcpu-vt", assume=SMALL)
     assert all(edge.target for edge in safe.edges)
 
 
@@ -95,13 +94,13 @@ def test_a_design_that_fails_leads_to_the_contract() -> None:
         def vmx_prepare_switch_to_guest(self, vmx):
             preempt_enable()  # noqa: F821
 
-    space = explored(Mine, assume=SMALL)
+    space = states_at_rest(Mine, assume=SMALL)
     assert {e.broken for e in space.edges if not e.target} == {("contract",)}
 
 
 def test_early_breaches_are_left_out() -> None:
     names = (*SMALL, "guest-wrote-first")
-    space = explored("dedicated-accessors", assume=names, most=60)
+    space = states_at_rest("dedicated-accessors", assume=names, most=60)
     assert all(e.broken for e in space.edges if not e.target)
 
 

@@ -6,5 +6,5 @@ From the bottom up: ``states`` numbers the values of the register and packs a th
 explores one thread, ``product`` two, ``search`` finds the shortest path, and
 ``counterexample`` turns it into a scenario and explains it. ``assumptions`` narrow the search.
 ``check`` and ``why`` are the public functions, ``result`` is what ``check`` returns;
-``difference`` compares two designs, ``statespace`` lists the states at rest.
+``difference`` compares two designs, ``states_at_rest`` lists the states of a picture.
 """

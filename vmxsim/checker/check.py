@@ -53,10 +53,10 @@ class Limits:
         if self.stopped():
             raise CutShort(INTERRUPTED)
         if layer and states >= self.max_states:
-            raise CutShort(f"{self.max_states:,} states were found", "--max-states")
+            raise CutShort(f"the limit of {self.max_states:,} states was reached", "--max-states")
         seconds = self.seconds
         if self.max_seconds is not None and seconds >= self.max_seconds:
-            raise CutShort(f"{self.max_seconds:g} seconds were over", "--max-seconds")
+            raise CutShort(f"the limit of {self.max_seconds:g} seconds was reached", "--max-seconds")
         if self.progress:
             self.progress(states, seconds)
 
@@ -99,36 +99,22 @@ _KEPT = 32
 _tables: dict[Any, TransitionTable] = {}
 
 
-def control_table(
+def kept_table(
     design: type[Kvm],
     bits: int,
     assumed: Restriction,
     interception: str = "rule",
     non_canonical: bool = False,
     watch: Watch | None = None,
-    keep: bool = True,
 ) -> TransitionTable:
-    """The transitions of one thread of ``design`` under assumptions.
-
-    The last few tables are kept, unless ``keep`` is false. Raises what ``watch`` raises, and
-    CutShort for a design whose state grows without end.
-    """
+    """The TransitionTable with these bounds; the last few are kept. Raises what TransitionTable raises."""
     key = (design, bits, assumed, interception, non_canonical)
-    found = _tables.pop(key, None) if keep else None
-    found = found or TransitionTable(
-        design,
-        bits,
-        long_modes=assumed.long_modes,
-        interception=interception,
-        non_canonical=non_canonical,
-        guest_wrote_first=assumed.guest_wrote_first,
-        allows=assumed.filter() if assumed.names else None,
-        watch=watch,
+    found = _tables.pop(key, None) or TransitionTable(
+        design, bits, assumed, interception=interception, non_canonical=non_canonical, watch=watch
     )
-    if keep:
-        _tables[key] = found  # the most recently used one is last
-        while len(_tables) > _KEPT:
-            del _tables[next(iter(_tables))]
+    _tables[key] = found  # the most recently used one is last
+    if len(_tables) > _KEPT:
+        del _tables[next(iter(_tables))]
     return found
 
 
@@ -221,7 +207,7 @@ class _Bounds:
 
     def table(self, limits: Limits) -> TransitionTable:
         bits = int(self.host[:2])
-        return control_table(
+        return kept_table(
             self.design, bits, self.assumed, self.interception, self.non_canonical, limits.watch
         )
 

@@ -8,17 +8,17 @@ two violated designs have to be run side by side.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from attrs import evolve, frozen
 
 from vmxsim.checker.assumptions import Restriction
-from vmxsim.checker.check import check, control_table, host_widths
+from vmxsim.checker.check import check, host_widths, kept_table
 from vmxsim.checker.counterexample import action_text
 from vmxsim.checker.result import SAFE, Counterexample
 from vmxsim.checker.states import BITS, CONSTANT_BITS, CONSTANTS, DATA_MASK, REGISTER
-from vmxsim.checker.symbolic import STEP, Choice
+from vmxsim.checker.symbolic import Choice
 from vmxsim.checker.transition_table import TransitionTable
 from vmxsim.designs import find_design
 from vmxsim.kernel.kvm import Kvm, name_of
@@ -92,56 +92,35 @@ class _Walker:
     """Runs whole actions of a design, and tells what can be read between them."""
 
     def __init__(self, design: Any, host: str) -> None:
-        self.table: TransitionTable = control_table(design, int(host[:2]), Restriction())
-        self._done: dict[tuple[int, Choice], tuple[int, tuple[int, ...]] | None] = {}
+        self.table: TransitionTable = kept_table(design, int(host[:2]), Restriction())
+        self.act = cache(self._act)
 
     def choices(self, state: int) -> list[Choice]:
         """The actions that are possible at rest."""
         return [edge.leaf.choice for edge, _, _ in self.table.successors(state)]
 
-    def act(self, state: int, choice: Choice) -> tuple[int, tuple[int, ...]] | None:
+    def _act(self, state: int, choice: Choice) -> tuple[int, tuple[int, ...]] | None:
         """Where an undisturbed action leads, and what the guest reads during it; None if the
         design fails."""
-        key = state, choice
-        if key not in self._done:
-            self._done[key] = self._act(state, choice)
-        return self._done[key]
-
-    def _act(self, state: int, choice: Choice) -> tuple[int, tuple[int, ...]] | None:
         read: list[int] = []
-        wanted = choice
-        while True:
-            possible = self.table.successors(state)
-            edge, target, _ = next((t for t in possible if t[0].leaf.choice == wanted), (None, -1, 0))
-            if edge is None or target < 0:
+        step = next((t for t in self.table.successors(state) if t[0].leaf.choice == choice), None)
+        while step is not None:
+            edge, target, _ = step
+            if target < 0:
                 return None
             full = state & DATA_MASK | CONSTANT_BITS
             read += [full >> found & 7 for kind, found, _ in edge.leaf.effect.checks if kind == "guest"]
-            state = target
-            if self.waits(state):
-                wanted = Choice("in")
-            elif self.mode(state) == "kernel":
-                wanted = STEP
-            else:
-                return state, tuple(read)
-
-    def mode(self, state: int) -> Any:
-        """Where the thread is."""
-        return self.table.get(self.table.states[state >> CONSTANTS], "thread0", "mode")
-
-    def waits(self, state: int) -> Any:
-        """Whether the thread waits for a CPU."""
-        return self.table.get(self.table.states[state >> CONSTANTS], "thread0", "waiting")
+            state, step = target, self.table.alone(target)
+        return state, tuple(read)
 
     def visible(self, state: int) -> tuple[Any, ...]:
         """What a read would return now, and the GS base that user space would find."""
         values = self.table.values
-        mode = self.mode(state)
-        verb = Choice("action", "get-msr" if mode == "user" else "guest rdmsr")
-        found = self.act(state, verb)
+        in_user = self.table.get(self.table.states[state >> CONSTANTS], "thread0", "mode") == "user"
+        found = self.act(state, Choice("action", "get-msr" if in_user else "guest rdmsr"))
         read = values[found[1][0]].number if found and found[1] else None
         register = state >> (BITS * REGISTER) & 7
-        return read, values[register].number if mode == "user" else None
+        return read, values[register].number if in_user else None
 
 
 def _side_by_side(a: Any, b: Any, host: str) -> tuple[tuple[int, int], Difference] | None:

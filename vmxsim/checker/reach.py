@@ -132,7 +132,8 @@ def reachable(
     matters for the host's value. ``waiting``: the thread starts without a CPU. ``plain``
     avoids numpy.
     """
-    effects, initial = table.effects, table.initial_waiting if waiting else table.initial
+    effects: list[Effect] = table.effects
+    initial = table.initial_waiting if waiting else table.initial
     if not ghosts:
         looks = any(edge.leaf.mask for edge in table.edges)
         effects = [as_the_host_sees(effect, looks) for effect in effects]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from functools import cache, cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from attrs import define, evolve, frozen
 
+from vmxsim.checker.assumptions import Restriction
 from vmxsim.checker.footprints import (
     ANY_STACK,
     BROKEN,
@@ -133,8 +134,6 @@ def data_as_the_host_sees(data: int, looks: bool) -> int:
 
 
 State = tuple[Any, ...]
-#: Whether a choice is allowed to a thread in a mode (``user``, ``guest``, ``kernel``).
-Allows = Callable[[str, Choice], bool]
 #: Called regularly with (states found, states in the last layer); may raise to end the search.
 Watch = Callable[[int, int], None]
 
@@ -179,6 +178,24 @@ def why_cut(watch: Watch | None, states: int, layer: int) -> Cut | None:
     return None
 
 
+Thing = TypeVar("Thing", bound=Hashable)
+
+
+class Numbered(list[Thing]):
+    """Distinct things in the order of their first use."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[Thing, int] = {}
+
+    def number(self, thing: Thing) -> int:
+        """The index of ``thing``, which is added if it is new."""
+        found = self._numbers.get(thing)
+        if found is None:
+            found = self._numbers[thing] = len(self)
+            self.append(thing)
+        return found
+
+
 @define(eq=False)
 class Edge:
     """A transition between control states.
@@ -201,8 +218,11 @@ class Edge:
         return not self.at_rest and (choice.kind == "out" or choice.pending > 0)
 
 
+_NOTHING = Restriction()
+
+
 class TransitionTable:
-    """All control states that a thread of ``design`` can reach on a host of ``bits``.
+    """All control states that a thread of ``design`` can reach on a host of ``bits`` under assumptions.
 
     ``states`` are tuples: the stack's number, then the values of :attr:`fields`. ``edges``
     are grouped by source; those of state n start at ``first[n]``. ``initial`` holds pairs of
@@ -215,18 +235,16 @@ class TransitionTable:
         self,
         design: type[Kvm],
         bits: int,
+        assumed: Restriction = _NOTHING,
         *,
-        long_modes: tuple[bool, ...] = (False, True),
         interception: str = "rule",
         non_canonical: bool = False,
-        guest_wrote_first: bool = False,
-        allows: Allows | None = None,
         watch: Watch | None = None,
     ) -> None:
         self.design, self.bits = design, bits
         self.sections = Sections(design, interception, NON_CANONICAL if non_canonical else GUEST_VALUES[1])
         self.values = self.sections.values
-        ghosts = ("script", "guest_wrote") if guest_wrote_first else ("script",)
+        ghosts = ("script", "guest_wrote") if assumed.guest_wrote_first else ("script",)
         vcpu_fields = (*relevant_vcpu_fields(design, interception), *ghosts)
         self.fields = (
             *(("cpu0", name) for name in CPU_FIELDS),
@@ -235,9 +253,9 @@ class TransitionTable:
         )
         self._position = {field: n + 1 for n, field in enumerate(self.fields)}
         self._footprints = Footprints(self.sections, self.fields, non_canonical)
-        self._allows = allows
-        self.stacks: list[Stack] = [None]
-        self._stack_numbers: dict[Stack, int] = {None: 0}
+        self._allows = assumed.filter()
+        self.stacks: Numbered[Stack] = Numbered()
+        self.stacks.number(None)
         #: For a stack built by the scheduler: the leaf that put frames on top of ANY_STACK, and
         #: the stack below.
         self._split: dict[int, tuple[Leaf, int]] = {}
@@ -245,17 +263,16 @@ class TransitionTable:
         self._scheduled: dict[tuple[Any, State], list[tuple[Leaf, State]]] = {}
         #: The stack that (leaf, stack below) make.
         self._made: dict[tuple[Leaf, int], int] = {}
-        self.effects: list[Effect] = []
-        self._effect_numbers: dict[Effect, int] = {}
+        self.effects: Numbered[Effect] = Numbered()
         self._leaf_effects: dict[tuple[Leaf, bool], int] = {}
         self._waiting, self._mode = self._position["thread0", "waiting"], self._position["thread0", "mode"]
         self._guest_wrote = self._position.get(("vcpu0", "guest_wrote"))
-        self.states: list[State] = []
-        self._known: dict[State, int] = {}
+        self.states: Numbered[State] = Numbered()
         self.edges: list[Edge] = []
         self.first: list[int] = []
-        self.initial = [self._start(long_mode, waiting=False) for long_mode in long_modes]
-        self.initial_waiting = [self._start(long_mode, waiting=True) for long_mode in long_modes]
+        self.initial, self.initial_waiting = (
+            [self._start(long_mode, waiting) for long_mode in assumed.long_modes] for waiting in (False, True)
+        )
         self._explore(watch)
 
     def get(self, state: State, holder: str, name: str) -> Any:
@@ -288,14 +305,7 @@ class TransitionTable:
         in_array = self.design.labels["h"].startswith("host_msrs")
         register, h = RESET if waiting else HOST, HOST if in_array else UNKNOWN
         data = pack([register, RESET, h, GUEST_BASE, RESET, GUEST_BASE, RESET, HOST])
-        return self._number((0, *(values.get(field, 0) for field in self.fields))), data
-
-    def _number(self, state: State) -> int:
-        found = self._known.get(state)
-        if found is None:
-            found = self._known[state] = len(self.states)
-            self.states.append(state)
-        return found
+        return self.states.number((0, *(values.get(field, 0) for field in self.fields))), data
 
     def choices(self, state: State) -> tuple[Choice, ...]:
         """What can happen next in a control state."""
@@ -314,9 +324,7 @@ class TransitionTable:
                 if watch:
                     watch(0, 0)
                 if len(self.states) > MOST_STATES:
-                    raise CutShort(
-                        f"{MOST_STATES:,} control states were found: a field may count up without end"
-                    )
+                    raise CutShort(f"over {MOST_STATES:,} control states: a field may count up without end")
             self.first.append(len(self.edges))
             state = self.states[done]
             for choice in self.choices(state):
@@ -339,8 +347,16 @@ class TransitionTable:
                 after, broken = self._doers[edge.effect].done(data)
                 yield edge, (edge.target << CONSTANTS) | after if edge.target >= 0 else -1, broken
 
+    def alone(self, state: int) -> tuple[Edge, int, int] | None:
+        """The successor of a packed state to which the thread goes by itself, without a tick: its kernel
+        code continues, or it gets a CPU. None if it is at rest."""
+        fields = self.states[state >> CONSTANTS]
+        if not fields[self._waiting] and fields[self._mode] != "kernel":
+            return None
+        return next(t for t in self.successors(state) if t[0].leaf.choice in (STEP, IN))
+
     def _follow(self, source: int, state: State, choice: Choice) -> None:
-        if self._allows is not None and not self._allows(state[self._mode], choice):
+        if not self._allows(state[self._mode], choice):
             return
         at_rest = choice is not IN and state[self._mode] != "kernel"
         asks = 0
@@ -351,7 +367,7 @@ class TransitionTable:
             asks = max(asks, len(leaf.asked) if leaf.error is None else min(1, len(leaf.asked)))
             target = -1
             if leaf.error is None:
-                target = self._number((self._stack(leaf, below), *fields))
+                target = self.states.number((self._stack(leaf, below), *fields))
             self.edges.append(Edge(source, target, self._leaf_effect(state, leaf), leaf, at_rest))
         if choice is STEP:  # a tick may arrive just before the kernel checks for one
             for n in range(1, asks + 1):
@@ -366,7 +382,7 @@ class TransitionTable:
             if early:
                 checks = tuple((f"{kind} {EARLY}", found, right) for kind, found, right in effect.checks)
                 effect = evolve(effect, checks=checks, broken=EARLY if effect.broken else 0)
-            found = self._leaf_effects[leaf, early] = self._effect(effect)
+            found = self._leaf_effects[leaf, early] = self.effects.number(effect)
         return found
 
     def _outcomes(self, state: State, choice: Choice) -> tuple[int, list[tuple[Leaf, State]]]:
@@ -408,34 +424,20 @@ class TransitionTable:
         found = self._made.get((leaf, below))
         if found is None:
             stack = leaf.stack if below < 0 else _join(leaf.stack, self.stacks[below])
-            found = self._made[leaf, below] = self._stack_number(stack)
+            found = self._made[leaf, below] = self.stacks.number(stack)
             if below >= 0 and leaf.stack != ANY_STACK:
                 self._split[found] = leaf, below
-        return found
-
-    def _stack_number(self, stack: Stack) -> int:
-        found = self._stack_numbers.get(stack)
-        if found is None:
-            found = self._stack_numbers[stack] = len(self.stacks)
-            self.stacks.append(stack)
         return found
 
     def fail(self, edge: Edge, error: SimulationError) -> None:
         """Mark a transition as one that fails."""
         edge.leaf, edge.target = evolve(edge.leaf, error=error), -1
-        edge.effect = self._effect(Effect(IDENTITY, (), BROKEN["contract"]))
+        edge.effect = self.effects.number(Effect(IDENTITY, (), BROKEN["contract"]))
 
     def function_of(self, number: int) -> str:
         """The kernel function in which a thread of this control state is."""
         stack = self.stacks[self.states[number][0]]
         return str(stack[0].name) if stack else ""
-
-    def _effect(self, effect: Effect) -> int:
-        found = self._effect_numbers.get(effect)
-        if found is None:
-            found = self._effect_numbers[effect] = len(self.effects)
-            self.effects.append(effect)
-        return found
 
 
 def _join(stack: Stack, below: Stack) -> Stack:
@@ -491,12 +493,11 @@ def endless(table: TransitionTable, state: int) -> Edge | None:
     at, first, seen = state, None, set()
     while at >> CONSTANTS in table.suspects and at not in seen:
         seen.add(at)
-        steps = (t for t in table.successors(at) if t[0].leaf.choice is STEP)
-        edge, to, _ = next(steps, (None, -1, 0))
-        if edge is None or to < 0:
+        step = table.alone(at)
+        if step is None or step[1] < 0:
             return None
-        first, at = first or edge, to
-    if at != state or first is None or at not in seen:
+        first, at = first or step[0], step[1]
+    if at != state or first is None:
         return None
     error = SimulationError(_WORDS, table.function_of(state >> CONSTANTS))
     return evolve(first, target=-1, leaf=evolve(first.leaf, error=error))

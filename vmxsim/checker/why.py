@@ -10,7 +10,7 @@ from typing import Any
 from attrs import define, field, frozen
 
 from vmxsim.checker.assumptions import ASSUMPTIONS, Restriction, restriction
-from vmxsim.checker.check import Limits, check, control_table, host_widths
+from vmxsim.checker.check import Limits, check, host_widths
 from vmxsim.checker.counterexample import scenario_of
 from vmxsim.checker.footprints import BROKEN
 from vmxsim.checker.reach import reachable
@@ -258,7 +258,7 @@ def _look(design: type[Kvm], host: str, assumed: Restriction, ignore: int, limit
     """Search a design for the first breach, except those in ``ignore``."""
     wanted = sum(BROKEN[name] for name in _INVARIANTS) & ~ignore
     try:
-        table = control_table(design, int(host[:2]), assumed, watch=limits.watch, keep=False)
+        table = TransitionTable(design, int(host[:2]), assumed, watch=limits.watch)
     except CutShort:
         return _Look(None, 0, True, set())
     ghosts = bool(wanted & (BROKEN["guest-value"] | BROKEN["no-leak"]))

@@ -21,7 +21,7 @@ from vmxsim.checker.result import (
     telling_steps,
     verdict_html,
 )
-from vmxsim.checker.statespace import MOST, TooManyStates
+from vmxsim.checker.states_at_rest import MOST, TooManyStates
 from vmxsim.designs import find_design
 from vmxsim.errors import InputError
 from vmxsim.kernel.kvm import Kvm, name_of

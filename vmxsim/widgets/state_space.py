@@ -9,8 +9,7 @@ from typing import Any
 
 from attrs import frozen
 
-from vmxsim.checker.statespace import MOST, StateSpace
-from vmxsim.checker.statespace import state_space as explored
+from vmxsim.checker.states_at_rest import MOST, StateSpace, states_at_rest
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.views.layout import GraphvizMissing
 from vmxsim.views.state_graph import StateDrawing, node_words, summary
@@ -104,4 +103,4 @@ def state_space(
     for ``vmxsim.check``, most of which shrink the space. Raises InputError for more than ``most`` states
     and suggests assumptions that reduce them.
     """
-    return StateSpacePicture(explored(design, host, assume, most))
+    return StateSpacePicture(states_at_rest(design, host, assume, most))

@@ -13,7 +13,7 @@ from typing import Any
 from attrs import define, frozen
 
 from vmxsim.checker.assumptions import Restriction, restriction
-from vmxsim.checker.check import ALWAYS, check, control_table
+from vmxsim.checker.check import ALWAYS, check, kept_table
 from vmxsim.checker.counterexample import action_text, scenario_of
 from vmxsim.checker.result import SAFE
 from vmxsim.checker.search import Path, shortest_path
@@ -188,7 +188,7 @@ def solve(design: type[Kvm], host: str, cpus: int, long_mode: bool | None, assum
         found = result.hosts[0]
         if found.verdict == SAFE or not found.counterexamples:
             return Solution(found.verdict, states=found.states, why=found.cut_without_option)
-        table = control_table(design, int(host[:2]), restriction(names))
+        table = kept_table(design, int(host[:2]), restriction(names))
         path = shortest_path(table, WANTED, count_ticks=True)
     except InputError as error:  # it does what the checker does not follow
         return Solution("incomplete", why=str(error))

@@ -1,4 +1,4 @@
-"""The state space of a small design: every state at rest, and where each action leads.
+"""The states at rest of a small design, and where each action leads from them.
 
 A thread is *at rest* in user space and in the guest. All kernel code that an action runs is
 one edge here, a chain of the checker's transitions without preemption. States that look
@@ -13,12 +13,12 @@ from typing import Any
 from attrs import evolve, frozen
 
 from vmxsim.checker.assumptions import restriction
-from vmxsim.checker.check import control_table
+from vmxsim.checker.check import kept_table
 from vmxsim.checker.counterexample import action_text
 from vmxsim.checker.footprints import BROKEN, EARLY
 from vmxsim.checker.states import CONSTANTS, DATA_MASK, unpack
-from vmxsim.checker.symbolic import SLOT_FIELDS
-from vmxsim.checker.transition_table import Edge, TransitionTable
+from vmxsim.checker.symbolic import OUT, SLOT_FIELDS, Choice
+from vmxsim.checker.transition_table import TransitionTable
 from vmxsim.designs import find_design
 from vmxsim.errors import InputError, unknown
 from vmxsim.kernel.kvm import Kvm, name_of
@@ -160,7 +160,7 @@ class TooManyStates(InputError):
         super().__init__(message)
 
 
-def state_space(
+def states_at_rest(
     design: str | type[Kvm], host: str = "64-bit", assume: str | Iterable[str] = (), most: int = MOST
 ) -> StateSpace:
     """The states at rest of one vCPU of a design, under assumptions, and where actions lead.
@@ -195,7 +195,7 @@ def _smaller(design: type[Kvm], host: str, given: tuple[str, ...], most: int) ->
 
 def _explored(design: Any, host: str, names: tuple[str, ...]) -> StateSpace | int:
     """The state space, or just the number of states if they are far too many."""
-    resting = _Resting(control_table(design, int(host[:2]), restriction(names)))
+    resting = _Resting(kept_table(design, int(host[:2]), restriction(names)))
     states = len(resting.arrows)
     if states > _WORTH_MERGING:
         return states
@@ -227,28 +227,13 @@ class _Resting:
 
     def _actions(self, state: int) -> Iterator[_Arrow]:
         for edge, target, broken in self.table.successors(state):
-            while not broken and self._moving(target):
-                _, target, broken = next(s for s in self.table.successors(target) if self._undisturbed(s[0]))
+            while not broken and (following := self.table.alone(target)):
+                _, target, broken = following
             if broken != EARLY:  # a violation before one counts is assumed not to happen
-                yield _Arrow(self._name(edge), -1 if broken else target, broken)
+                yield _Arrow(self._name(edge.leaf.choice), -1 if broken else target, broken)
 
-    def _moving(self, state: int) -> bool:
-        """Whether the thread is in the kernel, waits for a CPU, or its guest is amid an action."""
-        fields, get = self.table.states[state >> CONSTANTS], self.table.get
-        return bool(
-            get(fields, "thread0", "waiting")
-            or get(fields, "thread0", "mode") == "kernel"
-            or get(fields, "vcpu0", "script")
-        )
-
-    @staticmethod
-    def _undisturbed(edge: Edge) -> bool:
-        choice = edge.leaf.choice
-        return choice.kind in ("step", "in") and not choice.pending
-
-    def _name(self, edge: Edge) -> str:
-        choice = edge.leaf.choice
-        return "preempt" if choice.kind == "out" else action_text(choice, self.table)
+    def _name(self, choice: Choice) -> str:
+        return "preempt" if choice is OUT else action_text(choice, self.table)
 
 
 def _nodes(resting: _Resting) -> tuple[tuple[StateNode, ...], tuple[StateEdge, ...]]:
@@ -259,9 +244,12 @@ def _nodes(resting: _Resting) -> tuple[tuple[StateNode, ...], tuple[StateEdge, .
     for state in resting.arrows:
         members.setdefault(kind[state], []).append(state)
     number = {block: n for n, block in enumerate(members, 1)}
-    told = _told_apart([looks[states[0]] for states in members.values()])
+    same: dict[Hashable, list[StateLook]] = {}
+    for states in members.values():
+        same.setdefault(looks[states[0]].shown, []).append(looks[states[0]])
     nodes, edges = [], []
-    for (block, states), look in zip(members.items(), told, strict=True):
+    for block, states in members.items():
+        look = looks[states[0]]
         stays: list[str] = []
         going: dict[tuple[int, int], list[str]] = {}
         for arrow in resting.arrows[states[0]]:
@@ -269,6 +257,7 @@ def _nodes(resting: _Resting) -> tuple[tuple[StateNode, ...], tuple[StateEdge, .
             names = stays if target == number[block] else going.setdefault((target, arrow.broken), [])
             names.append(arrow.action)
         start = any(state in resting.start for state in states)
+        look = look.telling(same[look.shown])
         nodes.append(StateNode(number[block], look, start, tuple(stays), len(states)))
         for (target, broken), names in going.items():
             invariants = tuple(name for name, bit in BROKEN.items() if broken & bit)
@@ -295,11 +284,3 @@ def _alike(arrows: dict[int, list[_Arrow]], shown: dict[int, Hashable]) -> dict[
 def _numbered(keys: dict[int, Any]) -> dict[int, int]:
     numbers: dict[Any, int] = {}
     return {state: numbers.setdefault(key, len(numbers)) for state, key in keys.items()}
-
-
-def _told_apart(looks: Sequence[StateLook]) -> list[StateLook]:
-    """The looks, each with the facts that tell it from others that look the same."""
-    same: dict[Hashable, list[StateLook]] = {}
-    for look in looks:
-        same.setdefault(look.shown, []).append(look)
-    return [look.telling(same[look.shown]) for look in looks]
