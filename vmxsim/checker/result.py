@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from functools import cached_property
 from html import escape
+from importlib.resources import files
 from typing import Any
 
 from attrs import field, frozen
 
-from vmxsim.checker.assumptions import ASSUMPTIONS
 from vmxsim.checker.counterexample import Explanation, explain
 from vmxsim.checker.transition_table import Cut
 from vmxsim.errors import InputError, counted
@@ -107,6 +107,16 @@ class HostResult:
             return VIOLATED
         return INCOMPLETE if self.cut_by else SAFE
 
+    @property
+    def figures(self) -> dict[str, str]:
+        """How much was searched, as text."""
+        return {
+            "states": f"{self.states:,}",
+            "transitions": f"{self.transitions:,}",
+            "depth": f"{self.depth:,}",
+            "seconds": f"{self.seconds:.2f}",
+        }
+
     def status(self, invariant: str) -> str:
         """What is known about an invariant, also one that only the other host width's result lists
         (``contract``, where it is violated): it holds here only if every schedule was explored."""
@@ -163,10 +173,22 @@ class CheckResult:
         return self.counterexample.scenario
 
     def __repr__(self) -> str:
-        return as_text(self)
+        lines = [headline(self)]
+        for host in self.hosts:
+            how = ", ".join(f"{name} {verdict}" for name, verdict in host.invariants.items())
+            lines.append(
+                f"  {host.host}: {how}; {host.states:,} states, {host.transitions:,} transitions,"
+                f" depth {host.depth}, {host.seconds:.2f} s"
+            )
+        lines.append(f"  {sometimes_line(self)}")
+        if example := self.counterexample:
+            lines += [counterexample_line(example), scenario_yaml(example.scenario), example.words]
+        return "\n".join(line for line in lines if line.strip())
 
     def _repr_html_(self) -> str:
-        return as_html(self)
+        example = counterexample_html(self.counterexample) if self.counterexample else ""
+        style = f"<style>{result_css()}</style>"
+        return f'<div class="vmxsim-result">{style}{verdict_html(self, options=True)}{example}</div>'
 
 
 def headline(result: CheckResult, options: bool = True) -> str:
@@ -196,19 +218,14 @@ def counterexample_line(example: Counterexample) -> str:
     )
 
 
-def not_reached(host: HostResult) -> list[str]:
-    """*Sometimes* properties that the search never reached."""
-    return [name for name, was in host.sometimes.items() if not was]
-
-
 def sometimes_line(result: CheckResult) -> str:
     """The situations that the search covered: a pass that covers few of them proves little."""
     host = result.telling
     if not host.sometimes:
         return ""
-    missing = not_reached(host)
-    reached = len(host.sometimes) - len(missing)
-    line = f"Reached at least once: {reached} of {len(host.sometimes)} situations that a pass should cover"
+    missing = [name for name, was in host.sometimes.items() if not was]
+    count = f"{len(host.sometimes) - len(missing)} of {len(host.sometimes)}"
+    line = f"Reached at least once on a {host.host} host: {count} situations that a pass should cover"
     if host.ended_early:
         line = f"The search ended when every invariant was broken. {line}"
     if not missing:
@@ -217,130 +234,57 @@ def sometimes_line(result: CheckResult) -> str:
     return f"{line}; not{granted}: {', '.join(missing)}."
 
 
-def as_text(result: CheckResult) -> str:
-    """The result as plain text, for a terminal or a notebook's repr."""
-    lines = [headline(result)]
-    for host in result.hosts:
-        how = ", ".join(f"{name} {verdict}" for name, verdict in host.invariants.items())
-        lines.append(
-            f"  {host.host}: {how}; {host.states:,} states, {host.transitions:,} transitions,"
-            f" depth {host.depth}, {host.seconds:.2f} s"
-        )
-    lines.append(f"  {sometimes_line(result)}")
-    example = result.counterexample
-    if example:
-        lines += [counterexample_line(example), scenario_yaml(example.scenario), example.words]
-    return "\n".join(line for line in lines if line.strip())
+def result_css() -> str:
+    """The style of the HTML below, for an element of class ``vmxsim-result``."""
+    return files("vmxsim.checker").joinpath("result.css").read_text("utf-8")
 
 
-_COLOURS = {"safe": "#009E73", "violated": "#D55E00", "incomplete": "#CC79A7"}
 #: Signs of verdicts, so that neither colour nor word alone tells them apart.
-_SIGNS = {"holds": "✔", "safe": "✔", "violated": "✖", "unknown": "?", "incomplete": "?"}
+_SIGNS = {HOLDS: "✔", SAFE: "✔", VIOLATED: "✖", UNKNOWN: "?", INCOMPLETE: "?"}
+#: What else a reader of a verdict should know.
+_HINTS = {
+    INCOMPLETE: "To get an answer, assume more, or check with one vCPU.",
+    VIOLATED: "States past a broken invariant are not counted.",
+}
 
 
-def _figures(host: HostResult) -> dict[str, str]:
-    """How much was searched, by name."""
-    return {
-        "states": f"{host.states:,}",
-        "transitions": f"{host.transitions:,}",
-        "depth": f"{host.depth:,}",
-        "seconds": f"{host.seconds:.2f}",
-    }
-
-
-def as_html(result: CheckResult) -> str:
-    """The result for a notebook: a table, the counterexample and the reason."""
-    line = "var(--jp-border-color2,#bbb)"
-    cell = f'style="padding:3px 12px 3px 0;text-align:left;border-bottom:1px solid {line}"'
-    names = list(result.telling.invariants)
-    heads = ("host", *names, *_figures(result.telling))
-    head = "".join(f'<th scope="col" {cell}>{escape(text)}</th>' for text in heads)
-    rows = ""
-    for host in result.hosts:
-        verdicts = [host.status(name) for name in names]
-        cells = (*(f"{_SIGNS[how]} {how}" for how in verdicts), *_figures(host).values())
-        rows += f'<tr><th scope="row" {cell}>{host.host}</th>'
-        rows += "".join(f"<td {cell}>{escape(text)}</td>" for text in cells) + "</tr>"
-    parts = [
-        f'<p style="border-left:5px solid {_COLOURS[result.verdict]};padding:4px 10px;margin:4px 0">'
-        f"<strong>{_SIGNS[result.verdict]} {escape(headline(result))}</strong></p>",
-        f'<table style="border-collapse:collapse"><thead><tr>{head}</tr></thead>'
-        f"<tbody>{rows}</tbody></table>",
-        f"<p>{escape(sometimes_line(result))}</p>",
-    ]
-    example = result.counterexample
-    if example:
-        parts += [
-            f"<p><strong>{escape(counterexample_line(example))}</strong></p>",
-            f'<pre style="margin:8px 0;padding:8px 10px;border:1px solid {line};border-radius:4px">'
-            f"{escape(scenario_yaml(example.scenario))}</pre>",
-            f"<p><strong>Why is this wrong?</strong> {escape(example.words)}</p>",
-        ]
-    return f'<div class="vmxsim-check">{"".join(parts)}</div>'
-
-
-def assumption_lines() -> list[tuple[str, str]]:
-    """The name and meaning of every assumption."""
-    return [(name, assumption.words) for name, assumption in ASSUMPTIONS.items()]
-
-
-def verdict_html(result: CheckResult) -> str:
-    """The result for the check panel, without the counterexample."""
+def verdict_html(result: CheckResult, options: bool = False) -> str:
+    """The result without the counterexample. ``options`` is that of :func:`headline`."""
     kind = result.verdict
-    words = escape(headline(result, options=False))
-    head = f'<p class="verdict {kind}" role="status"><b>{_SIGNS[kind]}</b> {words}</p>'
-    hint = ""
-    if kind == INCOMPLETE:
-        hint = '<p class="dim">To get an answer, assume more, or check with one vCPU.</p>'
-    return head + hint + _table(result) + _sometimes(result)
+    words = escape(headline(result, options))
+    hint = f'<p class="dim">{_HINTS[kind]}</p>' if kind in _HINTS else ""
+    return (
+        f'<p class="verdict {kind}" role="status"><b>{_SIGNS[kind]}</b> {words}</p>'
+        f"{_table(result)}<p>{escape(sometimes_line(result))}</p>{hint}"
+    )
 
 
 def _table(result: CheckResult) -> str:
     """Invariants and figures by host width."""
-    heads = "".join(f'<th scope="col">{escape(host.host)} host</th>' for host in result.hosts)
+    heads = "".join(f'<th scope="col">{host.host} host</th>' for host in result.hosts)
     rows = ""
     for name in dict.fromkeys(name for host in result.hosts for name in host.invariants):
-        verdicts = [host.status(name) for host in result.hosts]
         cells = "".join(
-            f'<td><span class="how {how}"><b>{_SIGNS[how]}</b> {how}</span></td>' for how in verdicts
+            f'<td><span class="how {how}"><b>{_SIGNS[how]}</b> {how}</span></td>'
+            for how in (host.status(name) for host in result.hosts)
         )
-        rows += f'<tr class=""><th scope="row"><code>{escape(name)}</code></th>{cells}</tr>'
-    for name in _figures(result.telling):
-        cells = "".join(f"<td>{_figures(host)[name]}</td>" for host in result.hosts)
+        rows += f'<tr><th scope="row"><code>{escape(name)}</code></th>{cells}</tr>'
+    for name in ("states", "transitions", "depth", "seconds"):
+        cells = "".join(f"<td>{host.figures[name]}</td>" for host in result.hosts)
         rows += f'<tr class="figure"><th scope="row">{name}</th>{cells}</tr>'
     return (
-        f'<table><caption class="hidden">Invariants by host width</caption>'
+        f"<table><caption>Invariants by host width</caption>"
         f'<thead><tr><th scope="col">invariant</th>{heads}</tr></thead><tbody>{rows}</tbody></table>'
     )
 
 
-def _sometimes(result: CheckResult) -> str:
-    """The situations that a pass should cover, and those that no schedule reached."""
-    told: dict[str, list[str]] = {}
-    for host in result.hosts:
-        if host.sometimes:
-            missing = not_reached(host)
-            count = f"{len(host.sometimes) - len(missing)} of {len(host.sometimes)}"
-            words = f"{count} situations that a pass should cover were reached"
-            if missing:
-                words += f"; not reached: {', '.join(missing)}"
-            told.setdefault(f"{words}.", []).append(host.host)
-    lines = [
-        f"<p>{escape('' if len(hosts) == len(result.hosts) else f'{hosts[0]} host: ')}{escape(words)}</p>"
-        for words, hosts in told.items()
-    ]
-    if lines and result.verdict == VIOLATED:
-        lines.append('<p class="dim">States past a broken invariant are not counted.</p>')
-    return "".join(lines)
-
-
 def counterexample_html(example: Counterexample) -> str:
-    """A counterexample for the check panel: the schedule, and why it is wrong."""
+    """A counterexample: the schedule, and why it is wrong."""
     return (
         f"<p><strong>{escape(counterexample_line(example))}</strong></p>"
-        f'<pre tabindex="0" aria-label="The counterexample as a scenario">'
+        f'<pre tabindex="0" role="region" aria-label="The counterexample as a scenario">'
         f"{escape(scenario_yaml(example.scenario))}</pre>"
-        f"<h4>Why is this wrong?</h4><p>{escape(example.words)}</p>"
+        f"<p><strong>Why is this wrong?</strong> {escape(example.words)}</p>"
     )
 
 

@@ -14,13 +14,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from vmxsim.checker.assumptions import ASSUMPTIONS
 from vmxsim.checker.check import MAX_STATES, Progress, check
 from vmxsim.checker.result import (
     INCOMPLETE,
     SAFE,
     VIOLATED,
     CheckResult,
-    assumption_lines,
     counterexample_line,
     headline,
     sometimes_line,
@@ -200,13 +200,12 @@ def _host_table(result: CheckResult, figures: int) -> Table:
     names = list(result.telling.invariants)
     for title in ("host", *names):
         table.add_column(title, overflow="fold")
-    for title in ("states", "transitions", "depth", "seconds")[:figures]:
+    for title in list(result.telling.figures)[:figures]:
         table.add_column(title, justify="right", overflow="fold")
     for host in result.hosts:
         styles = {"holds": "green", "violated": "bold red", "unknown": "yellow"}
         hows = [Text(how, style=styles[how]) for how in map(host.status, names)]
-        told = (f"{host.states:,}", f"{host.transitions:,}", str(host.depth), f"{host.seconds:.2f}")
-        table.add_row(host.host, *hows, *told[:figures])
+        table.add_row(host.host, *hows, *list(host.figures.values())[:figures])
     return table
 
 
@@ -245,8 +244,8 @@ def _briefly(step: Any) -> str:
 
 def _list_assumptions(out: Console) -> None:
     table = Table(box=None, show_header=False, pad_edge=False)
-    for name, words in assumption_lines():
-        table.add_row(Text(name, style="bold"), words)
+    for name, assumption in ASSUMPTIONS.items():
+        table.add_row(Text(name, style="bold"), assumption.words)
     out.print(table)
 
 

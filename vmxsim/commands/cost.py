@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vmxsim.commands.common import FINE, HOST_OPTION, console, named_design, print_json
-from vmxsim.simulation.costs import PATHS, CostRow, cost, register_first
+from vmxsim.simulation.costs import PATHS, CostRow, cost
 
 
 @click.command("cost")
@@ -50,13 +50,6 @@ def _table(rows: list[CostRow], title: str) -> Table:
     table.add_column("host reloads", justify="right")
     table.add_column("operations", overflow="fold")
     for row in rows:
-        told = ", ".join(
-            f"{times} {name}" for name, times in sorted(row.operations.items(), key=register_first)
-        )
-        table.add_row(
-            row.design + (" *" if row.derived else ""),
-            str(row.total),
-            str(row.full_host_reloads),
-            told or "nothing",
-        )
+        name = row.design + (" *" if row.derived else "")
+        table.add_row(name, str(row.total), str(row.full_host_reloads), row.words)
     return table

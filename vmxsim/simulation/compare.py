@@ -1,8 +1,9 @@
-"""Two designs on one schedule: the first point at which they differ."""
+"""Two designs on one schedule: their steps side by side, and the first point at which they differ."""
 
 from __future__ import annotations
 
 import itertools
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 from typing import Any
@@ -13,23 +14,25 @@ from vmxsim.errors import InputError
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.kernel.machine import Value
 from vmxsim.simulation.run import RunTrace, run
-from vmxsim.simulation.trace import Trace
+from vmxsim.simulation.trace import Trace, action_name
 
-# -- Two runs of one schedule, step beside step.
+#: Indices of scenes that stand beside each other, one in each of two runs.
+Pairs = list[tuple[int, int]]
 
 
-def align(a: Trace, b: Trace) -> list[tuple[int, int]]:
-    """Pairs of scene indices, one a run, in which both go through the same schedule.
+def align(a: Trace, b: Trace) -> Pairs:
+    """The pairs in which two runs go through the same schedule.
 
     Both start at 0 and end together; neither ever steps back. Within an action, lines that
     both run (same mode, same text) stand beside each other, and where only one runs
     something the other waits.
     """
     pairs = [(0, 0)]
-    starts_a, starts_b = _starts(a), _starts(b)
-    for action in range(max(len(starts_a), len(starts_b)) - 1):
-        from_a, to_a = _span(starts_a, action)
-        from_b, to_b = _span(starts_b, action)
+    actions = [[step.action for step in trace.steps] for trace in (a, b)]
+    for action in range(1 + max((found[-1] for found in actions if found), default=-1)):
+        (from_a, to_a), (from_b, to_b) = (
+            (bisect_left(found, action), bisect_right(found, action)) for found in actions
+        )
         words_a, words_b = (
             [(s.mode, s.source) for s in t.steps[i:j]] for t, i, j in ((a, from_a, to_a), (b, from_b, to_b))
         )
@@ -40,25 +43,6 @@ def align(a: Trace, b: Trace) -> list[tuple[int, int]]:
                 pairs += [(from_a + n + 1, from_b + j) for n in range(i, i_end)]
                 pairs += [(from_a + i_end, from_b + n + 1) for n in range(j, j_end)]
     return pairs
-
-
-def _starts(trace: Trace) -> list[int]:
-    """Where each action's steps start; one more than there are actions."""
-    starts: list[int] = []
-    for index, step in enumerate(trace.steps):
-        while len(starts) <= step.action:
-            starts.append(index)
-    return [*starts, len(trace.steps)]
-
-
-def _span(starts: list[int], action: int) -> tuple[int, int]:
-    last = len(starts) - 1
-    return starts[min(action, last)], starts[min(action + 1, last)]
-
-
-# -- one scenario on one design, or on two with the ticks at the same points of the schedule
-
-Pairs = list[tuple[int, int]]
 
 
 def run_together(
@@ -111,11 +95,11 @@ _FIELDS = {
 
 @frozen
 class Divergence:
-    """Where two traces of one schedule part.
+    """Where two runs of one schedule first differ.
 
-    ``a_step`` and ``b_step`` are the numbers of steps taken (a scene's index in each trace)
-    when they differ first, in action ``action``; ``what`` is the place that differs, with
-    its values in both.
+    ``a_step`` and ``b_step`` are the numbers of steps taken until then (a scene's index in each
+    run), in action ``action`` (from 0; -1: at the start); ``what`` is the place that differs,
+    with its values in both.
     """
 
     action: int
@@ -127,9 +111,9 @@ class Divergence:
     words: str
 
 
-def parting(traces: Sequence[RunTrace], pairs: Sequence[tuple[int, int]]) -> dict[str, Any]:
-    """Where two runs that stand beside each other in ``pairs`` of scenes part, as a player's
-    ``divergence``: ``text``, and, where they do, ``slot`` and ``words``. Empty for one run."""
+def parting(traces: Sequence[RunTrace], pairs: Pairs) -> dict[str, Any]:
+    """The first difference of two aligned runs, as a player's ``divergence``: ``text``, and, if there is
+    one, ``slot`` and ``words``. Empty for one run."""
     if not pairs:
         return {}
     found = divergence(*traces)
@@ -141,39 +125,41 @@ def parting(traces: Sequence[RunTrace], pairs: Sequence[tuple[int, int]]) -> dic
 
 
 def divergence(a: RunTrace, b: RunTrace) -> Divergence | None:
-    """The first micro-step at which two runs of one schedule differ in a register, in g,
-    in h (while guest state is loaded) or L, in what is intercepted or returned.
+    """The first step at which two runs of one schedule differ in a register, in g, in h (while
+    guest state is loaded), in whether it is loaded, or in what is intercepted or returned.
 
     Steps of different code are lined up by what they change: both runs are read as
-    sequences of states, repetitions left out, action by action. What differs from the very
-    start (what is intercepted, mostly) is passed over until a step makes another place
-    differ; if none does, the start it is. None if the two never differ.
+    sequences of states, repetitions left out, action by action. A place that differs from the
+    start (mostly what is intercepted) counts only if no step makes another one differ.
+    None if the two never differ.
 
     Raises InputError if the two follow different schedules.
     """
     if a.actions != b.actions:
         raise InputError("the two runs follow different schedules: compare runs of one scenario")
     ours, theirs = _by_action(a), _by_action(b)
-    at_start = _differing(ours[0][0][1], theirs[0][0][1])
-    for action, (left, right) in enumerate(zip(ours, theirs, strict=True), -1):
-        for index in range(max(len(left), len(right))):
-            a_step, a_state = left[min(index, len(left) - 1)]
-            b_step, b_state = right[min(index, len(right) - 1)]
-            for what in _differing(a_state, b_state):
+    start = ours[0][0], theirs[0][0]
+    at_start = _differing(*start)
+    for action, stages in enumerate(zip(ours, theirs, strict=True), -1):
+        for index in range(max(map(len, stages))):
+            left, right = (stage[min(index, len(stage) - 1)] for stage in stages)
+            for what in _differing(left, right):
                 if what not in at_start:
-                    return _tell(a, b, action, a_step, b_step, what, a_state[what], b_state[what])
-    for what in at_start:
-        return _tell(a, b, -1, 0, 0, what, ours[0][0][1][what], theirs[0][0][1][what])
-    return None
+                    return _tell(a, b, action, left, right, what)
+    return _tell(a, b, -1, *start, at_start[0]) if at_start else None
 
 
-def _differing(left: dict[str, str], right: dict[str, str]) -> list[str]:
-    return [place for place in left if left[place] != right[place]]
+#: The index of a scene, and the places that are compared with their values.
+_State = tuple[int, dict[str, str]]
 
 
-def _by_action(trace: RunTrace) -> list[list[tuple[int, dict[str, str]]]]:
-    """For the start (first) and each action: (scene's index, state) without repetitions."""
-    stages: list[list[tuple[int, dict[str, str]]]] = [[] for _ in range(len(trace.actions) + 1)]
+def _differing(left: _State, right: _State) -> list[str]:
+    return [place for place, value in left[1].items() if value != right[1][place]]
+
+
+def _by_action(trace: RunTrace) -> list[list[_State]]:
+    """The states at the start, then those of each action, without repetitions."""
+    stages: list[list[_State]] = [[] for _ in range(len(trace.actions) + 1)]
     for index, action, state in _states(trace):
         stage = stages[action + 1]
         if not stage or stage[-1][1] != state:
@@ -204,18 +190,15 @@ def _show(value: Any) -> str:
     return {True: "yes", False: "no", None: "nothing"}.get(value, str(value))
 
 
-def _tell(
-    a: RunTrace, b: RunTrace, action: int, a_step: int, b_step: int, what: str, left: str, right: str
-) -> Divergence:
+def _tell(a: RunTrace, b: RunTrace, action: int, left: _State, right: _State, what: str) -> Divergence:
     holder, name = what.rsplit(".", 1)
-    when = "at the start" if action < 0 else f"in action {action} ('{a.actions[action]}')"
+    when = "at the start" if action < 0 else f"at {action_name(a, action)}"
     sides = ", ".join(
-        f"{value} in {name_of(trace.design)}{_after(trace, step)}"
-        for trace, step, value in ((a, a_step, left), (b, b_step, right))
+        f"{state[what]} in {name_of(trace.design)}{_after(trace, step)}"
+        for trace, (step, state) in ((a, left), (b, right))
     )
-    return Divergence(
-        action, a_step, b_step, what, left, right, f"{when}, {_FIELDS[name]} ({holder}) is {sides}."
-    )
+    words = f"{when}, {_FIELDS[name]} ({holder}) is {sides}."
+    return Divergence(action, left[0], right[0], what, left[1][what], right[1][what], words)
 
 
 def _after(trace: RunTrace, step: int) -> str:

@@ -6,6 +6,7 @@ warm-up ``run; exit`` on the same CPU. No published figure gives cycles for this
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from html import escape
 from typing import Any
@@ -64,6 +65,12 @@ class CostRow:
         """All operations together."""
         return sum(self.operations.values())
 
+    @property
+    def words(self) -> str:
+        """The operations, those on the register itself first."""
+        names = sorted(self.operations, key=lambda name: ("kernel_gs_base" not in name, name))
+        return ", ".join(f"{self.operations[name]} {name}" for name in names) or "nothing"
+
     def as_json(self) -> dict[str, Any]:
         """The row for ``vmxsim cost --json``; ``derived`` stands only where it is true."""
         row: dict[str, Any] = {
@@ -83,14 +90,14 @@ def count(design: str | type[Kvm], host: str, long_mode: bool, path: str) -> Cos
     before, counted = PATHS[path]
     actions = ["run", "exit", *before, counted]
     trace = run(actions, chosen, host=host, long_mode=long_mode)
-    operations: dict[str, int] = {}
+    operations: Counter[str] = Counter()
     for record in trace.simulator.records:
         if record.action == len(actions) - 1:
             for name, times in record.operations:
-                operations[name] = operations.get(name, 0) + times
+                operations[name] += times
     reloads = operations.pop("full_host_reload", 0)
     name = name_of(chosen)
-    return CostRow(name, host, long_mode, path, operations, reloads, name not in RECORDED)
+    return CostRow(name, host, long_mode, path, dict(operations), reloads, name not in RECORDED)
 
 
 class CostTable(list[CostRow]):
@@ -121,21 +128,11 @@ _LEFT = "text-align:left;vertical-align:top"
 
 
 def _row(row: CostRow) -> str:
-    *narrow, last = _cells(row)
-    cells = [f'<td style="{_LEFT};white-space:nowrap">{escape(cell)}</td>' for cell in narrow]
-    return "".join([*cells, f'<td style="{_LEFT}">{escape(last)}</td>'])
-
-
-def _cells(row: CostRow) -> tuple[str, ...]:
-    which = ", ".join(f"{times} {name}" for name, times in sorted(row.operations.items(), key=register_first))
     name = f"{row.design} (derived)" if row.derived else row.design
     mode = "on" if row.long_mode else "off"
-    return name, row.host, mode, row.path, str(row.total), str(row.full_host_reloads), which or "nothing"
-
-
-def register_first(item: tuple[str, int]) -> tuple[bool, str]:
-    """Sort key of operations: those on the register itself come first."""
-    return "kernel_gs_base" not in item[0], item[0]
+    narrow = (name, row.host, mode, row.path, str(row.total), str(row.full_host_reloads))
+    cells = "".join(f'<td style="{_LEFT};white-space:nowrap">{escape(cell)}</td>' for cell in narrow)
+    return f'{cells}<td style="{_LEFT}">{escape(row.words)}</td>'
 
 
 def cost(designs: Iterable[str | type[Kvm]] | str | type[Kvm] = (), host: str = "64-bit") -> CostTable:

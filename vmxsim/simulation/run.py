@@ -1,9 +1,11 @@
-"""Running a scenario on a design: what ``vmxsim.run`` does."""
+"""``vmxsim.run``: run a scenario on a design. The result is a Trace."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +14,21 @@ from vmxsim.errors import InputError
 from vmxsim.kernel.actions import Action
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.kernel.machine import Machine, Value, Vcpu, owner_words
-from vmxsim.kernel.program import Current, Expr, Field, Primitive
+from vmxsim.kernel.program import Current, Field, Primitive
 from vmxsim.kernel.simulator import Record, Simulator, make_machine
 from vmxsim.simulation.scenario import Scenario, make_scenario
 from vmxsim.simulation.trace import Access, Change, Frame, Move, Scene, Step, Violation, action_name
 from vmxsim.simulation.worth import CellJudge
-
-# -- Which way a value went in a step, read off the instruction that ran.
-
 
 #: Fields that hold a value of the register, by their place's last part.
 _CELLS = ("g", "h", "gs_base")
 
 
 def moves_of(record: Record) -> tuple[Move, ...]:
-    """The arrows of one step."""
-    register = f"cpu{record.cpu}.kernel_gs_base"
+    """Which way values went in a step, read off the instruction that ran."""
     moves = []
     i = record.instruction
+    expr, target = (i.expr, _place(record, i.target)) if i is not None else (None, "")
     for kind, cpu, _ in record.accesses:
         here = f"cpu{cpu}.kernel_gs_base"
         if kind == "ctxsw":
@@ -41,22 +40,20 @@ def moves_of(record: Record) -> tuple[Move, ...]:
         elif kind in ("guest_wrmsr", "load_gs_index"):
             moves.append(Move(kind, "", here))
         elif kind == "rdmsr":
-            moves.append(Move(kind, here, _place(record, i.target) if i else ""))
+            moves.append(Move(kind, here, target))
         elif kind == "wrmsr":
-            moves.append(Move(kind, _written(record, i.expr if i else None), register))
-    if i is not None and i.kind == "do" and not record.accesses:
-        target = _place(record, i.target)
-        if target:
-            moves.append(Move("store", _place(record, i.expr), target))
+            args = expr.args if isinstance(expr, Primitive) else ()
+            source = _place(record, args[1]) if len(args) > 1 else ""
+            moves.append(Move(kind, source, f"cpu{record.cpu}.kernel_gs_base"))
+    if i is not None and i.kind == "do" and target and not record.accesses:
+        moves.append(Move("store", _place(record, expr), target))
     return tuple(moves)
 
 
 def _placed(record: Record, cpu: int) -> str:
     """The task that a context switch put on the CPU: ``current`` as it is now."""
-    for obj, name, _, now in record.changes:
-        if obj == f"cpu{cpu}" and name == "current":
-            return str(now)
-    return "plain"
+    now = (now for obj, name, _, now in record.changes if (obj, name) == (f"cpu{cpu}", "current"))
+    return str(next(now, "plain"))
 
 
 def _place(record: Record, e: Any) -> str:
@@ -66,13 +63,6 @@ def _place(record: Record, e: Any) -> str:
     if isinstance(e.base, Current):
         return f"{record.thread}.{e.name}"
     return f"vcpu{record.stack[2][e.base.index]}.{e.name}"
-
-
-def _written(record: Record, e: Expr | None) -> str:
-    return _place(record, e.args[1]) if isinstance(e, Primitive) and len(e.args) > 1 else ""
-
-
-# -- the Trace of a simulated run
 
 
 class RunTrace:
@@ -85,8 +75,14 @@ class RunTrace:
         self.scenario = scenario
         self.design = design
         self.simulator = simulator
+        several = scenario.vcpus > 1
+        self.actions = [f"vcpu{a.vcpu}: {a.text}" if several else a.text for a in scenario.actions]
+        self.title = scenario.title or ", ".join(self.actions)
+        self.name = name_of(design)
+        release = f" ({design.release})" if design.release else ""
+        self.subtitle = f"{self.name}{release}, {scenario.host} host"
         self.results: list[dict[str, Any]] = []
-        self.remarks: list[str] = []
+        self.notes: list[str] = []
         self._start = start
         self._unmet: dict[int, str] = {}
 
@@ -95,33 +91,6 @@ class RunTrace:
         verdict = ", ".join(broken) if broken else "no invariant broken"
         records = len(self.simulator.records)
         return f"<{self.title}: {self.subtitle}; {len(self.actions)} actions, {records} steps; {verdict}>"
-
-    @property
-    def title(self) -> str:
-        """The scenario's title, else its actions."""
-        return self.scenario.title or ", ".join(self.actions)
-
-    @property
-    def name(self) -> str:
-        """The design."""
-        return name_of(self.design)
-
-    @property
-    def subtitle(self) -> str:
-        """The design and the host's width."""
-        release = f" ({self.design.release})" if self.design.release else ""
-        return f"{self.name}{release}, {self.scenario.host} host"
-
-    @property
-    def notes(self) -> Sequence[str]:
-        """Things said about the whole run."""
-        return self.remarks
-
-    @property
-    def actions(self) -> Sequence[str]:
-        """The actions as text."""
-        several = self.scenario.vcpus > 1
-        return [f"vcpu{a.vcpu}: {a.text}" if several else a.text for a in self.scenario.actions]
 
     def expect(self, index: int, action: Action, returned: Any) -> None:
         """Hold what an action returned against its arrow."""
@@ -170,9 +139,9 @@ class RunTrace:
             )
         elif record.thread == "plain":
             why_not = "the plain task runs here, not a vCPU thread"
-        cost: dict[str, int] = {}
+        cost: Counter[str] = Counter()
         for name, times in record.operations:
-            cost[name] = cost.get(name, 0) + times
+            cost[name] += times
         after = record.after
         return Step(
             index=number,
@@ -190,7 +159,7 @@ class RunTrace:
             moves=moves_of(record),
             preemptible=not why_not,
             why_not=why_not,
-            cost=cost,
+            cost=dict(cost),
             notes=record.notes,
             violations=violations,
         )
@@ -253,16 +222,12 @@ def run(
     Raises InputError for a scenario that cannot be read or an action that is not possible,
     SimulationError for a design that does what the kernel must not.
     """
-    if design is not None and not isinstance(design, str):
-        chosen, name = find_design(design), None
-    else:
-        chosen, name = None, design
+    own = None if design is None or isinstance(design, str) else find_design(design)
     s = make_scenario(
-        scenario, design=name, host=host, long_mode=long_mode, cpus=cpus, vcpus=vcpus,
+        scenario, design=None if own else design, host=host, long_mode=long_mode, cpus=cpus, vcpus=vcpus,
         interception=interception, title=title,
     )  # fmt: skip
-    if chosen is None:
-        chosen = _named_design(s)
+    chosen = own or _named_design(s)
     bits = int(s.host[:2])
     simulator = Simulator(chosen, make_machine(chosen, bits, s.long_mode, s.cpus, s.vcpus), s.interception)
     trace = RunTrace(s, chosen, simulator, make_machine(chosen, bits, s.long_mode, s.cpus, s.vcpus))
@@ -277,10 +242,10 @@ def run(
         trace.results.append(result(simulator, action.vcpu))
         if action.expected is not None:
             trace.expect(index, action, simulator.m.vcpus[action.vcpu].returned)
-    trace.remarks += _equal_numbers(s, simulator.m)
+    trace.notes += _equal_numbers(s, simulator.m)
     order = list(DESIGNS)
     if chosen.id in order[: order.index(_FIRST_WITH_SMM)] and any(a.verb == "guest smi" for a in s.actions):
-        trace.remarks.append(
+        trace.notes.append(
             f"anachronism: KVM has emulated SMM since Linux 4.2 (not looked up); {chosen.id} is older"
         )
     return trace
@@ -296,7 +261,7 @@ def _named_design(s: Scenario) -> type[Kvm]:
     try:
         return find_design(s.design)
     except InputError as error:
-        raise (error.at(s.where_design()) if s.design_line else error) from None
+        raise (error.at(f"{s.file}:{s.design_line}") if s.design_line else error) from None
 
 
 def _equal_numbers(s: Scenario, m: Machine) -> list[str]:
@@ -328,9 +293,8 @@ def result(simulator: Simulator, acting: int) -> dict[str, Any]:
     Numbers are hexadecimal text. With several vCPUs the fields of the vCPU are lists.
     """
     m = simulator.m
-    accesses = [
-        [kind, cpu, hex(value)] for record in _last(simulator) for kind, cpu, value in record.accesses
-    ]
+    last = takewhile(lambda record: record.action == simulator.action, reversed(simulator.records))
+    accesses = [[kind, cpu, hex(value)] for record in [*last][::-1] for kind, cpu, value in record.accesses]
     each = [_vcpu_result(simulator, n, n == acting) for n in range(len(m.vcpus))]
     returned = m.vcpus[acting].returned
     found: dict[str, Any] = {
@@ -343,16 +307,8 @@ def result(simulator: Simulator, acting: int) -> dict[str, Any]:
     return found
 
 
-def _last(simulator: Simulator) -> list[Any]:
-    records, action = simulator.records, simulator.action
-    first = len(records)
-    while first and records[first - 1].action == action:
-        first -= 1
-    return records[first:]
-
-
 def _vcpu_result(simulator: Simulator, n: int, acting: bool) -> dict[str, Any]:
-    m: Machine = simulator.m
+    m = simulator.m
     vcpu, thread = m.vcpus[n], m.threads[n]
     register = m.cpus[thread.cpu].kernel_gs_base.number
     current = m.is_current(thread)

@@ -202,14 +202,12 @@ def action_name(trace: Trace, action: int) -> str:
     return f"action {action + 1} ({printable(text.strip())})"
 
 
-# -- A stretch of a long trace as a trace of its own
-
 #: Steps that the browser gets at once: a film of more is slow to send and hard to aim at.
 LENGTH = 400
 
 
 class Window:
-    """Steps ``first`` (from 0) up to ``last`` of a trace; scenes are those around them."""
+    """A stretch of a trace as a trace of its own: steps ``first`` (from 0) up to ``last``."""
 
     def __init__(self, trace: Trace, first: int, last: int) -> None:
         steps = trace.steps[first:last]

@@ -24,11 +24,9 @@ class CellJudge:
     def __init__(
         self, design: type[Kvm], start: Machine, changes: Sequence[Changes], simulator: Simulator
     ) -> None:
-        self.design, self.m, self.changes = design, start, changes
+        self.design, self.m, self.changes, self.system = design, start, changes, simulator
         self.by_id = {obj.id: obj for obj in start.objects}
         self.at = 0
-        self.system = simulator
-        self.array = "guest_msrs" in design.labels["g"]
 
     def move(self, index: int) -> Machine:
         """Bring the machine to where it was after ``index`` steps."""
@@ -58,8 +56,6 @@ class CellJudge:
         ]
         return Scene(tuple(boxes), tuple(dangers))
 
-    # -- the register
-
     def register_status(self, cpu: Cpu) -> tuple[str, str]:
         """(status, whose value it is taken for) of a CPU's KERNEL_GS_BASE."""
         m, found = self.m, cpu.kernel_gs_base
@@ -88,8 +84,6 @@ class CellJudge:
         """The status of the register of the task's CPU, if the task runs there."""
         return judged[task.cpu] if self.m.is_current(task) else ("unused", "")
 
-    # -- boxes
-
     def cpu_box(self, cpu: Cpu, judged: tuple[str, str]) -> Box:
         task = self.m.task_named(cpu.current)
         name = owner_words(task.id)
@@ -110,21 +104,14 @@ class CellJudge:
         g = self.judge(vcpu.g, vcpu.true_guest_value, vcpu.id)
         if g == "live" and guest_in_register:
             g = "copy"
-        if not self.h_in_use(vcpu, thread):
-            h = "unused"
-        else:
-            h = self.judge(vcpu.h, thread.gs_base, thread.id)
-            if h == "live" and host_in_register:
-                h = "copy"
+        h = self.judge(vcpu.h, thread.gs_base, thread.id) if self.h_in_use(vcpu, thread) else "unused"
+        if h == "live" and host_in_register:
+            h = "copy"
+        active = self.judge(vcpu.gs_base, vcpu.true_gs_base, vcpu.id)
         cells = (
             Cell(f"{vcpu.id}.g", labels["g"], vcpu.g, g),
             Cell(f"{vcpu.id}.h", labels["h"], vcpu.h if vcpu.h.owner != "unknown" else None, h),
-            Cell(
-                f"{vcpu.id}.gs_base",
-                "guest GS base",
-                vcpu.gs_base,
-                self.judge(vcpu.gs_base, vcpu.true_gs_base, vcpu.id),
-            ),
+            Cell(f"{vcpu.id}.gs_base", "guest GS base", vcpu.gs_base, active),
         )
         passes = self.system.passes_through(vcpu)
         facts = [
@@ -134,7 +121,7 @@ class CellJudge:
             ("true value", str(vcpu.true_guest_value)),
             ("SMM", "yes" if vcpu.smm else "no"),
         ]
-        if self.array:
+        if "guest_msrs" in labels["g"]:
             facts.insert(2, ("list holds it", "yes" if vcpu.lists_kernel_gs_base else "no"))
         return Box(vcpu.id, "vcpu", f"struct vcpu_vmx, vCPU {vcpu.id[4:]}", tuple(facts), cells)
 
@@ -164,8 +151,6 @@ class CellJudge:
         title = "plain task" if task is self.m.plain else f"vCPU thread {task.id[6:]} ({task.bits}-bit)"
         return Box(task.id, "task", title, facts, (cell,))
 
-    # -- what would go wrong
-
     def dangers(self, vcpu: Vcpu, thread: Task) -> list[tuple[str, str]]:
         """What guest and user space of this thread would find if they ran now."""
         m = self.m
@@ -181,19 +166,9 @@ class CellJudge:
             "saved": f"from KVM, which would look in {self.design.labels['g']}",
         }[place]
         if served.number != true.number:
-            dangers.append(
-                (
-                    "guest-value",
-                    f"If {owner_words(vcpu.id)} read its KERNEL_GS_BASE now, "
-                    f"it would get {describe(served)} {how}; right is {true}.",
-                )
-            )
+            words = f"it would get {describe(served)} {how}; right is {true}."
+            dangers.append(("guest-value", f"If {owner_words(vcpu.id)} read its KERNEL_GS_BASE now, {words}"))
         if found.number != thread.gs_base.number:
-            dangers.append(
-                (
-                    "host-value",
-                    f"If user space of {owner_words(thread.id)} ran now, its GS base would be "
-                    f"{describe(found)}; right is {thread.gs_base}.",
-                )
-            )
+            words = f"its GS base would be {describe(found)}; right is {thread.gs_base}."
+            dangers.append(("host-value", f"If user space of {owner_words(thread.id)} ran now, {words}"))
         return dangers

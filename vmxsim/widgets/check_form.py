@@ -17,6 +17,7 @@ from vmxsim.checker.result import (
     CheckResult,
     Counterexample,
     counterexample_html,
+    result_css,
     steps_words,
     telling_steps,
     verdict_html,
@@ -257,7 +258,7 @@ class CheckForm(w.VBox):
                 self.message,
             ]
         ).add_class("vmxsim-check-form")
-        self.findings.add_class("vmxsim-check-findings")
+        self.findings.add_class("vmxsim-check-findings").add_class("vmxsim-result")
         columns = w.Box([form, self.findings]).add_class("vmxsim-check-columns")
         self.check.on_click(lambda _: self._start())
         self.stop.on_click(lambda _: self.background.stop())
@@ -354,4 +355,5 @@ def _line(text: str) -> str:
 
 
 def _css() -> str:
-    return theme_css(".vmxsim-check") + files("vmxsim.widgets").joinpath("check.css").read_text("utf-8")
+    own = files("vmxsim.widgets").joinpath("check.css").read_text("utf-8")
+    return theme_css(".vmxsim-check") + own + result_css()
