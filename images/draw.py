@@ -9,20 +9,27 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from textwrap import wrap
 from xml.etree import ElementTree
 
 import vmxsim
 from vmxsim.errors import InputError
 from vmxsim.simulation.trace import Trace
 from vmxsim.teaching.questions.ask import ask
-from vmxsim.teaching.questions.card import card
+from vmxsim.teaching.questions.question import Option, Question
 from vmxsim.views.animation import animation
-from vmxsim.views.film import still
+from vmxsim.views.drawing import text
+from vmxsim.views.film import drawing_of, look, still
+from vmxsim.views.layout import text_width
+from vmxsim.views.standalone import standalone
+from vmxsim.views.words import step_words
 
 #: What every design does up to "guest state is loaded in long mode".
 _LOADED = ("run", "guest wrmsr 0xa000")
 #: Where the seed patch fails and its parent does not.
 _ENTERS = ("run", "guest long-mode on", "guest rdmsr")
+#: Of the text of a question: font size, line height, the space below.
+_SIZE, _LEADING, _PAD = 16, 22, 12
 
 
 def pictures() -> dict[str, Callable[[], str]]:
@@ -71,7 +78,65 @@ def _prediction() -> str:
     trace = vmxsim.run(list(_ENTERS), "dedicated-accessors", title="The guest enters long mode")
     question = ask(trace, "owner", action=1)
     guess = next(i for i, option in enumerate(question.options) if not option.right)
-    return card(trace, question, "predict", guess)
+    return _card(trace, question, "predict", guess)
+
+
+def _card(trace: Trace, question: Question, uid: str, chosen: int | None = None) -> str:
+    """The question below the picture that it is asked at; with ``chosen``, what a reader sees who chose that
+    option."""
+    index = question.before if chosen is None else question.telling
+    drawing = drawing_of(trace)
+    step = trace.steps[index - 1] if index else None
+    rows = [_prompt(question, drawing.width)]
+    rows += [_option(option, n, chosen, drawing.width) for n, option in enumerate(question.options)]
+    top, drawn = drawing.height, []
+    for markup, height in rows:
+        drawn.append(f'<g transform="translate(20 {top:g})">{markup}</g>')
+        top += height
+    told = "; ".join(f"{n}: {option.text}" for n, option in enumerate(question.options, 1))
+    description = f"{step_words(trace, index)} {question.prompt} {told}."
+    if chosen is not None:
+        right = question.options[question.right]
+        description += f" Chosen: {chosen + 1}. Right: {question.right + 1}. {right.reason}"
+    drawn_as = look(trace.scene(index), step, frozenset())
+    below = top - drawing.height + _PAD
+    return standalone(drawing.svg(drawn_as, uid, trace.title, description, "".join(drawn), below))
+
+
+def _lines(words: str, width: float) -> list[str]:
+    return wrap(words, max(30, int(width / text_width("m", _SIZE))))
+
+
+def _text(line: str, x: float, y: float, kind: str) -> str:
+    return f'<text class="{kind}" x="{x:g}" y="{y:g}">{text(line)}</text>'
+
+
+def _prompt(question: Question, width: float) -> tuple[str, float]:
+    lines = _lines(question.prompt, width - 40)
+    drawn = [_text(line, 0, _LEADING * (n + 1), "caption-words strong") for n, line in enumerate(lines)]
+    return "".join(drawn), _LEADING * len(lines) + _PAD
+
+
+def _option(option: Option, number: int, chosen: int | None, width: float) -> tuple[str, float]:
+    """A frame with number or mark and the option's text; with an answer given, the reason under it."""
+    mark = str(number + 1)
+    if chosen is not None:
+        mark = "✔" if option.right else "✖" if number == chosen else "·"
+    first = _lines(option.text, width - 100)
+    reason = (
+        _lines(f"{'Right' if option.right else 'No'}. {option.reason}", width - 100)
+        if chosen is not None
+        else []
+    )
+    height = _LEADING * (len(first) + len(reason)) + 14
+    kind = {"✔": " right", "✖": " wrong"}.get(mark, "")
+    parts = [
+        f'<rect class="option{kind}" width="{width - 40:g}" height="{height:g}" rx="7"/>',
+        _text(mark, 14, _LEADING, "caption-words"),
+    ]
+    parts += [_text(line, 44, _LEADING * (n + 1), "caption-words") for n, line in enumerate(first)]
+    parts += [_text(line, 44, _LEADING * (n + 1 + len(first)), "caption-if") for n, line in enumerate(reason)]
+    return "".join(parts), height + 8
 
 
 def _first_read(trace: Trace) -> int:
