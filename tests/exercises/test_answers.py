@@ -56,7 +56,7 @@ def test_one_goal_of_several():
     WRITE.check(mine, 1)
     with pytest.raises(NotPassed, match="goal 2 is not met"):
         WRITE.check(mine, 2)
-    with pytest.raises(InputError, match="9 is the number of no goal; there are 3"):
+    with pytest.raises(InputError, match="no goal 9, only 1 to 3"):
         WRITE.check(mine, 9)
 
 
@@ -65,7 +65,7 @@ def test_one_goal_of_several():
     [
         (3, "of type int"),
         (None, "of type NoneType"),
-        (int, "int is a class, but no design"),
+        (int, "int is a class, but not a design"),
         (NeverTrap(), "the class itself"),
         (["run"], "of type list"),
         ("never-trap", "of type str"),

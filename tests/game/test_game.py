@@ -115,7 +115,7 @@ REFUSED = [
     (["run", "to the end"], "guest long-mode off", "it would change nothing, because EFER.LMA is already 0"),
     (["run", "to the end"], "next line", "no action is in progress: choose one"),
     ([], "guest rdmrs", "no move 'guest rdmrs'; did you mean 'guest rdmsr'"),
-    ([], "get-msr -> 0", "a move states no expectation"),
+    ([], "get-msr -> 0", "a move cannot have an expectation"),
     ([], "set-msr 0xC000", "the game knows the values 0xA000 and 0xB000"),
     ([], "tick cpu2", "there is no CPU 2; the last is cpu1"),
     ([], "tick cpux", "'cpux' is no CPU"),

@@ -13,8 +13,6 @@ from vmxsim.errors import cannot_write
 from vmxsim.teaching.classroom.handout import Lab
 from vmxsim.teaching.classroom.submissions import UNANSWERED, LabResult, TestResult
 
-# -- what a test said, as HTML: paragraphs that wrap where the window ends, and schedules line by line
-
 #: How far the lines of a grade are indented (vmxsim.teaching.exercises.grade): what goes on, a schedule.
 _GOES_ON, _SCHEDULE = 3, 9
 
@@ -162,8 +160,6 @@ def _test(test: TestResult, told: set[str]) -> str:
     words = words_html(test.words, told) if test.words and not met else ""
     return f'<section><h2 class="verdict {kind}">{escape(head)}</h2>{words}</section>'
 
-
-# -- grades as rows
 
 HEAD = ("student", "lab", "points", "most", "status", "why", "remarks", "student_total", "student_most")
 

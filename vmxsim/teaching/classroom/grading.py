@@ -37,8 +37,6 @@ from vmxsim.teaching.classroom.submissions import (
     read_notebook,
 )
 
-# -- running a student's notebook to its end, whatever is in it: no cell and no notebook forever
-
 #: What a cell's error is called where it could not be run.
 NOT_RUN = "NotRun"
 
@@ -95,8 +93,6 @@ def limited_autograde(**arguments: Any) -> Autograde:
     return converter
 
 
-# -- worker processes that import nothing from where the teacher happens to be
-
 #: Where this package was imported from: always on the workers' path.
 _PACKAGE = Path(__file__).resolve().parents[3]
 
@@ -141,8 +137,6 @@ def _safe(places: list[str]) -> list[str]:
         if (there := Path(place or ".").resolve()) != here or (place and there == _PACKAGE)
     ]
 
-
-# -- code that could fool a test which runs beside it
 
 #: Names that the tests use.
 _TESTS_USE = {"vmxsim", "ex"}
@@ -317,8 +311,6 @@ def _words(cell: Any, answer_failed: str) -> str:
         return answer_failed if _LINE.match(answer_failed) else f"the answer's cell failed: {answer_failed}"
     return error
 
-
-# -- grading what a class handed in
 
 #: Submissions graded at a time.
 AT_A_TIME = 2

@@ -18,8 +18,6 @@ from attrs import frozen
 
 from vmxsim.errors import InputError, cannot_write, printable, unknown
 
-# -- the labs' sources: notebooks with solutions, each with its number, id, title and points
-
 
 @frozen
 class Lab:
@@ -83,9 +81,6 @@ def choose_labs(names: Iterable[str], labs: Sequence[Lab]) -> list[Lab]:
     return [lab for lab in labs if lab in chosen] if chosen else list(labs)
 
 
-# -- what the classroom needs and ordinary use does not
-
-
 def require_nbgrader() -> None:
     """Raises InputError, with what to install, where nbgrader is missing."""
     if find_spec("nbgrader") is None:
@@ -93,9 +88,6 @@ def require_nbgrader() -> None:
             "handing out and grading needs nbgrader, which is not installed:"
             " .venv/bin/python -m pip install --editable '.[classroom]'"
         )
-
-
-# -- places to write to, tried before the work is done whose results they are to take
 
 
 def require_file(path: Path) -> None:
@@ -197,9 +189,6 @@ def course_arguments(root: Path, lab: str, student: str, options: Mapping[str, A
     courses = CourseDirectory(config=config, log=log)
     courses.assignment_id, courses.student_id = lab, student
     return {"coursedir": courses, "config": config, "log": log}
-
-
-# -- student versions
 
 
 def student_versions(labs: Iterable[Lab], starts: Mapping[str, str]) -> dict[str, str]:

@@ -15,8 +15,6 @@ from attrs import asdict, field, frozen
 from vmxsim.errors import InputError, printable
 from vmxsim.teaching.classroom.handout import Lab
 
-# -- what grading found: points of each test, and why a test failed
-
 #: A remark.
 UNANSWERED = "not answered: the answer's cell is as it was given"
 
@@ -168,8 +166,6 @@ def _newest(found: list[Submission]) -> list[Submission]:
         key=lambda s: (s.student.casefold(), s.student, s.lab.name if s.lab else "~", order.get(id(s), 0)),
     )
 
-
-# -- A submission made fit for grading
 
 _reads: Any = nbformat.reads  # it has no types
 

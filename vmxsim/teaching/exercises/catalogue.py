@@ -1,4 +1,4 @@
-"""The exercises of the labs, easiest first. No solution is here: those are in the labs' sources."""
+"""The exercises of labs 1 to 8 in order, easiest first; their solutions are only in the labs' sources."""
 
 from __future__ import annotations
 
@@ -17,14 +17,11 @@ from vmxsim.teaching.exercises.goals import (
 )
 from vmxsim.teaching.exercises.specification import Exercise
 
-# -- lab 1
-
 _READ = "vmx_read_guest_kernel_gs_base"
 
 
 def _scheduled_out_inside(trace: RunTrace) -> bool:
-    """Whether the vCPU thread was scheduled out in the middle of the read; on which CPU it goes on does
-    not matter."""
+    """Whether the vCPU thread was scheduled out in the middle of the read, wherever it resumes."""
     begun: set[int] = set()
     out: set[int] = set()
     for step in trace.steps:
@@ -62,7 +59,7 @@ ONE_TICK = Exercise(
         "A tick inside an action is written with the action as the key:"
         ' {"emulate rdmsr": {"preempt": {"before": ..., "in": ..., "cpu": ...}}}.'
         " 'before' names a primitive, such as wrmsr or preempt_enable, or 'line N' of the function in 'in';"
-        " 'cpu' says on which CPU the thread goes on: it need not be another one.",
+        " 'cpu' says on which CPU the thread resumes, which may be the same one.",
         "The function tests a flag and then believes what it has seen. When the thread is scheduled out,"
         " leave clears the flag and takes the guest's value out of the register. Let that happen after the"
         " test and before the access.",
@@ -71,8 +68,6 @@ ONE_TICK = Exercise(
     minutes=15,
 )
 
-
-# -- lab 2: where preemption must be disabled
 
 _WRITE = "vmx_write_guest_kernel_gs_base"
 
@@ -92,7 +87,7 @@ CAREFUL_WRITE = Exercise(
     ),
     hints=(
         "Check the function as it is, and play the counterexample. Between which two lines does the tick"
-        " come, and what has changed when the thread goes on?",
+        " come, and what has changed when the thread resumes?",
         "What must stay together is not a single line. It is a test and what is done because of its result.",
         "preempt_disable() must come before the flag is tested. And on every way out of the function"
         " preempt_enable() must have been called as often as preempt_disable().",
@@ -101,8 +96,6 @@ CAREFUL_WRITE = Exercise(
     minutes=15,
 )
 
-
-# -- lab 3: Linux 2.6.33, LMA changed first
 
 MODE_CHANGES = Exercise(
     id="mode-changes",
@@ -131,8 +124,6 @@ MODE_CHANGES = Exercise(
 )
 
 
-# -- lab 4: Linux 2.6.36, load_gs_index()
-
 _LEAVE = "__vmx_load_host_state"
 
 SAVE_BEFORE_LOAD = Exercise(
@@ -160,8 +151,6 @@ SAVE_BEFORE_LOAD = Exercise(
     minutes=20,
 )
 
-
-# -- lab 5
 
 _GRANTED = ("no-kernel-preemption", "no-mode-switch", "guest-wrote-first")
 
@@ -209,8 +198,6 @@ WHAT_WAS_GRANTED = Exercise(
 )
 
 
-# -- lab 6
-
 _ACCESSORS = ("vmx_get_msr", "vmx_set_msr")
 
 CHEAP_ACCESSORS = Exercise(
@@ -250,8 +237,6 @@ CHEAP_ACCESSORS = Exercise(
 )
 
 
-# -- lab 7
-
 _SET_EFER = "vmx_set_efer"
 _REPORTED = make_scenario(
     ["set-msr 0xA000", "run", "guest smi", "exit", "run", "guest rsm", "guest rdmsr -> 0xA000"],
@@ -290,8 +275,6 @@ REPAIR_THE_PATCH = Exercise(
     minutes=30,
 )
 
-
-# -- lab 8
 
 _FUNCTIONS = (
     "vmx_prepare_switch_to_guest",
@@ -352,6 +335,6 @@ EXERCISES: dict[str, Exercise] = {
 def find_exercise(name: str) -> Exercise:
     """The exercise of this id. Raises InputError with the nearest."""
     word = str(name).strip()
-    if word in EXERCISES:
-        return EXERCISES[word]
-    raise unknown("exercise", word, EXERCISES)
+    if word not in EXERCISES:
+        raise unknown("exercise", word, EXERCISES)
+    return EXERCISES[word]

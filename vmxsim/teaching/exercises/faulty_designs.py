@@ -1,4 +1,5 @@
-"""Designs that no kernel ever had: the patches that notebook 07 reviews, and the starts of exercises."""
+"""Designs that no kernel ever had: the patches that notebook 07 reviews (whether they are right is in
+tests/notebooks/test_exercises_review.py, and not here), and starts of exercises, which lack something."""
 
 # mypy: disallow-untyped-defs=False, disallow-incomplete-defs=False, disallow-untyped-calls=False
 # mypy: check-untyped-defs=False
@@ -6,9 +7,6 @@
 
 from vmxsim.designs.never_trap import NeverTrap
 from vmxsim.kernel.language import *
-
-# -- the patches: they were written for the course, on top of never-trap. What is right or wrong with them
-# -- is in tests/notebooks/test_exercises_review.py, and not here.
 
 
 class PatchTwo(NeverTrap):
@@ -39,9 +37,6 @@ class PatchThree(NeverTrap):
         else:
             vmx.msr_guest_kernel_gs_base = data
         preempt_enable()
-
-
-# -- what exercises start from: each lacks what the learner is to add
 
 
 class UnguardedRead(NeverTrap):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import product
 from typing import Any, Protocol
 
 from attrs import evolve, field, frozen
+from attrs.validators import deep_mapping, instance_of
 
 from vmxsim.checker.assumptions import ASSUMPTIONS, not_granted, restriction
 from vmxsim.checker.check import ALWAYS, check
@@ -19,13 +21,10 @@ from vmxsim.simulation.run import RunTrace, run
 from vmxsim.simulation.scenario import HOSTS, Scenario, make_scenario
 from vmxsim.views.words import sentence, several
 
-# -- what a learner hands in: a design, or a schedule for a given design
-
 
 @frozen
 class Answer:
-    """``design`` is the learner's, or the given one that ``scenario`` is for; ``start`` is
-    the design that the exercise starts from."""
+    """``design`` is the learner's, or the given one that ``scenario`` is for; ``start`` is the exercise's."""
 
     start: type[Kvm]
     design: type[Kvm]
@@ -38,24 +37,23 @@ class Answer:
         return self.scenario
 
 
+_WRITE = "write 'class Mine(ex.start): ...' and hand in Mine"
+
+
 def design_answer(start: type[Kvm], given: Any) -> Answer:
-    """The answer that a class means. Raises InputError for what is no design."""
-    write = "write 'class Mine(ex.start): ...' and hand in Mine"
+    """A class as an answer. Raises InputError for anything but a design."""
     if isinstance(given, Kvm):
         raise InputError(f"hand in the class itself, not an object of it: {type(given).__name__} without ()")
     if not isinstance(given, type):
-        raise InputError(f"expected a design, a class, and this is of type {type(given).__name__}: {write}")
+        raise InputError(f"expected a design, a class, and this is of type {type(given).__name__}: {_WRITE}")
     if not issubclass(given, Kvm):
-        raise InputError(f"{given.__name__} is a class, but no design: {write}")
+        raise InputError(f"{given.__name__} is a class, but not a design: {_WRITE}")
     return Answer(start, given)
 
 
 def schedule_answer(start: type[Kvm], given: Any, host: str, long_mode: bool) -> Answer:
-    """The answer that a list of actions, YAML text or a Scenario means.
-
-    Where it starts is given by the exercise: ``host``, ``long_mode``, two CPUs, one vCPU.
-    Raises InputError.
-    """
+    """A list of actions, YAML text or a Scenario as an answer. The exercise sets where it starts: ``host``,
+    ``long_mode``, two CPUs, one vCPU. Raises InputError."""
     if isinstance(given, type):
         raise InputError(f"expected a schedule, a list of actions, and {given.__name__} is a class")
     if isinstance(given, str):
@@ -75,21 +73,25 @@ def schedule_answer(start: type[Kvm], given: Any, host: str, long_mode: bool) ->
     return Answer(start, start, scenario)
 
 
-# -- converters of the fields of goals and exercises
-
-
 def as_tuple(given: Iterable[Any]) -> tuple[Any, ...]:
     """Any sequence; a text is one item, not its letters."""
     return (given,) if isinstance(given, str) else tuple(given)
 
 
-def as_names(given: str | Iterable[str]) -> tuple[str, ...]:
-    """Names; a text may hold several, with commas between them."""
-    texts = (given,) if isinstance(given, str) else given
-    return tuple(name.strip() for text in texts for name in str(text).split(",") if name.strip())
+def _granted(given: str | Iterable[str]) -> tuple[str, ...]:
+    """Names of assumptions; a text may hold several, with commas between them."""
+    return restriction(given).names
 
 
-# -- what every goal is
+def _one_of(choices: Iterable[str]) -> Callable[[object, Any, str], None]:
+    """An attrs validator."""
+
+    def check_choice(_goal: object, attribute: Any, value: str) -> None:
+        if value not in choices:
+            raise unknown(attribute.name, value, choices)
+
+    return check_choice
+
 
 #: What can be played: a counterexample of the checker, or a run.
 Example = Counterexample | RunTrace
@@ -136,9 +138,6 @@ def phrase(text: str) -> str:
     return text[0].lower() + text[1:] if first.isalpha() and first[1:].islower() else text
 
 
-# -- goal: on a given schedule everything returns what the schedule's arrows say
-
-
 def _scenario(given: Scenario | str | Sequence[Any]) -> Scenario:
     scenario = make_scenario(given)
     if not any(action.expected is not None for action in scenario.actions):
@@ -158,7 +157,7 @@ class ArrowsMet:
     def words(self) -> str:
         """For the checklist."""
         name = self.name or self.scenario.title or ", ".join(a.text for a in self.scenario.actions)
-        return f"On this schedule everybody reads what was expected: {name}"
+        return f"On this schedule every read returns what is expected: {name}"
 
     def judge(self, answer: Answer) -> Judgement:
         """Run the schedule."""
@@ -170,18 +169,14 @@ class ArrowsMet:
         return Judgement(True, "every arrow is met", trace)
 
 
-# -- goal: only the named functions differ from the design that the exercise starts from
-
 #: What a class says besides its functions, and what the machine does because of it.
 _SETTINGS = ("interception", "bitmap_passes_at_creation", "shared_msrs", "kvm_x86_ops")
 
 
 @frozen(init=False)
 class OnlyChanged:
-    """Something was changed, and nothing but ``functions``; new functions may be added.
-
-    Comments, blank lines and line breaks do not count.
-    """
+    """Something was changed, and nothing but ``functions``; new functions may be added, and comments, blank
+    lines and line breaks do not count."""
 
     functions: tuple[str, ...] = field()
 
@@ -201,8 +196,7 @@ class OnlyChanged:
         known = start.functions()
         for name in self.functions:
             if name not in known:
-                where = f"the goal's functions, {name_of(start)}"
-                raise unknown("function", name, known, where)
+                raise unknown("function", name, known, f"the goal's functions, {name_of(start)}")
         if not issubclass(mine, start):
             return Judgement(
                 False, f"{name_of(mine)} is not a subclass of the design to start from: {_WRITE}"
@@ -217,9 +211,6 @@ class OnlyChanged:
         return Judgement(True, f"changed: {several(f'{name}()' for name in changed)}")
 
 
-_WRITE = "write 'class Mine(ex.start): ...'"
-
-
 def changed_functions(start: type[Kvm], mine: type[Kvm]) -> list[str]:
     """Functions of ``start`` that mean something else in ``mine``."""
     theirs, own = start.functions(), mine.functions()
@@ -232,15 +223,19 @@ def _code(function: Function) -> Any:
     """What a function does, without where its lines stand."""
     steps = [
         (
-            *(i.kind, i.expr, i.target, i.next, i.other, i.cases, i.args),
+            i.kind,
+            i.expr,
+            i.target,
+            i.next,
+            i.other,
+            i.cases,
+            i.args,
             i.callee and (i.callee.kind, i.callee.name),
         )
         for i in function.instructions
     ]
     return steps, function.params, function.requires, function.interrupt
 
-
-# -- goal: a path costs no more than so many operations
 
 #: Operations that a goal may limit, and how a sentence says them: one, several.
 OPERATIONS = {
@@ -252,24 +247,19 @@ OPERATIONS = {
 
 @frozen
 class CostAtMost:
-    """``path`` (as in ``vmxsim.cost``) costs at most so many operations of each name in
-    ``most``, on each of the ``hosts``, in the modes ``long_modes``."""
+    """``path`` (as in ``vmxsim.cost``) costs at most ``most`` (a number for each of OPERATIONS that is
+    limited), on each of the ``hosts``, in the modes ``long_modes``."""
 
-    path: str
-    most: Mapping[str, int]
+    path: str = field(validator=_one_of(PATHS))
+    most: Mapping[str, int] = field(validator=deep_mapping(_one_of(OPERATIONS), instance_of(int)))
     long_modes: tuple[bool, ...] = field(default=(False, True), converter=as_tuple)
     hosts: tuple[str, ...] = field(default=HOSTS[:1], converter=as_tuple)
-
-    def __attrs_post_init__(self) -> None:
-        _known(self.path, PATHS, "path")
-        for name in self.most:
-            _known(name, OPERATIONS, "most")
 
     @property
     def words(self) -> str:
         """For the checklist."""
         limits = several(
-            f"{'at most ' * (number > 0)}{_counted(number, name)}" for name, number in self.most.items()
+            f"{'at most ' * (number > 0)}{_costs(number, name)}" for name, number in self.most.items()
         )
         where = ""
         if len(self.long_modes) == 1:
@@ -280,33 +270,25 @@ class CostAtMost:
     def judge(self, answer: Answer) -> Judgement:
         """Count what the path executes."""
         told = []
-        for host in self.hosts:
-            for long_mode in self.long_modes:
-                row = count(answer.design, host, long_mode, self.path)
-                found = {**row.operations, "full_host_reload": row.full_host_reloads}
-                where = f"{'in' if long_mode else 'outside'} long mode"
-                counted = several(_counted(found.get(name, 0), name) for name in self.most)
-                told.append(f"{where} {counted}")
-                if any(found.get(name, 0) > most for name, most in self.most.items()):
-                    before, action = PATHS[self.path]
-                    actions = ["run", "exit", *before, action]
-                    title = f"'{self.path}' {where}, counted after one run and exit"
-                    trace = run(actions, answer.design, host=host, long_mode=long_mode, title=title)
-                    return Judgement(False, f"it costs {counted}, {where} on a {host} host", trace)
+        for host, long_mode in product(self.hosts, self.long_modes):
+            row = count(answer.design, host, long_mode, self.path)
+            found = {**row.operations, "full_host_reload": row.full_host_reloads}
+            where = f"{'in' if long_mode else 'outside'} long mode"
+            costs = several(_costs(found.get(name, 0), name) for name in self.most)
+            told.append(f"{where} {costs}")
+            if any(found.get(name, 0) > most for name, most in self.most.items()):
+                before, action = PATHS[self.path]
+                actions = ["run", "exit", *before, action]
+                title = f"'{self.path}' {where}, counted after one run and exit"
+                trace = run(actions, answer.design, host=host, long_mode=long_mode, title=title)
+                return Judgement(False, f"it costs {costs}, {where} on a {host} host", trace)
         return Judgement(True, f"it costs {'; '.join(dict.fromkeys(told))}")
 
 
-def _known(name: str, names: Iterable[str], field: str) -> None:
-    if name not in names:
-        raise unknown(field, name, names)
-
-
-def _counted(number: int, name: str) -> str:
+def _costs(number: int, name: str) -> str:
     one, many = OPERATIONS[name]
     return f"{number or 'no'} {one if number in (0, 1) else many}"
 
-
-# -- goal: no schedule breaks an invariant
 
 #: A learner's design whose state grows without end is given up after this time, on each host.
 SECONDS = 15.0
@@ -314,18 +296,11 @@ SECONDS = 15.0
 
 @frozen
 class InvariantsHold:
-    """The design is safe on every schedule, as ``vmxsim.check`` finds.
+    """The design is safe on every schedule. ``host`` (``64-bit``, ``32-bit`` or ``both``) and ``assume`` are
+    as for ``vmxsim.check``."""
 
-    ``host`` is ``64-bit``, ``32-bit`` or ``both``; ``assume`` names what is granted.
-    """
-
-    host: str = "both"
-    assume: tuple[str, ...] = field(default=(), converter=as_names)
-
-    def __attrs_post_init__(self) -> None:
-        restriction(self.assume)
-        if self.host not in (*HOSTS, "both"):
-            raise unknown("host", self.host, (*HOSTS, "both"))
+    host: str = field(default="both", validator=_one_of((*HOSTS, "both")))
+    assume: tuple[str, ...] = field(default=(), converter=_granted)
 
     @property
     def words(self) -> str:
@@ -355,7 +330,7 @@ def _refuted(result: CheckResult) -> Judgement:
         words = f"the design does what the kernel must not: {example.failure}"
         return Judgement(False, words, example, telling=True)
     broken = several(name for name, how in result.telling.invariants.items() if how == "violated")
-    actions = f"{example.actions} actions" if example.actions > 1 else "one action"
+    actions = counted(example.actions, "action")
     return Judgement(
         False,
         f"{example.invariant} is broken by {actions} on a {result.telling.host} host"
@@ -367,27 +342,23 @@ def _refuted(result: CheckResult) -> Judgement:
 
 @frozen
 class Breaks:
-    """The schedule breaks ``invariant`` with at most so many ``actions`` and ``ticks`` inside
-    the kernel (None: any number), and does nothing that ``assume`` excludes."""
+    """The schedule breaks ``invariant`` with at most ``actions`` actions and ``ticks`` ticks inside the
+    kernel (None: any number), and does nothing that ``assume`` excludes."""
 
-    invariant: str
+    invariant: str = field(validator=_one_of(ALWAYS))
     actions: int
     ticks: int | None = None
-    assume: tuple[str, ...] = field(default=(), converter=as_names)
-
-    def __attrs_post_init__(self) -> None:
-        restriction(self.assume)
-        if self.invariant not in ALWAYS:
-            raise unknown("invariant", self.invariant, ALWAYS)
+    assume: tuple[str, ...] = field(default=(), converter=_granted)
 
     @property
     def words(self) -> str:
         """For the checklist."""
         ticks = f" and at most {counted(self.ticks, 'tick')} inside the kernel" if self.ticks else ""
-        granted = f". Granted: {'; '.join(ASSUMPTIONS[name].words for name in self.assume)}"
+        words = "; ".join(ASSUMPTIONS[name].words for name in self.assume)
+        granted = f". Granted: {words}" if words else ""
         return (
             f"Your schedule breaks {self.invariant}, with at most {counted(self.actions, 'action')}{ticks}"
-            f"{granted if self.assume else ''}"
+            f"{granted}"
         )
 
     def judge(self, answer: Answer) -> Judgement:
@@ -410,8 +381,7 @@ class Breaks:
 
 @frozen
 class Reaches:
-    """The schedule comes to a state: ``holds(trace)`` is true of its run, and ``words`` say
-    what that is; with at most so many ``actions``."""
+    """``holds(trace)``, described by ``words``, is true of the run of a schedule of at most ``actions``."""
 
     words: str
     holds: Callable[[RunTrace], bool]

@@ -104,8 +104,6 @@ class NotPassed(AssertionError):
         return [str(self)]
 
 
-# -- A grade as plain text, for a terminal, an assertion or a feedback file
-
 _WIDTH = 100
 
 
@@ -164,8 +162,6 @@ def _wrapped(text: str, margin: str, next_margin: str = "") -> str:
         for line in text.splitlines()
     )
 
-
-# -- A grade as HTML
 
 _STYLE = """<style>
 .vmxsim-grade{line-height:1.45;color:var(--jp-ui-font-color1,inherit)}

@@ -15,8 +15,6 @@ from vmxsim.simulation.scenario import HOSTS
 from vmxsim.teaching.exercises.goals import Answer, Goal, as_tuple, design_answer, judge, schedule_answer
 from vmxsim.teaching.exercises.grade import Grade, NotPassed, Outcome
 
-# -- the text that a learner starts from: the functions to change, or the schedule to complete
-
 
 def design_source(start: type[Kvm], functions: Iterable[str]) -> str:
     """A subclass of ``ex.start`` that repeats these functions as they are."""
@@ -42,7 +40,7 @@ def _goals(given: Sequence[Goal]) -> tuple[Goal, ...]:
     for number, goal in enumerate(goals, 1):
         if not callable(getattr(goal, "judge", None)):
             raise InputError(
-                f"goal {number} is none: {printable(repr(goal))}; write InvariantsHold(), Breaks(...),"
+                f"goal {number} is not a goal: {printable(repr(goal))}; write InvariantsHold(), Breaks(...),"
                 " CostAtMost(...), ArrowsMet(...), OnlyChanged(...) or Reaches(...)",
                 "goals",
             )
@@ -55,11 +53,10 @@ def _goals(given: Sequence[Goal]) -> tuple[Goal, ...]:
 class Exercise:
     """A task for a learner.
 
-    ``start`` is the design to start from (an id or a class). Where ``schedule`` is given the
-    learner is the scheduler and hands in a schedule for that design, on a ``host``, with a
-    guest that starts in ``long_mode`` or not; else a subclass of it, in which ``edit`` names
-    the functions to change. All ``goals`` must be met; ``hints`` are shown one by one.
-    ``difficulty`` counts from 1, ``minutes`` is how long it takes. Raises InputError.
+    ``start`` is the design to start from (an id or a class). With a ``schedule``, the learner is the
+    scheduler and hands in a schedule for that design, on a ``host``, with a guest that starts in
+    ``long_mode`` or not; otherwise a subclass of it, in which ``edit`` names the functions to change. All
+    ``goals`` must be met; ``hints`` are shown one by one. ``difficulty`` counts from 1. Raises InputError.
     """
 
     id: str
@@ -86,15 +83,9 @@ class Exercise:
             raise unknown("host", self.host, HOSTS)
         if not self.schedule and not self.edit:
             raise InputError(
-                "name the functions to change (edit=[...]), or give the schedule to start from"
-                " (schedule=[...])",
+                "name the functions to change (edit=[...]) or a schedule to start from (schedule=[...])",
                 "edit",
             )
-
-    @property
-    def asks_for(self) -> str:
-        """``design`` or ``schedule``: what the learner hands in."""
-        return "schedule" if self.schedule else "design"
 
     def source(self) -> str:
         """The text of a cell to start from."""
@@ -103,7 +94,7 @@ class Exercise:
         return design_source(self.start, self.edit)
 
     def answer(self, given: Any) -> Answer:
-        """What was handed in. Raises InputError if it is nothing that this exercise asks for."""
+        """What was handed in. Raises InputError for anything but what this exercise asks for."""
         if self.schedule:
             return schedule_answer(self.start, given, self.host, self.long_mode)
         return design_answer(self.start, given)
@@ -111,15 +102,12 @@ class Exercise:
     def grade(self, given: Any, *goals: int) -> Grade:
         """Judge an answer by every goal, or by those whose numbers (from 1) are given.
 
-        Whatever is handed in gets a grade. Raises InputError for the number of no goal.
+        Whatever is handed in gets a grade. Raises InputError for a number without a goal.
         """
         numbers = goals or range(1, len(self.goals) + 1)
         for number in numbers:
             if isinstance(number, bool) or number not in range(1, len(self.goals) + 1):
-                raise InputError(
-                    f"{printable(repr(number))} is the number of no goal; there are {len(self.goals)}",
-                    "goals",
-                )
+                raise InputError(f"no goal {printable(repr(number))}, only 1 to {len(self.goals)}", "goals")
         try:
             answer = self.answer(given)
         except InputError as error:

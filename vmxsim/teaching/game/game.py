@@ -17,11 +17,9 @@ from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.simulation.run import RunTrace
 from vmxsim.simulation.scenario import HOSTS, Scenario, make_scenario, parse_action, scenario_yaml
 from vmxsim.teaching.game import solution as scores
-from vmxsim.teaching.game.moves import Move, Option, moves_of, options, why_no_tick, why_not
+from vmxsim.teaching.game.moves import Move, Option, action_name, moves_of, options, why_no_tick, why_not
 from vmxsim.teaching.game.playing import Play, Position, Run, Setting, as_plays, as_scenario
 from vmxsim.teaching.game.solution import LEVELS, NO_HINT, Hints, Score, assumed_with_start, solve
-
-# -- what a play has broken so far, and why
 
 
 @frozen
@@ -47,8 +45,6 @@ def broken_at(at: Position, is_early: Callable[[int], bool]) -> Broken | None:
         return Broken("contract", run.failure, "the design does what the kernel must not")
     return None
 
-
-# -- the learner's turns
 
 #: Moves that cost nothing, and what they do.
 FREE = {
@@ -117,8 +113,6 @@ class Game:
         par = "?" if self.par is None else self.par
         return f"<Game: {self.name}, {self.setting.host} host; {self.count} moves, par {par}>"
 
-    # -- what there is
-
     @property
     def count(self) -> int:
         """How many moves were made: actions and ticks."""
@@ -145,8 +139,6 @@ class Game:
         """What broke so far; a game that is won goes on only by undo."""
         return broken_at(self.at, self._is_early)
 
-    # -- moves
-
     def do(self, name: str) -> None:
         """Make a move: an action as a scenario writes it, ``tick cpu1`` (at rest the same as ``preempt
         cpu1``), or a free one. Raises InputError with the reason where it is not possible."""
@@ -164,17 +156,15 @@ class Game:
         try:
             action = parse_action(words)
         except InputError as error:
-            names = [option.name for option in self.options]
-            near = nearest(words, names)
+            near = nearest(words, [option.name for option in self.options])
             raise InputError(f"no move '{printable(words)}'{near}; {error.message}") from None
         if action.expected is not None:
-            raise InputError("a move states no expectation: leave '->' out", printable(words))
+            raise InputError("a move cannot have an expectation: leave out '->'", printable(words))
         if action.value is not None and action.value not in GUEST_VALUES:
             values = " and ".join(f"0x{value:X}" for value in GUEST_VALUES)
             raise InputError(f"the game knows the values {values}", printable(words))
-        value = "" if action.value is None else f" 0x{action.value:X}"
-        name = f"{action.verb}{value}"
-        self._refuse(name, self.over or why_not(name, self.at, self.assumed))
+        name = action_name(action.verb, action.value)
+        self._refuse(name, self.over or why_not(action.verb, action.value, self.at, self.assumed))
         self._start(name)
 
     def _start(self, action: str) -> None:
@@ -210,8 +200,6 @@ class Game:
             return f"your {self.budget} moves are used up: undo, or start over"
         return ""
 
-    # -- moves that are free
-
     def _why_not_free(self, name: str) -> str:
         if name == "back":
             return "" if self.at.shown > self._floor else "the last move comes right before"
@@ -235,8 +223,6 @@ class Game:
         self._show(self.at.shown + (-1 if name == "back" else 1))
         while name == "next function" and self.at.function == function and not self._why_not_free(name):
             self._show(self.at.shown + 1)
-
-    # -- position
 
     def _show(self, shown: int, plays: list[Play] | None = None) -> None:
         """Show so many steps, no further than to what breaks."""
@@ -283,8 +269,6 @@ class Game:
         """The design's id, or the class's name of a reader's own."""
         return name_of(self.setting.design)
 
-    # -- what was played
-
     @property
     def trace(self) -> RunTrace:
         """The run, to the end of its last action: steps from ``at.shown`` on are still to come."""
@@ -318,8 +302,6 @@ class Game:
             if not self.at.at_rest and self.broken is None:
                 self.do("to the end")
 
-    # -- how good it is
-
     @property
     def key(self) -> Any:
         """Which game this is, for the session's best."""
@@ -339,8 +321,6 @@ class Game:
     def best(self) -> int | None:
         """The fewest moves with which this game was won in this session, without help."""
         return scores.best(self.key)
-
-    # -- help
 
     def hint(self) -> str:
         """The next hint at this position: how far it is, then who moves, then which move it is."""
@@ -378,6 +358,6 @@ class Game:
 
     def next_design(self) -> str:
         """The id of the design to play next."""
-        ids = list(DESIGNS)
-        here = self.setting.design.id
-        return ids[(ids.index(here) + 1) % len(ids)] if DESIGNS.get(here) is self.setting.design else ids[0]
+        designs = list(DESIGNS.values())
+        here = designs.index(self.setting.design) if self.setting.design in designs else -1
+        return designs[(here + 1) % len(designs)].id

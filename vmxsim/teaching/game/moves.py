@@ -11,14 +11,11 @@ from vmxsim.checker.states import GUEST_VALUES
 from vmxsim.kernel.actions import VERBS, why_impossible
 from vmxsim.teaching.game.playing import Play, Position, Run
 
-# -- the moves of a play in words: each action, each tick and the line that it came before
-
 
 @frozen
 class Move:
-    """``text`` is the action's, or says where a tick came; ``tick`` tells the two apart;
-    ``pending``: it came while preemption was disabled. ``step`` is the index of the run's
-    step right behind it."""
+    """``text`` is the action's, or says where a tick came; ``tick`` tells the two apart; ``pending``: it
+    came while preemption was disabled. ``step`` is the index of the run's next step."""
 
     text: str
     tick: bool
@@ -74,7 +71,7 @@ _VERBS = {
 
 
 def options(at: Position, assumed: Restriction, cpus: int) -> tuple[Option, ...]:
-    """Every action and tick, those of a mode that is on already left out."""
+    """Every action and tick, except those that would change nothing."""
     return (*_actions(at, assumed), *(_tick(at, assumed, cpu) for cpu in range(cpus)))
 
 
@@ -84,10 +81,13 @@ def _actions(at: Position, assumed: Restriction) -> Iterator[Option]:
             continue
         if verb.endswith("long-mode"):
             verb += " off" if at.long_mode else " on"
-        values = [f" 0x{value:X}" for value in GUEST_VALUES] if VERBS[verb].takes == "value" else [""]
-        for value in values:
-            name = verb + value
-            yield Option(name, group, words, why_not(name, at, assumed))
+        for value in GUEST_VALUES if VERBS[verb].takes == "value" else (None,):
+            yield Option(action_name(verb, value), group, words, why_not(verb, value, at, assumed))
+
+
+def action_name(verb: str, value: int | None) -> str:
+    """An action as a scenario writes it."""
+    return verb if value is None else f"{verb} 0x{value:X}"
 
 
 def _tick(at: Position, assumed: Restriction, cpu: int) -> Option:
@@ -97,30 +97,30 @@ def _tick(at: Position, assumed: Restriction, cpu: int) -> Option:
     return Option(f"tick cpu{cpu}", "scheduler", words, why_no_tick(cpu, at, assumed))
 
 
-def why_not(name: str, at: Position, assumed: Restriction) -> str:
-    """Why an action is not possible, '' if it is. ``name`` is one of a scenario's, with its value."""
-    verb = next(
-        (v for v in sorted(VERBS, key=len, reverse=True) if name == v or name.startswith(v + " ")), ""
-    )
+def why_not(verb: str, value: int | None, at: Position, assumed: Restriction) -> str:
+    """Why an action is not possible, '' if it is."""
     if not at.at_rest:
         return "an action is in progress: let it finish"
-    for granted in assumed.names:
-        if verb in ASSUMPTIONS[granted].verbs:
-            return f"you granted {granted}: {ASSUMPTIONS[granted].words}"
-    if "one-value" in assumed.names and name.endswith(f" 0x{GUEST_VALUES[1]:X}"):
-        return f"you granted one-value: {ASSUMPTIONS['one-value'].words}"
+    for name in assumed.names:
+        if verb in ASSUMPTIONS[name].verbs or (name == "one-value" and value == GUEST_VALUES[1]):
+            return _granted(name)
     return why_impossible(verb, at.mode, at)
+
+
+def _granted(name: str) -> str:
+    return f"you granted {name}: {ASSUMPTIONS[name].words}"
 
 
 def why_no_tick(cpu: int, at: Position, assumed: Restriction) -> str:
     """Why no tick can send the thread to a CPU now, '' if one can."""
-    names = assumed.names
-    if "no-preemption" in names:
-        return f"you granted no-preemption: {ASSUMPTIONS['no-preemption'].words}"
-    if "no-kernel-preemption" in names and not at.at_rest:
-        return f"you granted no-kernel-preemption: {ASSUMPTIONS['no-kernel-preemption'].words}"
-    if "no-migration" in names and cpu != at.cpu:
-        return f"you granted no-migration: {ASSUMPTIONS['no-migration'].words}"
+    excluded = {
+        "no-preemption": True,
+        "no-kernel-preemption": not at.at_rest,
+        "no-migration": cpu != at.cpu,
+    }
+    for name in excluded:
+        if excluded[name] and name in assumed.names:
+            return _granted(name)
     if at.at_rest:
         return ""
     if at.waits:

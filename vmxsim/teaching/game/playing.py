@@ -93,9 +93,6 @@ def machine_of(s: Setting) -> Machine:
     return make_machine(s.design, int(s.host[:2]), s.long_mode, s.cpus, 1)
 
 
-# -- where the thread is after some of a run's steps
-
-
 class Position:
     """The point behind the first ``shown`` steps of ``run``: nothing behind it has happened yet.
 
@@ -187,8 +184,6 @@ class Position:
             if name not in ("__weakref__", "stack")
         }
 
-
-# -- A play as a scenario, and a scenario as a play
 
 #: Primitives that name a point well, most telling first.
 _TELLING = ("rdmsr", "wrmsr", "load_gs_index", "preempt_disable", "preempt_enable", "local_irq_disable")

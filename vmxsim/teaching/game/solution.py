@@ -26,8 +26,6 @@ from vmxsim.kernel.machine import EFER_LMA
 from vmxsim.simulation.scenario import Scenario
 from vmxsim.teaching.game.playing import Position
 
-# -- a position as one of the checker's states, so that the checker can be asked how to go on from it
-
 #: What nothing depends on anymore once an action is over, and the value it has in the checker then. In
 #: the simulator some of it is left over, into the next action.
 _OVER = {
@@ -77,8 +75,6 @@ class Packer:
     def _number(self, value: Any) -> int:
         return RESET if value is None else self._numbers[value.number, value.owner]
 
-
-# -- how good a play was
 
 #: The fewest moves with which each game was won in this session, help not taken.
 _best: dict[Hashable, int] = {}
@@ -223,8 +219,6 @@ def first_move(path: Path, table: TransitionTable) -> FirstMove | None:
             return FirstMove("", function.name, line, function.source[line - 1].strip())
     return None
 
-
-# -- hints, one by one
 
 #: How many hints a position has.
 LEVELS = 3

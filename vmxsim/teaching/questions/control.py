@@ -12,8 +12,6 @@ from vmxsim.errors import InputError
 from vmxsim.simulation.trace import Step, Trace
 from vmxsim.teaching.questions.question import Option, Question, Span
 
-# -- the question whether, and when, the scheduler may act
-
 
 def preempt(span: Span) -> Question:
     """A tick comes right after this line: when does the scheduler act?"""

@@ -12,8 +12,6 @@ from vmxsim.errors import InputError, printable
 from vmxsim.kernel.machine import MODE_WORDS
 from vmxsim.simulation.trace import Box, Cell, Scene, Step, Trace
 
-# -- what a question is about: one step of a trace, or all the steps of one action
-
 
 @frozen
 class Span:

@@ -11,8 +11,6 @@ from vmxsim.simulation.trace import Box, Cell
 from vmxsim.teaching.questions.question import Option, Question, Span
 from vmxsim.views.words import place_words, sentence, value_words
 
-# -- the guest's access: does it exit, and what does it return?
-
 #: When a design lets the guest's access exit, by the design's ``interception``; ``bitmap`` is the run's.
 _RULES = {
     "always": "This design intercepts the register in every mode.",
