@@ -39,7 +39,7 @@ def fails(*args):
         ("desing: never-trap\nsteps:\n  - run\n", ":1, desing: unknown field 'desing'"),
         ("design: never-trap\nsteps:\n  - set-msr 0x10000000000000000\n", ":3, steps[0]: 0x10000000000000000 is not a 64-bit value"),
         ("design: never-trap\nsteps:\n  - set-msr -1\n", "not a 64-bit value"),
-        ("design: never-trap\nsteps:\n  - set-msr abc\n", "'abc' is no number"),
+        ("design: never-trap\nsteps:\n  - set-msr abc\n", "'abc' is not a number"),
         ("design: never-trap\nsteps:\n  - guest rdmsr\n", ":3, steps[0]: 'guest rdmsr' is not possible: the thread is in user space"),
         ("design: never-trap\nsteps:\n  - run\n  - run\n", ":4, steps[1]: 'run' is not possible: the thread is in the guest"),
         ("design: never-trap\nsteps:\n  - run\n  - guest swapgs\n", "long mode only"),

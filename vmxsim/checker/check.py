@@ -12,12 +12,19 @@ from typing import Any
 from attrs import define, evolve, field
 
 from vmxsim.checker.assumptions import Restriction, restriction
-from vmxsim.checker.counterexample import scenario_of
 from vmxsim.checker.footprints import BROKEN
 from vmxsim.checker.product import counts, product, thread_graph
 from vmxsim.checker.reach import ReachableStates, reachable
-from vmxsim.checker.result import HOLDS, UNKNOWN, VIOLATED, CheckResult, Counterexample, HostResult
-from vmxsim.checker.search import Path, reached, shortest_path
+from vmxsim.checker.result import (
+    HOLDS,
+    UNKNOWN,
+    VIOLATED,
+    CheckResult,
+    Counterexample,
+    HostResult,
+    counterexample_of,
+)
+from vmxsim.checker.search import reached, shortest_path
 from vmxsim.checker.transition_table import Cut, CutShort, TransitionTable, Watch
 from vmxsim.designs import find_design
 from vmxsim.errors import InputError, printable, unknown
@@ -282,28 +289,21 @@ def _counterexamples(
     shortest for every invariant that it breaks."""
     left = [name for name in (*wanted, "contract") if broken & BROKEN[name]]
     found: dict[str, Counterexample] = {}
+    granted = f", assuming {', '.join(bounds.assumed.names)}" if bounds.assumed.names else ""
     while left:
         path = shortest_path(table, left[:1] if past else left, past_others=past)
         if path is None:
             break
         shown = [name for name in left if path.broken & BROKEN[name]]
-        found |= {name: _counterexample(bounds, table, path, name, past) for name in shown}
+        found |= {
+            name: counterexample_of(
+                path, table, name, f"{name_of(bounds.design)} breaks {name}{granted}",
+                cpus=bounds.cpus, vcpus=bounds.vcpus, past=past,
+            )
+            for name in shown
+        }  # fmt: skip
         left = [name for name in left if name not in found]
     return found
-
-
-def _counterexample(
-    bounds: _Bounds, table: TransitionTable, path: Path, name: str, past: bool
-) -> Counterexample:
-    title = f"{name_of(bounds.design)} breaks {name}"
-    if bounds.assumed.names:
-        title += f", assuming {', '.join(bounds.assumed.names)}"
-    scenario = scenario_of(
-        path, table, bounds.design, cpus=bounds.cpus, vcpus=bounds.vcpus,
-        interception=bounds.interception, title=title,
-    )  # fmt: skip
-    failure = str(path.transitions[-1][1].leaf.error or "")
-    return Counterexample(bounds.design, name, scenario, path.actions, len(path.transitions), failure, past)
 
 
 def _search_past(

@@ -180,29 +180,20 @@ def _in_plain_python(a: ThreadGraph, b: ThreadGraph, cpus: int, watch: Watch | N
         transitions = 0
         for state in layer:
             x, y = divmod(state, width)
-            broken, held, free, going = rows_a[x]
-            found.broken |= broken
-            cpu_y = rows_b[y][1]
-            transitions += free
-            for to, cpu in going:
-                if cpu != cpu_y or cpu == held:
-                    transitions += 1
-                    pair = to * width + y
-                    if not seen[pair]:
-                        seen[pair] = 1
-                        put(pair)
-            broken, held, free, going = rows_b[y]
-            found.broken |= broken
-            cpu_x = rows_a[x][1]
-            transitions += free
-            at = state - y
-            for to, cpu in going:
-                if cpu != cpu_x or cpu == held:
-                    transitions += 1
-                    pair = at + to
-                    if not seen[pair]:
-                        seen[pair] = 1
-                        put(pair)
+            row_a, row_b = rows_a[x], rows_b[y]
+            for (broken, held, free, going), taken, scale, rest in (
+                (row_a, row_b[1], width, y),
+                (row_b, row_a[1], 1, state - y),
+            ):
+                found.broken |= broken
+                transitions += free
+                for to, cpu in going:
+                    if cpu != taken or cpu == held:
+                        transitions += 1
+                        pair = to * scale + rest
+                        if not seen[pair]:
+                            seen[pair] = 1
+                            put(pair)
         found.transitions += transitions
         layer = following
         count += len(layer)

@@ -9,8 +9,9 @@ from typing import Any
 
 from attrs import field, frozen
 
-from vmxsim.checker.counterexample import Explanation, explain
-from vmxsim.checker.transition_table import Cut
+from vmxsim.checker.counterexample import Explanation, explain, scenario_of
+from vmxsim.checker.search import Path
+from vmxsim.checker.transition_table import Cut, TransitionTable
 from vmxsim.errors import InputError, counted
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.simulation.run import RunTrace, run
@@ -67,6 +68,17 @@ class Counterexample:
         if s.interception != Scenario().interception:
             data["interception"] = s.interception
         return data | {"steps": list(s.steps)}
+
+
+def counterexample_of(
+    path: Path, table: TransitionTable, invariant: str, title: str, *, cpus: int, vcpus: int, past: bool
+) -> Counterexample:
+    """The counterexample that a path through a table is."""
+    how = table.sections.interception
+    scenario = scenario_of(path, table, table.design, cpus=cpus, vcpus=vcpus, interception=how, title=title)
+    failure = str(path.transitions[-1][1].leaf.error or "")
+    steps = len(path.transitions)
+    return Counterexample(table.design, invariant, scenario, path.actions, steps, failure, past)
 
 
 @frozen(slots=False)

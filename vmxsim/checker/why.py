@@ -11,11 +11,10 @@ from attrs import define, field, frozen
 
 from vmxsim.checker.assumptions import ASSUMPTIONS, Restriction, restriction
 from vmxsim.checker.check import Limits, check, host_widths
-from vmxsim.checker.counterexample import scenario_of
 from vmxsim.checker.footprints import BROKEN
 from vmxsim.checker.reach import reachable
-from vmxsim.checker.result import Counterexample
-from vmxsim.checker.search import Path, reached, shortest_path
+from vmxsim.checker.result import Counterexample, counterexample_of
+from vmxsim.checker.search import reached, shortest_path
 from vmxsim.checker.transition_table import CutShort, TransitionTable
 from vmxsim.designs import find_design
 from vmxsim.errors import InputError
@@ -195,7 +194,18 @@ class Why:
     assumed: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        return as_text(self)
+        lines = [self.title, *granted_words(self)]
+        for reason in self.reasons:
+            mutant = reason.mutant
+            where = f"{mutant.function}:{mutant.line} {mutant.source} [{mutant.edit}]"
+            broken = f"{reason.breaks} " if reason.counterexample else ""
+            lines.append(f"{where}: {broken}{reason_words(reason)}")
+        return "\n".join(lines)
+
+    @property
+    def title(self) -> str:
+        """What the table tells."""
+        return f"What breaks in {name_of(self.design)} without each line"
 
     def _repr_html_(self) -> str:
         return as_html(self)
@@ -301,15 +311,12 @@ def _length(example: Counterexample | None) -> tuple[int, int]:
 
 def _shortest(mutant: Mutant, table: TransitionTable, ignore: int) -> Counterexample | None:
     wanted = [name for name in _INVARIANTS if not BROKEN[name] & ignore]
-    path: Path | None = shortest_path(table, wanted, past_others=bool(ignore))
+    path = shortest_path(table, wanted, past_others=bool(ignore))
     if path is None:
         return None
     title = f"{mutant.function} line {mutant.line} {mutant.edit}: {mutant.source}"
     invariant = next(name for name in _INVARIANTS if path.broken & BROKEN[name] & ~ignore)
-    scenario = scenario_of(path, table, mutant.design, cpus=2, vcpus=1, title=title)
-    failure = str(path.transitions[-1][1].leaf.error or "")
-    steps = len(path.transitions)
-    return Counterexample(mutant.design, invariant, scenario, path.actions, steps, failure, past=bool(ignore))
+    return counterexample_of(path, table, invariant, title, cpus=2, vcpus=1, past=bool(ignore))
 
 
 def reason_words(reason: Reason) -> str:
@@ -373,22 +380,9 @@ def as_html(found: Why) -> str:
             f"<td {cell}>{told}</td></tr>"
         )
     notes = "".join(f"<p>{escape(words)}</p>" for words in granted_words(found))
-    title = f"What breaks in {name_of(found.design)} without each line"
     head = "".join(f'<th scope="col" {cell}>{text}</th>' for text in ("line", "source", "without it"))
     return (
-        f'<div class="vmxsim-why">{notes}<table style="border-collapse:collapse"><caption'
-        f' style="text-align:left"><strong>{escape(title)}</strong></caption><thead><tr>{head}</tr></thead>'
-        f"<tbody>{rows}</tbody></table></div>"
+        f'<div class="vmxsim-why">{notes}<table style="border-collapse:collapse">'
+        f'<caption style="text-align:left"><strong>{escape(found.title)}</strong></caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
-
-
-def as_text(found: Why) -> str:
-    """The same as plain text."""
-    lines = [f"What breaks in {name_of(found.design)} without each line", *granted_words(found)]
-    for reason in found.reasons:
-        mutant = reason.mutant
-        broken = f"{reason.breaks} " if reason.counterexample else ""
-        lines.append(
-            f"{mutant.function}:{mutant.line} {mutant.source} [{mutant.edit}]: {broken}{reason_words(reason)}"
-        )
-    return "\n".join(lines)

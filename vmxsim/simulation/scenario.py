@@ -19,12 +19,8 @@ from vmxsim.kernel.actions import VERBS, Action, PreemptPoint
 from vmxsim.kernel.instructions import PRIMITIVES
 from vmxsim.kernel.machine import U64
 
-# -- One action as text: ``guest wrmsr 0xA000``, ``get-msr -> 0xA000``, with a preemption point.
-
-
+#: An action as text: ``guest wrmsr 0xA000``, ``get-msr -> 0xA000``.
 _ACTION = re.compile(r"^(?P<body>.*?)(?:\s*->\s*(?P<expected>.*))?$", re.S)
-
-
 #: Ticks inside the kernel in one action.
 MAX_POINTS = 100
 
@@ -88,12 +84,11 @@ def _vocabulary() -> str:
 
 
 def _number(text: str) -> int:
-    if not re.fullmatch(r"0[xX][0-9a-fA-F_]+|[0-9][0-9_]*|-[0-9a-fA-FxX]+", text) or len(text) > 80:
-        raise InputError(f"'{printable(text)}' is no number; write it as 0xA000 or 40960")
+    shaped = re.fullmatch(r"0[xX][0-9a-fA-F_]+|[0-9][0-9_]*|-[0-9a-fA-FxX]+", text) and len(text) <= 80
     try:
-        number = int(text, 0)
+        number = int(text if shaped else "", 0)
     except ValueError:
-        raise InputError(f"'{printable(text)}' is no number; write it as 0xA000 or 40960") from None
+        raise InputError(f"'{printable(text)}' is not a number; write it as 0xA000 or 40960") from None
     if not 0 <= number <= U64:
         raise InputError(f"{printable(text)} is not a 64-bit value; expected 0 to {hex(U64)}")
     return number
@@ -179,10 +174,6 @@ class Scenario:
     lines: tuple[int, ...] = field(default=(), repr=False)
     design_line: int = 0
 
-    def where_design(self) -> str:
-        """Where the design was named."""
-        return f"{self.file}:{self.design_line}" if self.design_line else ""
-
     def where(self, index: int) -> str:
         """Where action ``index`` (from 0) was written."""
         step = f"steps[{index}]"
@@ -228,9 +219,6 @@ def make_scenario(source: Scenario | str | Path | Sequence[Any], **fields: Any) 
     scenario = evolve(scenario, **fields)
     _check_vcpus(scenario, lambda index: scenario.where(index))
     return scenario
-
-
-# -- YAML to plain data, with the line of everything
 
 
 def _read(path: Path) -> str:
@@ -336,9 +324,6 @@ class _Plain:
             raise InputError(f"'{printable(node.value)}' is not a value a scenario can hold", where) from None
 
 
-# -- plain data to a Scenario
-
-
 def _build(data: Mapping[str, Any], where: Any) -> Scenario:
     for key in data:
         if key not in FIELDS:
@@ -387,9 +372,6 @@ def _check_vcpus(scenario: Scenario, where: Any) -> None:
                 f"there is no vCPU {action.vcpu}: the scenario has {scenario.vcpus}; write 'vcpus: 2'",
                 where(index),
             )
-
-
-# -- scenarios as YAML text that people read and edit
 
 
 def scenario_yaml(scenario: Scenario | Mapping[str, Any]) -> str:
