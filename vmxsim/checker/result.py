@@ -9,7 +9,8 @@ from typing import Any
 
 from attrs import field, frozen
 
-from vmxsim.checker.counterexample import Explanation, explain, scenario_of
+from vmxsim.checker.counterexample import scenario_of
+from vmxsim.checker.explanation import Explanation, explain
 from vmxsim.checker.search import Path
 from vmxsim.checker.transition_table import Cut, TransitionTable
 from vmxsim.errors import InputError, counted

@@ -9,7 +9,7 @@ from itertools import groupby
 from attrs import frozen
 
 import vmxsim
-from vmxsim.checker.counterexample import Explanation
+from vmxsim.checker.explanation import Explanation
 from vmxsim.checker.result import HOLDS, UNKNOWN, VIOLATED, CheckResult
 from vmxsim.errors import InputError, counted, printable
 from vmxsim.exports.subject import (

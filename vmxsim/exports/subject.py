@@ -19,7 +19,7 @@ from typing import Any
 from attrs import evolve, frozen
 
 from vmxsim.checker.check import check
-from vmxsim.checker.counterexample import Explanation, explain
+from vmxsim.checker.explanation import Explanation, explain
 from vmxsim.checker.result import CheckResult, Counterexample
 from vmxsim.designs import DESIGNS, find_design
 from vmxsim.designs.own import design_in

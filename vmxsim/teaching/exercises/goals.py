@@ -11,7 +11,7 @@ from attrs.validators import deep_mapping, instance_of
 
 from vmxsim.checker.assumptions import ASSUMPTIONS, not_granted, restriction
 from vmxsim.checker.check import ALWAYS, check
-from vmxsim.checker.counterexample import explain
+from vmxsim.checker.explanation import explain
 from vmxsim.checker.result import CheckResult, Counterexample
 from vmxsim.errors import InputError, counted, unknown
 from vmxsim.kernel.kvm import Kvm, name_of

@@ -9,7 +9,7 @@ from typing import Any
 from attrs import evolve, frozen
 
 from vmxsim.checker.assumptions import restriction
-from vmxsim.checker.counterexample import explain
+from vmxsim.checker.explanation import explain
 from vmxsim.checker.states import GUEST_VALUES
 from vmxsim.designs import DESIGNS, find_design
 from vmxsim.errors import InputError, counted, nearest, printable, unknown

@@ -1,0 +1,114 @@
+"""Why a run breaks an invariant: the step without which, or with one more after which, it would not.
+
+A candidate comes from the places that can hold the value. It is named only if the run, changed there, comes
+out right (:mod:`vmxsim.checker.rerun`).
+"""
+
+from __future__ import annotations
+
+from attrs import evolve, frozen
+
+from vmxsim.checker.rerun import Remedy
+from vmxsim.checker.sides import Guest, Host
+from vmxsim.checker.suspects import suspects
+from vmxsim.simulation.run import RunTrace
+from vmxsim.simulation.trace import Violation, action_name
+
+#: What can be wrong with the step that is named, and what the step does then.
+KINDS = {
+    "stale read": "reads a place that does not hold the value",
+    "lost write": "loses the write",
+    "wrong restore": "restores a wrong value",
+    "taken for another's": "takes a value for another's",
+    "missing step": "lacks a step",
+    "lost value": "loses the value",
+}
+
+
+@frozen
+class Explanation:
+    """Why a run breaks an invariant.
+
+    ``kind`` is a key of :data:`KINDS`, '' if no step is to blame. ``remedy`` is the change that mends the
+    run: the step undone, its condition turned, or what is missing there added.
+    """
+
+    #: A short name for what goes wrong.
+    mechanism: str
+    #: What was expected and what was found.
+    found: str
+    #: Index of the step to blame (from 0), -1 if there is none.
+    step: int
+    #: That step in words, and why it is wrong; '' if there is no such step.
+    where: str = ""
+    why: str = ""
+    kind: str = ""
+    remedy: Remedy | None = None
+    #: What the guest or the host notices, and under which circumstances: the subject of a mail.
+    symptom: str = ""
+    when: str = ""
+
+    @property
+    def words(self) -> str:
+        """The whole explanation as sentences."""
+        if not self.where:
+            return self.found
+        return f"{self.found.rstrip('.')}. {self.label} {self.where}: {self.why}"
+
+    @property
+    def label(self) -> str:
+        """How a text introduces the step."""
+        return {"stale read": "Read at", "missing step": "Missing at"}.get(self.kind, "Lost at")
+
+    @property
+    def does(self) -> str:
+        """What the step does, to follow its name."""
+        return KINDS.get(self.kind, KINDS["lost value"])
+
+    @property
+    def effect(self) -> str:
+        """``guest sees the host's GS base after EFER.LMA 0->1 while state is loaded``."""
+        return f"{self.symptom} {self.when}".strip()
+
+
+def explain(trace: RunTrace, invariant: str) -> Explanation | None:
+    """Why a run first breaks ``invariant``; None if it does not."""
+    violation = next((v for v in trace.violations if v.invariant == invariant), None)
+    if violation is None:
+        return None
+    if invariant == "no-host-fault":
+        return Explanation(
+            "the host writes a non-canonical address", violation.words, violation.step,
+            symptom="#GP on the host's WRMSR of MSR_KERNEL_GS_BASE",
+            when="after the guest wrote a non-canonical address",
+        )  # fmt: skip
+    side = (Guest if _is_guests(trace, violation) else Host)(trace, violation)
+    tries = [(blame, remedy) for blame in suspects(side) for remedy in blame.remedies]
+    tries += [(b, evolve(r, every=True)) for b, r in tries if r.kind in ("undo", "turn")]
+    for blame, remedy in tries:
+        if side.mends(remedy):
+            step = trace.steps[blame.step]
+            where = f"{step.function}, line {step.line}" if step.line else step.function
+            return Explanation(
+                blame.mechanism,
+                violation.words,
+                blame.step,
+                f"step {blame.step + 1} of the run ({where}: {step.source}), at"
+                f" {action_name(trace, step.action)}",
+                blame.why,
+                blame.kind,
+                remedy,
+                side.symptom(),
+                blame.when,
+            )
+    found = (
+        f"{violation.words.rstrip('.')}. No single line is to blame: without any one of them the run is still"
+        " wrong."
+    )
+    return Explanation("several steps together", found, -1, symptom=side.symptom())
+
+
+def _is_guests(trace: RunTrace, violation: Violation) -> bool:
+    """Whether the guest, not a host task, finds a wrong value."""
+    others = {v.invariant for v in trace.steps[violation.step].violations}
+    return violation.invariant == "guest-value" or "host-value" not in others

@@ -1,0 +1,231 @@
+"""The side whose value is wrong, guest or host: what is right, and where it is during a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from vmxsim.checker.rerun import Remedy, host_value, rerun
+from vmxsim.kernel.invariants import describe, is_host
+from vmxsim.kernel.machine import Machine, Value
+from vmxsim.simulation.run import RunTrace
+from vmxsim.simulation.trace import Step, Violation
+
+#: The most runs tried for one explanation.
+_MOST_TRIED = 150
+
+
+class Side:
+    """A side of vCPU ``n``. Places are named ``register``, ``g`` and ``h``; an index is a number of steps."""
+
+    #: Where leave saves its value (the guest) or enter does (the host).
+    saved = ""
+
+    def __init__(self, trace: RunTrace, violation: Violation) -> None:
+        self.trace, self.violation = trace, violation
+        step = trace.steps[violation.step]
+        #: SWAPGS moves the true value itself: what is found is judged by the machine before it.
+        swaps = any(access.kind == "guest_swapgs" for access in step.accesses)
+        self.end = violation.step + (not swaps)
+        self.n = self._whose(step)
+        self.true = self.right(trace.machine(self.end))
+        #: After how many steps the value is true that is right at the end.
+        self.born = self.end
+        while self.born and self.is_right(self.right(trace.machine(self.born - 1))):
+            self.born -= 1
+        self._tried = 0
+
+    def _whose(self, step: Step) -> int:
+        """The vCPU of the side: the one that ran, unless only another one finds a wrong value."""
+        m = self.trace.machine(self.end)
+        acting = self.trace.scenario.actions[self.violation.action].vcpu
+        first = int(step.thread[6:]) if step.thread.startswith("thread") else acting
+        for self.n in sorted(range(len(m.threads)), key=lambda n: n != first):
+            if self.found(self.end).number != self.right(m).number:
+                return self.n
+        return first
+
+    # -- to be answered by the guest and the host
+
+    def right(self, m: Machine) -> Value:
+        """The value that it should find."""
+        raise NotImplementedError
+
+    def looks_in(self, m: Machine) -> str:
+        """The place where it would look."""
+        raise NotImplementedError
+
+    def symptom(self) -> str:
+        """What it notices, in a few words."""
+        raise NotImplementedError
+
+    def whose(self, value: Value) -> str:
+        """Whose value this is, or what is wrong with it, as a kernel engineer would say."""
+        raise NotImplementedError
+
+    def missing(self, counts: str) -> str:
+        """What was not done if the value is not in the place that counts: a key of the suspects' tables."""
+        raise NotImplementedError
+
+    def mode_left(self, held: Value) -> tuple[str, str]:
+        """The mechanism, and why, where EFER.LMA is cleared while the register holds ``held``."""
+        raise NotImplementedError
+
+    # -- places
+
+    def is_right(self, value: Value) -> bool:
+        """Whether it is the true value, and not another's with the same number."""
+        return value == self.true
+
+    def counts(self, index: int) -> str:
+        """The place that counts after so many steps."""
+        return self.looks_in(self.trace.machine(index))
+
+    def held(self, index: int, name: str) -> Value:
+        """What a place holds after so many steps."""
+        m = self.trace.machine(index)
+        if name == "register":
+            return m.cpus[m.threads[self.n].cpu].kernel_gs_base
+        value: Value = getattr(m.vcpus[self.n], name)
+        return value
+
+    def found(self, index: int) -> Value:
+        """What it would find after so many steps."""
+        return self.held(index, self.counts(index))
+
+    def loaded(self, index: int) -> bool:
+        """Whether guest state is loaded after so many steps."""
+        return self.trace.machine(index).vcpus[self.n].loaded
+
+    def mode(self, index: int) -> str:
+        """Where the thread is after so many steps: ``user``, ``kernel`` or ``guest``."""
+        return self.trace.machine(index).threads[self.n].mode
+
+    def turned_wrong(self) -> int:
+        """The step since which it would find a wrong value; ``end`` if it never would, one less than
+        ``born`` if it would have all along."""
+        index = self.end
+        while index >= self.born and not self.is_right(self.found(index)):
+            index -= 1
+        return index
+
+    def place(self, index: int, name: str) -> str:
+        """The id of a place after so many steps: ``cpu0.kernel_gs_base``, ``vcpu0.g``."""
+        cpu = self.trace.machine(index).threads[self.n].cpu
+        return f"cpu{cpu}.kernel_gs_base" if name == "register" else f"vcpu{self.n}.{name}"
+
+    def named(self, name: str) -> str:
+        """The design's own name for a place, or the register's."""
+        return str(self.trace.design.labels.get(name, "MSR_KERNEL_GS_BASE"))
+
+    # -- trying
+
+    def put(self, step: int, name: str) -> Remedy:
+        """The right value put in a place after a step."""
+        return Remedy("put", step, self.place(step + 1, name), self.true)
+
+    def mends(self, remedy: Remedy) -> bool:
+        """Whether the run, changed, comes as far with the same true value, and nothing breaks."""
+        if self._tried >= _MOST_TRIED:
+            return False
+        self._tried += 1
+        action = self.violation.action
+        again = rerun(self.trace, remedy, action + 1)
+        if again is None:
+            return False
+        left, was = _broken(again.violations), _broken(self.trace.violations)
+        if (action, self.violation.invariant) in left or not left <= was:
+            return False
+        return self._outcome(again.simulator.m) == self._outcome(self.trace.machine(self._last(action)))
+
+    def _last(self, action: int) -> int:
+        """How many steps have run at the end of an action."""
+        records = self.trace.simulator.records
+        return next((n for n, record in enumerate(records) if record.action > action), len(records))
+
+    def _outcome(self, m: Machine) -> tuple[str, int, bool]:
+        """Where the thread is, what is right, and whether a value was returned."""
+        returned = m.vcpus[self.n].returned
+        return m.threads[self.n].mode, self.right(m).number, isinstance(returned, Value)
+
+
+def _broken(violations: Iterable[Violation]) -> set[tuple[int, str]]:
+    return {(v.action, v.invariant) for v in violations if v.invariant != "expectation"}
+
+
+class Guest(Side):
+    """The guest: its KERNEL_GS_BASE, read by itself, by KVM's emulator or by KVM_GET_MSRS."""
+
+    saved = "g"
+
+    def missing(self, counts: str) -> str:
+        return "not loaded" if counts == "register" else "not saved"
+
+    def right(self, m: Machine) -> Value:
+        return m.vcpus[self.n].true_guest_value
+
+    def looks_in(self, m: Machine) -> str:
+        vcpu, thread = m.vcpus[self.n], m.threads[self.n]
+        if thread.mode == "guest" and self.trace.passes_through(vcpu):
+            return "register"
+        return "register" if self.trace.design._in_register(vcpu) else "g"
+
+    def mode_left(self, held: Value) -> tuple[str, str]:
+        return (
+            "LMA is cleared before the guest's value is saved",
+            "EFER.LMA is cleared while guest state is loaded: from here on the saved copy counts, and the"
+            f" register, which holds {describe(held)}, was not saved into it.",
+        )
+
+    def symptom(self) -> str:
+        m = self.trace.machine(self.end)
+        got = m.vcpus[self.n].returned
+        verb = self.trace.scenario.actions[self.violation.action].verb
+        who = {"get-msr": "KVM_GET_MSRS returns", "emulate rdmsr": "emulated RDMSR returns"}.get(
+            verb, "guest sees"
+        )
+        found = got if isinstance(got, Value) else self.held(self.end, "register")
+        return f"{who} {self.whose(found)}"
+
+    def whose(self, value: Value) -> str:
+        if is_host(value):
+            return "the host's GS base"
+        if value.owner == f"vcpu{self.n}":
+            return "a stale KERNEL_GS_BASE"
+        if value.owner == "descriptor":
+            return "the descriptor's base"
+        return "another guest's KERNEL_GS_BASE" if value.owner.startswith("vcpu") else "a value never set"
+
+
+class Host(Side):
+    """The vCPU thread's user space: its GS base."""
+
+    saved = "h"
+
+    def missing(self, counts: str) -> str:
+        return "not restored" if counts == "register" else "host not saved"
+
+    def mode_left(self, held: Value) -> tuple[str, str]:
+        return (
+            "LMA is changed before state is left",
+            "EFER.LMA is cleared while guest state is loaded; the code that unloads it tests LMA and now"
+            f" skips the register, which holds {describe(held)}.",
+        )
+
+    def right(self, m: Machine) -> Value:
+        return host_value(m.threads[self.n])
+
+    def looks_in(self, m: Machine) -> str:
+        """In the kernel it is h if that is still to be restored, else the register."""
+        in_register = m.threads[self.n].mode != "user" and self.trace.design._in_register(m.vcpus[self.n])
+        return "h" if in_register else "register"
+
+    def symptom(self) -> str:
+        found = self.held(self.end, "register")
+        return f"host user space runs with {self.whose(found)}"
+
+    def whose(self, value: Value) -> str:
+        if value.owner.startswith("vcpu"):
+            return "the guest's KERNEL_GS_BASE"
+        if value.owner == "descriptor":
+            return "the descriptor's base"
+        return "a stale GS base" if value.owner == f"thread{self.n}" else "another task's GS base"

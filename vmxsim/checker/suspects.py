@@ -1,0 +1,629 @@
+"""Whom to suspect when a run breaks an invariant: steps, each with changes that should mend the run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from attrs import frozen
+
+from vmxsim.checker.rerun import Remedy, turnable, undoable
+from vmxsim.checker.sides import Side
+from vmxsim.kernel.invariants import describe, is_host
+from vmxsim.kernel.machine import EFER_LMA, Value, owner_words
+from vmxsim.kernel.program import Expr, Field, Primitive
+from vmxsim.kernel.simulator import uses
+from vmxsim.simulation.trace import Step
+
+
+@frozen
+class Blame:
+    """A step that may be to blame, in words, and the changes of which one must mend the run."""
+
+    step: int
+    kind: str
+    mechanism: str
+    why: str
+    #: Under which circumstances, to follow the symptom.
+    when: str
+    remedies: Sequence[Remedy]
+
+
+#: What a missing step leaves undone: (mechanism, clause, when).
+_MISSING = {
+    "not loaded": (
+        "the guest's value is not loaded",
+        "nothing puts the guest's value there",
+        "because {} does not load the guest's value",
+    ),
+    "not saved": (
+        "the guest's value is not saved",
+        "nothing saves the guest's value there",
+        "because {} does not save the guest's value",
+    ),
+    "host not saved": (
+        "the host's value is not saved",
+        "nothing saves the host's value there",
+        "because {} does not save the host's value",
+    ),
+    "not restored": (
+        "the host's value is not restored",
+        "nothing restores the host's value",
+        "because {} does not restore the host's value",
+    ),
+}
+
+#: What a test leaves undone: (kind, mechanism, consequence, when).
+_SKIPS = {
+    "not loaded": (
+        "missing step",
+        "the guest's value is not loaded",
+        "the guest's value is not loaded, and the register holds {held}",
+        "because {} skips loading the guest's value",
+    ),
+    "not saved": (
+        "missing step",
+        "the guest's value is not saved",
+        "the guest's value is not saved, and {g} holds {held}",
+        "because {} skips saving the guest's value",
+    ),
+    "host not saved": (
+        "wrong restore",
+        "a stale host value is restored",
+        "{h} keeps {held}, and that is restored later",
+        "because {} skips saving the host's value",
+    ),
+    "not restored": (
+        "missing step",
+        "the host's value is not restored",
+        "the host's value is not restored, and the register holds {held}",
+        "because {} skips restoring the host's value",
+    ),
+    "not unloaded": (
+        "missing step",
+        "guest state is not unloaded when the thread is scheduled out",
+        "guest state stays loaded while another task runs",
+        "because {} skips unloading guest state",
+    ),
+    "not written": (
+        "lost write",
+        "a write is skipped",
+        "the value written does not get where it counts, which holds {held}",
+        "because {} skips the write",
+    ),
+    "not read": (
+        "stale read",
+        "a read of the register is skipped",
+        "{held} is returned",
+        "because {} skips the RDMSR",
+    ),
+}
+
+
+def lma_change(step: Step) -> int:
+    """1 where the step sets EFER.LMA, -1 where it clears it, else 0."""
+    for change in step.changes:
+        if change.place.endswith(".efer"):
+            return bool(change.after & EFER_LMA) - bool(change.before & EFER_LMA)
+    return 0
+
+
+def _writes(step: Step, place: str) -> bool:
+    """Whether a step writes a place, even with what it holds."""
+    return any(move.target == place for move in step.moves) or any(c.place == place for c in step.changes)
+
+
+def _loads_gs(step: Step) -> bool:
+    """Whether load_gs_index() leaves the descriptor's base in the register."""
+    return any(access.kind == "load_gs_index" for access in step.accesses)
+
+
+def _by_scheduler(step: Step) -> bool:
+    """Whether the scheduler runs this step."""
+    return any(frame.function == "preempt_schedule_irq" for frame in step.stack)
+
+
+def _read(e: Expr | None) -> str:
+    """The place that an expression reads a value from, '' if none."""
+    if isinstance(e, Field) and e.name in ("g", "h"):
+        return e.name
+    return "register" if isinstance(e, Primitive) and uses(e, "rdmsr") else ""
+
+
+def _moves_value(e: Expr | None, target: object) -> bool:
+    """Whether an instruction reads or writes the register, or stores a value."""
+    if uses(e, "rdmsr") or uses(e, "wrmsr"):
+        return True
+    return isinstance(target, Field) and target.name in ("g", "h")
+
+
+def _place_words(name: str) -> str:
+    return {"g": "only the saved copy", "h": "the saved host value", "register": "the register"}[name]
+
+
+def _last(place: str) -> str:
+    return place.rpartition(".")[2]
+
+
+def _worth(value: object) -> str:
+    return describe(value) if isinstance(value, Value) else str(value)
+
+
+def suspects(side: Side) -> list[Blame]:
+    """The steps that may be to blame, the best explanation first."""
+    return list(_Suspects(side).all())
+
+
+class _Suspects:
+    def __init__(self, side: Side) -> None:
+        self.side, self.trace = side, side.trace
+        self.steps, self.records = side.trace.steps, side.trace.simulator.records
+
+    def all(self) -> Iterator[Blame]:
+        """Whatever may be to blame, by what happens to the place that counts."""
+        side = self.side
+        turned = side.turned_wrong()
+        if turned == side.end:
+            yield from self._wrong_read()
+        elif side.born and not side.is_right(side.found(side.born)):
+            yield from self._lost_write()
+        if side.born <= turned < side.end:
+            yield from self._went_wrong(turned)
+        yield from self._anything()
+
+    def _went_wrong(self, index: int) -> Iterator[Blame]:
+        step = self.steps[index]
+        lma = lma_change(step)
+        counts = self.side.counts(index + 1)
+        if lma:
+            yield self._mode_change(index, lma > 0)
+        elif any(access.kind == "ctxsw" for access in step.accesses):
+            yield from self._switched_out(index)
+        elif step.mode == "guest":
+            yield from self._not_entered(index)
+        elif _writes(step, self.side.place(index + 1, counts)):
+            yield from self._overwritten(index, counts)
+        else:
+            yield from self._not_followed(index, counts)
+
+    def _mode_change(self, index: int, on: bool) -> Blame:
+        held = self.side.held(index, "register")
+        remedies = [Remedy("undo", index), self.side.put(index, self.side.counts(index + 1))]
+        step = self.steps[index]
+        if not on:
+            mechanism, why = self.side.mode_left(held)
+            when = "after EFER.LMA 1->0 while state is loaded"
+            return Blame(index, "missing step", mechanism, why, when, remedies)
+        nothing = "EFER.LMA is set while guest state is loaded, and nothing is loaded with it: from here on"
+        when = "after EFER.LMA 0->1 while state is loaded"
+        if not is_host(held):
+            return Blame(
+                index,
+                "missing step",
+                "a value written outside long mode is lost",
+                f"{nothing} the register counts. It still holds {describe(held)}; the value written outside"
+                " long mode went only to the saved copy.",
+                when,
+                remedies,
+            )
+        if self.trace.scenario.actions[step.action].text.startswith("guest rsm"):
+            return Blame(
+                index,
+                "missing step",
+                "RSM sets LMA after state was left in SMM",
+                f"{nothing} the register counts. SMI cleared LMA, so guest state was unloaded and loaded"
+                f" again without the register before RSM set LMA: it holds {describe(held)}.",
+                "after RSM sets EFER.LMA while state is loaded",
+                remedies,
+            )
+        return Blame(
+            index,
+            "missing step",
+            "nothing is loaded when LMA is set",
+            f"{nothing} the register counts, and it holds {describe(held)}.",
+            when,
+            remedies,
+        )
+
+    def _not_entered(self, index: int) -> Iterator[Blame]:
+        """The guest itself overwrites the host's value: it should have been saved before VM entry."""
+        entry = next((n for n in range(index - 1, -1, -1) if "vm_entry(" in self.steps[n].source), index)
+        held = self.side.held(index + 1, "register")
+        yield from self._turned(self._action_of(entry), "host not saved", held)
+        yield Blame(
+            entry,
+            "missing step",
+            "the guest runs though its state is not loaded",
+            f"{self.side.named('loaded')} is 0 here: nothing has saved the host's value, and later"
+            f" the guest overwrites it in the register with {describe(held)}.",
+            "because guest state is not loaded before VM entry",
+            [Remedy("enter", entry)],
+        )
+
+    def _switched_out(self, index: int) -> Iterator[Blame]:
+        """Another task gets the CPU, and with it the register, before guest state was unloaded."""
+        step = self.steps[index]
+        when = "after its thread was scheduled out with state loaded"
+        held = self.side.held(index + 1, "register")
+        yield from self._turned(self._scheduling(index), "not unloaded", held)
+        flag = f"{self.side.named('loaded')} is still {int(self.side.loaded(index))}"
+        yield Blame(
+            index,
+            "missing step",
+            "guest state is not unloaded when the thread is scheduled out",
+            f"{owner_words(step.thread)} is scheduled out, and {flag}: kvm_sched_out() has neither saved the"
+            f" guest's value nor restored the host's. The next task's own value, {describe(held)},"
+            " overwrites the register.",
+            when,
+            [Remedy("leave", index)],
+        )
+
+    def _scheduling(self, index: int) -> range:
+        """The steps of the scheduler before this one."""
+        first = index
+        while first and _by_scheduler(self.steps[first - 1]):
+            first -= 1
+        return range(first, index)
+
+    def _overwritten(self, index: int, name: str) -> Iterator[Blame]:
+        """A step writes a wrong value to the place that counts."""
+        step = self.steps[index]
+        after = self.side.held(index + 1, name)
+        whose, place = owner_words(after.owner), self.side.named(name)
+        spoiled = self._spoiled(index)
+        undo = [Remedy("undo", index), self.side.put(index, name)]
+        if self._preempted(step):
+            theirs = is_host(after) or name == "h"
+            yield self._blame_preempted(index, "taken for another's" if theirs else "lost value", undo)
+        elif spoiled is not None and self.steps[spoiled].function == step.function:
+            yield self._blame_spoiler(spoiled, index)
+        elif spoiled is not None:
+            yield from self._overwritten(spoiled, "register")
+        elif name == "register":
+            yield from self._flag(index)
+            yield from self._not_saved(index)
+            yield self._wrong_load(index, after, undo)
+        elif name == "h":
+            yield Blame(
+                index,
+                "taken for another's" if not is_host(after) else "wrong restore",
+                f"{whose}'s value is saved as the host's",
+                f"{place} is overwritten with {describe(after)}.",
+                f"after {step.function}() saved a wrong value for it",
+                undo,
+            )
+        else:
+            first = next((s for s in self.steps[:index] if s.action == step.action and lma_change(s)), None)
+            if first is not None:
+                yield Blame(
+                    index,
+                    "taken for another's",
+                    "LMA is changed before state is left",
+                    f"EFER.LMA changed earlier (step {first.index + 1}, {first.function}, line {first.line}),"
+                    f" so the code that unloads guest state saves {describe(after)} from the register as"
+                    " the guest's.",
+                    f"after EFER.LMA {'0->1' if lma_change(first) > 0 else '1->0'} while state is loaded",
+                    undo,
+                )
+                return
+            theirs = after.owner != f"vcpu{self.side.n}"
+            from_register = f", which the register of CPU {step.cpu} held" if step.accesses else ""
+            yield Blame(
+                index,
+                "taken for another's" if theirs else "lost value",
+                f"{whose}'s value is saved as the guest's" if theirs else "a stale value is saved",
+                f"the saved copy is overwritten with {describe(after)}{from_register}.",
+                f"after {step.function}() saved {self.side.whose(after)} as the guest's",
+                undo,
+            )
+
+    def _blame_preempted(self, index: int, kind: str, remedies: list[Remedy]) -> Blame:
+        """A step of a call that was preempted, which changes one of the places."""
+        step = self.steps[index]
+        names = {"kernel_gs_base": "register", "g": "g", "h": "h"}
+        change = next(c for c in step.changes if _last(c.place) in names)
+        place = self.side.named(names[_last(change.place)])
+        return Blame(
+            index,
+            kind,
+            "preempted between the test and the access",
+            f"{owner_words(step.thread)} was preempted during this action, which unloaded guest state;"
+            f" this line continues as if it were still loaded, and {place} becomes"
+            f" {describe(change.after)}.",
+            f"if preempted in {step.function}() between test and access",
+            remedies,
+        )
+
+    def _not_saved(self, index: int) -> Iterator[Blame]:
+        """The register is switched, and what it held is saved nowhere."""
+        step = self.steps[index]
+        saved, now = self.side.saved, self.side.held(index, "register")
+        mechanism, _, when = _MISSING[self.side.missing(saved)]
+        yield Blame(
+            index,
+            "missing step",
+            mechanism,
+            f"the register is overwritten, and {describe(now)} was not saved in {self.side.named(saved)}"
+            " before.",
+            when.format(f"{step.function}()"),
+            [self.side.put(index - 1, saved)] if self.side.is_right(now) else [],
+        )
+
+    def _flag(self, index: int) -> Iterator[Blame]:
+        """The register was switched, but the flag that says whose it is was not."""
+        step, flag = self.steps[index], self.side.named("loaded")
+        loaded = self.side.loaded(index + 1)
+        if loaded != is_host(self.side.held(index + 1, "register")):
+            return
+        done, what, whose = (
+            ("cleared", "restored", "the host's") if loaded else ("set", "loaded", "the guest's")
+        )
+        yield Blame(
+            index,
+            "missing step",
+            f"the flag is not {done}",
+            f"{whose} value is {what}, and {flag} stays {int(loaded)}: from here on code that tests it looks"
+            " in the wrong place.",
+            f"because {step.function}() leaves {flag} {int(loaded)}",
+            [Remedy("put", index, f"vcpu{self.side.n}.loaded", not loaded)],
+        )
+
+    def _wrong_load(self, index: int, after: Value, remedies: list[Remedy]) -> Blame:
+        """A step writes a wrong value to the register."""
+        step = self.steps[index]
+        return Blame(
+            index,
+            "wrong restore",
+            f"{owner_words(after.owner)}'s value is written to the register",
+            f"the register of CPU {step.cpu} is overwritten with {describe(after)}.",
+            f"after {step.function}() wrote {self.side.whose(after)} to the register",
+            remedies,
+        )
+
+    def _spoiled(self, index: int) -> int | None:
+        """If a step saves the register: the step that overwrote the right value in it, either in the same
+        call just before, or while the register counted."""
+        step = self.steps[index]
+        if not any(move.kind == "rdmsr" and move.target for move in step.moves):
+            return None
+        for before in range(index - 1, self.side.born - 1, -1):
+            if self.side.is_right(self.side.held(before, "register")):
+                earlier = self.steps[before]
+                same = (earlier.action, earlier.function) == (step.action, step.function)
+                counted = self.side.counts(before) == "register"
+                return before if earlier.line and earlier.accesses and (same or counted) else None
+        return None
+
+    def _blame_spoiler(self, spoiled: int, saved: int) -> Blame:
+        step = self.steps[spoiled]
+        loads = _loads_gs(step)
+        held = self.side.held(spoiled + 1, "register")
+        return Blame(
+            spoiled,
+            "lost value",
+            "load_gs_index() overwrites the register" if loads else "the register is overwritten too early",
+            "it leaves the descriptor's base in the register before its value is saved."
+            if loads
+            else f"it leaves {describe(held)} in the register before the value there is saved.",
+            f"because {'load_gs_index' if loads else step.function}() overwrites the register before it is"
+            " saved",
+            [self.side.put(saved - 1, "register")],
+        )
+
+    def _not_followed(self, index: int, counts: str) -> Iterator[Blame]:
+        """From this step on another place counts, and the value does not get there."""
+        step = self.steps[index]
+        call = self._call(index)
+        place_id = self.side.place(index + 1, counts)
+        written = [n for n in call if _writes(self.steps[n], place_id) and not _loads_gs(self.steps[n])]
+        for n in reversed(written):
+            yield from self._overwritten(n, counts)
+        what = self.side.missing(counts)
+        held = self.side.held(index + 1, counts)
+        entry = "vm_entry(" in step.source
+        switched = entry or self.side.mode(index + 1) == "user"
+        before = self._action_of(index) if switched else range(0)
+        yield from self._turned([*call, *before], what, held)
+        mechanism, missing, when = _MISSING[what]
+        function = f"{step.function}()"
+        if switched:
+            function = f"nothing before {'VM entry' if entry else 'the return to user space'}"
+            when = when.replace("does not ", "").replace("load ", "loads ").replace("restore ", "restores ")
+        place = "the register" if counts == "register" else self.side.named(counts)
+        yield Blame(
+            index,
+            "missing step",
+            mechanism,
+            f"from here on {place} counts, and {missing}: it holds {describe(held)}.",
+            when.format(function),
+            [
+                self.side.put(index, counts),
+                self.side.put(index - 1, counts),
+                Remedy("enter" if entry else "leave", index),
+            ],
+        )
+
+    def _call(self, index: int) -> list[int]:
+        """The steps after this one, up to the violation, in the same call of its function."""
+        step, found = self.steps[index], []
+        outer = [frame.function for frame in step.stack]
+        for later in self.steps[index + 1 : self.side.end]:
+            if later.thread != step.thread:
+                continue
+            if [frame.function for frame in later.stack][: len(outer)] != outer:
+                break
+            found.append(later.index)
+        return found
+
+    def _turned(self, steps: Iterable[int], what: str, held: Value) -> Iterator[Blame]:
+        """A condition that went the wrong way. ``held`` is what is found because of it."""
+        for n in steps:
+            skipped = self._skipped(n) if turnable(self.records[n]) else ""
+            if not skipped or (what == "not read" and "rdmsr" not in skipped):
+                continue
+            kind, mechanism, consequence, when = _SKIPS[what]
+            names = {"g": self.side.named("g"), "h": self.side.named("h"), "held": describe(held)}
+            function = f"{self.steps[n].function}()"
+            yield Blame(
+                n,
+                kind,
+                mechanism,
+                f"this test skips {skipped}: {consequence.format(**names)}.",
+                when.format(f"a test in {function}"),
+                [Remedy("turn", n)],
+            )
+
+    def _skipped(self, index: int) -> str:
+        """The access or store on the branch that a condition did not take: ``line 5 (wrmsr(...))``."""
+        record = self.records[index]
+        function, at = record.stack[0], record.stack[1]
+        i = function.instructions[at]
+        following = self.steps[index].next
+        lines = [
+            (one.line, function.source[one.line - 1].strip())
+            for number, one in enumerate(function.instructions)
+            if number > at and (one.kind == "call" or _moves_value(one.expr, one.target))
+        ]
+        if following is not None and following.function == function.name:
+            lines = [
+                (line, source)
+                for line, source in lines
+                if line > i.line
+                and (line < following.line or "return" in function.source[following.line - 1])
+            ]
+        return f"line {lines[0][0]} ({lines[0][1]})" if lines else ""
+
+    def _lost_write(self) -> Iterator[Blame]:
+        """What was written has never been where it counts."""
+        born = self.side.born - 1  # the step that made it the true value
+        steps, before = self.steps, self._action_of(born)
+        counts, loaded = self.side.counts(self.side.born), self.side.loaded(self.side.born)
+        held = self.side.held(self.side.born, counts)
+        writing = [n for n in before if not _by_scheduler(steps[n])]
+        yield from self._turned(writing, "not written", held)
+        stores = [n for n in writing if self._stores(n)]
+        own = [n for n in writing if steps[n].line and self.records[n].stack[0].owner != "Kvm"]
+        at = (stores or own or [born])[-1]
+        if stores and self._preempted(steps[at]):
+            yield self._blame_preempted(
+                at, "lost write", [self.side.put(at, counts), self.side.put(born, counts)]
+            )
+        yield from self._written_over(before.start)
+        other = "g" if counts == "register" else "register"
+        wrote = f"only {self.side.named(other)} is written" if stores else "nothing is written here"
+        place = "the register" if counts == "register" else self.side.named(counts)
+        state = "guest state is loaded" if loaded else "guest state is not loaded"
+        yield Blame(
+            at,
+            "lost write",
+            f"a write does not reach {'the register' if counts == 'register' else 'the saved copy'}",
+            f"{wrote}, but {state}, so {place} counts: it still holds {describe(held)}.",
+            f"because {steps[at].function}() does not write {place}{' while state is loaded' * loaded}",
+            [self.side.put(at, counts), self.side.put(born, counts)],
+        )
+
+    def _action_of(self, index: int) -> range:
+        """The steps of the same action before this one."""
+        first = index
+        while first and self.steps[first - 1].action == self.steps[index].action:
+            first -= 1
+        return range(first, index)
+
+    def _stores(self, index: int) -> bool:
+        """Whether a step stores the value in a place that can hold it."""
+        step = self.steps[index]
+        if not step.line:
+            return False
+        before, after = (
+            [self.side.held(at, name).number for name in ("register", "g")] for at in (index, index + 1)
+        )
+        return before != after and self.side.true.number in after
+
+    def _written_over(self, first: int) -> Iterator[Blame]:
+        """The value got to a place, and a later step overwrote it there."""
+        for index in range(self.side.end - 1, first, -1):
+            if not self.steps[index].line:
+                continue
+            for name in ("g", "register", "h"):
+                now, then = (self.side.held(at, name) for at in (index, index + 1))
+                if name == "register" and self.side.counts(index) != name:
+                    continue
+                if self.side.is_right(now) and not self.side.is_right(then) and undoable(self.records[index]):
+                    yield from self._overwritten(index, name)
+
+    def _wrong_read(self) -> Iterator[Blame]:
+        """The value is where it counts, but something else is read."""
+        violating = self.steps[self.side.violation.step]
+        change = next((c for c in violating.changes if c.place.endswith(".returned")), None)
+        if change is None or not isinstance(change.after, Value):
+            return
+        got: Value = change.after
+        for index in reversed(self._action_of(violating.index)):
+            step, record = self.steps[index], self.records[index]
+            if step.thread != violating.thread or record.instruction is None:
+                continue
+            name = _read(record.instruction.expr)
+            if not name or self.side.held(index, name).number != got.number:
+                continue
+            own = got.owner == f"vcpu{self.side.n}" and name == "g"
+            counts = self.side.counts(index)
+            yield from self._turned(self._same_call(index), "not read", got)
+            loaded = "guest state is loaded" if self.side.loaded(index) else "guest state is not loaded"
+            where = "the register" if counts == "register" else self.side.named(counts)
+            yield Blame(
+                index,
+                "stale read" if own or name != "h" else "taken for another's",
+                "a stale copy is read"
+                if own
+                else f"{owner_words(got.owner)}'s value is returned as the guest's",
+                f"{'the register' if name == 'register' else self.side.named(name)} is read, which holds"
+                f" {describe(got)}; {loaded}, so the guest's value is in {where}.",
+                f"because {step.function}() reads {_place_words(name)}"
+                + (" while state is loaded" if counts == "register" else ""),
+                [Remedy("read", index, self.side.place(index, name), self.side.true)],
+            )
+            return
+
+    def _same_call(self, index: int) -> list[int]:
+        """The steps before this one in the same call of its function."""
+        step = self.steps[index]
+        outer = [frame.function for frame in step.stack]
+        found: list[int] = []
+        for earlier in reversed(self.steps[:index]):
+            if earlier.thread != step.thread:
+                continue
+            if [frame.function for frame in earlier.stack][: len(outer)] != outer:
+                break
+            found.append(earlier.index)
+        return found
+
+    def _anything(self) -> Iterator[Blame]:
+        """Any step of the design's code, the last one first."""
+        start = self._action_of(max(self.side.born - 1, 0)).start if self.side.born else 0
+        for index in range(self.side.end - 1, start - 1, -1):
+            step, record = self.steps[index], self.records[index]
+            if not step.line or record.stack[0].owner == "Kvm":
+                continue
+            if undoable(record):
+                told = "; ".join(f"{_last(c.place)} becomes {_worth(c.after)}" for c in step.changes)
+                yield Blame(
+                    index, "lost value", "a step too many", f"{told}; without that, the schedule is right.",
+                    f"after {step.function}()", [Remedy("undo", index)],
+                )  # fmt: skip
+            elif turnable(record):
+                yield Blame(
+                    index, "lost value", "a test goes the wrong way",
+                    "had it gone the other way, the schedule would be right.",
+                    f"because of a test in {step.function}()", [Remedy("turn", index)],
+                )  # fmt: skip
+
+    def _preempted(self, step: Step) -> bool:
+        """Whether the call that runs this step was preempted earlier in this action."""
+        inside = [frame.function for frame in step.stack]
+        return any(
+            s.action == step.action
+            and s.thread == step.thread
+            and any(a.kind == "ctxsw" for a in s.accesses)
+            and [f.function for f in s.stack][: len(inside)] == inside
+            and not _by_scheduler(step)
+            for s in self.steps[: step.index]
+        )
