@@ -279,7 +279,7 @@ class _Suspects:
         elif spoiled is not None:
             yield from self._overwritten(spoiled, "register")
         elif name == "register":
-            yield from self._flag(index)
+            yield from self._flag((self._written(index, name) or [index])[-1])
             yield from self._not_saved(index)
             yield self._wrong_load(index, after, undo)
         elif name == "h":
@@ -412,11 +412,10 @@ class _Suspects:
     def _not_followed(self, index: int, counts: str) -> Iterator[Blame]:
         """From this step on another place counts, and the value does not get there."""
         step = self.steps[index]
-        call = self._call(index)
-        place_id = self.side.place(index + 1, counts)
-        written = [n for n in call if _writes(self.steps[n], place_id) and not _loads_gs(self.steps[n])]
+        call, written = self._call(index), self._written(index, counts)
         for n in reversed(written):
-            yield from self._overwritten(n, counts)
+            if not _loads_gs(self.steps[n]):
+                yield from self._overwritten(n, counts)
         what = self.side.missing(counts)
         held = self.side.held(index + 1, counts)
         entry = "vm_entry(" in step.source
@@ -436,8 +435,7 @@ class _Suspects:
             f"from here on {place} counts, and {missing}: it holds {describe(held)}.",
             when.format(function),
             [
-                self.side.put(index, counts),
-                self.side.put(index - 1, counts),
+                *(self.side.put(n, counts) for n in (index, index - 1, *written)),
                 Remedy("enter" if entry else "leave", index),
             ],
         )
@@ -453,6 +451,11 @@ class _Suspects:
                 break
             found.append(later.index)
         return found
+
+    def _written(self, index: int, name: str) -> list[int]:
+        """The steps after this one, in the same call, that write a place."""
+        place = self.side.place(index + 1, name)
+        return [n for n in self._call(index) if _writes(self.steps[n], place)]
 
     def _turned(self, steps: Iterable[int], what: str, held: Value) -> Iterator[Blame]:
         """A condition that went the wrong way. ``held`` is what is found because of it."""
@@ -501,7 +504,8 @@ class _Suspects:
         writing = [n for n in before if not _by_scheduler(steps[n])]
         yield from self._turned(writing, "not written", held)
         stores = [n for n in writing if self._stores(n)]
-        own = [n for n in writing if steps[n].line and self.records[n].stack[0].owner != "Kvm"]
+        setter = self.trace.design.kvm_x86_ops["set_msr"]
+        own = [n for n in writing if any(frame.function == setter for frame in steps[n].stack)]
         at = (stores or own or [born])[-1]
         if stores and self._preempted(steps[at]):
             yield self._blame_preempted(

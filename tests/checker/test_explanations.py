@@ -1,0 +1,84 @@
+"""The step that an explanation names is one without which, or with what it lacks, the schedule is right."""
+
+import pytest
+
+from tests.checker.blamed import CASES
+from tests.checker.failing import SwitchesNothing
+from tests.checker.replaying import checked
+from vmxsim.checker.explanation import KINDS, explain
+from vmxsim.checker.rerun import Remedy, rerun
+from vmxsim.checker.why import variant
+from vmxsim.kernel.compiler import lower_text
+from vmxsim.simulation.run import run
+
+
+def with_lines(design, name, number, lines):
+    """The design with other lines in place of one of a function's."""
+    function = design.functions()[name]
+    owner = next(c for c in design.__mro__ if c.__name__ == function.owner)
+    python = next(f for f in vars(owner).values() if getattr(f, "__name__", "") == name)
+    source = list(function.source)
+    old = source[number - 1]
+    indent = old[: len(old) - len(old.lstrip())]
+    source[number - 1 : number] = [f"{indent}{line}" for line in lines or ("pass",)]
+    changed = lower_text(python, source, function.owner, design.functions().__contains__)
+    changed.requires = function.requires
+    return variant(design, name, changed, "mended")
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_it_names_the_line_and_with_another_one_there_the_schedule_is_right(case):
+    (host,) = checked(case.design, host=case.host).hosts
+    example = host.counterexamples[case.invariant]
+    found = example.explanation
+    step = example.trace.steps[found.step]
+    assert (step.function, step.source, found.kind) == (case.function, case.line, case.kind), found.words
+    assert f"step {found.step + 1} of the run ({step.function}, line {step.line}: " in found.words
+    assert found.mechanism and found.why and found.effect
+    broken = {v.invariant for v in run(example.scenario, case.design).violations}
+    assert case.invariant in broken
+    mended = run(example.scenario, with_lines(case.design, case.function, step.line, case.instead))
+    assert not [v for v in mended.violations if v.invariant == case.invariant], mended.violations
+
+
+def test_every_kind_is_among_them():
+    assert {case.kind for case in CASES} == set(KINDS)
+
+
+EXAMPLES = [
+    example
+    for design in ("lazy-long-mode", "load-gs-index", "dedicated-accessors")
+    for assume in ("", "guest-wrote-first,no-mode-switch", "starts-in-long-mode,no-exit,no-preemption,no-smm")
+    for host in checked(design, assume=assume).hosts
+    for example in host.counterexamples.values()
+]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: f"{e.design.id} {e.scenario.title}")
+def test_the_remedy_of_a_counterexample_mends_its_run(example):
+    found = example.explanation
+    assert found.step >= 0, found.words
+    again = rerun(example.trace, found.remedy, example.actions)
+    assert not [v for v in again.violations if v.invariant == example.invariant]
+
+
+@pytest.mark.parametrize("example", EXAMPLES[::3], ids=lambda e: f"{e.design.id} {e.scenario.title}")
+def test_a_run_in_which_nothing_is_changed_is_the_same(example):
+    again = rerun(example.trace, Remedy("undo", 10**6), example.actions)
+    one, other = ([(s.source, s.changes, s.violations) for s in t.steps] for t in (example.trace, again))
+    assert one == other
+
+
+def test_it_does_not_start_before_the_value_came_to_be():
+    """What the guest wrote before does not matter: the last write is lost."""
+    skips = next(case.design for case in CASES if case.design.__name__ == "SkipWhenCached")
+    example = checked(skips, host="64-bit").hosts[0].counterexample
+    step = example.trace.steps[example.explanation.step]
+    assert step.action == example.actions - 1 and step.mode == "kernel"
+
+
+def test_a_tick_between_two_lines_is_told_from_the_scheduler_s_own_lines():
+    trace = run(["run", "guest wrmsr 0xA000", "preempt cpu1"], SwitchesNothing, long_mode=True)
+    found = explain(trace, "guest-value")
+    assert found.why.startswith("vCPU thread 0 is scheduled out") and "preempted" not in found.words
+    assert found.effect.endswith("after its thread was scheduled out with state loaded")
