@@ -15,6 +15,8 @@ from vmxsim.teaching.classroom.feedback import why, write_csv
 from vmxsim.teaching.classroom.grading import suspicious
 from vmxsim.teaching.classroom.handout import read_labs
 from vmxsim.teaching.classroom.submissions import LabResult, TestResult, find_submissions, mend, read_notebook
+from vmxsim.teaching.exercises.goals import Judgement
+from vmxsim.teaching.exercises.grade import Grade, Outcome
 
 LABS = read_labs()
 
@@ -147,9 +149,11 @@ def test_an_old_format_is_read(tmp_path):
 
 
 def test_a_spreadsheet_takes_no_students_name_for_a_formula(tmp_path):
-    test = TestResult(
-        "t", "Goal.", 0, 1, "✖ Goal 1 not met (wanted: it is f()): it is so.\n  Why.\n  ✔ 2. Fine."
+    outcomes = (
+        Outcome(1, "It is f().", Judgement(False, "it is so", more="Why.")),
+        Outcome(2, "Fine.", Judgement(True, "it is")),
     )
+    test = TestResult("t", "Goal.", 0, 1, "words", Grade("Lab", "an answer", outcomes).as_data())
     told = ("the cell x was missing and was put back",)
     result = LabResult("=cmd()", "1-one-tick", "graded", 0, 2, (test, test), remarks=told)
     other = LabResult("=cmd()", "2-careful-write", "graded", 3, 4)

@@ -25,11 +25,12 @@ def script(parts: Sequence[str]) -> str:
 
 @cache
 def style(names: Sequence[str] = ("player", "gates", "stage"), scope: str = ".vmxsim-player") -> str:
-    """The themes' colors under ``scope``, the named style sheets, and the colors of the timeline."""
+    """The themes' colors under ``scope``, the named style sheets, and for the player the owners' colors."""
     sheets = "".join(_HERE.joinpath(f"{name}.css").read_text("utf-8") for name in names)
-    spans = "".join(
-        f".vmxsim-player .vp-span.{owner_class(owner)}"
-        f"{{background:var(--vx-{owner}-tint);border-left-color:var(--vx-{owner}-line)}}\n"
-        for owner in HUES
-    )
-    return theme_css(scope) + sheets + spans
+    if "player" in names:
+        sheets += "".join(
+            f".vmxsim-player .vp-span.{owner_class(owner)}"
+            f"{{background:var(--vx-{owner}-tint);border-left-color:var(--vx-{owner}-line)}}\n"
+            for owner in HUES
+        )
+    return theme_css(scope) + sheets

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from html import escape
-from importlib.resources import files
 from threading import Event, Thread
 
 import ipywidgets as w
@@ -27,7 +26,8 @@ from vmxsim.designs import find_design
 from vmxsim.errors import InputError
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.simulation.scenario import HOSTS
-from vmxsim.views.style import theme_css
+from vmxsim.web.assets import style
+from vmxsim.widgets.controls import FITS, dropdown, main_button
 from vmxsim.widgets.message import Message
 from vmxsim.widgets.state_space import state_space
 
@@ -97,16 +97,9 @@ class Findings(w.VBox):
         self._load = load
         self._examples: list[Counterexample] = []
         self.verdict = w.HTML(_NOTHING_YET)
-        self.choice = w.Dropdown(
-            description="Counterexample",
-            style={"description_width": "initial"},
-            layout={"width": "auto", "max_width": "calc(100% - 4px)"},
-        )
-        self.button = w.Button(
-            description="Load into the stepper",
-            tooltip="Run this schedule in the stepper below, at the step that goes wrong",
-            button_style="primary",
-            layout={"width": "auto"},
+        self.choice = dropdown("Counterexample", [], None)
+        self.button = main_button(
+            "Load into the stepper", "Run this schedule in the stepper below, at the step that goes wrong"
         )
         self.message = Message()
         self.loaded = w.HTML().add_class("vmxsim-check-loaded")
@@ -186,7 +179,7 @@ class SpacePart(w.VBox):
         self.draw.on_click(lambda _: self.message.guard(self._draw))
         self.fewer.on_click(lambda _: self.message.guard(self._draw_fewer))
         self.clear.on_click(lambda _: self._show(""))
-        row = w.Box([self.draw, self.fewer, self.clear, self.told]).add_class("vmxsim-check-row")
+        row = _row(self.draw, self.fewer, self.clear, self.told)
         super().__init__([row, self.message, self.picture])
         self.add_class("vmxsim-check-space")
 
@@ -214,8 +207,6 @@ class SpacePart(w.VBox):
         self.clear.layout.display = None if html else "none"
 
 
-_NATURAL = {"description_width": "initial"}
-_FITS = {"width": "auto", "max_width": "calc(100% - 4px)"}
 #: CPUs on offer; more make no difference to one vCPU and little to two.
 _CPUS = (1, 2, 3, 4)
 
@@ -231,40 +222,39 @@ class CheckForm(w.VBox):
         self._designs, self._load = designs, load
         self._checked = 0
         self.background = Background()
-        self.which = _dropdown("Design to check", [("design", 0)], 0)
-        self.host = _dropdown("Host width", ["both", *HOSTS], "both")
-        self.cpus = _dropdown("CPUs", list(_CPUS), 2)
-        self.vcpus = _dropdown("vCPUs", [1, 2], 1)
+        self.which = dropdown("Design to check", [("design", 0)], 0)
+        self.host = dropdown("Host width", ["both", *HOSTS], "both")
+        self.cpus = dropdown("CPUs", list(_CPUS), 2)
+        self.vcpus = dropdown("vCPUs", [1, 2], 1)
         self.assumptions = {
-            name: w.Checkbox(description=f"{name}: {assumption.words}", indent=False, layout=_FITS)
+            name: w.Checkbox(description=f"{name}: {assumption.words}", indent=False, layout=FITS)
             for name, assumption in ASSUMPTIONS.items()
         }
-        self.check = w.Button(description="Check", button_style="primary", layout=_FITS)
+        self.check = main_button("Check", "Explore every schedule")
         self.stop = w.Button(description="Stop", disabled=True, layout={"width": "110px"})
-        self.nothing = w.Button(description="Assume nothing", layout=_FITS)
-        self.bar, self.line = w.HTML(_bar(False)), w.HTML()
+        self.nothing = w.Button(description="Assume nothing", layout=FITS)
+        self.bar, self.line = w.HTML(), w.HTML()
         self.message = Message()
         self.findings = Findings(self._into_stepper)
         self.space = SpacePart(self._space_of, self.assume)
-        grid = w.Box(list(self.assumptions.values())).add_class("vmxsim-check-assume")
-        progress = w.VBox([self.bar, self.line]).add_class("vmxsim-check-progress")
-        form = w.VBox(
-            [
-                _row(self.which, self.host, self.cpus, self.vcpus),
-                w.HTML("<h4>Assume that</h4>"),
-                grid,
-                _row(self.check, self.stop, self.nothing),
-                progress,
-                self.message,
-            ]
-        ).add_class("vmxsim-check-form")
+        form = [
+            _row(self.which, self.host, self.cpus, self.vcpus),
+            w.HTML("<h4>Assume that</h4>"),
+            w.Box(list(self.assumptions.values())).add_class("vmxsim-check-assume"),
+            _row(self.check, self.stop, self.nothing),
+            w.VBox([self.bar, self.line]).add_class("vmxsim-check-progress"),
+            self.message,
+        ]
         self.findings.add_class("vmxsim-check-findings").add_class("vmxsim-result")
-        columns = w.Box([form, self.findings]).add_class("vmxsim-check-columns")
+        columns = w.Box([w.VBox(form).add_class("vmxsim-check-form"), self.findings]).add_class(
+            "vmxsim-check-columns"
+        )
         self.check.on_click(lambda _: self._start())
         self.stop.on_click(lambda _: self.background.stop())
         self.which.observe(self._name_check, "value")
         self.nothing.on_click(lambda _: self.assume(()))
-        super().__init__([w.HTML(f"<style>{_css()}</style>"), columns, self.space])
+        css = style(("check",), ".vmxsim-check") + result_css()
+        super().__init__([w.HTML(f"<style>{css}</style>"), columns, self.space])
         self.designs_changed()
 
     def designs_changed(self) -> None:
@@ -282,8 +272,7 @@ class CheckForm(w.VBox):
         self._name_check()
 
     def _name_check(self, _change: object = None) -> None:
-        name = name_of(find_design(self._designs()[self.which.value]))
-        self.check.description, self.check.tooltip = f"Check {name}", "Explore every schedule"
+        self.check.description = f"Check {name_of(find_design(self._designs()[self.which.value]))}"
 
     @property
     def assumed(self) -> tuple[str, ...]:
@@ -328,7 +317,7 @@ class CheckForm(w.VBox):
 
     def _busy(self, busy: bool) -> None:
         self.check.disabled, self.stop.disabled = busy, not busy
-        self.bar.value = _bar(busy)
+        self.bar.value = '<progress aria-label="Exploring every schedule"></progress>' if busy else ""
 
     def _tell(self, states: int, seconds: float, what: str) -> None:
         rate = f"{states / seconds:,.0f} states per second, " if seconds else ""
@@ -338,22 +327,9 @@ class CheckForm(w.VBox):
         return self._load(result, example, step, self._checked)
 
 
-def _dropdown(label: str, options: Sequence[object], value: object) -> w.Dropdown:
-    return w.Dropdown(description=label, options=options, value=value, style=_NATURAL, layout=_FITS)
-
-
 def _row(*children: w.Widget) -> w.Box:
     return w.Box(children).add_class("vmxsim-check-row")
 
 
-def _bar(busy: bool) -> str:
-    return '<progress aria-label="Exploring every schedule"></progress>' if busy else ""
-
-
 def _line(text: str) -> str:
     return f"<span>{escape(text)}</span>"
-
-
-def _css() -> str:
-    own = files("vmxsim.widgets").joinpath("check.css").read_text("utf-8")
-    return theme_css(".vmxsim-check") + own + result_css()

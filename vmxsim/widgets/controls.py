@@ -126,8 +126,18 @@ def actions_of(operation: Operation, long_mode: bool, loaded: bool) -> tuple[lis
 OWN = "own"
 SHORTEST = "shortest"
 
-_NATURAL = {"description_width": "initial"}
-_FITS = {"width": "auto", "max_width": "calc(100% - 4px)"}
+NATURAL = {"description_width": "initial"}
+FITS = {"width": "auto", "max_width": "calc(100% - 4px)"}
+
+
+def dropdown(label: str, options: Sequence[Any], value: Any) -> w.Dropdown:
+    """A list to choose from, as wide as its label and options need."""
+    return w.Dropdown(description=label, options=options, value=value, style=NATURAL, layout=FITS)
+
+
+def main_button(label: str, tooltip: str) -> w.Button:
+    """The button of a form that does what the form is for."""
+    return w.Button(description=label, tooltip=tooltip, button_style="primary", layout=FITS)
 
 
 @frozen
@@ -147,22 +157,20 @@ class Controls(w.VBox):
 
     def __init__(self, designs: Sequence[str | type[Kvm]], changed: Callable[[], None]) -> None:
         labels = ("Design",) if len(designs) == 1 else ("Design A", "Design B")
-        self.designs = [
-            self._dropdown(label, _designs(d), d) for label, d in zip(labels, designs, strict=True)
-        ]
+        self.designs = [dropdown(label, _designs(d), d) for label, d in zip(labels, designs, strict=True)]
         operations = [(operation.title, operation.id) for operation in OPERATIONS.values()]
         if len(designs) > 1:
             operations.append(("Shortest schedule on which they differ", SHORTEST))
         operations.append(("Scenario: your own, or a file", OWN))
-        self.operation = self._dropdown("Operation", operations, "read")
-        self.long_mode = w.Checkbox(description="Long mode", indent=False, value=True, layout=_FITS)
-        self.loaded = w.Checkbox(description="Guest state loaded", indent=False, value=True, layout=_FITS)
-        self.host = self._dropdown("Host", list(HOSTS), HOSTS[0])
-        self.preemption = self._dropdown("Preemption", [("off", False), ("a tick arrives", True)], False)
+        self.operation = dropdown("Operation", operations, "read")
+        self.long_mode = w.Checkbox(description="Long mode", indent=False, value=True, layout=FITS)
+        self.loaded = w.Checkbox(description="Guest state loaded", indent=False, value=True, layout=FITS)
+        self.host = dropdown("Host", list(HOSTS), HOSTS[0])
+        self.preemption = dropdown("Preemption", [("off", False), ("a tick arrives", True)], False)
         self.step = w.BoundedIntText(
-            description="after step", min=1, max=1, style=_NATURAL, layout={"width": "130px"}
+            description="after step", min=1, max=1, style=NATURAL, layout={"width": "130px"}
         )
-        self.cpu = self._dropdown("on", [("CPU 0", 0), ("CPU 1", 1)], 1)
+        self.cpu = dropdown("on", [("CPU 0", 0), ("CPU 1", 1)], 1)
         self.text = w.Textarea(
             description="",
             rows=9,
@@ -175,11 +183,11 @@ class Controls(w.VBox):
             description="File",
             placeholder="scenario.yaml",
             continuous_update=False,
-            style=_NATURAL,
+            style=NATURAL,
             layout={"width": "360px", "max_width": "calc(100% - 4px)"},
         )
-        self.open_file = w.Button(description="Open file", layout=_FITS)
-        self.go = w.Button(description="Run", layout=_FITS)
+        self.open_file = w.Button(description="Open file", layout=FITS)
+        self.go = w.Button(description="Run", layout=FITS)
         self.about = w.HTML()
         self.message = Message()
         self.own = w.VBox([_row(self.file, self.open_file, self.go), self.text])
@@ -198,10 +206,6 @@ class Controls(w.VBox):
         for control in (*self.designs, self.operation, self.long_mode, self.loaded, self.host, self.text):
             control.observe(self._on_change, "value")
         self._fit()
-
-    @staticmethod
-    def _dropdown(label: str, options: Sequence[Any], value: Any) -> w.Dropdown:
-        return w.Dropdown(description=label, options=options, value=value, style=_NATURAL, layout=_FITS)
 
     @property
     def choice(self) -> Choice:

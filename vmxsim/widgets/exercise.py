@@ -5,15 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from html import escape
-from importlib.resources import files
 from typing import Any
 
 import anywidget
 import ipywidgets as w
 import traitlets
+from attrs import NOTHING, fields
 
 from vmxsim.checker.result import Counterexample, telling_steps
-from vmxsim.errors import InputError
+from vmxsim.errors import InputError, unknown
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.simulation.scenario import scenario_yaml
 from vmxsim.teaching.exercises.catalogue import find_exercise
@@ -21,8 +21,9 @@ from vmxsim.teaching.exercises.goals import Example
 from vmxsim.teaching.exercises.grade import Grade, Outcome, schedule_html, trace_of, verdict_html
 from vmxsim.teaching.exercises.specification import Exercise, schedule_source
 from vmxsim.views.film import film
-from vmxsim.views.style import theme_css
-from vmxsim.views.words import sentence
+from vmxsim.views.words import several
+from vmxsim.web.assets import style
+from vmxsim.widgets.controls import NATURAL, main_button
 from vmxsim.widgets.message import Message
 from vmxsim.widgets.player import Player
 
@@ -72,7 +73,11 @@ class Hints(w.VBox):
             self.button.disabled = True
 
 
-_ESM = """
+class Announcer(anywidget.AnyWidget):
+    """An invisible line for screen readers. It changes its text in place, since replaced elements are
+    often not announced."""
+
+    _esm = """
 export default { render({ model, el }) {
   const line = document.createElement("div");
   line.setAttribute("role", "status");
@@ -86,19 +91,11 @@ export default { render({ model, el }) {
 } };
 """
 
-_CSS = """
+    _css = """
 .vmxsim-said {
   position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap;
 }
 """
-
-
-class Announcer(anywidget.AnyWidget):
-    """An invisible line for screen readers. It changes its text in place, since replaced elements are
-    often not announced."""
-
-    _esm = _ESM
-    _css = _CSS
 
     said = traitlets.Unicode("").tag(sync=True)
 
@@ -107,29 +104,19 @@ class Announcer(anywidget.AnyWidget):
         self.said = f"{text}\u00a0" if text == self.said else text
 
 
-def css() -> str:
-    """The style sheet of an exercise and of a stand-alone verdict."""
-    sheet = files("vmxsim.widgets").joinpath("exercise.css").read_text("utf-8")
-    return f"<style>{theme_css('.vmxsim-exercise')}{sheet}</style>"
-
-
 class Verdict(w.VBox):
     """A grade, if there is one. Shown below a cell or as part of an exercise."""
 
     def __init__(self, grade: Grade | None = None) -> None:
         self.grade = grade
         self.words, self.note = w.HTML(), w.HTML(layout={"display": "none"})
-        self.play = w.Button(
-            description="Play it",
-            tooltip="Step through the run from where it goes wrong",
-            button_style="primary",
-            layout={"width": "auto"},
-        )
+        self.play = main_button("Play it", "Step through the run from where it goes wrong")
         self.message = Message()
         self.stage = w.VBox()
         self.player: Player | None = None
         self.play.on_click(lambda _: self.message.guard(self._play))
-        super().__init__([w.HTML(css()), self.words, self.note, self.play, self.message, self.stage])
+        css = w.HTML(f"<style>{style(('exercise',), '.vmxsim-exercise')}</style>")
+        super().__init__([css, self.words, self.note, self.play, self.message, self.stage])
         self.add_class("vmxsim-exercise")
         self.add_class("vmxsim-exercise-verdict")
         self.show(grade)
@@ -173,7 +160,7 @@ def _html(grade: Grade) -> str:
 def _outcome(outcome: Outcome) -> str:
     judgement = outcome.judgement
     sign, word = ("✔", "is met") if outcome.met else ("✖", "is not met")
-    head = f"<h4>{sign} Goal {outcome.number} {word}</h4><p>{escape(sentence(judgement.why))}</p>"
+    head = f"<h4>{sign} Goal {outcome.number} {word}</h4><p>{escape(judgement.words)}</p>"
     if judgement.example is None or not judgement.telling:
         return head
     return head + schedule_html(judgement.example)
@@ -192,16 +179,18 @@ def exercise(which: str | Exercise | None = None, **own: Any) -> ExerciseForm:
 
     Raises InputError.
     """
-    if isinstance(which, Exercise) and not own:
-        return ExerciseForm(which)
-    if which is not None and not own:
-        return ExerciseForm(find_exercise(str(which)))
-    if which is not None or not own:
+    if (which is None) != bool(own):
         raise InputError("expected an exercise's id, or the fields of your own as keywords", "exercise")
-    try:
-        return ExerciseForm(Exercise(**{"id": "own", "title": "Exercise", **own}))
-    except TypeError as error:
-        raise InputError(str(error).removeprefix("Exercise.__init__() "), "exercise") from None
+    if which is not None:
+        return ExerciseForm(which if isinstance(which, Exercise) else find_exercise(str(which)))
+    given = {"id": "own", "title": "Exercise", **own}
+    known = {field.name: field.default is NOTHING for field in fields(Exercise)}
+    for name in own:
+        if name not in known:
+            raise unknown("field", name, known, "exercise")
+    if missing := [name for name, needed in known.items() if needed and name not in given]:
+        raise InputError(f"it needs {several(missing)} too", "exercise")
+    return ExerciseForm(Exercise(**given))
 
 
 class ExerciseForm(w.VBox):
@@ -218,20 +207,17 @@ class ExerciseForm(w.VBox):
             value=_schedule_text(of.schedule),
             rows=8,
             description="Your schedule",
-            style={"description_width": "initial"},
+            style=NATURAL,
             layout={"width": "auto", "display": None if of.schedule else "none"},
         ).add_class("vmxsim-exercise-schedule")
-        self.button = w.Button(
-            description="Check my answer",
-            tooltip="Check the answer against every goal",
-            button_style="primary",
-            layout={"width": "auto"},
-        )
+        self.button = main_button("Check my answer", "Check the answer against every goal")
         self.message = Message()
         self.verdict = Verdict()
         self.button.on_click(lambda _: self.message.guard(self._check_current))
-        parts = [w.HTML(css()), self.head, self.goals, self.hints, self.text, self.button]
-        super().__init__([*parts, self.message, self.verdict, self.live])
+        parts = [self.head, self.goals, self.hints, self.text, self.button]
+        super().__init__(
+            [*parts, self.message, self.verdict, self.live]
+        )  # the verdict brings the style sheet
         self.add_class("vmxsim-exercise")
         self.add_class("vmxsim-exercise-form")
 
@@ -269,7 +255,9 @@ class ExerciseForm(w.VBox):
         self.goals.value = _checklist(self.exercise, grade)
         self.verdict.show(grade, handing_in(cell) if cell else "")
         failed = grade.failed
-        told = grade.problem or (f"Goal {failed.number} is not met: {failed.judgement.why}" if failed else "")
+        told = grade.problem or (
+            f"Goal {failed.number} is not met: {failed.judgement.words}" if failed else ""
+        )
         self.live.say(f"{grade.headline}. {told}{f' {NOT_YET}' if cell else ''}")
         return grade
 

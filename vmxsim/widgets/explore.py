@@ -91,8 +91,7 @@ class Explorer(w.VBox):
                 raise
             c.set(operation="efer")
             self._run()
-            tell = c.message.note if isinstance(error, Answer) else c.message.say
-            tell(str(error))
+            c.message.report(error)
 
     def _refresh(self) -> None:
         """Run the new choice from the start of its operation."""
@@ -100,10 +99,11 @@ class Explorer(w.VBox):
         self.panel.designs_changed()
 
     def _on_tick(self, step: int, cpu: int) -> None:
-        """ "Preempt here" in the player. Later ticks belong to a future that is now another."""
+        """The player's "preempt here"."""
         self.controls.message.guard(lambda: self._preempt(step, cpu))
 
     def _preempt(self, step: int, cpu: int) -> None:
+        """Add a tick. Later ticks go: they belong to a future that no longer comes."""
         if step < 1:
             raise InputError("nothing has run yet: step forward first, then preempt")
         kept = [tick for tick in self._ticks if tick[0] < step - self._start]
@@ -200,9 +200,8 @@ class Explorer(w.VBox):
                 self.controls.set(text=scenario_text(self.traces[0].scenario))
             return self.controls.text.value + "\n", 0, {}
         if choice.operation == SHORTEST:
-            from vmxsim.checker.difference import (
-                shortest_difference,
-            )  # deferred: the explorer opens without the checker
+            # deferred: the explorer opens without the checker
+            from vmxsim.checker.difference import shortest_difference
 
             both = choice.designs[0], choice.designs[1]
             found = shortest_difference(*both, [choice.host])

@@ -17,17 +17,10 @@ class Answer(InputError):
 
 _log = logging.getLogger(__name__)
 
-_ERROR = "--jp-error-color1,#a3230a"
 _STYLE = (
-    f"padding:6px 10px;border-left:4px solid var({_ERROR});"
-    "line-height:1.45;overflow-wrap:anywhere;"
+    "padding:6px 10px;line-height:1.45;overflow-wrap:anywhere;"
     "background:var(--jp-layout-color2,transparent);color:var(--jp-ui-font-color1,inherit)"
 )
-
-
-def _told(text: str, role: str, style: str, mark: str = "") -> str:
-    lines = "<br>".join(escape(line) for line in text.splitlines())
-    return f'<div role="{role}" style="{style}">{mark}{lines}</div>'
 
 
 class Message(w.HTML):
@@ -35,22 +28,27 @@ class Message(w.HTML):
 
     def say(self, text: str) -> None:
         """Show an error; '' clears the last one."""
-        self.value = _told(text, "alert", _STYLE, "<strong>✖ </strong>") if text else ""
+        self._show(text, "alert", "--jp-error-color1,#a3230a", "<strong>✖ </strong>")
 
     def note(self, text: str) -> None:
         """Show an answer that is not an error."""
-        self.value = _told(
-            text, "status", _STYLE.replace("--jp-error-color1,#a3230a", "--jp-brand-color1,#0072b2")
-        )
+        self._show(text, "status", "--jp-brand-color1,#0072b2")
+
+    def _show(self, text: str, role: str, color: str, mark: str = "") -> None:
+        lines = "<br>".join(escape(line) for line in text.splitlines())
+        style = f"border-left:4px solid var({color});{_STYLE}"
+        self.value = f'<div role="{role}" style="{style}">{mark}{lines}</div>' if text else ""
+
+    def report(self, error: InputError) -> None:
+        """Show an error, or an answer as what it is."""
+        (self.note if isinstance(error, Answer) else self.say)(str(error))
 
     def guard(self, action: Callable[[], object]) -> None:
         """Run ``action`` and show any error it raises."""
         try:
             action()
-        except Answer as answer:
-            self.note(str(answer))
         except InputError as error:
-            self.say(str(error))
+            self.report(error)
         except Exception as error:  # a bug in vmxsim must not put a traceback into a lesson
             _log.debug("a widget's callback", exc_info=True)
             self.say(

@@ -13,52 +13,25 @@ from vmxsim.errors import cannot_write
 from vmxsim.teaching.classroom.handout import Lab
 from vmxsim.teaching.classroom.submissions import UNANSWERED, LabResult, TestResult
 
-#: How far the lines of a grade are indented (vmxsim.teaching.exercises.grade): what goes on, a schedule.
-_GOES_ON, _SCHEDULE = 3, 9
 
-
-def words_html(words: str, told: set[str]) -> str:
-    """A grade printed for a terminal loses its line breaks; other words keep them.
-
-    ``told`` has the paragraphs of a page so far: what failed twice is told once.
-    """
-    html, skipped = "", False
-    for tag, lines in _parts(words):
-        text = "\n".join(lines) if tag == "pre" else " ".join(lines)
-        if tag == "pre" and skipped:
+def words_html(test: TestResult, told: set[str]) -> str:
+    """What a failed test said. ``told`` has the goals of a page so far: what failed twice is told once."""
+    if test.grade is None or not test.grade["goals"]:
+        return "".join(f"<p>{escape(line)}</p>" for line in test.words.splitlines())
+    html = ""
+    for goal in test.grade["goals"]:
+        if goal["line"] in told:
+            html += f"<p>✖ {escape(goal['name'])}: as told above.</p>"
             continue
-        skipped = tag == "p" and text in told
-        if tag == "p":
-            told.add(text)
-        found = _UNMET.match(text) if skipped else None
-        html += f"<{tag}>{escape(f'{found[0]}: as told above.' if found else text)}</{tag}>"
+        told.add(goal["line"])
+        html += f"<p>{escape(goal['line'])}</p>"
+        html += f"<pre>{escape(goal['schedule'])}</pre>" if goal["schedule"] else ""
     return html
-
-
-_UNMET = re.compile(r"✖ Goal \d+ not met")
-
-
-def _parts(words: str) -> list[tuple[str, list[str]]]:
-    """Paragraphs and schedules, with their lines."""
-    parts: list[tuple[str, list[str]]] = []
-    for line in words.splitlines():
-        indent = len(line) - len(line.lstrip())
-        if not line.strip():
-            continue
-        if indent >= _SCHEDULE:
-            if not parts or parts[-1][0] != "pre":
-                parts.append(("pre", []))
-            parts[-1][1].append(line[_SCHEDULE:])
-        elif indent >= _GOES_ON and parts and parts[-1][0] == "p":
-            parts[-1][1].append(line.strip())
-        else:
-            parts.append(("p", [line.strip()]))
-    return parts
 
 
 def play_html(result: LabResult) -> str:
     """How to see the run that shows what is wrong; '' if there is none."""
-    if not any(test.points < test.most and "✖ Goal" in test.words for test in result.tests):
+    if not any(test.points < test.most and test.grade and test.grade["goals"] for test in result.tests):
         return ""
     found = re.search(r"^class (\w+)", result.answer, re.MULTILINE)
     name = found[1] if found else "schedule"
@@ -157,50 +130,40 @@ def _test(test: TestResult, told: set[str]) -> str:
     met = test.points >= test.most
     sign, kind = ("✔", "met") if met else ("✖", "unmet")
     head = f"{sign} {test.goal} {points(test.points)} of {points(test.most)} points"
-    words = words_html(test.words, told) if test.words and not met else ""
+    words = "" if met else words_html(test, told)
     return f'<section><h2 class="verdict {kind}">{escape(head)}</h2>{words}</section>'
 
 
 HEAD = ("student", "lab", "points", "most", "status", "why", "remarks", "student_total", "student_most")
 
-_WANTED = re.compile(r"^✖ (Goal \d+ not met) \(wanted: .*?\): (.*)$")
-_FIRST = re.compile(r"(?<=[.?!])\s+(?=[A-Z])")
-
 
 def why(result: LabResult) -> list[str]:
-    """What cost points, a line each: the first of what each failed test says, and nothing twice."""
+    """What cost points, a line each: the first goal that each test found not met, and nothing twice."""
+    return [line for line, _ in _reasons(result)]
+
+
+def _reasons(result: LabResult) -> list[tuple[str, str]]:
+    """The lines of :func:`why`, each with a short form."""
     if result.problem:
-        return [result.problem]
+        return [(result.problem, result.problem)]
     if UNANSWERED in result.remarks:
-        return [UNANSWERED]
-    goals: dict[str, list[str]] = {}
+        return [(UNANSWERED, UNANSWERED)]
+    asked: dict[tuple[str, str], list[str]] = {}
     for test in result.tests:
         if test.points < test.most:
-            goals.setdefault(_core(test.words), []).append(test.goal)
+            asked.setdefault(_reason(test), []).append(test.goal)
     return [
-        core if core and (core.startswith("✖") or len(asked) > 1) else f"{' '.join(asked)} {core}".strip()
-        for core, asked in goals.items()
+        (line, short) if short else (f"{goals[0]} {line}".strip() if len(goals) == 1 else line,) * 2
+        for (line, short), goals in asked.items()
     ]
 
 
-def in_short(line: str) -> str:
-    """The first sentence of a line of :func:`why`, without what was wanted."""
-    found = _WANTED.match(line)
-    told = _FIRST.split(f"{found[1]}: {found[2]}" if found else line.removeprefix("✖ "))
-    # of a test without a number, the first sentence says what it asks for
-    return " ".join(told[:1] if found or not line.startswith("Goal") else told[:2])
-
-
-def _core(words: str) -> str:
-    """The part of a grade that says why: from the first goal that is not met."""
-    lines = [line.strip() for line in words.splitlines()]
-    first = next((n for n, line in enumerate(lines) if line.startswith("✖")), 0)
-    kept: list[str] = []
-    for line in lines[first:]:
-        if line.startswith(("✔", "host:")) or (kept and line.startswith("✖")):
-            break
-        kept.append(line)
-    return " ".join(kept)
+def _reason(test: TestResult) -> tuple[str, str]:
+    """Why a test failed, and in short; no short form for what is not a goal's."""
+    unmet = [goal for goal in test.grade["goals"] if not goal["met"]] if test.grade else []
+    if unmet:
+        return unmet[0]["line"], f"{unmet[0]['name']}: {unmet[0]['why']}"
+    return test.grade["problem"] if test.grade else " ".join(test.words.split()), ""
 
 
 def write_csv(path: Path, results: Iterable[LabResult]) -> None:
@@ -219,7 +182,7 @@ def write_csv(path: Path, results: Iterable[LabResult]) -> None:
             rows = csv.writer(out)
             rows.writerow(HEAD)
             for r in results:
-                told = " | ".join(in_short(line) for line in why(r))
+                told = " | ".join(short for _, short in _reasons(r))
                 remarks = " | ".join(text for text in r.remarks if text != UNANSWERED)
                 cells = (r.student, r.lab, points(r.points), points(r.most), r.status, told, remarks)
                 rows.writerow([_harmless(cell) for cell in (*cells, *map(points, totals[r.student]))])

@@ -36,6 +36,7 @@ from vmxsim.teaching.classroom.submissions import (
     mend,
     read_notebook,
 )
+from vmxsim.teaching.exercises.grade import GRADE_DATA, GRADING
 
 #: What a cell's error is called where it could not be run.
 NOT_RUN = "NotRun"
@@ -202,7 +203,7 @@ def work(job: Job) -> None:
     (job.folder / STARTED).touch()
     _be_quiet(job.folder)
     # the kernel is this Python's, and neither reads nor writes the teacher's own settings
-    os.environ |= {"JUPYTER_PREFER_ENV_PATH": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    os.environ |= {"JUPYTER_PREFER_ENV_PATH": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1", GRADING: "1"}
     for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR"):
         os.environ[name] = str(job.folder / "jupyter" / name.lower())
     try:
@@ -266,7 +267,7 @@ def _tests(job: Job, done: Any, release: Any) -> list[TestResult]:
     )
     goals = {c.metadata.nbgrader.grade_id: _goal(c) for c in release.cells if _is(c, "grade")}
     return [
-        TestResult(name, goals.get(name, name), *points[name], _words(cell, answer_failed))
+        TestResult(name, goals.get(name, name), *points[name], _words(cell, answer_failed), _grade_data(cell))
         for cell in done.cells
         if _is(cell, "grade") and (name := cell.metadata.nbgrader.grade_id) in points
     ]
@@ -296,6 +297,12 @@ def _error(cell: Any) -> str:
         if output.output_type == "stream" and output.name == "stderr":
             return f"it wrote to standard error: {printable(output.text, 200)}"
     return ""
+
+
+def _grade_data(cell: Any) -> dict[str, Any] | None:
+    """The grade that a failed test left in its cell."""
+    found = (output.data for output in cell.get("outputs", ()) if output.output_type == "display_data")
+    return next((dict(data[GRADE_DATA]) for data in found if GRADE_DATA in data), None)
 
 
 def _syntax(words: str, cell: Any) -> str:

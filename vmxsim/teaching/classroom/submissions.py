@@ -21,7 +21,8 @@ UNANSWERED = "not answered: the answer's cell is as it was given"
 
 @frozen
 class TestResult:
-    """A test cell: what it asks for, its points, and where it failed, why."""
+    """A test cell: what it asks for, its points, and if it failed why, in ``words`` and as the data of the
+    answer's ``grade`` (:meth:`~vmxsim.teaching.exercises.grade.Grade.as_data`), if it came to one."""
 
     __test__ = False  # pytest: this is no test
 
@@ -30,6 +31,7 @@ class TestResult:
     points: float
     most: float
     words: str = ""
+    grade: dict[str, Any] | None = None
 
 
 @frozen
@@ -58,7 +60,7 @@ class LabResult:
             "most": self.most,
             "problem": self.problem,
             "remarks": list(self.remarks),
-            "tests": [asdict(test) for test in self.tests],
+            "tests": [asdict(test, filter=lambda field, _: field.name != "grade") for test in self.tests],
             "file": self.file,
         }
 

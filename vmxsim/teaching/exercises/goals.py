@@ -11,7 +11,7 @@ from attrs.validators import deep_mapping, instance_of
 
 from vmxsim.checker.assumptions import ASSUMPTIONS, not_granted, restriction
 from vmxsim.checker.check import ALWAYS, check
-from vmxsim.checker.explanation import explain
+from vmxsim.checker.explanation import Explanation, explain
 from vmxsim.checker.result import CheckResult, Counterexample
 from vmxsim.errors import InputError, counted, unknown
 from vmxsim.kernel.kvm import Kvm, name_of
@@ -99,13 +99,19 @@ Example = Counterexample | RunTrace
 
 @frozen
 class Judgement:
-    """Whether a goal is met, and ``why`` in plain words; ``example`` shows it. ``telling``:
-    its schedule is new to the learner and worth reading."""
+    """Whether a goal is met, and ``why`` as a clause; ``more`` are sentences after it, and ``example`` shows
+    it. ``telling``: its schedule is new to the learner and worth reading."""
 
     met: bool
     why: str
     example: Example | None = None
     telling: bool = False
+    more: str = ""
+
+    @property
+    def words(self) -> str:
+        """All of why."""
+        return f"{sentence(self.why)} {self.more}".strip()
 
 
 class Goal(Protocol):
@@ -334,10 +340,15 @@ def _refuted(result: CheckResult) -> Judgement:
     return Judgement(
         False,
         f"{example.invariant} is broken by {actions} on a {result.telling.host} host"
-        f" (broken in all: {broken}). Mechanism: {sentence(example.mechanism)} {sentence(example.words)}",
+        f" (broken in all: {broken})",
         example,
         telling=True,
+        more=_mechanism(example),
     )
+
+
+def _mechanism(found: Counterexample | Explanation) -> str:
+    return f"Mechanism: {sentence(found.mechanism)} {sentence(found.words)}"
 
 
 @frozen
@@ -372,8 +383,9 @@ class Breaks:
         broken = list(dict.fromkeys(v.invariant for v in trace.violations if v.invariant in ALWAYS))
         if self.invariant in broken:
             found = explain(trace, self.invariant)
-            words = f"Mechanism: {sentence(found.mechanism)} {sentence(found.words)}" if found else ""
-            return Judgement(True, f"it breaks {several(broken)}. {words}".strip(), trace)
+            return Judgement(
+                True, f"it breaks {several(broken)}", trace, more=_mechanism(found) if found else ""
+            )
         if broken:
             return Judgement(False, f"it breaks {several(broken)}, not {self.invariant}", trace)
         return Judgement(False, f"it breaks nothing{_remarks(trace)}", trace)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 from textwrap import fill, indent
+from typing import Any
 
 from attrs import frozen
 
@@ -13,6 +14,9 @@ from vmxsim.simulation.run import RunTrace
 from vmxsim.simulation.scenario import scenario_yaml
 from vmxsim.teaching.exercises.goals import Example, Judgement, phrase
 from vmxsim.views.words import sentence
+
+#: The environment variable of a process that grades a class, and the type of a grade in a cell's outputs.
+GRADING, GRADE_DATA = "VMXSIM_GRADING", "application/vnd.vmxsim.grade+json"
 
 
 @frozen
@@ -27,6 +31,21 @@ class Outcome:
     def met(self) -> bool:
         """Whether the answer does it."""
         return self.judgement.met
+
+    @property
+    def line(self) -> str:
+        """``✖ Goal 1 not met (wanted: ...): why.``"""
+        if self.met:
+            return f"✔ Goal {self.number} met: {phrase(self.words)}. {self.judgement.words}".strip()
+        why = sentence(self.judgement.why, capital=False)
+        wanted = f"(wanted: {phrase(self.words)})"
+        return f"✖ Goal {self.number} not met {wanted}: {why} {self.judgement.more}".strip()
+
+    @property
+    def schedule(self) -> str:
+        """The schedule that shows it, if it is worth reading; else ''."""
+        judgement = self.judgement
+        return schedule_text(judgement.example) if judgement.telling and judgement.example else ""
 
 
 @frozen(slots=False, repr=False)
@@ -72,12 +91,24 @@ class Grade:
             what = f"{met} of {total} goals met"
         return f"{self.title}: {'passed' if self.passed else 'not passed'}, {what}"
 
-    def __repr__(self) -> str:
+    def as_data(self) -> dict[str, Any]:
+        """For a report in another process: JSON-able, and every text complete."""
+        goals = [
+            {
+                "met": o.met,
+                "name": f"Goal {o.number} not met",
+                "why": sentence(o.judgement.why, capital=False),
+                "line": o.line,
+                "schedule": o.schedule,
+            }
+            for o in self.outcomes
+        ]
+        return {"problem": self.problem, "goals": goals}
 
+    def __repr__(self) -> str:
         return as_text(self)
 
     def _repr_html_(self) -> str:
-
         return as_html(self)
 
 
@@ -115,22 +146,10 @@ def as_text(grade: Grade) -> str:
     if grade.problem:
         lines.append(_wrapped(grade.problem, "  ", "       "))
     for outcome in grade.outcomes:
-        lines += _outcome(outcome)
+        lines.append(_wrapped(outcome.line, "  ", "       "))
+        if outcome.schedule:
+            lines.append(indent(outcome.schedule.rstrip(), "         "))
     return "\n".join(lines)
-
-
-def _outcome(outcome: Outcome) -> list[str]:
-    judgement = outcome.judgement
-    why = f": {sentence(judgement.why, capital=False)}" if judgement.why else "."
-    if outcome.met:
-        head = f"✔ Goal {outcome.number} met: {phrase(outcome.words)}."
-        text = f"{head} {sentence(judgement.why)}" if judgement.why else head
-    else:
-        text = f"✖ Goal {outcome.number} not met (wanted: {phrase(outcome.words)}){why}"
-    lines = [_wrapped(text, "  ", "       ")]
-    if judgement.telling and judgement.example is not None:
-        lines.append(indent(schedule_text(judgement.example).rstrip(), "         "))
-    return lines
 
 
 def schedule_text(example: Example) -> str:
@@ -148,18 +167,12 @@ def example_name(example: Example) -> str:
     return example.title
 
 
-def _wrapped(text: str, margin: str, next_margin: str = "") -> str:
+def _wrapped(text: str, first: str, rest: str) -> str:
     """Text filled to a readable width, line by line."""
+    whole = {"break_long_words": False, "break_on_hyphens": False}
+    lines = text.splitlines()
     return "\n".join(
-        fill(
-            line,
-            _WIDTH,
-            initial_indent=margin,
-            subsequent_indent=next_margin or margin,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-        for line in text.splitlines()
+        fill(line, _WIDTH, initial_indent=first, subsequent_indent=rest, **whole) for line in lines
     )
 
 
@@ -203,11 +216,11 @@ def outcomes_html(grade: Grade) -> str:
 def _outcome_html(outcome: Outcome) -> str:
     judgement = outcome.judgement
     sign, word = ("✔", "met") if outcome.met else ("✖", "not met")
-    why, wanted = sentence(judgement.why), escape(phrase(outcome.words))
+    why, wanted = judgement.words, escape(phrase(outcome.words))
     wanted = f": {wanted}." if outcome.met else f" (wanted: {wanted})"
     head = f'<span class="sign">{sign}</span><strong>Goal {outcome.number} {word}</strong>{wanted}'
     told = f'<p class="why">{escape(why)}</p>' if why else ""
-    shown = schedule_html(judgement.example) if judgement.example is not None and judgement.telling else ""
+    shown = schedule_html(judgement.example) if judgement.example and judgement.telling else ""
     return head + told + shown
 
 
