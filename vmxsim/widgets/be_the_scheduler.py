@@ -113,12 +113,6 @@ def _texts(scene: Scene) -> set[Any]:
 KEYS = {"user space": "123456", "guest": "rabglsx", "emulator": "789", "scheduler": "tyui"}
 #: The keys of the free moves.
 FREE_KEYS = {"next line": "n", "next function": "f", "to the end": "e", "back": "k"}
-_TITLES = {
-    "user space": "User space",
-    "guest": "Guest",
-    "emulator": "KVM's emulator",
-    "scheduler": "Scheduler",
-}
 _OWN = "own"
 
 
@@ -190,7 +184,8 @@ def _group(name: str, options: list[Option]) -> dict[str, Any]:
     why = [f"{', '.join(labels)}: {reason}" for reason, labels in told]
     if told and all(button["why"] for button in buttons):
         why[0] = told[0][0]  # for all buttons except those listed after it
-    return {"name": name, "title": _TITLES[name], "buttons": buttons, "why": why}
+    title = "KVM's emulator" if name == "emulator" else name.capitalize()
+    return {"name": name, "title": title, "buttons": buttons, "why": why}
 
 
 def _button(option: Option, key: str, label: str) -> dict[str, str]:
@@ -273,20 +268,9 @@ def be_the_scheduler(
 
     Raises InputError.
     """
-    options = {"host": host, "cpus": cpus, "long_mode": long_mode, "assume": assume}
-    return SchedulerGame(Game(design, **options, par=par, budget=budget))  # type: ignore[arg-type]
-
-
-class _Alert(Message):
-    """Keeps an error for the board, which has a fixed place for it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.text = ""
-
-    def say(self, text: str) -> None:
-        """Keep the message for the board."""
-        self.text = text
+    return SchedulerGame(
+        Game(design, host=host, cpus=cpus, long_mode=long_mode, assume=assume, par=par, budget=budget)
+    )
 
 
 class SchedulerGame(w.VBox):
@@ -296,19 +280,16 @@ class SchedulerGame(w.VBox):
         self.game = game
         self._own = game.setting.design
         self._said = ""
-        self.message = _Alert()
+        self.message = Message()  # not shown: the board has a fixed place for its text
         self.board, self.player = Board(), Player()
         self.board.on_ask(self._heard)
         super().__init__([self.board, self.player])
         self._refresh(None)
 
     def _heard(self, content: dict[str, Any]) -> None:
-        before, self._said = self._look(), ""
+        before, self._said = (self.game, self.game.at), ""
         self.message.guard(lambda: self._answer(content))
         self._refresh(before, from_start=content.get("kind") == "show" and not self.message.text)
-
-    def _look(self) -> tuple[Any, ...]:
-        return self.game, self.game.at
 
     def _answer(self, content: dict[str, Any]) -> None:
         kind, game = content.get("kind"), self.game
@@ -336,19 +317,13 @@ class SchedulerGame(w.VBox):
         here = self.game
         same = find_design(design) is here.setting.design
         long_mode = here.setting.long_mode if same and here.chose_start else None
-        self.game = Game(
-            design,
-            host=host,
-            cpus=here.setting.cpus,
-            long_mode=long_mode,
-            assume=here.assumed.names,
-            budget=here.budget,
-        )
+        again: Any = {"cpus": here.setting.cpus, "assume": here.assumed.names, "budget": here.budget}
+        self.game = Game(design, host=host, long_mode=long_mode, **again)
 
     def _refresh(self, before: tuple[Any, ...] | None, from_start: bool = False) -> None:
         """Update the board first, then the film if the position has changed."""
         self.board.state = board_state(self.game, self._said, self.message.text)
-        if before != self._look():
+        if before != (self.game, self.game.at):
             film = game_film(self.game)
             self.player.show(film, 0 if from_start else len(film["frames"]) - 1)
         if from_start:

@@ -160,7 +160,7 @@ def _html(grade: Grade) -> str:
 def _outcome(outcome: Outcome) -> str:
     judgement = outcome.judgement
     sign, word = ("✔", "is met") if outcome.met else ("✖", "is not met")
-    head = f"<h4>{sign} Goal {outcome.number} {word}</h4><p>{escape(judgement.words)}</p>"
+    head = f"<h4>{sign} Goal {outcome.number} {word}</h4><p>{escape(judgement.in_full())}</p>"
     if judgement.example is None or not judgement.telling:
         return head
     return head + schedule_html(judgement.example)
@@ -256,7 +256,7 @@ class ExerciseForm(w.VBox):
         self.verdict.show(grade, handing_in(cell) if cell else "")
         failed = grade.failed
         told = grade.problem or (
-            f"Goal {failed.number} is not met: {failed.judgement.words}" if failed else ""
+            f"Goal {failed.number} is not met: {failed.judgement.in_full(capital=False)}" if failed else ""
         )
         self.live.say(f"{grade.headline}. {told}{f' {NOT_YET}' if cell else ''}")
         return grade

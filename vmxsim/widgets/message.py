@@ -24,7 +24,9 @@ _STYLE = (
 
 
 class Message(w.HTML):
-    """An alert, empty while all is well. Its text is escaped."""
+    """An alert, empty while all is well. Its ``text`` is escaped."""
+
+    text = ""
 
     def say(self, text: str) -> None:
         """Show an error; '' clears the last one."""
@@ -35,6 +37,7 @@ class Message(w.HTML):
         self._show(text, "status", "--jp-brand-color1,#0072b2")
 
     def _show(self, text: str, role: str, color: str, mark: str = "") -> None:
+        self.text = text
         lines = "<br>".join(escape(line) for line in text.splitlines())
         style = f"border-left:4px solid var({color});{_STYLE}"
         self.value = f'<div role="{role}" style="{style}">{mark}{lines}</div>' if text else ""

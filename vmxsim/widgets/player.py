@@ -55,10 +55,7 @@ class Player(anywidget.AnyWidget):
         self, film: Mapping[str, Any], position: int = 0, gates: Sequence[Mapping[str, Any]] = ()
     ) -> None:
         """Play one film from ``position``. The browser receives everything in one message."""
-        with self.hold_sync():
-            self.films, self.pairs, self.divergence = [dict(film)], [], {}
-            self.gates = [dict(gate) for gate in gates]
-            self.start, self.run = position, self.run + 1
+        self.show_two([film], [], {}, position, gates)
 
     def show_two(
         self,

@@ -10,16 +10,12 @@ from vmxsim.designs import DESIGNS, find_design
 from vmxsim.errors import InputError
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.simulation.compare import parting, run_together
-from vmxsim.simulation.run import RunTrace
 from vmxsim.simulation.scenario import HOSTS, Scenario
 from vmxsim.teaching.questions.ask import key_questions
-from vmxsim.teaching.questions.question import Question
 from vmxsim.views.film import film
 from vmxsim.views.telling import telling_steps
 from vmxsim.widgets.controls import OPERATIONS, actions_of
 from vmxsim.widgets.predict import PredictGate, questions_of
-
-_SAFE_TITLE = "KVM reads the guest's value while it is loaded"
 
 
 def present(
@@ -55,7 +51,10 @@ def present(
     chosen, options = _schedule(designs, scenario, host, long_mode)
     traces, pairs = run_together(chosen, designs, **options)
     asked = len(traces) - 1
-    questions = _questions(traces[asked], gates)
+    if gates == "auto":
+        questions = key_questions(traces[asked])
+    else:
+        questions = questions_of(traces[asked], gates) if gates else []
     return PredictGate(
         traces,
         [film(trace) for trace in traces],
@@ -69,12 +68,6 @@ def present(
         words=words,
         stops=[telling_steps(trace) for trace in traces],
     )
-
-
-def _questions(trace: RunTrace, gates: str | Sequence[Any]) -> list[Question]:
-    if gates == "auto":
-        return key_questions(trace)
-    return questions_of(trace, list(gates)) if gates else []
 
 
 def _schedule(
@@ -99,4 +92,5 @@ def _schedule(
     if example is not None and not example.failure:
         return example.scenario, {"title": "The shortest schedule that breaks an invariant"}
     actions, _ = actions_of(OPERATIONS["read"], True, True)
-    return actions, {"title": _SAFE_TITLE, "host": host or HOSTS[0], "long_mode": True}
+    title = "KVM reads the guest's value while it is loaded"
+    return actions, {"title": title, "host": host or HOSTS[0], "long_mode": True}

@@ -32,7 +32,6 @@ from vmxsim.teaching.classroom.submissions import (
     LabResult,
     Submission,
     TestResult,
-    as_json,
     mend,
     read_notebook,
 )
@@ -235,7 +234,7 @@ def _grade(job: Job) -> dict[str, Any]:
     remarks += suspicious(own)
     submitted = job.folder / "submitted" / STUDENT / job.lab
     submitted.mkdir(parents=True)
-    (submitted / f"{job.lab}.ipynb").write_text(as_json(book), encoding="utf-8")
+    (submitted / f"{job.lab}.ipynb").write_text(json.dumps(book), encoding="utf-8")
     shutil.copyfile(job.database, job.folder / DATABASE)
     limits = {"timeout": job.seconds, "iopub_timeout": job.seconds}
     options = {"Execute": limits, "LimitedExecute": {"seconds": 4.0 * job.seconds}}

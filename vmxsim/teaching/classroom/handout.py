@@ -91,24 +91,20 @@ def require_nbgrader() -> None:
 
 
 def require_file(path: Path) -> None:
-    """Raises InputError if the file could not be written; makes none."""
+    """Raises InputError if the file could not be written; makes none. For a check before long work."""
     try:
-        if path.exists():
-            with path.open("a"):
-                return
-        with tempfile.TemporaryFile(dir=path.parent):
-            return
+        with path.open("a") if path.exists() else tempfile.TemporaryFile(dir=path.parent):
+            pass
     except OSError as error:
         raise cannot_write(path, error) from None
 
 
 def require_folder(path: Path) -> None:
-    """Raises InputError if no file could be written into the folder, or no such folder made; makes
-    none."""
+    """Raises InputError if the folder could not be made, or no file written into it; makes none."""
     there = next(place for place in (path, *path.absolute().parents) if place.exists())
     try:
         with tempfile.TemporaryFile(dir=there):
-            return
+            pass
     except OSError as error:
         raise cannot_write(path, error) from None
 

@@ -52,17 +52,7 @@ class LabResult:
 
     def as_data(self) -> dict[str, Any]:
         """For ``--json``."""
-        return {
-            "student": self.student,
-            "lab": self.lab,
-            "status": self.status,
-            "points": self.points,
-            "most": self.most,
-            "problem": self.problem,
-            "remarks": list(self.remarks),
-            "tests": [asdict(test, filter=lambda field, _: field.name != "grade") for test in self.tests],
-            "file": self.file,
-        }
+        return asdict(self, filter=lambda field, _: field.name not in ("answer", "grade"))
 
 
 MAX_BYTES = 20_000_000
@@ -208,7 +198,13 @@ def mend(book: Any, release: Any) -> tuple[Any, list[str]]:
             cell.metadata["nbgrader"] = deepcopy(by_mark[name].metadata.nbgrader)
     if not found:
         raise InputError("no cell of the lab is in it: is it another notebook?")
-    told = _changed(found, by_mark)
+    changed = [
+        name
+        for name, cell in found.items()
+        if not by_mark[name].metadata.nbgrader.solution
+        and cell.source.strip() != by_mark[name].source.strip()
+    ]
+    told = [f"changed and restored: {', '.join(changed)}"] if changed else []
     at = 0
     for name, cell in by_mark.items():
         if name in found:
@@ -228,17 +224,6 @@ def _mark(cell: Any) -> Any:
     return marks.get("grade_id") if isinstance(marks, dict) else None
 
 
-def _changed(found: dict[str, Any], by_mark: dict[str, Any]) -> list[str]:
-    """Which cells are not as they were given, though the student was not to change them."""
-    names = [
-        name
-        for name, cell in found.items()
-        if not by_mark[name].metadata.nbgrader.solution
-        and cell.source.strip() != by_mark[name].source.strip()
-    ]
-    return [f"changed and restored: {', '.join(names)}"] if names else []
-
-
 def _own_ids(book: Any) -> None:
     """Cells copied with their ids get new ones: nbformat wants each once."""
     seen: set[str] = set()
@@ -247,8 +232,3 @@ def _own_ids(book: Any) -> None:
             cell["id"] = f"copy-{number}"
         seen.add(cell["id"])
     book.nbformat_minor = max(book.nbformat_minor, 5)
-
-
-def as_json(book: Any) -> str:
-    """The notebook as text."""
-    return json.dumps(book, indent=1)

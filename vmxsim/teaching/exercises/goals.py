@@ -108,10 +108,9 @@ class Judgement:
     telling: bool = False
     more: str = ""
 
-    @property
-    def words(self) -> str:
-        """All of why."""
-        return f"{sentence(self.why)} {self.more}".strip()
+    def in_full(self, capital: bool = True) -> str:
+        """``why`` and ``more`` as sentences; without ``capital``, to go on after a colon."""
+        return f"{sentence(self.why, capital)} {self.more}".strip()
 
 
 class Goal(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from html import escape
-from textwrap import fill, indent
+from textwrap import TextWrapper, indent
 from typing import Any
 
 from attrs import frozen
@@ -36,10 +36,9 @@ class Outcome:
     def line(self) -> str:
         """``✖ Goal 1 not met (wanted: ...): why.``"""
         if self.met:
-            return f"✔ Goal {self.number} met: {phrase(self.words)}. {self.judgement.words}".strip()
-        why = sentence(self.judgement.why, capital=False)
-        wanted = f"(wanted: {phrase(self.words)})"
-        return f"✖ Goal {self.number} not met {wanted}: {why} {self.judgement.more}".strip()
+            return f"✔ Goal {self.number} met: {phrase(self.words)}. {self.judgement.in_full()}"
+        why = self.judgement.in_full(capital=False)
+        return f"✖ Goal {self.number} not met (wanted: {phrase(self.words)}): {why}"
 
     @property
     def schedule(self) -> str:
@@ -160,20 +159,12 @@ def schedule_text(example: Example) -> str:
     )
 
 
-def example_name(example: Example) -> str:
-    """What the schedule is."""
-    if isinstance(example, Counterexample):
-        return f"The shortest schedule that breaks {example.invariant}"
-    return example.title
-
-
 def _wrapped(text: str, first: str, rest: str) -> str:
     """Text filled to a readable width, line by line."""
-    whole = {"break_long_words": False, "break_on_hyphens": False}
-    lines = text.splitlines()
-    return "\n".join(
-        fill(line, _WIDTH, initial_indent=first, subsequent_indent=rest, **whole) for line in lines
+    filler = TextWrapper(
+        _WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
     )
+    return "\n".join(map(filler.fill, text.splitlines()))
 
 
 _STYLE = """<style>
@@ -196,27 +187,23 @@ _STYLE = """<style>
 
 def as_html(grade: Grade) -> str:
     """The verdict, the goals, and for each that is not met why and by which schedule."""
-    return f'{_STYLE}<div class="vmxsim-grade">{verdict_html(grade)}{outcomes_html(grade)}</div>'
+    items = "".join(f"<li>{_outcome_html(outcome)}</li>" for outcome in grade.outcomes)
+    goals = f"<ol>{items}</ol>" if items else ""
+    return f'{_STYLE}<div class="vmxsim-grade">{verdict_html(grade)}{goals}</div>'
 
 
 def verdict_html(grade: Grade) -> str:
-    """The verdict in a line, and what was judged."""
+    """The verdict in a line, and what kept an answer from being judged."""
     sign, kind = ("✔", "passed") if grade.passed else ("✖", "failed")
     head = f'<p class="verdict {kind}">{sign} {escape(grade.headline)}</p>'
     problem = f"<p>{'<br>'.join(escape(line) for line in grade.problem.splitlines())}</p>"
     return head + (problem if grade.problem else "")
 
 
-def outcomes_html(grade: Grade) -> str:
-    """Each goal, why it is met or not, and the schedule that shows it."""
-    items = "".join(f"<li>{_outcome_html(outcome)}</li>" for outcome in grade.outcomes)
-    return f"<ol>{items}</ol>" if items else ""
-
-
 def _outcome_html(outcome: Outcome) -> str:
     judgement = outcome.judgement
     sign, word = ("✔", "met") if outcome.met else ("✖", "not met")
-    why, wanted = judgement.words, escape(phrase(outcome.words))
+    why, wanted = judgement.in_full(), escape(phrase(outcome.words))
     wanted = f": {wanted}." if outcome.met else f" (wanted: {wanted})"
     head = f'<span class="sign">{sign}</span><strong>Goal {outcome.number} {word}</strong>{wanted}'
     told = f'<p class="why">{escape(why)}</p>' if why else ""
@@ -226,5 +213,10 @@ def _outcome_html(outcome: Outcome) -> str:
 
 def schedule_html(example: Example) -> str:
     """A schedule that can be copied; it takes the keyboard's focus where it must scroll."""
-    name = escape(example_name(example), quote=True)
-    return f'<pre tabindex="0" role="region" aria-label="{name}">{escape(schedule_text(example))}</pre>'
+    if isinstance(example, Counterexample):
+        name = f"The shortest schedule that breaks {example.invariant}"
+    else:
+        name = example.title
+    return (
+        f'<pre tabindex="0" role="region" aria-label="{escape(name)}">{escape(schedule_text(example))}</pre>'
+    )

@@ -126,7 +126,7 @@ class Exercise:
             if GRADING in os.environ:
                 from IPython.display import publish_display_data  # deferred: slow to load
 
-                publish_display_data({GRADE_DATA: grade.as_data()})
+                publish_display_data({GRADE_DATA: grade.as_data()})  # type: ignore[no-untyped-call]
             raise NotPassed(grade)
 
     def _judged(self, answer: Answer) -> str:

@@ -60,11 +60,7 @@ MOST_CPUS = 4
 
 
 class Game:
-    """A game on ``design``: an id, a commit's hash, a prefix or your own subclass of a design.
-
-    ``host`` is ``64-bit`` or ``32-bit``, ``long_mode`` how the guest starts; None starts as the checker's
-    shortest schedule does. ``assume`` names assumptions of the checker, which forbid moves. ``par`` is
-    what moves are counted against; None: the fewest that the checker finds. ``budget`` is the most moves.
+    """A game; its arguments are those of ``vmxsim.be_the_scheduler``.
 
     ``solution`` is what the checker knows. ``do`` makes a move, ``options`` are all of them,
     ``broken`` is what broke. Raises InputError.
@@ -85,9 +81,7 @@ class Game:
         if host not in HOSTS:
             raise unknown("host", host, HOSTS)
         for name, value, most in (("cpus", cpus, MOST_CPUS), ("par", par, 99), ("budget", budget, 99)):
-            if value is None:
-                continue
-            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+            if value is not None and (type(value) is not int or not 1 <= value <= most):
                 raise InputError(
                     f"expected a whole number from 1 to {most}, not {printable(repr(value))}", name
                 )
@@ -96,9 +90,8 @@ class Game:
         assumed = restriction(assume)
         assumed_with_start(assumed, long_mode)
         self.solution = solve(chosen, host, cpus, long_mode, assumed)
-        start = self.solution.long_mode if long_mode is None else long_mode
-        if start is None:
-            start = assumed.long_modes[0]
+        starts = (long_mode, self.solution.long_mode, assumed.long_modes[0])
+        start = next(start for start in starts if start is not None)
         self.par = self.solution.moves if par is None else par
         self.told, self.chose_start = False, long_mode is not None
         self._hints = Hints(self.solution)
@@ -136,7 +129,7 @@ class Game:
 
     @cached_property
     def broken(self) -> Broken | None:
-        """What broke so far; a game that is won goes on only by undo."""
+        """What broke so far; once a game is won, only undo is left."""
         return broken_at(self.at, self._is_early)
 
     def do(self, name: str) -> None:

@@ -121,16 +121,12 @@ def line(span: Span) -> Question:
     others = list(dict.fromkeys(_candidates(span)))[:_OTHERS]
     if not others:
         raise InputError("there is no other line to choose from here: ask 'line' at another step", "predict")
-    options = [
-        Option(
-            f"{function}, line {number}: “{source}”",
-            (function, number, source) == next_one,
-            _why(span.trace, span.before)
-            if (function, number, source) == next_one
-            else _why_not(span, function, number),
-        )
-        for function, number, source in sorted([next_one, *others])
-    ]
+    options = []
+    for one in sorted([next_one, *others]):
+        function, number, source = one
+        right = one == next_one
+        why = _why(span.trace, span.before) if right else _why_not(span, function, number)
+        options.append(Option(f"{function}, line {number}: “{source}”", right, why))
     ran = f"Line {before.line} of {before.function} has run: “{before.source}”." if before.line else ""
     prompt = f"{ran} Which line runs next?".strip()
     return Question("line", span.before, span.after, prompt, tuple(options), span.after, frozenset({"next"}))
@@ -225,18 +221,12 @@ def _why_not(span: Span, function: str, number: int) -> str:
             return f"It runs only if {test.text}, and that is false here."
         if number in test.other and step.line not in test.other:
             return f"It runs only if {test.text} is false, and it is true here."
-    later = next(
-        (s for s in span.trace.steps[span.after :]
-         if (s.action, s.function, s.line) == (step.action, function, number)), None,
-    )  # fmt: skip
-    if later is not None:
-        return f"It runs later, at step {later.index + 1}: line {step.line} comes first."
-    ran = next(
-        (s for s in reversed(span.trace.steps[: span.before])
-         if (s.action, s.function, s.line) == (step.action, function, number)), None,
-    )  # fmt: skip
-    if ran is not None:
-        return f"It has run, at step {ran.index + 1}."
+    here = (step.action, function, number)
+    runs = [s.index for s in span.trace.steps if (s.action, s.function, s.line) == here]
+    if later := [index for index in runs if index >= span.after]:
+        return f"It runs later, at step {later[0] + 1}: line {step.line} comes first."
+    if ran := [index for index in runs if index < span.before]:
+        return f"It has run, at step {ran[-1] + 1}."
     decides = [t.line for t in _tests(span.trace, function) if number in t.body or number in t.other]
     if function == step.function and step.line in decides:
         return f"Line {step.line} decides that, and comes first."

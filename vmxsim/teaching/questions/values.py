@@ -138,15 +138,17 @@ def live(span: Span) -> Question:
     if span.recorded:
         options.append(_untold(home, guest, unknown))
     telling = span.put_there(home[1].place) if home else 0
-    return Question(
-        "live",
-        span.before,
-        span.after,
-        f"{span.comes} Where is {guest}'s live value {span.afterward}, the one that counts?",
-        tuple(options),
-        span.shown_at(telling),
-        changes=home is None or span.holds(telling),
-    )
+    asked = f"Where is {guest}'s live value {span.afterward}, the one that counts?"
+    return _question("live", span, asked, options, telling, home is None or span.holds(telling))
+
+
+def _question(
+    kind: str, span: Span, asked: str, options: list[Option], telling: int, changes: bool
+) -> Question:
+    """A question of what the places hold after a span; ``telling`` is the step that brought it about."""
+    prompt = f"{span.comes} {asked}"
+    shown = span.shown_at(telling)
+    return Question(kind, span.before, span.after, prompt, tuple(options), shown, changes=changes)
 
 
 def _is_of(cell: Cell, owner: str) -> bool:
@@ -221,15 +223,8 @@ def stale(span: Span) -> Question:
     else:
         options.append(Option(none, True, "Every place that is in use holds its owner's true value."))
     telling = max((span.put_there(cell.place) for _, cell in wrong), default=0)
-    return Question(
-        "stale",
-        span.before,
-        span.after,
-        f"{span.comes} Which place holds a stale or a foreign value {span.afterward}?",
-        tuple(options),
-        span.shown_at(telling),
-        changes=not wrong or span.holds(telling),
-    )
+    asked = f"Which place holds a stale or a foreign value {span.afterward}?"
+    return _question("stale", span, asked, options, telling, not wrong or span.holds(telling))
 
 
 def _worth(span: Span, box: Box, cell: Cell, alone: bool) -> Option:
@@ -280,15 +275,8 @@ def owner(span: Span) -> Question:
         for name in names
     ]
     telling = span.put_there(place)
-    return Question(
-        "owner",
-        span.before,
-        span.after,
-        f"{span.comes} Whose value does KERNEL_GS_BASE of CPU {span.last.cpu} hold {span.afterward}?",
-        tuple(options),
-        span.shown_at(telling),
-        changes=span.holds(telling),
-    )
+    asked = f"Whose value does KERNEL_GS_BASE of CPU {span.last.cpu} hold {span.afterward}?"
+    return _question("owner", span, asked, options, telling, span.holds(telling))
 
 
 def _whose(name: str) -> str:
@@ -306,7 +294,5 @@ def _elsewhere(span: Span, name: str) -> str:
         if _is_of(cell, name) and (box.kind != "vcpu" or not cell.place.endswith(".gs_base"))
     ]
     if not places:
-        return " No place that is shown holds " + (
-            "that." if name == "descriptor" else "one of that owner's."
-        )
+        return f" No place that is shown holds {'that' if name == 'descriptor' else 'a value of that owner'}."
     return " " + sentence(f"{_whose(name)} is in {' and '.join(places)}")
