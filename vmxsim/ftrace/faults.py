@@ -1,39 +1,39 @@
-"""One fault put into a recording, for a reader to find: a line changed, taken out or moved.
+"""Puts one fault into a recording for a reader to find: a line changed, removed or moved.
 
-Only the lines of the fault change: what such a kernel would have done afterward is not retold. A
-file that says how many events it holds says so of the changed one too, since a kernel that does not
-access the register writes no event about it.
+Only the lines of the fault change, not what such a kernel would have done afterward. Where the file
+counts its events, the count is adjusted: a kernel that skips an access traces no event for it.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from random import Random
 
 from attrs import field, frozen
 
 from vmxsim.errors import InputError, printable, unknown
-from vmxsim.ftrace.reader import Event
 from vmxsim.ftrace.recording import Recording, read
 
-#: Kind of fault: what such a kernel does.
+#: Each kind of fault, and what such a kernel does.
 KINDS = {
-    "load forgotten": "enter does not load the guest's value: its WRMSR is not there.",
+    "load forgotten": "enter does not load the guest's value: its WRMSR is missing.",
     "old value loaded": "enter loads an older value of the guest.",
     "host value loaded": "enter loads the host's value.",
-    "restore forgotten": "leave does not give the host its value back: its WRMSR is not there.",
-    "restored first": "leave gives the host its value back before it reads the register, and saves that.",
+    "restore forgotten": "leave does not restore the host's value: its WRMSR is missing.",
+    "restored first": "leave restores the host's value before it reads the register, and saves that.",
 }
 _COUNT = re.compile(r"^(# entries-in-buffer/entries-written: )(\d+)/(\d+)")
 _VALUE = re.compile(r"value [0-9a-fx]+")
+_ACCESS = re.compile(r"((?:read|write)_msr:.*)")
 
 
 @frozen
 class Injected:
-    """A recording with one fault. ``text`` is the file's; ``line`` is where the fault stands, or where the
-    line stood that is not there; ``kind`` is one of :data:`KINDS`. Its repr keeps the answer to itself."""
+    """A recording with one fault. ``text`` is the whole file; ``line`` is the line of the fault, or that of
+    the missing line; ``kind`` is one of :data:`KINDS`. The repr does not give the answer away."""
 
     text: str = field(repr=False)
     kind: str = field(repr=False)
@@ -48,18 +48,18 @@ class Injected:
         return file
 
     def guess(self, line: int) -> str:
-        """What there is to say to a reader who believes that the fault is at this line."""
+        """The answer to a reader who thinks that the fault is at this line."""
         if abs(line - self.line) <= 1:
             return f"Right: line {self.line}. {KINDS[self.kind][0].upper()}{KINDS[self.kind][1:]}"
-        return f"Not at line {line}: the fault stands {'before' if self.line < line else 'after'} it."
+        return f"Not at line {line}: the fault is {'before' if self.line < line else 'after'} it."
 
 
 def inject(recording: Recording | str | Path, seed: int = 0, kind: str | None = None) -> Injected:
-    """Put one fault into a recording (one that was read, a file, or the name of an example).
+    """Put one fault into a recording (one already read, a file, or the name of an example).
 
     ``seed`` chooses its place and, unless ``kind`` names one of :data:`KINDS`, its kind. The same seed
     gives the same fault. Raises InputError for a file that cannot be read, for an unknown kind, and
-    where there is no place for one.
+    if the recording has no place for the fault.
     """
     good = recording if isinstance(recording, Recording) else read(recording)
     if kind is not None and kind not in KINDS:
@@ -71,77 +71,55 @@ def inject(recording: Recording | str | Path, seed: int = 0, kind: str | None = 
         wanted = f"for '{kind}'" if kind else "for a fault: enter and leave do not access the register"
         raise InputError(f"there is no place in it {wanted}", printable(good.path))
     chosen = random.choice(sorted(possible))
-    place = random.choice(possible[chosen])
-    place(lines)
-    return Injected("\n".join(lines), chosen, place.line, good.title, seed)
+    line, put = random.choice(possible[chosen])
+    put(lines)
+    return Injected("\n".join(lines), chosen, line, good.title, seed)
 
 
-@frozen
-class _Edit:
-    """A fault at one line (from 1), and what it does to the file's lines."""
-
-    line: int
-    apply: Callable[[list[str]], None]
-
-    def __call__(self, lines: list[str]) -> None:
-        self.apply(lines)
+#: A fault: its line (from 1), and the function that puts it into the file's lines.
+_Place = tuple[int, Callable[[list[str]], None]]
 
 
-def _places(good: Recording, kind: str) -> list[_Edit]:
+def _places(good: Recording, kind: str) -> list[_Place]:
     """Where a fault of this kind can be put."""
     told = [(good.follower.roles.get(event.line), event) for event in good.accesses()]
     hosts = [event.data for role, event in told if role == "leave-restore"]
-    found = []
+    found: list[_Place] = []
     values: list[int] = []  # of the guest, in the order in which they were seen
-    for number, (role, event) in enumerate(told):
+    for (role, event), (_, following) in zip(told, [*told[1:], (None, None)], strict=True):
+        line, at = event.line, event.line - 1
         older = [value for value in values if value != event.data]
-        following = told[number + 1][1] if number + 1 < len(told) else None
         if role == "enter-load":
             if kind == "load forgotten":
-                found.append(_Edit(event.line, _take_out(event.line)))
+                found.append((line, partial(_take_out, at=at)))
             elif kind == "old value loaded" and older:
-                found.append(_Edit(event.line, _write(event.line, older[-1])))
+                found.append((line, partial(_write, at=at, value=older[-1])))
             elif kind == "host value loaded" and hosts and hosts[0] != event.data:
-                found.append(_Edit(event.line, _write(event.line, hosts[0])))
-        elif role == "leave-save" and following and following.line == event.line + 1:
+                found.append((line, partial(_write, at=at, value=hosts[0])))
+        elif role == "leave-save" and following and following.line == line + 1:
             if kind == "restored first" and following.data != event.data:
-                found.append(_Edit(event.line, _turn_round(event, following)))
+                found.append((line, partial(_swap, at=at, restored=following.data)))
             elif kind == "restore forgotten":
-                found.append(_Edit(following.line, _take_out(following.line)))
+                found.append((following.line, partial(_take_out, at=at + 1)))
         if role in ("enter-load", "leave-save"):
             values.append(event.data)
     return found
 
 
-def _take_out(line: int) -> Callable[[list[str]], None]:
-    def edit(lines: list[str]) -> None:
-        del lines[line - 1]
-        for number, text in enumerate(lines):
-            counted = _COUNT.match(text)
-            if counted:
-                start, held, written = counted.groups()
-                lines[number] = f"{start}{int(held) - 1}/{int(written) - 1}{text[counted.end() :]}"
-
-    return edit
+def _take_out(lines: list[str], at: int) -> None:
+    del lines[at]
+    for number, text in enumerate(lines):
+        if counted := _COUNT.match(text):
+            start, held, written = counted.groups()
+            lines[number] = f"{start}{int(held) - 1}/{int(written) - 1}{text[counted.end() :]}"
 
 
-def _write(line: int, value: int) -> Callable[[list[str]], None]:
-    def edit(lines: list[str]) -> None:
-        lines[line - 1] = _VALUE.sub(f"value {value:x}", lines[line - 1])
-
-    return edit
+def _write(lines: list[str], at: int, value: int) -> None:
+    lines[at] = _VALUE.sub(f"value {value:x}", lines[at])
 
 
-def _turn_round(save: Event, restore: Event) -> Callable[[list[str]], None]:
-    """The write first; the read after it finds what was written. Each keeps the other's time."""
-
-    def edit(lines: list[str]) -> None:
-        first, second = lines[save.line - 1], lines[restore.line - 1]
-        body = re.compile(r"(?:read|write)_msr:.*")
-        written = body.search(second)
-        found = body.search(first)
-        assert written is not None and found is not None  # both were read as accesses
-        lines[save.line - 1] = first[: found.start()] + written[0]
-        lines[restore.line - 1] = second[: written.start()] + _VALUE.sub(f"value {restore.data:x}", found[0])
-
-    return edit
+def _swap(lines: list[str], at: int, restored: int) -> None:
+    """The write comes first, and the read after it finds what was written. The times stay in order."""
+    (save, read_), (restore, written) = (_ACCESS.split(line, maxsplit=1)[:2] for line in lines[at : at + 2])
+    lines[at], lines[at + 1] = save + written, restore + read_
+    _write(lines, at + 1, restored)

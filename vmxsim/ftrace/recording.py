@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -10,17 +11,14 @@ from typing import Any
 from attrs import evolve
 
 from vmxsim.errors import InputError, nearest, printable
+from vmxsim.ftrace.evidence import Finding
 from vmxsim.ftrace.reader import Event, Reader
-from vmxsim.ftrace.steps import Delta, Playback, State, scene
+from vmxsim.ftrace.steps import Playback, State, scene
 from vmxsim.ftrace.verdict import Follower, judge, notes
 from vmxsim.simulation.trace import Scene, Step, Violation
 
-# -- Recordings that come with the project: Linux 6.1 on an emulated Intel processor.
-#
-# Three have kvm_intel rebuilt so that only its handling of this register follows another design.
-
-
-#: Name: what happens in it.
+#: The recordings that come with vmxsim, and what happens in each: Linux 6.1 on an emulated Intel processor.
+#: For two of them kvm_intel was rebuilt so that its handling of this register follows another design.
 EXAMPLES = {
     "s1.dedicated-accessors": (
         "The seed patch: a 32-bit guest enters long mode while its state is loaded "
@@ -47,34 +45,25 @@ def example_path(name: str) -> Path:
     return Path(str(files("vmxsim") / "data" / "traces" / f"{name}.trace"))
 
 
-# -- how to record such a trace on one's own host
-
-
 def how_to_record() -> str:
-    """A shell script, commented, that records a trace this program can read. It takes the offsets of
-    the fields from the kernel's own BTF."""
+    """A commented shell script that records such a trace. It takes field offsets from the kernel's BTF."""
     return (files("vmxsim") / "data" / "traces" / "record.sh").read_text(encoding="utf-8")
 
 
-#: At most so many events become steps; the verdict is over all of them.
+#: At most this many events become steps; the verdict covers them all.
 MAX_STEPS = 4000
 
 
 class Recording:
-    """A trace file, read and followed. Steps and scenes are made when they are first asked for."""
+    """A trace file, read and followed. Steps and scenes are made when first needed."""
 
     def __init__(self, reader: Reader, follower: Follower) -> None:
         self.reader = reader
         self.follower = follower
         self.path = reader.path
         self.title = printable(reader.path.name)
-        self._playback: Playback | None = None
-        self._steps: list[Step] = []
-        self._deltas: list[Delta] = []
         self._state: State = {}
         self._at = 0
-        self._cpus: list[int] = []
-        self._threads: list[tuple[int, str, int]] = []
 
     @property
     def name(self) -> str:
@@ -90,81 +79,72 @@ class Recording:
     @property
     def notes(self) -> Sequence[str]:
         """What to know about the trace and about what is shown of it."""
-        said = notes(self.reader, self.follower)
-        self._play()
-        if len(self._steps) >= MAX_STEPS or (self._playback is not None and self._playback.dropped):
-            said.append(f"{len(self._steps)} events are shown as steps; the verdict is over the whole trace")
-        return said
+        found = notes(self.reader, self.follower)
+        shown = len(self.steps)
+        if shown >= MAX_STEPS or self._playback.dropped:
+            found.append(f"{shown} events are shown as steps; the verdict covers the whole trace")
+        return found
 
     @property
     def actions(self) -> Sequence[str]:
         """The groups of events: KVM_RUN and other ioctls of each vCPU thread."""
-        return self._played().spans.labels
+        return self._playback.spans.labels
 
-    @property
+    @cached_property
     def steps(self) -> Sequence[Step]:
-        """The events that tell something about the register, as steps."""
-        self._play()
-        return self._steps
+        """The events that matter to the register, as steps."""
+        found: dict[int, list[Finding]] = {}
+        for finding in self.follower.believed():
+            found.setdefault(finding.event.line, []).append(finding)
+        steps = []
+        for number, (step, _) in enumerate(self._playback.steps):
+            broken = found.pop(self._playback.lines[step.index], [])
+            violations = tuple(Violation(step.action, f.invariant, f.words(), number) for f in broken)
+            steps.append(evolve(step, index=number, violations=violations))
+        return steps
 
     @property
     def violations(self) -> Sequence[Violation]:
-        """What is proved to be broken, with the step at which it shows."""
+        """The proved violations, each with the step that shows it."""
         return tuple(violation for step in self.steps for violation in step.violations)
 
     def accesses(self) -> list[Event]:
-        """The first accesses of the register (a very long trace has more)."""
+        """The accesses of the register (of a very long trace, the first ones)."""
         return self.follower.seen
 
     def scene(self, index: int) -> Scene:
         """The machine after ``index`` steps."""
-        self._play()
+        played = self._playback.steps
         while self._at < index:
-            self._state.update((place, after) for place, _, after in self._deltas[self._at])
+            self._state.update((place, after) for place, _, after in played[self._at][1])
             self._at += 1
         while self._at > index:
             self._at -= 1
-            self._state.update((place, before) for place, before, _ in reversed(self._deltas[self._at]))
-        return scene(self._state, self._cpus, self._threads)
+            self._state.update((place, before) for place, before, _ in reversed(played[self._at][1]))
+        return scene(self._state, *self._shown)
 
     def listing(self, function: str) -> Sequence[str]:
         """Nothing: a recording has no source."""
         return ()
 
-    # ----------------------------------------------------------------------------------------------
+    @cached_property
+    def _playback(self) -> Playback:
+        playback = Playback(self.follower)
+        first = next(iter(playback.proved), None)
+        events = Reader(self.path).events()
+        self._state = playback.play(events, MAX_STEPS, first.event.line if first else 0)
+        return playback
 
-    def _played(self) -> Playback:
-        self._play()
-        assert self._playback is not None
-        return self._playback
-
-    def _play(self) -> None:
-        if self._playback is not None:
-            return
-        broken = self.follower.believed()
-        playback = self._playback = Playback(self.follower)
-        again = Reader(self.path)
-        self._state = playback.play(again.events(), MAX_STEPS, broken[0].event.line if broken else 0)
-        found: dict[int, list[tuple[str, str]]] = {}
-        for finding in broken:
-            found.setdefault(finding.event.line, []).append((finding.invariant, finding.words()))
-        lines = playback.lines
-        for number, (step, delta) in enumerate(playback.steps):
-            told = found.pop(lines[step.index], [])
-            self._steps.append(_renumbered(step, number, told))
-            self._deltas.append(delta)
-        self._cpus = sorted({step.cpu for step in self._steps}) or [0]
-        shown = {step.thread for step in self._steps}
-        self._threads = [
+    @cached_property
+    def _shown(self) -> tuple[list[int], list[tuple[int, str, int]]]:
+        """The CPUs, and index, name and pid of each vCPU thread, of the steps."""
+        shown = {step.thread for step in self.steps}
+        threads = [
             (index, printable(thread.vcpu.comm, 16), thread.vcpu.pid)
             for index, thread in enumerate(self.follower.vcpu_threads())
             if f"thread{index}" in shown
         ]
-
-
-def _renumbered(step: Step, number: int, told: list[tuple[str, str]]) -> Step:
-    violations = tuple(Violation(step.action, invariant, words, number) for invariant, words in told)
-    return evolve(step, index=number, violations=violations)
+        return sorted({step.cpu for step in self.steps}) or [0], threads
 
 
 def read(path: str | Path) -> Recording:
