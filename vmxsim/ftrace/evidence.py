@@ -1,4 +1,26 @@
-"""What may break an invariant: found where it stands, believed or not when the trace is read."""
+"""What a trace shows: which designs it fits, which events it holds, and where an invariant may be broken.
+
+A design is ruled out only by an event that it cannot cause, whatever the guest does and whatever the
+recording does not show. Accesses are written as letters: ``r`` for RDMSR, ``w`` for WRMSR, so ``rw`` is
+a read followed by a write and ``''`` is no access at all. The rules follow from what the designs do
+(L: guest state is loaded, LM: the guest is in long mode):
+
+=====================  ============================  =========================  ====================
+design                 enter, LM / not LM            leave, LM / not LM         accessor while L
+=====================  ============================  =========================  ====================
+arrays                 rw / '' [#array]_             rw / '' [#array]_          full host reload
+lazy ... load-gs-index rw / ''                       rw / '' [#tls]_            full host reload
+host-always            rw / r                        rw / w                     full host reload
+host-from-thread       w / '' [#host32]_             rw / w                     full host reload
+dedicated-accessors    w / '' [#host32]_             rw / w                     r or w in LM only
+never-trap and later   w / w [#host32]_              rw / rw                    r or w
+=====================  ============================  =========================  ====================
+
+.. [#array] After CR0.PG is cleared, the array still lists the register until it is rebuilt, so these
+   designs may still read it and write it back.
+.. [#tls] ``load-gs-index`` writes it in every leave of a 32-bit host task with a TLS selector.
+.. [#host32] With one ``r`` more if the vCPU thread is a 32-bit host task.
+"""
 
 from __future__ import annotations
 
@@ -9,32 +31,7 @@ from attrs import define, field
 from vmxsim import designs as _designs
 from vmxsim.ftrace.reader import Event
 
-# -- Which designs a trace fits, judged by what *enter*, *leave* and the accessors do to the register.
-#
-# A design is ruled out only by an event that it can't cause, whatever the guest does and whatever
-# the recording does not show. Accesses are written as words: ``r`` for RDMSR, ``w`` for WRMSR, so
-# ``rw`` is a read followed by a write and ``''`` is no access at all.
-#
-# What the designs do (L: guest state is loaded, LM: the guest is in long mode):
-#
-# =====================  ============================  =========================  ====================
-# design                 enter, LM / not LM            leave, LM / not LM         accessor while L
-# =====================  ============================  =========================  ====================
-# arrays                 rw / '' [#array]_             rw / '' [#array]_          full host reload
-# lazy ... load-gs-index rw / ''                       rw / '' [#tls]_            full host reload
-# host-always            rw / r                        rw / w                     full host reload
-# host-from-thread       w / '' [#host32]_             rw / w                     full host reload
-# dedicated-accessors    w / '' [#host32]_             rw / w                     r or w in LM only
-# never-trap and later   w / w [#host32]_              rw / rw                    r or w
-# =====================  ============================  =========================  ====================
-#
-# .. [#array] The list keeps the register after CR0.PG is cleared until it is built again, so an array
-#    design may still read and write it back then.
-# .. [#tls] ``load-gs-index`` writes it in every leave of a 32-bit host task with a TLS selector.
-# .. [#host32] With one ``r`` more where the vCPU thread is a 32-bit host task.
-
-
-#: All designs in true order.
+#: All designs, oldest first.
 DESIGNS = tuple(_designs.DESIGNS)
 ARRAYS = DESIGNS[:2]
 LAZY = DESIGNS[2:5]
@@ -42,18 +39,16 @@ HOST_ALWAYS = ("host-always",)
 FROM_THREAD = ("host-from-thread",)
 DEDICATED = ("dedicated-accessors",)
 NEVER_TRAP = DESIGNS[8:]
-#: Designs whose accessors do a full host reload, and whose vmx_set_efer does.
+#: Designs whose accessors and vmx_set_efer do a full host reload.
 RELOADING = DESIGNS[:7]
 
 
 @define
 class Fits:
-    """What is ruled out so far, by which line and why."""
+    """The designs ruled out so far: by which line, and why."""
 
     ruled_out: dict[str, int] = field(factory=dict)
     reasons: dict[str, str] = field(factory=dict)
-    #: Whether the guest's accesses exit when it is not in long mode, if all remaining designs agree.
-    traps_outside_long_mode: bool | None = None
 
     def rule_out(self, designs: Iterable[str], line: int, why: str) -> None:
         """Rule out designs; the first reason stays."""
@@ -61,36 +56,34 @@ class Fits:
             if design not in self.ruled_out:
                 self.ruled_out[design] = line
                 self.reasons[design] = why
-                remaining = set(self.remaining)
-                trapping = bool(remaining - set(NEVER_TRAP))
-                agreed = remaining and not (trapping and remaining & set(NEVER_TRAP))
-                self.traps_outside_long_mode = trapping if agreed else None
 
     @property
     def remaining(self) -> tuple[str, ...]:
-        """The designs not ruled out, in true order."""
+        """The designs not ruled out, oldest first."""
         return tuple(design for design in DESIGNS if design not in self.ruled_out)
 
+    @property
+    def traps_outside_long_mode(self) -> bool | None:
+        """Whether the guest's accesses exit outside long mode; None unless all remaining designs agree."""
+        trapping = {design not in NEVER_TRAP for design in self.remaining}
+        return trapping.pop() if len(trapping) == 1 else None
+
     def enter(self, ops: str, long_mode: bool | None, was_long_mode: bool, line: int) -> bool:
-        """An *enter* that loaded state. ``was_long_mode``: it may have left long mode before, so an
-        array may still list the register. False if no design does this: events are missing."""
+        """An *enter* that loaded state. ``was_long_mode``: the guest may have been in long mode before,
+        so an array may still list the register. False if no design does this: events are missing."""
         if ops == "":
             if long_mode is True:
                 return False  # every design loads the guest's value in long mode
             self.rule_out(HOST_ALWAYS, line, "enter does not read the host's value")
             self.rule_out(NEVER_TRAP, line, "enter does not write the guest's value")
         elif ops == "w":
-            self.rule_out(LAZY + HOST_ALWAYS, line, "enter writes the register without reading it first")
-            if long_mode is True or not was_long_mode:
-                self.rule_out(ARRAYS, line, "enter writes the register without reading it first")
+            arrays = ARRAYS if long_mode is True or not was_long_mode else ()
+            why = "enter writes the register without reading it first"
+            self.rule_out(arrays + LAZY + HOST_ALWAYS, line, why)
             if long_mode is False:
                 self.rule_out(FROM_THREAD + DEDICATED, line, "enter writes the register outside long mode")
         elif ops == "rw":
-            if long_mode is False:
-                why = "enter writes the register outside long mode"
-                self.rule_out(LAZY + HOST_ALWAYS + FROM_THREAD + DEDICATED, line, why)
-                if not was_long_mode:
-                    self.rule_out(ARRAYS, line, why)
+            self._switches(long_mode, was_long_mode, line, "enter writes the register outside long mode")
         elif ops == "r":
             if long_mode is True:
                 return False
@@ -100,20 +93,24 @@ class Fits:
             return False
         return True
 
+    def _switches(self, long_mode: bool | None, was_long_mode: bool, line: int, why: str) -> None:
+        """The register is switched in full: outside long mode only never-trap and later designs do that,
+        and the arrays as long as they list it."""
+        if long_mode is False:
+            arrays = () if was_long_mode else ARRAYS
+            self.rule_out(arrays + LAZY + HOST_ALWAYS + FROM_THREAD + DEDICATED, line, why)
+
     def enters_differ(self, line: int) -> None:
-        """One thread's *enter* read the register at one time and not at another: a design that reads
-        it or not by the width of the host task can't do both."""
-        why = "one thread's enter reads the register at one time and not at another"
+        """One thread's *enter* sometimes reads the register and sometimes does not: where that depends
+        on the width of the host task, it can't do both."""
+        why = "one thread's enter sometimes reads the register and sometimes does not"
         self.rule_out(FROM_THREAD + DEDICATED + NEVER_TRAP, line, why)
 
     def leave(self, ops: str, long_mode: bool | None, was_long_mode: bool, line: int) -> bool:
         """A *leave* that restored the host. False if no design does this: events are missing."""
         if ops == "rw":
-            if long_mode is False:
-                why = "leave reads the register back outside long mode"
-                self.rule_out(LAZY + HOST_ALWAYS + FROM_THREAD + DEDICATED, line, why)
-                if not was_long_mode:
-                    self.rule_out(ARRAYS, line, why)
+            why = "leave reads the register back outside long mode"
+            self._switches(long_mode, was_long_mode, line, why)
         elif ops == "w":
             if long_mode is True:
                 return False  # every design saves the guest's value in long mode
@@ -134,26 +131,25 @@ class Fits:
         self.rule_out(DEDICATED + NEVER_TRAP, line, why)
 
     def efer_without_reload(self, line: int) -> None:
-        """``vmx_set_efer`` did its work while state was loaded, and it is still loaded."""
+        """``vmx_set_efer`` did its work while state was loaded, and state is still loaded."""
         self.rule_out(RELOADING, line, "vmx_set_efer leaves guest state loaded, without a full host reload")
 
     def efer_without_access(self, line: int) -> None:
         """The guest wrote EFER while state was loaded and the register was not touched."""
-        self.rule_out(HOST_ALWAYS + FROM_THREAD, line, "a write of EFER does no full host reload")
+        self.rule_out(HOST_ALWAYS + FROM_THREAD, line, "a write to EFER does no full host reload")
 
     def accessor(self, long_mode: bool | None, in_efer: bool, line: int) -> None:
-        """A read or write of the guest's value in the register while state stays loaded."""
-        self.rule_out(
-            RELOADING, line, "the guest's value is accessed in the register, without a full host reload"
-        )
+        """An accessor read or wrote the guest's value in the register while state stayed loaded."""
+        why = "the guest's value is accessed in the register, without a full host reload"
+        self.rule_out(RELOADING, line, why)
         if in_efer:
             self.rule_out(NEVER_TRAP, line, "leaving long mode reads the guest's value")
         elif long_mode is False:
             self.rule_out(DEDICATED, line, "the guest's value is accessed in the register outside long mode")
 
     def no_access(self, long_mode: bool | None, line: int) -> None:
-        """The guest's MSR was read or written by KVM while state was loaded, the register was not
-        touched. (In long mode no design does this.)"""
+        """KVM read or wrote the guest's MSR while state was loaded, without touching the register. (In
+        long mode no design does this.)"""
         if long_mode is not True:
             why = "KVM's access of the guest's MSR does not touch the register though state is loaded"
             self.rule_out(HOST_ALWAYS + FROM_THREAD + NEVER_TRAP, line, why)
@@ -161,21 +157,21 @@ class Fits:
 
 @define
 class Evidence:
-    """What the whole trace tells about the module, beyond one thread."""
+    """What the whole trace shows about the module, beyond one thread."""
 
     fits: Fits = field(factory=Fits)
-    #: KVM turned the interception of the register on when the guest's EFER changed.
+    #: KVM turned interception of the register on when the guest's EFER changed.
     intercepts: bool = False
     #: Enters outside long mode that wrote nothing; leaves that only restored.
     silent_enters: int = 0
     short_leaves: int = 0
-    #: Events of these kinds are in the trace at all.
+    #: Whether the trace has any events of these kinds.
     switches: bool = False
     userspace: bool = False
     set_probe: bool = False
     enter_probe: bool = False
     mode_probe: bool = False
-    #: The file says how many events it has, and it has them all.
+    #: The file says how many events it should hold, and it holds them all.
     complete: bool = False
     #: A leave and an enter between a VM exit and the next entry: line of the first.
     between_exits: int = 0
@@ -183,26 +179,25 @@ class Evidence:
     equal: int = 0
 
     def conclude(self) -> None:
-        """At the end: a leave and an enter between a VM exit and the next entry are a full host reload
-        if a preemption or a return to user space in between would be in the trace."""
+        """At the end: a leave and an enter between a VM exit and the next entry were a full host reload
+        if the trace would show a preemption or a return to user space."""
         if self.between_exits and self.switches and self.userspace:
             self.fits.reload(self.between_exits)
 
     def traps_outside_long_mode(self) -> bool:
-        """More than one event says that this module switches the register only in long mode."""
-        if set(self.fits.remaining) & set(NEVER_TRAP) or not self.fits.remaining:
-            return False
-        return self.intercepts or self.silent_enters > 1 or self.short_leaves > 0
+        """Whether more than one event shows that this module switches the register only in long mode."""
+        shown = self.intercepts or self.silent_enters > 1 or self.short_leaves > 0
+        return shown and self.fits.traps_outside_long_mode is True
 
 
 @define
 class Finding:
-    """A place where an invariant is broken, if what was concluded so far is right.
+    """A place where an invariant is broken, if the conclusions so far are right.
 
     ``kind``: ``host value`` (the guest runs with what the host left in the register), ``old value``
-    (it runs with an older value of its own), ``wrong read`` (KVM gives out a wrong value), ``not
-    restored`` (the thread returns to user space with another value than its own). ``value`` stands
-    where ``expected`` should; None is not known.
+    (it runs with an older value of its own), ``wrong read`` (KVM returns a wrong value), ``not restored``
+    (the thread returns to user space with a value other than its own). ``value`` was found where
+    ``expected`` should be; None: not known. ``anomalies``: how many the thread had had by then.
     """
 
     kind: str
@@ -216,9 +211,9 @@ class Finding:
     refuted: bool = False
 
     def believed(self, evidence: Evidence) -> bool:
-        """Whether this is proved: confirmed by a later event, or without any sign that events are
-        missing and with the module's design known well enough. A missing line can look like an access
-        that was never made, so what only a missing access shows has to agree with some design."""
+        """Whether this is proved: either a later event confirms it, or nothing suggests that events are
+        missing and the module's design is known well enough. A missing line can look like an access that
+        was never made, so a finding that rests on a missing access must agree with some design."""
         remaining = set(evidence.fits.remaining)
         if self.refuted:
             return False
@@ -244,37 +239,35 @@ class Finding:
         return bool(remaining) and not self.anomalies
 
     def differs(self) -> bool:
-        """Whether the numbers tell the two owners apart. A guest's value that nobody saw may be 0, as
-        a host's often is: 0 then tells nothing."""
-        if self.expected is not None:
-            return self.value != self.expected
-        return self.value != 0
+        """Whether the numbers tell the two owners apart. A guest's value that was never seen may be 0, as
+        a host's often is: then 0 proves nothing."""
+        return self.value != (self.expected or 0)
 
     def words(self) -> str:
-        """The reason, in a sentence or two."""
-        vcpu = f"guest {self.vcpu}"
+        """What is wrong, in a sentence or two."""
+        guest = f"guest {self.vcpu}"
         thread = f"vCPU thread {self.vcpu} (pid {self.event.pid})"
-        value = "a value not known" if self.value is None else hex(self.value)
+        value = "an unknown value" if self.value is None else hex(self.value)
         right = "" if self.expected is None else f"; it should be {hex(self.expected)}"
         if self.kind == "host value" and self.event.kind == "entry":
             return (
-                f"Here {vcpu} runs in long mode with its accesses passed through, but the register holds "
+                f"Here {guest} runs in long mode with its accesses passed through, but the register holds "
                 f"{value}, the user GS base of {thread}: nothing was loaded since the host had it{right}. "
                 "The guest can read a host value (no-leak too)."
             )
         if self.kind == "host value":
             return (
-                f"KVM reads {value} back as the value of {vcpu}, but that is the user GS base of {thread}: "
+                f"KVM reads {value} back as the value of {guest}, but that is the user GS base of {thread}: "
                 f"enter had loaded nothing, so the guest last ran in long mode with the host's value{right}. "
-                "It could read it (no-leak too)."
+                "The guest could read it (no-leak too)."
             )
         if self.kind == "old value":
             return (
-                f"Here {vcpu} runs with its accesses passed through while the register holds {value}, "
-                f"not its value{right}."
+                f"Here {guest} runs with its accesses passed through, but the register holds {value}, "
+                f"not the guest's value{right}."
             )
         if self.kind == "wrong read":
-            return f"KVM gives out {value} as the value of {vcpu}{right}."
+            return f"KVM returns {value} as the value of {guest}{right}."
         return (
             f"{thread} returns to user space while the register holds {value}, "
             f"which is not its user GS base{right}: leave did not restore it."
@@ -283,4 +276,4 @@ class Finding:
 
 def is_user(number: int) -> bool:
     """Whether this can be a task's user GS base: an address in the lower half."""
-    return not number >> 63
+    return number < 1 << 63

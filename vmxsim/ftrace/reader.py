@@ -1,7 +1,7 @@
-"""ftrace text to events: the ``trace`` file, ``trace-cmd report``, function_graph.
+"""Reads ftrace text (the ``trace`` file, ``trace-cmd report``, function_graph) as events.
 
-A trace is read as far as it goes. A line that can't be read is counted and left out; the
-notes say how many and where the first one stands.
+A trace is read as far as possible. Lines that can't be read are skipped and counted; the notes say how
+many there are and where the first one is.
 """
 
 from __future__ import annotations
@@ -14,29 +14,6 @@ from typing import Any, NamedTuple
 from attrs import define, field
 
 from vmxsim.errors import InputError, printable
-
-# -- One event of a recorded trace, in the few kinds that tell something about the register.
-#
-# ``kind`` is a short word, ``data`` depends on it:
-#
-# =============== ====================================================================
-# kind            data
-# =============== ====================================================================
-# ``rdmsr``       the value read from KERNEL_GS_BASE
-# ``wrmsr``       the value written to it
-# ``entry``       the vCPU number of ``kvm_entry`` (it repeats across VMs)
-# ``exit``        the exit reason, a word
-# ``userspace``   None: KVM_RUN returns to user space
-# ``msr``         (is a write, MSR number, value): a guest's access that KVM emulated
-# ``cr0``         the value that the guest moves to CR0
-# ``switch``      (prev pid, prev name, next pid, next name)
-# ``marker``      the text somebody wrote to trace_marker
-# ``probe``       (function, fields): a kprobe at a function's entry
-# ``return``      (function, fields): its return
-# ``leaf``        (function, fields): both, with no event in between (function_graph)
-# ``lost``        None: events of this CPU are missing here
-# =============== ====================================================================
-
 
 #: MSR_KERNEL_GS_BASE, the one register this is all about.
 KERNEL_GS_BASE = 0xC0000102
@@ -80,9 +57,28 @@ Fields = dict[str, int]
 
 
 class Event(NamedTuple):
-    """An event: where it stands in the file (line from 1), when (seconds), on which CPU, by whom.
+    """An event: its line in the file (from 1), when (seconds), on which CPU, by whom.
 
-    ``preemptible`` is whether preemption was enabled, from the flags column; None: it does not tell.
+    ``preemptible`` is whether preemption was enabled, from the flags column; None: not known. ``kind`` is
+    one of the few kinds that matter to the register, and ``data`` depends on it:
+
+    =============== ====================================================================
+    kind            data
+    =============== ====================================================================
+    ``rdmsr``       the value read from KERNEL_GS_BASE
+    ``wrmsr``       the value written to it
+    ``entry``       the vCPU number of ``kvm_entry`` (it repeats across VMs)
+    ``exit``        the exit reason, a word
+    ``userspace``   None: KVM_RUN returns to user space
+    ``msr``         (is a write, MSR number, value): a guest's access that KVM emulated
+    ``cr0``         the value that the guest moves to CR0
+    ``switch``      (prev pid, prev name, next pid, next name)
+    ``marker``      the text written to trace_marker
+    ``probe``       (function, fields): a kprobe at a function's entry
+    ``return``      (function, fields): its return
+    ``leaf``        (function, fields): both, with no event in between (function_graph)
+    ``lost``        None: events of this CPU are missing here
+    =============== ====================================================================
     """
 
     line: int
@@ -96,8 +92,7 @@ class Event(NamedTuple):
     preemptible: bool | None = None
 
 
-# -- what stands after an event's name, decoded
-
+#: An event's kind and data.
 Decoded = tuple[str, Any]
 
 _U64 = (1 << 64) - 1
@@ -195,9 +190,9 @@ class Bodies:
         self._probes: dict[str, tuple[str, str] | None] = {}
 
     def decode(self, name: str, text: str) -> Decoded | None:
-        """The event's kind and data; None for an event that tells nothing here.
+        """The event's kind and data; None for an event that does not matter here.
 
-        Raises ValueError (or IndexError) where the text is not what the event's name promises.
+        Raises ValueError or IndexError if the text does not fit the event's name.
         """
         decoder = _DECODERS.get(name)
         if decoder is not None:
@@ -219,8 +214,7 @@ class Bodies:
     def _probe(self, name: str, text: str) -> Decoded | None:
         if name not in self._probes:
             self._probes[name] = self._role(name, text)
-        known = self._probes[name]
-        if known is None:
+        if (known := self._probes[name]) is None:
             return None
         kind, role = known
         fields: Fields = {}
@@ -236,19 +230,15 @@ class Bodies:
         (trace-cmd prints bare addresses when it has no symbols)."""
         returning = bool(_ANY_RETURN.match(text))
         found = (_AT_RETURN if returning else _AT_ENTRY).search(text)
-        for symbol in (found[1] if found else "", *_names(name)):
+        bare = _PROBE_PREFIX.sub("", name.rpartition(":")[2])
+        for symbol in (found[1] if found else "", bare, _PROBE_SUFFIX.sub("", bare)):
             role = FUNCTIONS.get(_canonical(symbol))
             if role is not None:
                 return ("return" if returning else "probe"), role
         return None
 
 
-def _names(name: str) -> list[str]:
-    bare = _PROBE_PREFIX.sub("", name.rpartition(":")[2])
-    return [bare, _PROBE_SUFFIX.sub("", bare)]
-
-
-#: Longer files are read up to here; the notes say so.
+#: Longer files are read up to this size, and the notes say so.
 MAX_BYTES = 1 << 29
 _CHUNK = 1 << 20
 _LONGEST_LINE = 1 << 14
@@ -271,7 +261,7 @@ _WRITTEN = re.compile(r"# entries-in-buffer/entries-written: (\d+)/(\d+)")
 
 @define
 class Reader:
-    """Reads one file. Iterate once over ``events()``; the counters then tell about the whole file."""
+    """Reads one file. Iterate once over ``events()``; then the counters cover the whole file."""
 
     path: Path
     lines: int = 0
@@ -281,9 +271,9 @@ class Reader:
     lost: int = 0
     overwritten: int = 0
     promised: int = -1
-    cut_line: int = 0
+    cut_line: bool = False
     cut_size: bool = False
-    layout: str = ""
+    layout: str = "trace"
     _counts: bool = False
     _bodies: Bodies = field(factory=Bodies)
     _graph_pids: dict[int, tuple[int, str]] = field(factory=dict)
@@ -291,12 +281,10 @@ class Reader:
 
     def events(self) -> Iterator[Event]:
         """Every event of interest, in the file's order. Raises InputError."""
-        match = _LINE.match
         decode = self._bodies.decode
-        number = 0
-        for text in self._text():
-            number += 1
-            found = match(text)
+        for number, text in enumerate(self._text(), 1):
+            self.lines = number
+            found = _LINE.match(text)
             if found is None:
                 yield from self._other(number, text)
                 continue
@@ -310,29 +298,15 @@ class Reader:
                 self._is_broken(number)
                 continue
             if got is not None:
-                kind, data = got
-                yield Event(
-                    number,
-                    float(time),
-                    int(cpu),
-                    int(pid),
-                    comm,
-                    name or called,
-                    kind,
-                    data,
-                    self._enabled(flags),
-                )
-        self.lines = number
-        if not self.layout:
-            self.layout = "trace"
+                enabled = self._enabled(flags)
+                yield Event(number, float(time), int(cpu), int(pid), comm, name or called, *got, enabled)
 
     def _enabled(self, flags: str | None) -> bool | None:
         """Whether preemption was enabled: the fourth flag is the depth of preempt_disable(), on kernels
         that count it. Kernels that don't never show a number there."""
         if flags is None or len(flags) < 4:
             return None
-        depth = flags[3]
-        if depth != ".":
+        if flags[3] != ".":
             self._counts = True
             return False
         return True if self._counts else None
@@ -346,7 +320,7 @@ class Reader:
                 while chunk := file.read(_CHUNK):
                     size += len(chunk)
                     if size == len(chunk) and b"\0" in chunk[:4096] and not _has_events(chunk):
-                        raise InputError(self._binary(chunk), printable(self.path))
+                        raise InputError(_what_it_is(chunk), printable(self.path))
                     *whole, rest = (rest + chunk).split(b"\n")
                     for line in whole:
                         yield line[:_LONGEST_LINE].decode("utf-8", "replace").rstrip("\r")
@@ -358,21 +332,15 @@ class Reader:
                         break
         except OSError as error:
             raise InputError(f"can't be read: {error.strerror}", printable(self.path, 300)) from error
-        # Without a line end the last line may be cut in the middle of a value: it is not used.
-        if rest.strip():
-            self.cut_line = 1
-
-    def _binary(self, start: bytes) -> str:
-        if start[3:10] == b"tracing":
-            return "trace-cmd's binary file, not text; run 'trace-cmd report -i FILE > TEXT' first"
-        return "a binary file; expected ftrace text: /sys/kernel/tracing/trace, saved with cat"
+        # A last line without an end may be cut in the middle of a value: it is not used.
+        self.cut_line = bool(rest.strip())
 
     def _is_broken(self, number: int) -> None:
         self.broken += 1
         self.first_broken = self.first_broken or number
 
     def _other(self, number: int, text: str) -> Iterator[Event]:
-        """A line of another layout, an annotation, or nothing that can be read."""
+        """A line in another layout, an annotation, or a line that can't be read."""
         if not text or text.isspace():
             return
         if lost := _LOST.match(text):
@@ -388,8 +356,7 @@ class Reader:
         elif graph := _GRAPH.match(text):
             self.matched += 1
             self.layout = "function_graph"
-            event = self._graph(number, graph)
-            if event is not None:
+            if event := self._graph(number, graph):
                 yield event
         elif switch := _GRAPH_SWITCH.match(text):
             self._graph_pids[int(switch[1])] = (int(switch[3]), switch[2].strip())
@@ -417,9 +384,7 @@ class Reader:
                 name, got = "tracing_mark_write", ("marker", inner)
         else:
             name, got = self._graph_function(pid, body)
-        if got is None:
-            return None
-        return Event(number, float(time or 0), cpu, pid, comm, name, got[0], got[1])
+        return Event(number, float(time or 0), cpu, pid, comm, name, *got) if got else None
 
     def _graph_function(self, pid: int, body: str) -> tuple[str, Decoded | None]:
         """``fn() {`` is a call, ``}`` its return, ``fn();`` both with nothing in between."""
@@ -432,19 +397,19 @@ class Reader:
                 got = "leaf", got[1]
             return call[1], got
         if returned := _GRAPH_RETURN.match(body):
-            name = stack.pop() if stack else ""
-            name = returned[1] or name
+            called = stack.pop() if stack else ""
+            name = returned[1] or called
             return name, self._bodies.call(name, True) if name else None
         return "", None
 
     @property
     def complete(self) -> bool:
-        """The file says how many events were written, and every one of them was read."""
+        """The file says how many events were written, and all of them were read."""
         missing = self.lost or self.overwritten or self.broken or self.cut_line or self.cut_size
         return self.promised == self.matched and not missing
 
     def notes(self) -> list[str]:
-        """What a reader of the verdict should know about the file."""
+        """What to know about the file when reading the verdict."""
         notes = []
         if self.lost:
             notes.append(f"{self.lost} place(s) where events were lost: what was known there was forgotten")
@@ -461,7 +426,13 @@ class Reader:
         return notes
 
 
+def _what_it_is(start: bytes) -> str:
+    if start[3:10] == b"tracing":
+        return "trace-cmd's binary file, not text; run 'trace-cmd report -i FILE > TEXT' first"
+    return "a binary file; expected ftrace text: /sys/kernel/tracing/trace, saved with cat"
+
+
 def _has_events(chunk: bytes) -> bool:
-    """Whether a chunk has a line of a trace, whatever else is in it."""
+    """Whether a chunk contains a line of a trace."""
     lines = chunk.decode("utf-8", "replace").split("\n")
     return any(_LINE.match(line[:_LONGEST_LINE]) or _GRAPH.match(line[:_LONGEST_LINE]) for line in lines)

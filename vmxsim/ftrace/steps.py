@@ -1,4 +1,8 @@
-"""Makes steps of events: what each did to the places that can hold the register's value."""
+"""Turns a recording's events into steps, and its state into scenes.
+
+The state is a flat dictionary of the places that can hold the register's value and of what is known
+around them; a step is the list of its changes, so that it can be undone. What is not known is None.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +18,9 @@ from vmxsim.ftrace.verdict import Follower
 from vmxsim.kernel.machine import MODE_WORDS, Value, owner_words
 from vmxsim.simulation.trace import Access, Box, Cell, Change, Frame, Move, Scene, Step
 
-# -- The places that can hold the register's value while a recording plays, and what each is worth.
-#
-# The state is a flat dictionary, so that a step is the list of what it changed and can be taken
-# back. What can't be told is None; its status is ``unknown``.
-
-
 State = dict[str, Any]
+#: The changes of a step: place, value before, value after.
+Delta = list[tuple[str, Any, Any]]
 
 _MODES: dict[str | None, str] = {None: "not known", "waits": "waits"}
 _MODES.update(MODE_WORDS)
@@ -30,16 +30,15 @@ _PASSED = {None: "not known", True: "passed through", False: "intercepted"}
 
 def scene(state: State, cpus: list[int], threads: list[tuple[int, str, int]]) -> Scene:
     """All boxes. ``threads``: index, name and pid of each vCPU thread."""
-    register = {cpu: judge_register(state, cpu) for cpu in cpus}
-    boxes = [_cpu(state, cpu, register[cpu]) for cpu in cpus]
+    boxes = [_cpu(state, cpu) for cpu in cpus]
     boxes += [_vcpu(state, index) for index, _, _ in threads]
     boxes += [_task(state, *thread) for thread in threads]
-    dangers = tuple(danger for cpu in cpus for danger in _dangers(state, cpu, register[cpu]))
+    dangers = tuple(danger for cpu in cpus for danger in _dangers(state, cpu))
     return Scene(tuple(boxes), dangers)
 
 
-def judge_register(state: State, cpu: int) -> str:
-    """The status of a CPU's register: whose value should stand in it now?"""
+def _judge_register(state: State, cpu: int) -> str:
+    """The status of a CPU's register: whose value should be in it now?"""
     value: Value | None = state.get(f"cpu{cpu}.kernel_gs_base")
     if value is None:
         return "unknown"
@@ -65,14 +64,14 @@ def _judge(value: Value, true: int | None, owner: str) -> str:
     return "live" if true is None else "stale"
 
 
-def _cpu(state: State, cpu: int, status: str) -> Box:
+def _cpu(state: State, cpu: int) -> Box:
     index = state.get(f"cpu{cpu}.thread")
     runs, task, mode = state.get(f"cpu{cpu}.runs") or "not known", "", ""
     if index is not None:
         task, mode = owner_words(f"thread{index}"), state.get(f"thread{index}.mode") or ""
         runs = f"{task}, {_MODES[mode or None]}"
     place = f"cpu{cpu}.kernel_gs_base"
-    cell = Cell(place, "KERNEL_GS_BASE", state.get(place), status)
+    cell = Cell(place, "KERNEL_GS_BASE", state.get(place), _judge_register(state, cpu))
     return Box(f"cpu{cpu}", "cpu", f"CPU {cpu}", (("runs", runs),), (cell,), task, mode)
 
 
@@ -88,18 +87,16 @@ def _vcpu(state: State, index: int) -> Box:
     )
     g, h = state.get(f"{id_}.g"), state.get(f"{id_}.h")
     register = _register_of(state, index)
-    if g is None:
-        g_status = "unknown"
-    elif loaded and register is None:
+    if g is None or (loaded and register is None):
         g_status = "unknown"
     elif loaded and register is not None and register.owner == id_:
         g_status = "copy" if register.number == g.number else "live" if g.number == true else "stale"
     else:
         g_status = _judge(g, true, id_)
-    if h is None:
-        h_status = "unknown" if loaded else "unused"
-    elif not loaded:
+    if not loaded:
         h_status = "unused"
+    elif h is None:
+        h_status = "unknown"
     else:
         h_status = "copy" if register is not None and register.owner == f"thread{index}" else "live"
     cells = (
@@ -131,21 +128,20 @@ def _task(state: State, index: int, name: str, pid: int) -> Box:
     return Box(id_, "task", title, facts, (Cell(f"{id_}.gs_base", "user GS base", base, status),))
 
 
-def _dangers(state: State, cpu: int, status: str) -> list[tuple[str, str]]:
+def _dangers(state: State, cpu: int) -> list[tuple[str, str]]:
     index = state.get(f"cpu{cpu}.thread")
     value: Value | None = state.get(f"cpu{cpu}.kernel_gs_base")
     if index is None or value is None:
         return []
     guest = f"vcpu{index}"
     found = []
-    if state.get(f"{guest}.loaded") and state.get(f"{guest}.passed") and value.owner != guest:
-        true = state.get(f"{guest}.true")
-        if true != value.number:
-            right = "" if true is None else f"; right is {hex(true)}"
-            whose = owner_words(value.owner)
-            who = owner_words(guest)
-            text = f"If {who} read its KERNEL_GS_BASE now, it would get {value}, of {whose}{right}."
-            found.append(("guest-value", text))
+    true = state.get(f"{guest}.true")
+    exposed = state.get(f"{guest}.loaded") and state.get(f"{guest}.passed")
+    if exposed and value.owner != guest and value.number != true:
+        right = "" if true is None else f", not {hex(true)}"
+        who, whose = owner_words(guest), owner_words(value.owner)
+        text = f"If {who} read its KERNEL_GS_BASE now, it would get {value} of {whose}{right}."
+        found.append(("guest-value", text))
     if value.owner == guest:
         thread = owner_words(f"thread{index}")
         text = f"If user space of {thread} ran now, its GS base would be the guest's {value}."
@@ -153,13 +149,12 @@ def _dangers(state: State, cpu: int, status: str) -> list[tuple[str, str]]:
     return found
 
 
-# -- groups a recording's events as a run's are grouped by actions
-
-_RUN, _OTHER = "KVM_RUN", "a vCPU ioctl"
+_OTHER = "a vCPU ioctl"
 
 
 class Spans:
-    """The groups so far. A group belongs to one thread; when another thread goes on, a new one starts."""
+    """Groups a recording's events by ioctl, as a run's steps are grouped by action. A group belongs to one
+    thread; when another thread continues, a new group starts."""
 
     def __init__(self) -> None:
         self.labels: list[str] = []
@@ -169,34 +164,30 @@ class Spans:
         self._ended: set[int] = set()
 
     def mark(self, event: Event) -> None:
-        """A trace marker: the text goes to the next group of that task."""
+        """A trace marker: its text goes to the next group of that task."""
         self._marks[event.pid] = printable(event.data, 60)
         self._fresh.add(event.pid)
 
-    def feed(self, event: Event, index: int) -> None:
-        """An event of vCPU thread ``index``: does a group start, and what is it?"""
+    def feed(self, event: Event) -> None:
+        """An event of a vCPU thread: it may start a group, or show which ioctl the group is."""
         starts = event.kind in ("probe", "leaf") and event.name == "vcpu_load"
         if starts or event.pid in self._ended:
             self._fresh.add(event.pid)
             self._ended.discard(event.pid)
         if event.kind == "userspace":
             self._ended.add(event.pid)
-        if self._owner != event.pid or event.pid in self._fresh or not self.labels:
-            return
-        self._name(event, index)
+        if self._owner == event.pid and event.pid not in self._fresh and self.labels:
+            self._name(event)
 
-    def _name(self, event: Event, index: int) -> None:
+    def _name(self, event: Event) -> None:
+        role, fields = event.data if event.kind == "probe" else ("", {})
         what = ""
-        if event.kind in ("entry", "exit") or (event.kind == "probe" and event.data[0] == "enter"):
-            what = _RUN
-        elif (
-            event.kind == "probe"
-            and event.data[0] in ("get", "set")
-            and event.data[1].get("index") == KERNEL_GS_BASE
-        ):
-            if event.data[1].get("host") == 1:
-                what = "KVM_GET_MSRS" if event.data[0] == "get" else "KVM_SET_MSRS"
-        elif event.kind == "probe" and event.data[0] in ("efer", "set_cr0"):
+        if event.kind in ("entry", "exit") or role == "enter":
+            what = "KVM_RUN"
+        elif role in ("get", "set"):
+            if fields.get("index") == KERNEL_GS_BASE and fields.get("host") == 1:
+                what = f"KVM_{role.upper()}_MSRS"
+        elif role in ("efer", "set_cr0"):
             what = "KVM_SET_SREGS"
         if what and _OTHER in self.labels[-1]:
             self.labels[-1] = self.labels[-1].replace(_OTHER, what)
@@ -211,7 +202,7 @@ class Spans:
             mark = self._marks.pop(event.pid, "")
             self._start(event.pid, f"vCPU thread {index}: {_OTHER}" + (f": {mark}" if mark else ""))
             self._fresh.discard(event.pid)
-            self._name(event, index)
+            self._name(event)
         return len(self.labels) - 1
 
     def _start(self, owner: int | None, label: str) -> None:
@@ -219,10 +210,14 @@ class Spans:
         self.labels.append(label)
 
 
-#: Functions that become steps of their own; put, load and run only bring facts.
+#: Functions that become steps of their own; put, load and run only supply facts.
 _SHOWN_CALLS = ("enter", "leave", "efer", "efer_work", "set_cr0", "accessor_read", "accessor_write")
+#: Functions in which an access of the register may follow.
+_ACCESSING = ("put", "enter", "leave", "get", "set", "accessor_read", "accessor_write")
 _ARGUMENTS = ("efer", "cr0", "index", "data", "host", "msr", "type")
-#: The function in which an access stands, by its role, where no probe shows it.
+#: What is no longer known after events were lost.
+_FORGOTTEN = (".kernel_gs_base", ".true", ".g", ".h", ".loaded", ".long_mode", ".passed")
+#: The function that makes an access, by its role, where no probe shows it.
 _WHERE = {"enter": "enter", "leave": "leave", "switch": "__switch_to", "host": "arch_prctl"}
 _MOVES = {
     "enter-save": ("rdmsr", "register", "h"),
@@ -235,13 +230,11 @@ _MOVES = {
     "unknown": ("rdmsr", "register", ""),
 }
 
-Delta = list[tuple[str, Any, Any]]
-
 
 class Playback:
-    """Plays a recording's events: the state of all places, and the steps that change it.
+    """Replays a recording's events: the state of all places, and the steps that change it.
 
-    ``told`` is the first reading: it knows what each access was for.
+    ``told`` is the follower of the first reading: it knows what each access was for.
     """
 
     def __init__(self, told: Follower) -> None:
@@ -257,7 +250,7 @@ class Playback:
         self.unseen: set[int] = set()
         self.proved = told.believed()
         self.count = 0
-        #: Line in the file of each step that was made.
+        #: The line in the file of each step made.
         self.lines: list[int] = []
         self.steps: deque[tuple[Step, Delta]] = deque()
         self.dropped = False
@@ -305,7 +298,7 @@ class Playback:
         place = f"cpu{event.cpu}.kernel_gs_base"
         guest, thread = f"vcpu{index}", f"thread{index}"
         held: Value | None = self.state.get(place)
-        same = held is not None and held.number == event.data
+        same = held if held is not None and held.number == event.data else None
         saved: Value | None = self.state.get(f"{guest}.g")
         if role in ("enter-save", "leave-restore", "host"):
             value = Value(event.data, thread)
@@ -313,9 +306,7 @@ class Playback:
             if role != "host":
                 self._set(f"{guest}.h", value)
         elif role in ("leave-save", "read"):
-            value = (
-                held if same and held is not None else Value(event.data, self._left_by(event, saved, index))
-            )
+            value = same or Value(event.data, self._left_by(event, saved, index))
             self._set(f"{guest}.g", value)
         elif role == "enter-load":
             value = saved if saved is not None and saved.number == event.data else Value(event.data, guest)
@@ -324,7 +315,7 @@ class Playback:
         elif role == "switch":
             value = Value(event.data, self._next_owner(event.cpu))
         else:
-            value = held if same and held is not None else Value(event.data, "unknown")
+            value = same or Value(event.data, "unknown")
         self._set(place, value)
         self.unseen.discard(index)
         loads = self.told.threads[event.pid].vcpu.transitions.get(event.line)
@@ -346,18 +337,15 @@ class Playback:
         )
 
     def _left_by(self, event: Event, saved: Value | None, index: int) -> str:
-        """Whose a number is that stands in the register after the guest ran: the guest's, unless it is
-        proved that it was the host's before the guest ran, and it still is."""
+        """Whose number is in the register after the guest ran: the guest's, unless it is proved to be the
+        one that the host left there."""
         if saved is not None and saved.number == event.data:
             return saved.owner
-        for finding in self.proved:
-            if (
-                finding.event.pid == event.pid
-                and finding.event.line <= event.line
-                and finding.value == event.data
-            ):
-                return f"thread{index}"
-        return f"vcpu{index}"
+        of_host = any(
+            f.event.pid == event.pid and f.event.line <= event.line and f.value == event.data
+            for f in self.proved
+        )
+        return f"{'thread' if of_host else 'vcpu'}{index}"
 
     def _next_owner(self, cpu: int) -> str:
         if cpu not in self.switching:
@@ -380,9 +368,7 @@ class Playback:
         if was and self.state.get(f"vcpu{index}.passed") is not False:
             self._set(f"cpu{event.cpu}.kernel_gs_base", None)
             self.unseen.add(index)
-            notes = (
-                "The guest may have changed the register unseen: its value is known again when it is read.",
-            )
+            notes = ("The guest may have changed the register unseen: the next read will show its value.",)
         return self._step(event, "guest", f"kvm_exit: {event.data}", notes=notes)
 
     def _emulated(self, event: Event, index: int) -> Step | None:
@@ -402,15 +388,12 @@ class Playback:
             self.functions.pop(event.pid, None)
             return None
         if role == "leave" and self.state.get(f"vcpu{index}.loaded") is False:
-            return None  # nothing to do: only the full host reload of an accessor is worth a step
+            return None  # it does nothing: only an accessor's full host reload is worth a step
         wanted = role in _SHOWN_CALLS or (role in ("get", "set") and fields.get("index") == KERNEL_GS_BASE)
         wanted = wanted or (role.startswith("intercept") and fields.get("msr") == KERNEL_GS_BASE)
         if role == "put" and "vmx" in event.name:
             wanted = self.state.get(f"vcpu{index}.loaded") is True
-        if (
-            role in ("put", "enter", "leave", "get", "set", "accessor_read", "accessor_write")
-            and event.kind == "probe"
-        ):
+        if role in _ACCESSING and event.kind == "probe":
             self.functions[event.pid] = printable(event.name, 40)
         if not wanted:
             return None
@@ -418,21 +401,17 @@ class Playback:
         return self._step(event, "kernel", f"{event.name}({arguments})", function=printable(event.name, 40))
 
     def _other(self, event: Event) -> Step | None:
-        """A task that is no vCPU thread: shown where it touches the register."""
+        """A task that is not a vCPU thread: shown where it touches the register."""
         if event.kind == "lost":
             for place in list(self.state):
-                if place.endswith(
-                    (".kernel_gs_base", ".true", ".g", ".h", ".loaded", ".long_mode", ".passed")
-                ):
+                if place.endswith(_FORGOTTEN):
                     self._set(place, None)
             return self._step(event, "kernel", "events were lost here: nothing is known anymore")
         if event.kind not in ("rdmsr", "wrmsr"):
             return None
         place = f"cpu{event.cpu}.kernel_gs_base"
-        owner = (
-            self._next_owner(event.cpu) if event.kind == "wrmsr" and event.cpu in self.switching else "plain"
-        )
-        self._set(place, Value(event.data, owner))
+        switches = event.kind == "wrmsr" and event.cpu in self.switching
+        self._set(place, Value(event.data, self._next_owner(event.cpu) if switches else "plain"))
         role = self.told.roles.get(event.line, "unknown")
         ends = (place, "") if event.kind == "rdmsr" else ("", place)
         return self._step(
@@ -444,11 +423,9 @@ class Playback:
             notes=(ROLES[role],),
         )
 
-    # -- playing
-
     def play(self, events: Iterable[Event], limit: int, around: int) -> State:
-        """Make steps, ``limit`` at most, so that the event at line ``around`` is among them (0: from the
-        start). Returns the state before the first step that is kept."""
+        """Make at most ``limit`` steps, with the event at line ``around`` among them (0: from the start).
+        Returns the state before the first step that is kept."""
         start: State = {}
         for event in events:
             step = self._feed(event)
@@ -464,8 +441,6 @@ class Playback:
                 break
         return start
 
-    # ------------------------------------------------------------------------------------- one event
-
     def _feed(self, event: Event) -> Step | None:
         if event.kind == "marker":
             self.spans.mark(event)
@@ -479,24 +454,23 @@ class Playback:
             return self._other(event)
         thread = self.follower.threads[event.pid]
         self._seen_on(event, index)
-        step: Step | None = None
         if event.kind in ("rdmsr", "wrmsr"):
-            step = self._access(event, index)
-        else:
-            self._learn(thread, index)
-            self.spans.feed(event, index)
-            if event.kind == "entry":
-                step = self._entry(event, index, thread)
-            elif event.kind == "exit":
-                step = self._exit(event, index)
-            elif event.kind == "userspace":
+            return self._access(event, index)
+        self._learn(thread, index)
+        self.spans.feed(event)
+        match event.kind:
+            case "entry":
+                return self._entry(event, index, thread)
+            case "exit":
+                return self._exit(event, index)
+            case "userspace":
                 self._set(f"thread{index}.mode", "user")
-                step = self._step(event, "user", "kvm_userspace_exit: KVM_RUN returns to user space")
-            elif event.kind in ("msr", "cr0"):
-                step = self._emulated(event, index)
-            elif event.kind in ("probe", "leaf", "return"):
-                step = self._call(event, index)
-        return step
+                return self._step(event, "user", "kvm_userspace_exit: KVM_RUN returns to user space")
+            case "msr" | "cr0":
+                return self._emulated(event, index)
+            case "probe" | "leaf" | "return":
+                return self._call(event, index)
+        return None
 
     def _seen_on(self, event: Event, index: int) -> None:
         self._set(f"cpu{event.cpu}.thread", index)
@@ -505,14 +479,14 @@ class Playback:
             self._set(f"thread{index}.mode", "kernel")
 
     def _learn(self, thread: Thread, index: int) -> None:
-        """What the follower knows now about the vCPU."""
+        """Take over what the follower now knows about the vCPU."""
         vcpu = thread.vcpu
         id_ = f"vcpu{index}"
         loaded = vcpu.loaded
         if loaded is False and self.state.get(f"{id_}.loaded"):
             self._set(f"{id_}.passed", None)
         self._set(f"{id_}.loaded", loaded)
-        # CR0 is written before EFER: the mode is another one when vmx_set_efer() stores it
+        # CR0 is written before EFER: the mode changes when vmx_set_efer() stores it
         if not vcpu.changing:
             self._set(f"{id_}.long_mode", vcpu.long_mode)
         elif any(role in ("efer", "efer_work") for role, _, _ in thread.calls):
@@ -532,18 +506,16 @@ class Playback:
 
     def _switch(self, event: Event) -> Step | None:
         prev, prev_name, following, next_name = event.data
+        self.switching[event.cpu] = (prev, following, next_name)
         if not any(pid in self.index and self.follower.threads[pid].in_kvm for pid in (prev, following)):
             self._set(f"cpu{event.cpu}.runs", printable(next_name, 16))
-            self.switching[event.cpu] = (prev, following, next_name)
             return None
-        self.switching[event.cpu] = (prev, following, next_name)
         text = f"sched_switch: {prev_name}-{prev} ==> {next_name}-{following}"
-        return self._step(
-            event, "kernel", text, notes=("The old task's leave, if any, comes after this line.",)
-        )
+        notes = ("The old task's leave, if any, comes after this line.",)
+        return self._step(event, "kernel", text, notes=notes)
 
     def _finish_switch(self, event: Event) -> None:
-        """The switch is done when the CPU's next event is not the old task's anymore."""
+        """A switch is done at the CPU's first event that is not the old task's."""
         pending = self.switching.get(event.cpu)
         if pending is None or (event.pid == pending[0] and event.kind != "switch"):
             return

@@ -1,7 +1,7 @@
-"""What a recording tells about one vCPU thread: state loaded, modes, values, and what is wrong.
+"""What a recording shows of one vCPU thread: whether state is loaded, modes, values, and what is wrong.
 
-Everything may be unknown (None). The register belongs to the thread as long as its state is
-loaded, so this follows it from *enter* to *leave* (a residence) without looking at other tasks.
+Anything may be unknown (None). The register belongs to the thread while its state is loaded, so this
+follows it from *enter* to *leave* (a residence) without looking at other tasks.
 """
 
 from __future__ import annotations
@@ -10,9 +10,6 @@ from attrs import define, field
 
 from vmxsim.ftrace.evidence import Evidence, Finding
 from vmxsim.ftrace.reader import Event
-
-# -- The time from one *enter* to the *leave* after it, and what accesses in it are for.
-
 
 #: What an access of the register was for; the views and the table use these words.
 ROLES = {
@@ -24,7 +21,7 @@ ROLES = {
     "write": "accessor writes the guest's value to the register",
     "switch": "the context switch loads the next task's user GS base",
     "host": "the task accesses its own user GS base (arch_prctl)",
-    "unknown": "what for is not known: events are missing around it",
+    "unknown": "purpose unknown: events are missing around it",
 }
 
 
@@ -32,16 +29,16 @@ ROLES = {
 class Residence:
     """The time from one *enter* to the *leave* after it."""
 
-    #: enter wrote nothing: the register holds what the host left in it. None: not known.
+    #: enter wrote nothing, so the register holds what the host left in it. None: not known.
     silent: bool | None = None
     #: The thread's user GS base, as enter saved it or leave restored it.
     host: int | None = None
-    #: The same, where enter read it from the register.
+    #: The same, if it was read from the register.
     read_host: int | None = None
     findings: list[Finding] = field(factory=list)
     #: Reads while the register should still hold what was there at enter, to compare with ``host``.
     reads: list[tuple[Event, int]] = field(factory=list)
-    #: The guest ran, and whether its accesses were passed through is not known.
+    #: The guest ran, perhaps with its accesses passed through.
     unsure: bool = False
     #: The guest's true value before it last ran with access passed through.
     before: int | None = None
@@ -65,7 +62,7 @@ class Vcpu:
 
     loaded: bool | None = None
     long_mode: bool | None = None
-    #: The mode that a function under way is about to set; ``changing`` while there is one.
+    #: The mode that the running function is about to set; ``changing`` while there is one.
     next_mode: bool | None = None
     changing: bool = False
     intercepted: bool | None = None
@@ -78,27 +75,25 @@ class Vcpu:
     register: int | None = None
     owner: str = ""
     residence: Residence = field(factory=Residence)
-    #: The guest may have left long mode by itself (CR0.PG), so an array may still list the register.
-    #: At the start of a trace it is taken not to have.
+    #: The guest may have left long mode (CR0.PG), so an array may still list the register. At the start
+    #: of a trace it is assumed not to have.
     was_long_mode: bool = False
-    #: The true value before a WRMSR exit, until kvm_msr tells which register is written.
+    #: The true value before a WRMSR exit, until kvm_msr shows which register is written.
     held: int | None = None
     anomalies: int = 0
     first_anomaly: int = 0
     enter_reads: set[bool] = field(factory=set)
-    #: After a leave: the finding that a later event may confirm or refute, the user GS base then.
+    #: A wrong host value that a later event may confirm or refute.
     open_host: Finding | None = None
     #: What the last leave left in the register instead of the host's value: (value, right value).
     left_behind: tuple[int | None, int | None] | None = None
+    #: The thread's user GS base, as last seen.
     base: int | None = None
-    entries: int = 0
     #: Lines at which state was loaded (True) or unloaded (False), for the views.
     transitions: dict[int, bool] = field(factory=dict)
 
-    # ------------------------------------------------------------ what can't be, and what is not known
-
     def anomaly(self, line: int) -> None:
-        """Something that can't be if no event is missing: forget the values."""
+        """This cannot happen unless events are missing: forget the values."""
         self.anomalies += 1
         self.first_anomaly = self.first_anomaly or line
         self.true = self.held = None
@@ -118,7 +113,7 @@ class Vcpu:
         self.was_long_mode = True
 
     def settle_mode(self) -> None:
-        """A mode change under way is done now."""
+        """A mode change that was under way is complete."""
         if self.changing:
             self.long_mode, self.changing = self.next_mode, False
 
@@ -128,23 +123,19 @@ class Vcpu:
 
     @property
     def passed_through(self) -> bool | None:
-        """Whether the guest acts on the register itself when it runs now."""
+        """Whether the guest, if it ran now, would access the register directly."""
         if self.intercepted is not None:
             return not self.intercepted
-        if self.long_mode is True:
-            return True
-        if self.long_mode is False:
-            if self.residence.silent:
-                return False  # only designs that trap outside long mode load nothing there
-            traps = self.evidence.fits.traps_outside_long_mode
-            return None if traps is None else not traps
-        return None
-
-    # ------------------------------------------------------------------------- enter, leave, accessors
+        if self.long_mode is not False:
+            return self.long_mode
+        if self.residence.silent:
+            return False  # only designs that trap outside long mode load nothing there
+        traps = self.evidence.fits.traps_outside_long_mode
+        return None if traps is None else not traps
 
     def enter(self, accesses: list[Event], at: Event, certain: bool = False) -> None:
         """State is loaded; ``at`` is enter itself, or the event that shows that it happened.
-        ``certain``: these are its accesses, none is a system call's before it."""
+        ``certain``: all accesses are enter's, none is an earlier system call's."""
         self.settle_mode()
         ops = words(accesses)
         line = accesses[0].line if accesses else at.line
@@ -154,7 +145,7 @@ class Vcpu:
         self.residence = Residence()
         self.register, self.owner = None, "host"
         if not self.evidence.fits.enter(ops, self.long_mode, self.was_long_mode, line):
-            self._take_numbers(accesses)
+            self.unknown(accesses)
             self.anomaly(line)
             self.register = accesses[-1].data if accesses else None
             return
@@ -181,7 +172,7 @@ class Vcpu:
 
     def leave(self, accesses: list[Event], at: Event, inside: bool = False) -> None:
         """The host is restored. ``inside``: by a full host reload in the middle of KVM's work, where a
-        mode change under way may or may not be done."""
+        mode change may or may not be complete."""
         if not inside:
             self.settle_mode()
         mode = None if self.changing else self.long_mode
@@ -189,7 +180,7 @@ class Vcpu:
         line = accesses[0].line if accesses else at.line
         self.transitions[accesses[-1].line if accesses else at.line] = False
         if not self.evidence.fits.leave(ops, mode, self.was_long_mode, line):
-            self._take_numbers(accesses)
+            self.unknown(accesses)
             self.anomaly(line)
             self._left(None, inside)
             return
@@ -218,13 +209,13 @@ class Vcpu:
             self.maybe_set_sregs()
 
     def maybe_set_sregs(self) -> None:
-        """User space may set the guest's mode now (KVM_SET_SREGS); without a probe it would not be seen."""
+        """User space may set the guest's mode now (KVM_SET_SREGS); only a probe would show it."""
         if not self.evidence.mode_probe:
             self.long_mode, self.changing = None, False
 
     def _restore(self, event: Event) -> None:
-        """The host's value is written back. It is wrong if it differs from what the register itself was
-        seen to hold for the host; what a probe shows as saved may be an older value that is not used."""
+        """The host's value is written back. It is wrong if it differs from what was read from the register
+        for the host; what a probe shows as saved may be an older value that is not used."""
         residence = self.residence
         host = residence.read_host
         if host is not None and host != event.data:
@@ -247,29 +238,24 @@ class Vcpu:
         self.saved_next = event.data
 
     def unknown(self, accesses: list[Event]) -> None:
-        """Accesses whose purpose can't be told; the number in the register is known all the same."""
-        for event in accesses:
-            self.roles.setdefault(event.line, "unknown")
-        self._take_numbers(accesses)
-
-    def _take_numbers(self, accesses: list[Event]) -> None:
+        """Accesses of unknown purpose; they still show the number in the register."""
         for event in accesses:
             self.roles.setdefault(event.line, "unknown")
             self.register, self.owner = event.data, ""
 
     def _read_back(self, event: Event) -> None:
-        """The kernel takes what is in the register for the guest's value."""
+        """The kernel takes what the register holds for the guest's value."""
         value: int = event.data
         residence = self.residence
         if self.register is not None and self.register != value:
             self.anomaly(event.line)
         if self.owner == "host" and residence.silent and not residence.unsure and not residence.findings:
-            residence.read_host = self.register = value  # the guest could not touch it: the host's value
+            residence.read_host = self.register = value  # the guest could not touch the host's value
             self.saved, self.saved_next = value, None
             return
         confirmed = False
         for finding in residence.findings:
-            if finding.value is not None and finding.value == value:
+            if finding.value == value:
                 finding.confirmed = confirmed = True
         if self.owner != "guest":
             residence.reads.append((event, value))
@@ -279,18 +265,15 @@ class Vcpu:
         self.saved = value
         self.saved_next = None
 
-    # ------------------------------------------------------------------------------- the guest runs
-
     def run(self, event: Event) -> None:
         """VM entry."""
         self.settle_mode()
-        self.entries += 1
         passed = self.passed_through
         residence = self.residence
         if passed is False:
             return
         if passed is None or not self.owner or (self.owner == "host" and residence.host is None):
-            residence.unsure = True  # what a later event says about this time decides
+            residence.unsure = True  # a later event decides
         elif self.owner == "host" and residence.silent:
             if not residence.findings:
                 self._found("host value", "guest-value", event, residence.host, self.true)
@@ -300,13 +283,13 @@ class Vcpu:
             residence.before = self.true
 
     def ran(self) -> None:
-        """VM exit: what the guest did to the register itself is not recorded."""
+        """VM exit: what the guest did to the register is not recorded."""
         if self.passed_through is not False:
             self.register = None
             self.true = None
 
     def given(self, event: Event, value: int) -> None:
-        """KVM gives ``value`` out as the guest's."""
+        """KVM returns ``value`` as the guest's."""
         if self.true is not None and value != self.true:
             self._found("wrong read", "guest-value", event, value, self.true)
 
@@ -315,26 +298,28 @@ class Vcpu:
         self.true = value
         self.saved_next = value
 
-    # ------------------------------------------------------------------ host value, ends, conclusions
-
     def learn_host(self, value: int) -> None:
         """The thread's user GS base, as this residence's enter saved it."""
         self.host_saved = value
         if self.residence.host is None:
             self.residence.host = value
-            for finding in self.residence.findings:
-                if finding.kind == "host value" and finding.value is None:
-                    finding.value = value
+            self._name_host(value)
         if self.open_host is not None:
             finding, self.open_host = self.open_host, None
-            if finding.value is not None and value == finding.value != finding.expected:
+            if value == finding.value != finding.expected:
                 finding.confirmed = True
             elif value == finding.expected:
                 finding.refuted = True
         self.base = value
 
+    def _name_host(self, value: int | None) -> None:
+        """Give the host's value to the findings that lack it."""
+        for finding in self.residence.findings:
+            if finding.kind == "host value" and finding.value is None:
+                finding.value = value
+
     def returns_to_user(self, event: Event) -> None:
-        """The thread goes on in user space."""
+        """The thread continues in user space."""
         self.maybe_set_sregs()
         if self.left_behind is not None:
             self._found("not restored", "host-value", event, *self.left_behind)
@@ -343,17 +328,14 @@ class Vcpu:
     def close_residence(self) -> None:
         """The residence ends: compare what was read with the host's value, which is known by now."""
         residence = self.residence
-        for finding in residence.findings:
-            if finding.kind == "host value" and finding.value is None:
-                finding.value = residence.host
+        self._name_host(residence.host)
         if residence.silent and residence.host is not None:
             for event, value in residence.reads:
-                if value != residence.host:
-                    continue
-                for finding in residence.findings:
-                    finding.confirmed = True
-                if not residence.findings and residence.unsure:
-                    self._found("host value", "guest-value", event, value, residence.before).confirmed = True
+                if value == residence.host:
+                    if not residence.findings and residence.unsure:
+                        self._found("host value", "guest-value", event, value, residence.before)
+                    for finding in residence.findings:
+                        finding.confirmed = True
         for finding in residence.findings:
             if finding.kind == "host value" and finding.value is not None and not finding.differs():
                 self._equal(finding.event.line)
@@ -367,11 +349,10 @@ class Vcpu:
 
     def _found(
         self, kind: str, invariant: str, event: Event, value: int | None, expected: int | None
-    ) -> Finding:
+    ) -> None:
         finding = Finding(kind, invariant, event, self.index, value, expected, self.anomalies)
         self.findings.append(finding)
         if invariant == "host-value":
             self.open_host = finding
         else:
             self.residence.findings.append(finding)
-        return finding

@@ -1,4 +1,8 @@
-"""One thread of a trace: its events in, what they mean for its vCPU out."""
+"""One thread of a trace: tells its vCPU what the thread's events mean.
+
+Accesses of the register are collected until the thread's next event of another kind. That event, the
+functions the thread is in (where probes show them), and whether state is loaded show what they were for.
+"""
 
 from __future__ import annotations
 
@@ -7,48 +11,44 @@ from attrs import define, field
 from vmxsim.ftrace.reader import CR0_PG, EFER, EFER_LMA, EFER_LME, KERNEL_GS_BASE, Event, Fields
 from vmxsim.ftrace.vcpu import Vcpu, words
 
-# -- What each access of the register was for, told from the events around it.
-#
-# A thread's accesses are collected until its next event of another kind. That event, the functions
-# the thread is in (where probes show them) and whether its state is loaded tell what they were.
-
-
 #: Without probes: accesses between a VM exit and the next entry while state is loaded, and how many
 #: of them are a leave; the others are the enter after it.
 _LEAVE_LENGTH = {"rw": 2, "ww": 1, "rww": 2, "rwrw": 2, "wrw": 1, "rwr": 2, "wr": 1}
-
-
 #: Functions in which an access of the guest's value or a full host reload may happen.
 _CALLS = ("get", "set", "efer", "efer_work", "set_cr0", "accessor_read", "accessor_write")
 
 
 @define
 class Thread:
-    """A thread that runs a vCPU. It collects its accesses and tells its Vcpu what they were."""
+    """A thread that may run a vCPU: it collects its accesses and tells its Vcpu what they were for."""
 
     vcpu: Vcpu
     cpu: int
-    #: In KVM at all: only such threads are shown as vCPU threads.
+    #: Seen in KVM: only such threads are shown as vCPU threads.
     in_kvm: bool = False
+    #: Accesses not yet explained.
     group: list[Event] = field(factory=list)
+    #: The functions it is in: role, fields, call.
     calls: list[tuple[str, Fields, Event]] = field(factory=list)
+    #: The enter or leave that it is in, a leave with whether it is a full host reload inside KVM's work.
     entering: Event | None = None
     leaving: tuple[Event, bool] | None = None
+    #: The sched_switch that took it off its CPU, and a kvm_userspace_exit that no leave preceded.
     out: Event | None = None
     late: Event | None = None
     in_guest: bool = False
     ran_before: bool = False
     vcpu_number: int = 0
+    #: The vmx_set_efer that found state loaded; the value that KVM is writing to the guest's register.
     efer_call: Event | None = None
     writing: int | None = None
+    #: The register was accessed since the last VM exit.
     touched: bool = False
     #: The last VM exit was for a control register: no MSR access of the guest's is emulated.
     in_cr_exit: bool = False
 
-    # ----------------------------------------------------------------------------- whose accesses?
-
     def settle(self, event: Event) -> None:
-        """Tell what the accesses before ``event`` were for."""
+        """Work out what the accesses before ``event`` were for."""
         group, self.group = self.group, []
         vcpu = self.vcpu
         if self.entering is not None:
@@ -76,7 +76,7 @@ class Thread:
 
     def _end_leaving(self, group: list[Event], event: Event) -> None:
         assert self.leaving is not None
-        if not group and event.kind == "probe" and event.data[0] in ("put", "leave"):
+        if not group and event.kind == "probe" and _around_leave(event):
             return
         (at, out_of_band), self.leaving = self.leaving, None
         if not group and event.kind == "switch":
@@ -97,10 +97,10 @@ class Thread:
             self.vcpu.roles[event.line] = "switch"
 
     def _trailing(self, group: list[Event], event: Event) -> None:
-        """After the sched_switch line that takes this thread off its CPU: its leave, and on a host
-        without FSGSBASE the switch's own write of the next task's user GS base."""
+        """After the sched_switch line that takes this thread off its CPU come its leave and, on a host
+        without FSGSBASE, the switch's own write of the next task's user GS base."""
         assert self.out is not None
-        if not group and event.kind in ("probe", "return") and event.data[0] in ("put", "leave"):
+        if not group and event.kind in ("probe", "return") and _around_leave(event):
             return
         vcpu = self.vcpu
         ops = words(group)
@@ -128,14 +128,12 @@ class Thread:
             vcpu.unknown(group)
             vcpu.loaded = None
             vcpu.maybe_set_sregs()
-        elif event.kind == "probe" and event.data[0] in ("put", "leave"):
-            return
-        else:
+        elif event.kind != "probe" or not _around_leave(event):
             vcpu.leave(group, at)
             vcpu.returns_to_user(at)
 
     def _inside(self, group: list[Event]) -> None:
-        """In a function that a probe shows, other than enter, leave and put."""
+        """In a function that a probe shows, other than enter, leave, and put."""
         role, fields, _ = self.calls[-1]
         vcpu = self.vcpu
         ops = words(group)
@@ -158,7 +156,7 @@ class Thread:
         return any(role in ("efer", "efer_work", "set_cr0") for role, _, _ in self.calls)
 
     def _between(self, group: list[Event], event: Event) -> None:
-        """Without probes around: by the next event."""
+        """Outside such functions: the next event decides."""
         vcpu = self.vcpu
         kind = event.kind
         role = event.data[0] if kind in ("probe", "return", "leaf") else ""
@@ -171,17 +169,13 @@ class Thread:
                 vcpu.enter(group, event)
             else:
                 for access in group:
-                    vcpu.roles[access.line] = "host"
-                    vcpu.base = access.data
+                    self._own(access)
         else:
             ops = words(group)
             loaded = event.data[1].get("loaded") if kind == "probe" else None
             known = vcpu.loaded is True
-            if loaded != 1 and (
-                ops in ("rw", "wrw") or (known and ops == "w" and (kind == "userspace" or loaded == 0))
-            ):
-                vcpu.leave(group, event)
-            elif loaded != 1 and known and ops == "w" and group[0].data == vcpu.residence.host:
+            ends = kind == "userspace" or loaded == 0 or group[0].data == vcpu.residence.host
+            if loaded != 1 and (ops in ("rw", "wrw") or (known and ops == "w" and ends)):
                 vcpu.leave(group, event)
             elif known and ops == "r" and kind not in ("userspace", "switch"):
                 vcpu.read(group[0], False)
@@ -235,22 +229,23 @@ class Thread:
         self.vcpu.evidence.fits.reload(group[0].line)
         self.vcpu.leave(group, group[0], inside=True)
 
-    # -- its events
+    def _own(self, access: Event) -> None:
+        """An access by the task's own system call."""
+        self.vcpu.roles[access.line] = "host"
+        self.vcpu.base = access.data
 
     def access(self, event: Event) -> None:
         """RDMSR or WRMSR of the register."""
         self._moved(event)
         in_kvm = bool(self.calls) or (self.vcpu.loaded is True and self.late is None)
         if event.preemptible and not in_kvm:
-            # enter and leave run with preemption disabled: this is the task's own system call
-            self.vcpu.roles[event.line] = "host"
-            self.vcpu.base = event.data
+            self._own(event)  # enter and leave run with preemption disabled
             return
         self.group.append(event)
         self.touched = True
 
     def feed(self, event: Event) -> None:
-        """Any other event of this thread (a sched_switch: as the previous task)."""
+        """Any other event of this thread (a sched_switch: away from it)."""
         kind = event.kind
         if kind == "marker":
             return
@@ -284,8 +279,8 @@ class Thread:
                 self.vcpu.anomaly(event.line)
 
     def switched_in(self, event: Event) -> None:
-        """A sched_switch to this thread. Whatever it was before, its state is not loaded now: the
-        preempt notifier of sched_out did *leave*, that of sched_in does not *enter*."""
+        """A sched_switch to this thread. Whatever happened before, state is not loaded now: the sched_out
+        notifier called *leave*, and that of sched_in does not call *enter*."""
         self.settle(event)
         self.out = None
         self.cpu = event.cpu
@@ -304,8 +299,8 @@ class Thread:
         self.vcpu.forget()
 
     def finish(self, last: Event) -> None:
-        """The end of the trace. Accesses without a next event to explain them stay unexplained,
-        but for a read and a write while state is loaded: that is leave."""
+        """The end of the trace. The last accesses have no next event to explain them and stay
+        unexplained, except a read and a write while state is loaded: that is leave."""
         if self.group and self.out is not None and self.leaving is None:
             self._trailing(self.group, last)
         elif self.group and self.entering is None:
@@ -323,8 +318,6 @@ class Thread:
                 self.vcpu.anomaly(event.line)  # a switch is missing
             self.vcpu.loaded = None
             self.in_guest = self.ran_before = False
-
-    # ------------------------------------------------------------------------------- other events
 
     def _observe(self, fields: Fields, event: Event) -> None:
         """What a probe shows of struct vcpu_vmx, before the function runs."""
@@ -346,7 +339,7 @@ class Thread:
             if vcpu.saved_next is not None and saved == vcpu.saved_next:
                 vcpu.saved, vcpu.saved_next = saved, None
             elif vcpu.saved is not None and saved != vcpu.saved:
-                vcpu.anomaly(event.line)  # stored by something that is not in the trace
+                vcpu.anomaly(event.line)  # stored by something not in the trace
                 vcpu.saved_next = None
             vcpu.saved = saved
             if vcpu.loaded is False and vcpu.true is None and vcpu.saved_next is None:
@@ -392,7 +385,7 @@ class Thread:
             if self.out is None and event.name != "kvm_sched_in":
                 vcpu.settle_mode()
             if event.name == "vcpu_load":
-                vcpu.returns_to_user(event)  # it was there since the last ioctl
+                vcpu.returns_to_user(event)  # it has been there since the last ioctl
         elif role.startswith("intercept"):
             if fields.get("msr") == KERNEL_GS_BASE:
                 vcpu.intercepted = role == "intercept_on"
@@ -422,41 +415,33 @@ class Thread:
         vcpu = self.vcpu
         if role == "accessor_read" and "val" in fields:
             vcpu.given(event, fields["val"])
-        for position in range(len(self.calls) - 1, -1, -1):
-            if self.calls[position][0] == role:
-                called = self.calls[position]
-                del self.calls[position:]
-                if role in ("get", "set") and called[1].get("index") == KERNEL_GS_BASE:
-                    self._accessed(called)
-                    self.writing = None
-                break
+        if any(called == role for called, _, _ in self.calls):
+            while (called := self.calls.pop())[0] != role:
+                pass  # a function that returned unseen
+            if role in ("get", "set") and called[1].get("index") == KERNEL_GS_BASE:
+                self._accessed(called)
+                self.writing = None
         if role in ("efer", "efer_work", "set_cr0") and not self._in_efer():
             vcpu.settle_mode()
 
     def _accessed(self, called: tuple[str, Fields, Event]) -> None:
-        """KVM has read or written the guest's MSR: did it touch the register while state is loaded?"""
+        """KVM has read or written the guest's MSR: did it touch the register while state was loaded?"""
         _, fields, event = called
         vcpu = self.vcpu
-        if fields.get("loaded") != 1 or vcpu.loaded is not True:
-            return
-        if any(line > event.line for line in self._recent):
+        last_access = next(reversed(vcpu.roles), 0)
+        if fields.get("loaded") != 1 or vcpu.loaded is not True or last_access > event.line:
             return
         vcpu.evidence.fits.no_access(vcpu.long_mode, event.line)
         if vcpu.long_mode is True:
             vcpu.anomaly(event.line)
 
-    @property
-    def _recent(self) -> tuple[int, ...]:
-        roles = self.vcpu.roles
-        return (next(reversed(roles)),) if roles else ()
-
     def _entry(self, event: Event) -> None:
         vcpu = self.vcpu
         self.in_kvm = True
         if self.ran_before and event.data != self.vcpu_number:
-            self.lost()  # one thread runs several vCPUs: what was known is about another one
+            self.lost()  # one thread runs several vCPUs: what was known was about another one
         self.vcpu_number = event.data
-        vcpu.comm = event.comm  # a thread gets its name after it starts
+        vcpu.comm = event.comm  # a thread is named after it starts
         if self.in_guest:
             vcpu.anomaly(event.line)
         if vcpu.loaded is False:
@@ -482,7 +467,7 @@ class Thread:
             vcpu.was_long_mode |= vcpu.long_mode is not False
             vcpu.change_mode(None)
         elif event.data == "MSR_WRITE":
-            vcpu.held, vcpu.true = vcpu.true, None  # until it is seen which register is written
+            vcpu.held, vcpu.true = vcpu.true, None  # until kvm_msr shows which register is written
 
     def _userspace(self, event: Event) -> None:
         vcpu = self.vcpu
@@ -512,10 +497,14 @@ class Thread:
             vcpu.given(event, value)
 
     def _other_register(self) -> None:
-        """The write that made the guest exit was not to this register."""
+        """The guest's write that caused the exit was to another register."""
         if self.vcpu.held is not None:
             self.vcpu.true, self.vcpu.held = self.vcpu.held, None
 
     def _cr0(self, event: Event) -> None:
-        paging = bool(event.data & CR0_PG)
-        self.vcpu.change_mode(self.vcpu.lme if paging else False)
+        self.vcpu.change_mode(self.vcpu.lme if event.data & CR0_PG else False)
+
+
+def _around_leave(event: Event) -> bool:
+    """Whether an event of a function is of *leave*, or of one that calls it."""
+    return event.data[0] in ("put", "leave")

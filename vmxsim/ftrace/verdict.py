@@ -1,4 +1,4 @@
-"""The verdict over a recording: is an invariant broken, by which event, and which designs fit."""
+"""Follows every thread of a trace, and gives the verdict: what is broken, where, and which designs fit."""
 
 from __future__ import annotations
 
@@ -9,25 +9,22 @@ from attrs import define, field
 
 from vmxsim.designs import find_design
 from vmxsim.errors import InputError, counted, printable
-from vmxsim.ftrace.evidence import DESIGNS, Evidence, Finding
+from vmxsim.ftrace.evidence import DESIGNS, NEVER_TRAP, Evidence, Finding
 from vmxsim.ftrace.reader import Event, Reader
 from vmxsim.ftrace.vcpu import Vcpu
 from vmxsim.ftrace.vcpu_thread import Thread
 
-# -- Follows every thread of a trace at once: events in, findings and roles out.
-
-
-#: Accesses kept for tables.
+#: At most this many accesses are kept for tables.
 _KEPT = 100_000
 
 
 @define
 class Follower:
-    """One pass over a trace."""
+    """One pass over a trace: events in, findings and roles out."""
 
     evidence: Evidence = field(factory=Evidence)
     findings: list[Finding] = field(factory=list)
-    #: Line of each access: what it was for (a key of ``vmxsim.ftrace.vcpu.ROLES``).
+    #: By line: what each access was for (a key of ``vmxsim.ftrace.vcpu.ROLES``).
     roles: dict[int, str] = field(factory=dict)
     threads: dict[int, Thread] = field(factory=dict)
     accesses: int = 0
@@ -38,13 +35,15 @@ class Follower:
 
     def follow(self, events: Iterable[Event]) -> None:
         """Read all events."""
-        feed = self.feed
         for event in events:
-            feed(event)
-        self.finish()
+            self.feed(event)
+        if self.last is not None:
+            for thread in self.threads.values():
+                thread.finish(self.last)
+        self.evidence.conclude()
 
     def feed(self, event: Event) -> None:
-        """Read one event. What accesses were for is told at a later one."""
+        """Read one event. What an access was for becomes clear only later."""
         kind = event.kind
         self.last = event
         if kind == "marker":
@@ -78,13 +77,6 @@ class Follower:
                 evidence.mode_probe = True
         thread.feed(event)
 
-    def finish(self) -> None:
-        """The end of the trace."""
-        if self.last is not None:
-            for thread in self.threads.values():
-                thread.finish(self.last)
-        self.evidence.conclude()
-
     def _thread(self, pid: int, comm: str, cpu: int) -> Thread:
         vcpu = Vcpu(pid, comm, -1, self.evidence, self.findings, self.roles)
         thread = self.threads[pid] = Thread(vcpu, cpu)
@@ -99,11 +91,11 @@ class Follower:
         incoming.switched_in(event)
 
     def vcpu_threads(self) -> list[Thread]:
-        """The threads that were seen in KVM, in the order in which they came."""
+        """The threads seen in KVM, in order of appearance."""
         return [thread for thread in self.threads.values() if thread.in_kvm]
 
     def believed(self) -> list[Finding]:
-        """What is proved, in the trace's order."""
+        """The findings that are proved, in the trace's order."""
         for number, thread in enumerate(self.vcpu_threads()):
             thread.vcpu.index = number
         for finding in self.findings:
@@ -117,17 +109,13 @@ def judge(reader: Reader, follower: Follower, design: object = None) -> dict[str
 
     ``verdict`` is about the invariants: ``violated`` only where the events prove it, ``ok`` where
     they were followed and nothing is wrong, else ``inconclusive``. ``design`` (an id, a prefix, a
-    commit or a class) restricts ``fits`` and ``ruled_out`` to that one and says so in ``words``.
+    commit or a class) restricts ``fits`` and ``ruled_out`` to that design; ``words`` then mention it.
     Raises InputError for an unknown design.
     """
     asked = _asked(design)
-    broken = follower.believed()
+    first = next(iter(follower.believed()), None)
     fits = follower.evidence.fits
-    if broken:
-        verdict, words = "violated", broken[0].words()
-    else:
-        verdict, words = _unbroken(reader, follower)
-    first = broken[0] if broken else None
+    verdict, words = ("violated", first.words()) if first else _unbroken(reader, follower)
     remaining = list(fits.remaining)
     ruled_out = {name: fits.ruled_out[name] for name in DESIGNS if name in fits.ruled_out}
     if asked:
@@ -159,8 +147,8 @@ def _asked(design: object) -> str:
 def _about(design: str, follower: Follower) -> str:
     fits = follower.evidence.fits
     if design in fits.ruled_out:
-        return f" It can't be {design}: line {fits.ruled_out[design]}: {fits.reasons[design]}."
-    return f" Nothing in it speaks against {design}." if follower.accesses else ""
+        return f" It cannot be {design}: line {fits.ruled_out[design]}: {fits.reasons[design]}."
+    return f" Nothing in it rules out {design}." if follower.accesses else ""
 
 
 def _event(finding: Finding) -> dict[str, Any]:
@@ -176,59 +164,54 @@ def _unbroken(reader: Reader, follower: Follower) -> tuple[str, str]:
         )
     if not follower.accesses:
         return "inconclusive", (
-            "There is no access of MSR c0000102 in the trace: record msr:read_msr and msr:write_msr "
+            "The trace has no access to MSR c0000102: record msr:read_msr and msr:write_msr "
             "(vmxsim replay --how-to-record)."
         )
     if not follower.entries:
-        return (
-            "inconclusive",
-            "There is no kvm_entry in the trace: record the kvm events (vmxsim replay --how-to-record).",
-        )
+        words = "The trace has no kvm_entry: record the kvm events (vmxsim replay --how-to-record)."
+        return "inconclusive", words
     evidence = follower.evidence
     if evidence.equal:
         return "inconclusive", (
             f"At line {evidence.equal} the guest may have run with what the host left in the register. The "
-            "two numbers are equal or not both known: a guest's value that equals a host's is no proof."
+            "two numbers are equal, or not both known, and equal numbers prove nothing."
         )
     open_ = [f for f in follower.findings if f.kind == "host value" and not f.refuted and f.value is not None]
     if open_:
         return "inconclusive", (
             f"At line {open_[0].event.line} the guest may have run with what the host left in the "
-            "register. Nothing later confirms it, and a missing event would explain it as well."
+            "register. Nothing later confirms it, and a missing event would explain it too."
         )
-    known = sum(role not in ("unknown", "host", "switch") for role in follower.roles.values())
-    if not known:
+    if {*follower.roles.values()} <= {"unknown", "host", "switch"}:
         return (
             "inconclusive",
-            "What the accesses of the register were for can't be told from the events around them.",
+            "The events around them do not show what the accesses to the register were for.",
         )
     return "ok", (
-        f"No invariant is broken in {follower.accesses} accesses of KERNEL_GS_BASE and {follower.entries} VM "
+        f"No invariant is broken in {follower.accesses} accesses to KERNEL_GS_BASE and {follower.entries} VM "
         f"entries by {counted(len(follower.vcpu_threads()), 'vCPU thread')}."
     )
 
 
 def notes(reader: Reader, follower: Follower) -> list[str]:
     """What to know about the trace: lines not read, events missing, what could not be concluded."""
-    said = reader.notes()
-    for thread in follower.vcpu_threads():
-        vcpu = thread.vcpu
+    found = reader.notes()
+    for vcpu in (thread.vcpu for thread in follower.vcpu_threads()):
         if vcpu.anomalies:
-            said.append(
+            found.append(
                 f"vCPU thread {vcpu.index} (pid {vcpu.pid}): {vcpu.anomalies} place(s), the first at line "
-                f"{vcpu.first_anomaly}, can't be if no event is missing; the values were forgotten there"
+                f"{vcpu.first_anomaly}, need a missing event; the values were forgotten there"
             )
     unknown = sum(role == "unknown" for role in follower.roles.values())
     if unknown:
-        said.append(f"{unknown} access(es) whose purpose can't be told from the events around them")
+        found.append(f"{unknown} access(es) whose purpose the events around them do not show")
+    remaining = follower.evidence.fits.remaining
     if follower.accesses and not follower.evidence.switches:
-        said.append("there is no sched_switch: who has the register between two KVM_RUNs is not known")
-    if follower.accesses and not follower.evidence.fits.remaining:
-        said.append("no design fits the whole trace: events are missing, or this kernel follows another one")
-    if len(follower.evidence.fits.remaining) > 1 and set(follower.evidence.fits.remaining) <= set(
-        DESIGNS[8:]
-    ):
-        said.append(
-            "never-trap and the two designs after it access the register alike and can't be told apart"
+        found.append("there is no sched_switch: who has the register between two KVM_RUNs is not known")
+    if follower.accesses and not remaining:
+        found.append("no design fits the whole trace: events are missing, or this kernel has another design")
+    if len(remaining) > 1 and set(remaining) <= set(NEVER_TRAP):
+        found.append(
+            "never-trap and the two designs after it access the register alike: no trace tells them apart"
         )
-    return said
+    return found
