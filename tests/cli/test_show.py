@@ -12,7 +12,7 @@ import vmxsim
 from vmxsim.cli import main
 from vmxsim.designs import DESIGNS
 from vmxsim.designs.own import design_in
-from vmxsim.kernel.compiler import own_functions
+from vmxsim.kernel.patch import own_functions
 
 SCHEDULE = [
     "run",

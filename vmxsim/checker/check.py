@@ -115,7 +115,7 @@ def kept_table(
     watch: Watch | None = None,
 ) -> TransitionTable:
     """The TransitionTable with these bounds; the last few are kept. Raises what TransitionTable raises."""
-    key = (design, bits, assumed, interception, non_canonical)
+    key = (design, design._revision, bits, assumed, interception, non_canonical)
     found = _tables.pop(key, None) or TransitionTable(
         design, bits, assumed, interception=interception, non_canonical=non_canonical, watch=watch
     )

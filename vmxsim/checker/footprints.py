@@ -48,7 +48,7 @@ def relevant_vcpu_fields(design: type[Kvm], interception: str) -> tuple[str, ...
     found = set(_ALWAYS)
     if interception == "bitmap":
         found.add("bitmap_passes")
-    for function in design.functions().values():
+    for function in design.code():
         for i in function.instructions:
             reads = {name for e in (i.expr, *i.args) for name in fields_read(e, function)}
             if i.kind == "do" and isinstance(i.target, Field):

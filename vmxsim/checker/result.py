@@ -13,6 +13,7 @@ from vmxsim.checker.counterexample import scenario_of
 from vmxsim.checker.explanation import Explanation, explain
 from vmxsim.checker.search import Path
 from vmxsim.checker.transition_table import Cut, TransitionTable
+from vmxsim.designs.history import never_called
 from vmxsim.errors import InputError, counted
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.simulation.run import RunTrace, run
@@ -168,6 +169,11 @@ class CheckResult:
                     return host
         return self.hosts[0]
 
+    @cached_property
+    def never_called(self) -> list[str]:
+        """A sentence for each function of a reader's design that the verdict is not about."""
+        return never_called(self.design)
+
     @property
     def verdict(self) -> str:
         """``safe``, ``violated`` or ``incomplete``, over all host widths."""
@@ -186,7 +192,7 @@ class CheckResult:
         return self.counterexample.scenario
 
     def __repr__(self) -> str:
-        lines = [headline(self)]
+        lines = [headline(self), *map(loudly, self.never_called)]
         for host in self.hosts:
             how = ", ".join(f"{name} {verdict}" for name, verdict in host.invariants.items())
             lines.append(
@@ -219,6 +225,11 @@ def headline(result: CheckResult, options: bool = True) -> str:
             f" {telling.cut if options else telling.cut_without_option}; {bounds}{granted}"
         )
     return f"{result.name} is SAFE on a {widths} host: every schedule was explored; {bounds}{granted}"
+
+
+def loudly(warning: str) -> str:
+    """A warning beside a verdict."""
+    return f"WARNING: {warning}."
 
 
 def counterexample_line(example: Counterexample) -> str:
@@ -266,8 +277,11 @@ def verdict_html(result: CheckResult, options: bool = False) -> str:
     kind = result.verdict
     words = escape(headline(result, options))
     hint = f'<p class="dim">{_HINTS[kind]}</p>' if kind in _HINTS else ""
+    warnings = "".join(
+        f'<p class="verdict incomplete">{escape(loudly(text))}</p>' for text in result.never_called
+    )
     return (
-        f'<p class="verdict {kind}" role="status"><b>{_SIGNS[kind]}</b> {words}</p>'
+        f'<p class="verdict {kind}" role="status"><b>{_SIGNS[kind]}</b> {words}</p>{warnings}'
         f"{_table(result)}<p>{escape(sometimes_line(result))}</p>{hint}"
     )
 

@@ -18,9 +18,10 @@ from vmxsim.checker.search import reached, shortest_path
 from vmxsim.checker.transition_table import CutShort, TransitionTable
 from vmxsim.designs import find_design
 from vmxsim.errors import InputError
-from vmxsim.kernel.compiler import lower_text, own_functions
+from vmxsim.kernel.compiler import lower_text
 from vmxsim.kernel.instructions import COST_ONLY, QUERIES
 from vmxsim.kernel.kvm import Kvm, name_of
+from vmxsim.kernel.patch import changed_functions
 from vmxsim.kernel.program import Expr, Function, Operation, Primitive
 from vmxsim.kernel.simulator import uses
 from vmxsim.simulation.scenario import HOSTS
@@ -49,11 +50,10 @@ class Mutant:
 
 def mutants(design: type[Kvm]) -> Iterator[Mutant]:
     """A mutant for each line of the functions that ``design`` itself defines."""
-    for name, function in own_functions(design).items():
-        python = next(f for f in vars(design).values() if getattr(f, "__name__", "") == name)
+    for name, function in changed_functions(design).items():
         for line, edit, source in edits(function.source):
             try:
-                changed = lower_text(python, source, function.owner, design.functions().__contains__)
+                changed = lower_text(function, source, design.functions().__contains__)
             except InputError:
                 continue  # does not compile: a variable is never set
             yield Mutant(

@@ -23,6 +23,7 @@ from vmxsim.checker.result import (
     CheckResult,
     counterexample_line,
     headline,
+    loudly,
     sometimes_line,
 )
 from vmxsim.commands.common import (
@@ -159,6 +160,7 @@ def as_object(result: CheckResult) -> dict[str, Any]:
         "mechanism": example.mechanism if example else None,
         "words": example.words if example else None,
         "cut": host.cut or None,
+        "never_called": result.never_called,
         "cpus": result.cpus,
         "vcpus": result.vcpus,
         "assumptions": list(result.assumptions),
@@ -183,6 +185,7 @@ def as_object(result: CheckResult) -> dict[str, Any]:
 def show(result: CheckResult, out: Console) -> None:
     """Print one design's verdict for people."""
     out.print(Text(headline(result), style=_STYLES[result.verdict]))
+    _warn(result, out)
     out.print(fitting(out, lambda figures: _host_table(result, figures), 4))
     out.print(Text(sometimes_line(result), style="dim"))
     example = result.counterexample
@@ -193,6 +196,11 @@ def show(result: CheckResult, out: Console) -> None:
     out.print()
     out.print(Text(scenario_yaml(example.scenario)))
     out.print(Text.assemble(("Why is this wrong? ", "bold"), example.words))
+
+
+def _warn(result: CheckResult, out: Console) -> None:
+    for text in result.never_called:
+        out.print(Text(loudly(text), style=_STYLES[INCOMPLETE]))
 
 
 def _host_table(result: CheckResult, figures: int) -> Table:
@@ -226,6 +234,7 @@ def _verdict_table(results: list[CheckResult], figures: int) -> Table:
 def _show_table(results: list[CheckResult], out: Console) -> None:
     out.print(fitting(out, lambda figures: _verdict_table(results, figures), 3))
     for result in results:
+        _warn(result, out)
         for host in result.hosts:
             if example := host.counterexample:
                 steps = "; ".join(map(_briefly, example.scenario.steps))

@@ -14,6 +14,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from vmxsim.designs import find_design
+from vmxsim.designs.history import never_called
 from vmxsim.designs.own import design_in
 from vmxsim.errors import InputError, printable
 from vmxsim.kernel.kvm import Kvm
@@ -39,11 +40,14 @@ def named_design(text: str) -> type[Kvm]:
     A file is executed, which a scenario never causes. Raises InputError.
     """
     file, colon, name = text.rpartition(":")
-    if colon and file.endswith(".py"):
-        return design_in(Path(file), name)
-    if text.endswith(".py"):
-        return design_in(Path(text), "")
-    return find_design(text)
+    if not (colon and file.endswith(".py")):
+        file, name = text, ""
+    if not file.endswith(".py"):
+        return find_design(text)
+    design = design_in(Path(file), name)
+    for sentence in never_called(design):
+        remark(sentence)
+    return design
 
 
 class _Console(Console):

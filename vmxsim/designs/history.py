@@ -9,9 +9,9 @@ from attrs import frozen
 from vmxsim.designs import DESIGNS
 from vmxsim.errors import unknown
 from vmxsim.kernel.actions import VERBS
-from vmxsim.kernel.compiler import own_functions
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.kernel.machine import FIELD_NAMES
+from vmxsim.kernel.patch import own_functions
 from vmxsim.kernel.program import Callee, Expr, Field, Function, Local, Operation, Primitive
 from vmxsim.kernel.simulator import RENAMED
 
@@ -40,6 +40,30 @@ def reached(design: type[Kvm]) -> dict[str, Function]:
             callees = [i.callee for i in function.instructions if i.callee]
             waiting += [c for c in callees if c.kind == "super" or design.link(c).name not in found]
     return found
+
+
+def never_called(design: type[Kvm]) -> list[str]:
+    """A sentence for each function that a reader's design defines and that no run of it can call."""
+    own = [f for f in design.functions().values() if not f.home.__module__.startswith("vmxsim.")]
+    if not own:
+        return []
+    used = list(reached(design).values())
+    for function in used:  # what is overridden is called, too, where super() asks for it
+        links = [design.link(i.callee) for i in function.instructions if i.callee]
+        used += [callee for callee in links if callee not in used]
+    names = {function.name for function in used}
+    through = [name for name in RENAMED if name in names]
+    enters = f"this design enters and leaves through {' and '.join(f'{name}()' for name in through)}"
+    return [
+        f"your {f.name}() is never called: "
+        + (
+            enters
+            if f.name in RENAMED
+            else "nothing that user space, the guest or the scheduler does reaches it"
+        )
+        for f in own
+        if f not in used
+    ]
 
 
 def touched_by_patches(design: type[Kvm]) -> list[str]:

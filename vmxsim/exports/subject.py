@@ -24,7 +24,6 @@ from vmxsim.checker.result import CheckResult, Counterexample
 from vmxsim.designs import DESIGNS, find_design
 from vmxsim.designs.own import design_in
 from vmxsim.errors import InputError, printable
-from vmxsim.kernel.compiler import own_functions
 from vmxsim.kernel.kvm import Kvm, name_of, release_of
 from vmxsim.kernel.machine import Task
 from vmxsim.kernel.simulator import Simulator, make_machine
@@ -395,7 +394,7 @@ def change(design: type[Kvm]) -> tuple[str, ...]:
 def _overridden(design: type[Kvm], base: type[Kvm]) -> Iterator[tuple[str, list[str]]]:
     """The functions defined between the design and its base, each once."""
     between = design.__mro__[: design.__mro__.index(base)]
-    names = dict.fromkeys(name for cls in reversed(between) for name in _sources_of(cls))
+    names = dict.fromkeys(name for cls in reversed(between) for name in _sources_of(cls, design))
     found = _sources(design)
     for name in names:
         yield name, found[name]
@@ -404,14 +403,15 @@ def _overridden(design: type[Kvm], base: type[Kvm]) -> Iterator[tuple[str, list[
 def _sources(design: type[Kvm]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for cls in reversed(design.__mro__):
-        found |= _sources_of(cls)
+        found |= _sources_of(cls, design)
     return found
 
 
-def _sources_of(cls: type) -> dict[str, list[str]]:
-    """The kernel functions of a class, and the helper of the model that it overrides."""
-    found = {f.name: list(f.source) for f in own_functions(cls).values()}
-    marked = {f.name: f.requires for f in own_functions(cls).values() if f.requires}
+def _sources_of(cls: type, design: type[Kvm]) -> dict[str, list[str]]:
+    """The kernel functions of one of a design's classes, and the helper of the model that it overrides."""
+    functions = design.functions_of(cls).values()
+    found = {f.name: list(f.source) for f in functions}
+    marked = {f.name: f.requires for f in functions if f.requires}
     for name, conditions in marked.items():
         quoted = ", ".join(f'"{condition}"' for condition in conditions)
         found[name] = [f"@requires({quoted})", *found[name]]

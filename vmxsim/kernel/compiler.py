@@ -12,10 +12,11 @@ import ast
 import inspect
 import linecache
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from functools import lru_cache
 from types import FunctionType
-from typing import Any, ClassVar
+from typing import Any
+
+from attrs import frozen
 
 from vmxsim.errors import InputError, nearest
 from vmxsim.kernel import machine as registers
@@ -43,6 +44,9 @@ OPERATORS = {
     ast.Invert: "~", ast.USub: "-",
 }  # fmt: skip
 
+#: The fields of the current task that kernel code may assign, as save_fsgs() does.
+ASSIGNABLE = frozenset({"gs_base"})
+
 INSTEAD = {
     ast.For: "write a while loop",
     ast.AsyncFor: "write a while loop",
@@ -67,166 +71,88 @@ INSTEAD = {
 }
 
 
-class KernelSource:
-    """Base of all classes of kernel functions.
-
-    Each method is compiled once and each class linked once. A subclass is a patch: it overrides the
-    functions that a commit changed and inherits the rest. Links are looked up per class, so an
-    inherited caller finds the patched callee.
-
-    Subclassing lowers the class's own functions and raises InputError for anything outside
-    the subset, with file, line and what to write instead. Methods whose name starts with
-    one underscore are ordinary Python and are left alone. ``abstract`` names functions
-    that the class calls and only its subclasses define.
-    """
-
-    #: Functions by the names of struct kvm_x86_ops, through which common code calls them.
-    kvm_x86_ops: ClassVar[dict[str, str]] = {}
-    _own: ClassVar[dict[str, Function]] = {}
-    _links: ClassVar[dict[Callee, Function]] = {}
-
-    def __init_subclass__(cls, abstract: tuple[str, ...] = (), **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        # a leading double underscore is part of a kernel name, so names come from the functions
-        written = [
-            f for f in vars(cls).values() if isinstance(f, FunctionType) and _is_kernel_name(f.__name__)
-        ]
-        cls._links = {}
-        known = {*abstract, *(f.__name__ for f in written)}
-        known |= {name for base in cls.__mro__ for name in own_functions(base)}
-        if not isinstance(cls.kvm_x86_ops, dict):
-            raise InputError("kvm_x86_ops must be a dictionary of function names", cls.__name__)
-        cls._own = {f.__name__: lower(f, cls.__name__, known.__contains__) for f in written}
-        cls._refuse_misspelt()
-
-    @classmethod
-    def _refuse_misspelt(cls) -> None:
-        """Refuse a function that overrides nothing, is never called, and almost has another's name."""
-        called = {i.callee.name for f in cls._own.values() for i in f.instructions if i.callee}
-        called |= set(cls.kvm_x86_ops.values())
-        inherited = {name for base in cls.__mro__[1:] for name in own_functions(base)}
-        for name in cls._own:
-            near = get_close_matches(name, inherited, n=1, cutoff=0.85)
-            if near and name not in inherited and name not in called:
-                raise InputError(
-                    f"'{name}' overrides nothing and nothing calls it; did you mean '{near[0]}'?",
-                    cls.__name__,
-                )
-
-    @classmethod
-    def functions(cls) -> dict[str, Function]:
-        """All kernel functions of this class by name, inherited ones included."""
-        found: dict[str, Function] = {}
-        for base in cls.__mro__:
-            for name, function in own_functions(base).items():
-                found.setdefault(name, function)
-        return found
-
-    @classmethod
-    def link(cls, callee: Callee) -> Function:
-        """The function that a call refers to in this class. Raises InputError if there is none."""
-        found = cls._links.get(callee)
-        if found is None:
-            found = cls._links[callee] = cls._find(callee)
-        return found
-
-    @classmethod
-    def _find(cls, callee: Callee) -> Function:
-        name = callee.name
-        bases = list(cls.__mro__)
-        if callee.kind == "ops":
-            if name not in cls.kvm_x86_ops:
-                raise InputError(f"kvm_x86_ops has no '{name}'{nearest(name, cls.kvm_x86_ops)}", cls.__name__)
-            name = cls.kvm_x86_ops[name]
-        elif callee.kind == "super":
-            bases = bases[[b.__name__ for b in bases].index(callee.owner) + 1 :]
-        for base in bases:
-            if name in own_functions(base):
-                return own_functions(base)[name]
-        raise InputError(f"no kernel function '{name}'{nearest(name, cls.functions())}", cls.__name__)
-
-
-def _is_kernel_name(name: str) -> bool:
-    dunder = name.startswith("__") and name.endswith("__")
-    return not dunder and (name.startswith("__") or not name.startswith("_"))
-
-
-def own_functions(cls: type) -> dict[str, Function]:
-    """The kernel functions that a class itself defines, by name: what a patch changes."""
-    found: dict[str, Function] = vars(cls).get("_own", {})
-    return found
-
-
-# -- lowering
+@lru_cache(maxsize=256)
+def syntax_tree(lines: tuple[str, ...]) -> ast.Module:
+    """The syntax tree of a source text; an empty one if it is not valid Python."""
+    try:
+        return ast.parse("".join(lines))
+    except (SyntaxError, ValueError):
+        return ast.Module([], [])
 
 
 @lru_cache(maxsize=256)
 def _functions(lines: tuple[str, ...]) -> dict[int, ast.FunctionDef]:
-    tree = ast.parse("".join(lines))
     return {
         (node.decorator_list[0] if node.decorator_list else node).lineno: node
-        for node in ast.walk(tree)
+        for node in ast.walk(syntax_tree(lines))
         if isinstance(node, ast.FunctionDef)
     }
 
 
-def lower(function: Callable[..., Any], owner: str, is_method: Callable[[str], bool]) -> Function:
-    """Lower one kernel function, a method of class ``owner``.
+@frozen
+class Scope:
+    """Where a kernel function stands: in class ``owner``, with ``receiver`` as its first parameter (``self``;
+    '' for a function without one). ``is_method(name)`` says whether the design has a kernel function of
+    that name."""
 
-    ``is_method(name)`` says whether the design has a kernel function of that name.
+    owner: type
+    receiver: str
+    is_method: Callable[[str], bool]
+
+
+def lower(function: FunctionType, name: str, scope: Scope) -> Function:
+    """Lower one kernel function, called ``name`` in its class.
+
     Raises InputError (file:line, construct, what to write instead) for anything outside the subset.
     """
-    assert isinstance(function, FunctionType)
-    code = inspect.unwrap(function).__code__
+    code = function.__code__
     lines = tuple(linecache.getlines(code.co_filename, function.__globals__))
     if not lines:
-        raise InputError(
-            "source code not available: define the function in a file or a notebook cell", code.co_name
-        )
+        raise InputError("source code not available: define the function in a file or a notebook cell", name)
     node = _functions(lines).get(code.co_firstlineno)
-    if node is None:
-        raise InputError("not an ordinary function: write 'def name(self, vmx): ...'", code.co_name)
-    return _Lowering(function, node, lines, owner, is_method).function()
+    if node is None or node.name != function.__name__:
+        raise InputError(
+            "not an ordinary function: write 'def name(self, vmx): ...'",
+            f"{code.co_filename}:{code.co_firstlineno}, {name}",
+        )
+    return _Lowering(function, name, node, lines, scope).function()
 
 
-def lower_text(
-    function: Callable[..., Any], source: Sequence[str], owner: str, is_method: Callable[[str], bool]
-) -> Function:
+def lower_text(function: Function, source: Sequence[str], is_method: Callable[[str], bool]) -> Function:
     """Lower ``source``, from its ``def`` on, in place of ``function``'s lines, with the names that it sees.
 
     Raises InputError for anything outside the subset.
     """
-    assert isinstance(function, FunctionType)
     lines = tuple(f"{line}\n" for line in source)
     try:
         (node,) = ast.parse("".join(lines)).body
     except (SyntaxError, ValueError) as error:
-        raise InputError(f"not a function: {error}", function.__name__) from None
-    assert isinstance(node, ast.FunctionDef)
-    return _Lowering(function, node, lines, owner, is_method).function()
+        raise InputError(f"not a function: {error}", function.name) from None
+    assert isinstance(node, ast.FunctionDef) and function.python is not None
+    scope = Scope(function.home, function.receiver, is_method)
+    return _Lowering(function.python, function.name, node, lines, scope).function()
 
 
 class _Lowering:
     """Lowers one function. Statements become instructions, names and expressions their operands."""
 
     def __init__(
-        self,
-        function: FunctionType,
-        node: ast.FunctionDef,
-        lines: tuple[str, ...],
-        owner: str,
-        is_method: Callable[[str], bool],
+        self, function: FunctionType, name: str, node: ast.FunctionDef, lines: tuple[str, ...], scope: Scope
     ) -> None:
-        self.python, self.node, self.owner, self.is_method = function, node, owner, is_method
+        self.python, self.called, self.node, self.scope = function, name, node, scope
         self.file = function.__code__.co_filename
         self.known = {**vars(registers), **function.__globals__, **inspect.getclosurevars(function).nonlocals}
         args = node.args
         if args.vararg or args.kwarg or args.kwonlyargs or args.defaults or args.posonlyargs:
             raise self.error(node, "parameters must be plain names, without defaults")
         names = [a.arg for a in args.args]
-        if not names or names[0] != "self":
-            raise self.error(node, "the first parameter must be self")
-        self.locals = names[1:]
+        if scope.receiver:
+            if names[:1] != [scope.receiver]:
+                raise self.error(node, f"the first parameter must be {scope.receiver}")
+            del names[0]
+        elif names[:1] == ["self"]:
+            raise self.error(node, "a static method has no self: remove @staticmethod")
+        self.locals = names
         self.params = len(self.locals)
         self.source = self._dedent(lines[node.lineno - 1 : node.end_lineno])
         self.out: list[Instruction] = []
@@ -242,8 +168,9 @@ class _Lowering:
         self.block(self.node.body)
         self.add(Instruction("end", len(self.source)))
         result = Function(
-            self.node.name, self.owner, self.source, self.params, tuple(self.locals), self.out,
+            self.called, self.scope.owner.__name__, self.source, self.params, tuple(self.locals), self.out,
             getattr(self.python, "__requires__", ()), getattr(self.python, "__interrupt__", False),
+            self.scope.receiver, self.scope.owner, self.python,
         )  # fmt: skip
         emit(result)
         return result
@@ -371,7 +298,7 @@ class _Lowering:
 
     def error(self, node: ast.AST, message: str) -> InputError:
         line = getattr(node, "lineno", self.node.lineno)
-        return InputError(message, f"{self.file}:{line}, {self.node.name}")
+        return InputError(message, f"{self.file}:{line}, {self.called}")
 
     def refuse(self, node: ast.AST) -> InputError:
         instead = next((text for kind, text in INSTEAD.items() if isinstance(node, kind)), "")
@@ -382,15 +309,20 @@ class _Lowering:
     # -- calls
 
     def callee(self, e: ast.expr) -> Callee | None:
+        receiver = self.scope.receiver
         match e:
-            case ast.Call(ast.Attribute(ast.Name("self"), name)):
-                if not self.is_method(name):
+            case ast.Call(ast.Attribute(ast.Name(base), name)) if base == receiver:
+                if not self.scope.is_method(name):
                     raise self.error(e, f"no kernel function '{name}' in this design")
                 return Callee("self", name)
-            case ast.Call(ast.Attribute(ast.Attribute(ast.Name("self"), "kvm_x86_ops"), name)):
+            case ast.Call(ast.Attribute(ast.Attribute(ast.Name(base), "kvm_x86_ops"), name)) if (
+                base == receiver
+            ):
                 return Callee("ops", name)
-            case ast.Call(ast.Attribute(ast.Call(ast.Name("super"), []), name)):
-                return Callee("super", name, self.owner)
+            case ast.Call(ast.Attribute(ast.Call(ast.Name("super"), []), name)) if receiver:
+                return Callee("super", name, self.scope.owner)
+            case ast.Call(ast.Attribute(ast.Name(base), name)) if isinstance(self.known.get(base), type):
+                raise self.error(e, f"call the function that is overridden with super().{name}(...)")
         return None
 
     def arguments(self, call: ast.Call) -> tuple[Expr, ...]:
@@ -407,15 +339,28 @@ class _Lowering:
 
     def target(self, t: ast.expr) -> Target:
         match t:
-            case ast.Name("self" | "current"):
+            case ast.Name("self" | "cls" | "current"):
                 raise self.error(t, f"'{t.id}' cannot be assigned")
             case ast.Name(name):
                 return self.local(name)
             case ast.Attribute():
                 found = self.field(t)
                 if isinstance(found, Field):
+                    self.check_assignable(t, found)
                     return found
         raise self.error(t, "assign to a variable or to a field, one at a time")
+
+    def check_assignable(self, t: ast.Attribute, target: Field) -> None:
+        """Refuse what only the scheduler, user space or the simulator changes."""
+        if isinstance(target.base, Current) and target.name not in ASSIGNABLE:
+            raise self.error(
+                t, f"kernel code cannot assign '{ast.unparse(t)}': of current, only thread.gsbase (thread.gs)"
+            )
+        if isinstance(target.base, Local) and target.name == "id":
+            raise self.error(
+                t,
+                f"kernel code cannot assign '{ast.unparse(t)}': a vCPU keeps its id; its other fields can be",
+            )
 
     def constant(self, e: ast.expr) -> Any:
         found = self.expr(e)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from vmxsim.kernel.compiler import KernelSource
 from vmxsim.kernel.language import *
 from vmxsim.kernel.machine import Vcpu
+from vmxsim.kernel.patch import KernelSource
 
 
 class Kvm(KernelSource, abstract=("enter_lmode", "exit_lmode")):

@@ -97,12 +97,12 @@ Target = Local | Field | None
 
 @frozen
 class Callee:
-    """The function that a call refers to: ``self`` (the design's), ``super`` (the one that
+    """The function that a call refers to: ``self`` (the design's), ``super`` (the one that class
     ``owner`` overrides) or ``ops`` (an entry in ``kvm_x86_ops``)."""
 
     kind: str
     name: str
-    owner: str = ""
+    owner: Any = None
 
 
 @define
@@ -135,9 +135,10 @@ class Instruction:
 class Function:
     """A lowered kernel function.
 
-    ``owner`` is the class that defines it, ``source`` its lines from ``def`` on,
-    ``params`` how many of ``locals`` are parameters, ``requires`` its contract, ``interrupt``
-    whether it runs on top of a function that did not call it.
+    ``owner`` names the class that defines it, ``source`` are its lines from ``def`` on,
+    ``params`` says how many of ``locals`` are parameters, ``requires`` is its contract, ``interrupt``
+    whether it runs on top of a function that did not call it. ``receiver`` is its first parameter (``self``
+    or ''), ``home`` the class, and ``python`` the function as written.
     """
 
     name: str
@@ -148,6 +149,9 @@ class Function:
     instructions: list[Instruction]
     requires: tuple[str, ...] = ()
     interrupt: bool = False
+    receiver: str = "self"
+    home: Any = None
+    python: Any = None
 
     def __repr__(self) -> str:
         return f"<{self.owner}.{self.name}>"

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from vmxsim.errors import SimulationError
-from vmxsim.kernel.compiler import KernelSource
 from vmxsim.kernel.machine import Cpu, Machine
+from vmxsim.kernel.patch import KernelSource
 from vmxsim.kernel.program import CONDITIONS, Callee, Field, Function, Instruction, Local
 
 Stack = Any  # (Function, int, tuple, Stack) | None
