@@ -1,6 +1,6 @@
 """ftrace text of a simulated run: what a kernel with that design would have traced.
 
-An oracle for the reader: the run knows which design it followed and what broke, the text does not say.
+An oracle for the reader: the run knows which design it followed and what broke; the text does not.
 """
 
 from __future__ import annotations
@@ -10,19 +10,8 @@ from typing import Any
 from vmxsim.ftrace.reader import FUNCTIONS
 from vmxsim.simulation.trace import Step, Trace
 
-_STATE = (
-    "enter",
-    "leave",
-    "put",
-    "load",
-    "run",
-    "efer",
-    "set_cr0",
-    "accessor_read",
-    "accessor_write",
-    "get",
-    "set",
-)
+#: The functions that have a kprobe, by role.
+_STATE = {*FUNCTIONS.values()} - {"efer_work", "intercept_on", "intercept_off"}
 _MSR = 0xC0000102
 
 
@@ -129,7 +118,7 @@ class Emitter:
             data = self.values.get(f"vcpu{step.thread[6:]}.msr_data") or 0 if role == "set" else 0
             text += f" host={int('MSRS' in self.ioctl)} index={_MSR:#x} data={data:#x}"
         elif role == "efer":
-            return  # the argument is not in the trace; cefer at the next probe tells
+            return  # the run does not hold its argument; cefer at the next probe shows the mode
         self.emit(step.thread, step.cpu, function, text)
 
     def returned(self, step: Step, function: str) -> None:

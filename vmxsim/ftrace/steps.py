@@ -219,16 +219,8 @@ _ARGUMENTS = ("efer", "cr0", "index", "data", "host", "msr", "type")
 _FORGOTTEN = (".kernel_gs_base", ".true", ".g", ".h", ".loaded", ".long_mode", ".passed")
 #: The function that makes an access, by its role, where no probe shows it.
 _WHERE = {"enter": "enter", "leave": "leave", "switch": "__switch_to", "host": "arch_prctl"}
-_MOVES = {
-    "enter-save": ("rdmsr", "register", "h"),
-    "enter-load": ("wrmsr", "g", "register"),
-    "leave-save": ("rdmsr", "register", "g"),
-    "leave-restore": ("wrmsr", "h", "register"),
-    "read": ("rdmsr", "register", "g"),
-    "write": ("wrmsr", "", "register"),
-    "host": ("rdmsr", "register", ""),
-    "unknown": ("rdmsr", "register", ""),
-}
+#: The vCPU's field on the other end of an access, by its role.
+_OTHER_END = {"enter-save": "h", "enter-load": "g", "leave-save": "g", "leave-restore": "h", "read": "g"}
 
 
 class Playback:
@@ -249,7 +241,6 @@ class Playback:
         #: vCPUs whose guest ran with access passed through since the register was last seen.
         self.unseen: set[int] = set()
         self.proved = told.believed()
-        self.count = 0
         #: The line in the file of each step made.
         self.lines: list[int] = []
         self.steps: deque[tuple[Step, Delta]] = deque()
@@ -268,17 +259,16 @@ class Playback:
             self._set(place, Value(number, owner))
 
     def _step(self, event: Event, mode: str, source: str, **more: Any) -> Step:
-        action = self.spans.action(event, self.index.get(event.pid))
+        index = self.index.get(event.pid)
         function = more.pop("function", event.name)
         changes = tuple(
             Change(place, before, after)
             for place, before, after in self.delta
             if not place.endswith((".thread", ".runs"))
         )
-        index = self.index.get(event.pid)
         step = Step(
-            index=self.count,
-            action=action,
+            index=len(self.lines),
+            action=self.spans.action(event, index),
             thread="plain" if index is None else f"thread{index}",
             cpu=event.cpu,
             mode=mode,
@@ -289,7 +279,6 @@ class Playback:
             changes=changes,
             **more,
         )
-        self.count += 1
         self.lines.append(event.line)
         return step
 
@@ -321,18 +310,21 @@ class Playback:
         loads = self.told.threads[event.pid].vcpu.transitions.get(event.line)
         if loads is not None:
             self._set(f"{guest}.loaded", loads)
-        kind, source, target = _MOVES.get(role, ("wrmsr", "", "register"))
-        if kind != event.kind:
-            kind, source, target = event.kind, target, source
-        names = {"register": place, "g": f"{guest}.g", "h": f"{guest}.h", "": ""}
-        text = f"{'read_msr' if event.kind == 'rdmsr' else 'write_msr'}: c0000102, value {event.data:x}"
+        function = self.functions.get(event.pid) or _WHERE.get(role.partition("-")[0], event.name)
+        other = f"{guest}.{_OTHER_END[role]}" if role in _OTHER_END else ""
+        return self._access_step(event, role, function, other)
+
+    def _access_step(self, event: Event, role: str, function: str, other: str = "") -> Step:
+        """The step of an access: a move between the register and the place ``other``."""
+        place = f"cpu{event.cpu}.kernel_gs_base"
+        reads = event.kind == "rdmsr"
         return self._step(
             event,
             "kernel",
-            text,
-            function=self.functions.get(event.pid) or _WHERE.get(role.partition("-")[0], event.name),
+            f"{'read_msr' if reads else 'write_msr'}: c0000102, value {event.data:x}",
+            function=function,
             accesses=(Access(event.kind, event.cpu, event.data),),
-            moves=(Move(kind, names[source], names[target]),),
+            moves=(Move(event.kind, place, other) if reads else Move(event.kind, other, place),),
             notes=(ROLES[role][0].upper() + ROLES[role][1:] + ".",),
         )
 
@@ -412,16 +404,7 @@ class Playback:
         place = f"cpu{event.cpu}.kernel_gs_base"
         switches = event.kind == "wrmsr" and event.cpu in self.switching
         self._set(place, Value(event.data, self._next_owner(event.cpu) if switches else "plain"))
-        role = self.told.roles.get(event.line, "unknown")
-        ends = (place, "") if event.kind == "rdmsr" else ("", place)
-        return self._step(
-            event,
-            "kernel",
-            f"{event.name}: c0000102, value {event.data:x}",
-            accesses=(Access(event.kind, event.cpu, event.data),),
-            moves=(Move(event.kind, *ends),),
-            notes=(ROLES[role],),
-        )
+        return self._access_step(event, self.told.roles.get(event.line, "unknown"), event.name)
 
     def play(self, events: Iterable[Event], limit: int, around: int) -> State:
         """Make at most ``limit`` steps, with the event at line ``around`` among them (0: from the start).
