@@ -54,7 +54,7 @@ def make_class(folder):
     submit(folder, "bob", "one-tick", given("one-tick"))
     submit(folder, "cyd", "careful-write", answered("careful-write", INSIDE_ONLY))
     submit(folder, "dan", "one-tick", given("one-tick"), make_tests_easy)
-    submit(folder, "eve", "one-tick", "this is no notebook")
+    submit(folder, "eve", "one-tick", "this is not a notebook")
     submit(folder, "fay", "one-tick", answered("one-tick", "import os\nos._exit(1)"))
     submit(folder, "gus", "one-tick", answered("one-tick", "while True:\n    pass"))
     submit(folder, "hal", "careful-write", answered("careful-write", REFUSED))
@@ -110,7 +110,7 @@ def test_points(results, student, lab, status, points):
         ("bob", ONE, "not answered"),
         ("cyd", TWO, "Mechanism: Preempted between the test and the access"),
         ("dan", ONE, "not answered"),
-        ("eve", ONE, "is no notebook"),
+        ("eve", ONE, "is not a notebook"),
         ("fay", ONE, "the kernel died"),
         ("gus", ONE, "it took too long: an endless loop?"),
         ("Jo", ONE, "line 3 of your answer: expected ':'"),

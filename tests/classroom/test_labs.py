@@ -101,5 +101,5 @@ def test_a_lab_is_named_by_number_id_or_file():
 
 def test_a_damaged_source_is_told(tmp_path):
     (tmp_path / "1-x.ipynb").write_text("{}")
-    with pytest.raises(InputError, match="is no lab"):
+    with pytest.raises(InputError, match="is not a lab"):
         read_labs(tmp_path)

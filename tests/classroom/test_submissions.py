@@ -127,10 +127,10 @@ def test_another_notebook_is_refused():
     ("text", "says"),
     [
         ("", "is empty"),
-        ("{", "is no notebook"),
-        ("[]", "is no notebook"),
+        ("{", "is not a notebook"),
+        ("[]", "is not a notebook"),
         ('{"cells": 1, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}', "no"),
-        ("[" * 100_000, "is no notebook"),
+        ("[" * 100_000, "is not a notebook"),
     ],
 )
 def test_what_is_no_notebook_is_said(tmp_path, text, says):

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import nbformat
-from attrs import asdict, frozen
+from attrs import asdict, evolve, frozen
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat.notebooknode import NotebookNode
 from nbgrader.converters import Autograde  # type: ignore[import-untyped]
@@ -37,13 +37,14 @@ from vmxsim.teaching.classroom.submissions import (
 )
 from vmxsim.teaching.exercises.grade import GRADE_DATA, GRADING
 
+_node: Any = NotebookNode  # it has no types
 #: What a cell's error is called where it could not be run.
 NOT_RUN = "NotRun"
 
 
 class LimitedExecute(Execute):
-    """Gives up a notebook after ``seconds``, and outlives the death of its kernel: the cells that
-    could not be run hold an error that says why, and so count as failed."""
+    """Gives up a notebook after ``seconds``, and survives the death of its kernel: the cells that could not
+    be run hold an error that says why, and so count as failed."""
 
     seconds = Float(240.0).tag(config=True)
     #: Why no kernel could be started, which no notebook can help; '' if one could.
@@ -72,15 +73,9 @@ class LimitedExecute(Execute):
             except DeadKernelError:
                 self._why = "the kernel died: memory, or the notebook ended it"
         if cell.cell_type == "code":
-            cell.outputs.append(_not_run(self._why))
+            error = {"output_type": "error", "ename": NOT_RUN, "evalue": self._why, "traceback": [self._why]}
+            cell.outputs.append(_node(error))
         return cell, resources
-
-
-_node: Any = NotebookNode  # it has no types
-
-
-def _not_run(why: str) -> Any:
-    return _node(output_type="error", ename=NOT_RUN, evalue=why, traceback=[why])
 
 
 def limited_autograde(**arguments: Any) -> Autograde:
@@ -108,11 +103,8 @@ def processes() -> Any:
 
 @contextmanager
 def without_current_directory() -> Iterator[None]:
-    """Processes that are started meanwhile, and theirs, do not look for modules in the current directory.
-
-    A stray ``html.py`` there would be imported in the place of Python's own. The directory that
-    holds vmxsim itself stays.
-    """
+    """Processes started meanwhile, and theirs, do not look for modules in the current directory: a stray
+    ``html.py`` there would replace Python's own. The directory that holds vmxsim itself stays."""
     path, names = list(sys.path), ("PYTHONSAFEPATH", "PYTHONPATH")
     kept = {name: os.environ.get(name) for name in names}
     sys.path[:] = _safe(path)
@@ -230,8 +222,8 @@ def _grade(job: Job) -> dict[str, Any]:
     if answer.split() == start.split():
         remarks.append(UNANSWERED)
     given = {cell.source for cell in release.cells}
-    own = [c.source for c in book.cells if c.cell_type == "code" and c.source not in given and _is_own(c)]
-    remarks += suspicious(own)
+    theirs = [c for c in book.cells if "nbgrader" not in c.metadata or _is(c, "solution")]
+    remarks += suspicious(c.source for c in theirs if c.cell_type == "code" and c.source not in given)
     submitted = job.folder / "submitted" / STUDENT / job.lab
     submitted.mkdir(parents=True)
     (submitted / f"{job.lab}.ipynb").write_text(json.dumps(book), encoding="utf-8")
@@ -248,11 +240,6 @@ def _grade(job: Job) -> dict[str, Any]:
 
 def _answer(book: Any) -> str:
     return "\n\n".join(cell.source for cell in book.cells if _is(cell, "solution"))
-
-
-def _is_own(cell: Any) -> bool:
-    """Whether a cell is run as the student wrote it."""
-    return "nbgrader" not in cell.metadata or _is(cell, "solution")
 
 
 def _tests(job: Job, done: Any, release: Any) -> list[TestResult]:
@@ -372,10 +359,11 @@ def grade(
 
 
 def _grade_one(context: Any, course: Course, folder: Path, one: Submission, seconds: int) -> LabResult:
-    lab = one.lab
+    lab, file = one.lab, str(one.path)
     if lab is None:
-        problem = "is none of the labs: neither its cells nor its name say which"
-        return LabResult(one.student, one.path.name, "problem", 0.0, 0.0, problem=problem, file=str(one.path))
+        problem = "is not one of the labs: neither its cells nor its name say which"
+        return LabResult(one.student, one.path.name, "problem", 0.0, 0.0, problem=problem, file=file)
+    found = LabResult(one.student, lab.name, "problem", 0.0, lab.points, remarks=one.remarks, file=file)
     folder.mkdir()
     job = Job(folder, lab.name, one.path.resolve(), course.student_version(lab), course.database, seconds)
     process = context.Process(target=work, args=(job,), daemon=True)
@@ -387,7 +375,7 @@ def _grade_one(context: Any, course: Course, folder: Path, one: Submission, seco
     if process.exitcode is None:
         process.kill()
         process.join()
-        return _problem(one, lab, "did not end, although it was interrupted")
+        return evolve(found, problem="did not end, although it was interrupted")
     if not (folder / STARTED).exists():
         raise InputError(
             f"{_FAILED}: a process ended before it read a notebook; its message is above, if any"
@@ -395,33 +383,11 @@ def _grade_one(context: Any, course: Course, folder: Path, one: Submission, seco
     try:
         data = json.loads((folder / RESULT).read_text("utf-8"))
     except (OSError, ValueError):
-        return _problem(one, lab, "ended the process that graded it")
+        return evolve(found, problem="ended the process that graded it")
     if data.get("failed"):
         raise InputError(f"{_FAILED}: {data['failed']}")
     if data["problem"]:
-        return _problem(one, lab, data["problem"])
+        return evolve(found, problem=data["problem"])
     tests = tuple(TestResult(**test) for test in data["tests"])
-    return LabResult(
-        student=one.student,
-        lab=lab.name,
-        status="graded",
-        points=sum(test.points for test in tests),
-        most=lab.points,
-        tests=tests,
-        remarks=(*one.remarks, *data["remarks"]),
-        answer=data["answer"],
-        file=str(one.path),
-    )
-
-
-def _problem(one: Submission, lab: Lab, problem: str) -> LabResult:
-    return LabResult(
-        one.student,
-        lab.name,
-        "problem",
-        0.0,
-        lab.points,
-        problem=problem,
-        remarks=one.remarks,
-        file=str(one.path),
-    )
+    remarks, total = (*one.remarks, *data["remarks"]), sum(test.points for test in tests)
+    return evolve(found, status="graded", points=total, tests=tests, remarks=remarks, answer=data["answer"])

@@ -60,7 +60,7 @@ def _read(path: Path) -> Lab:
         heading = "".join(cells[0]["source"]).splitlines()[0]
         points = sum(_points(cell) for cell in cells)
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
-        raise InputError(f"is no lab: {type(error).__name__} {printable(error)}", str(path)) from None
+        raise InputError(f"is not a lab: {type(error).__name__} {printable(error)}", str(path)) from None
     return Lab(path.stem, id_, heading.lstrip("# ").partition(": ")[2] or heading, points, path)
 
 

@@ -60,7 +60,7 @@ MAX_BYTES = 20_000_000
 
 @frozen
 class Submission:
-    """A notebook of a student; ``lab`` is None if it is none of the labs'."""
+    """A notebook of a student; ``lab`` is None if it is not one of the labs'."""
 
     student: str
     lab: Lab | None
@@ -163,7 +163,7 @@ _reads: Any = nbformat.reads  # it has no types
 
 
 def read_notebook(path: Path) -> Any:
-    """A student's notebook, in the current format. Raises InputError for what is none."""
+    """A student's notebook, in the current format. Raises InputError if it is not one."""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"is larger than {MAX_BYTES // 1_000_000} MB: clear its outputs")
@@ -177,7 +177,7 @@ def read_notebook(path: Path) -> Any:
     except (ValueError, RecursionError, AttributeError, TypeError, KeyError) as error:
         # json's errors are ValueErrors, nbformat's own are too
         what = printable(str(error).splitlines()[0] if str(error) else type(error).__name__, 120)
-        raise InputError(f"is no notebook: {what}") from None
+        raise InputError(f"is not a notebook: {what}") from None
     except nbformat.ValidationError as error:
         raise InputError(f"is a damaged notebook: {printable(str(error).splitlines()[0], 120)}") from None
     return book

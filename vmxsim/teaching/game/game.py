@@ -19,7 +19,7 @@ from vmxsim.simulation.scenario import HOSTS, Scenario, make_scenario, parse_act
 from vmxsim.teaching.game import solution as scores
 from vmxsim.teaching.game.moves import Move, Option, action_name, moves_of, options, why_no_tick, why_not
 from vmxsim.teaching.game.playing import Play, Position, Run, Setting, as_plays, as_scenario
-from vmxsim.teaching.game.solution import LEVELS, NO_HINT, Hints, Score, assumed_with_start, solve
+from vmxsim.teaching.game.solution import LEVELS, NO_HINT, Hints, Score, solve
 
 
 @frozen
@@ -88,7 +88,6 @@ class Game:
         if long_mode not in (None, False, True):
             raise InputError(f"expected True, False or None, not {printable(repr(long_mode))}", "long_mode")
         assumed = restriction(assume)
-        assumed_with_start(assumed, long_mode)
         self.solution = solve(chosen, host, cpus, long_mode, assumed)
         starts = (long_mode, self.solution.long_mode, assumed.long_modes[0])
         start = next(start for start in starts if start is not None)
@@ -202,7 +201,7 @@ class Game:
 
     @property
     def _floor(self) -> int:
-        """How far back is free: right behind the last move."""
+        """How far back is free: right after the last move."""
         if not self.plays:
             return 0
         ticks = self.plays[-1].ticks

@@ -94,7 +94,7 @@ def machine_of(s: Setting) -> Machine:
 
 
 class Position:
-    """The point behind the first ``shown`` steps of ``run``: nothing behind it has happened yet.
+    """The point after the first ``shown`` steps of ``run``: nothing later has happened yet.
 
     ``mode`` is ``user``, ``guest`` or ``kernel``, ``cpu`` where the thread runs or ran last;
     ``at_rest``: the last action has come to its end. ``waits``: the thread has no CPU.
@@ -123,7 +123,7 @@ class Position:
 
     @property
     def continuation(self) -> Stack:
-        """The thread's whole continuation, in the guest too: the kernel behind its VM entry."""
+        """The thread's whole continuation, in the guest too: the kernel code to return to from there."""
         if self.shown == self.run.length:
             return self.run.trace.simulator.m.threads[0].stack
         return self.stack
@@ -231,7 +231,7 @@ def _point(
 
 
 def _candidates(before: Run, at: int) -> Iterator[dict[str, Any]]:
-    """Points that may mean the tick behind step ``at`` of a run without it, the nearest first."""
+    """Points that may mean the tick after step ``at`` of a run without it, the nearest first."""
     first = before.first[-1]
     looks = [p for n in range(first + 1, before.length) if (p := Position(before, n)).stack and not p.waits]
     here = next(n for n, look in enumerate(looks) if look.shown == at)
@@ -274,7 +274,7 @@ def _plays_the_same(setting: Setting, steps: Sequence[Any], wanted: Run) -> bool
 
 @define(eq=False)
 class _Listening(Simulator):
-    """Writes down behind how many steps of its action each tick comes: {(action, steps): CPU}.
+    """Notes after how many steps of its action each tick comes: {(action, steps): CPU}.
 
     A scenario's points are found by trial runs, which come to the same ticks at the same steps."""
 

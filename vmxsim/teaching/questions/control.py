@@ -88,7 +88,7 @@ def _too_late(span: Span, offered: set[str]) -> list[Option]:
 
 
 def _later(span: Span) -> Iterator[Step]:
-    """The thread's steps behind the one asked about."""
+    """The thread's steps after the one asked about."""
     return (s for s in span.trace.steps[span.after :] if s.thread == span.last.thread)
 
 
@@ -196,7 +196,7 @@ def _why(trace: Trace, index: int) -> str:
 
 
 def _decided(trace: Trace, index: int) -> str:
-    """How the condition on the line before step ``index`` turned out, as a sentence; '' if that is none."""
+    """How the condition on the line before step ``index`` turned out, as a sentence; '' if it has none."""
     step, before = trace.steps[index], trace.steps[index - 1]
     tests = [t for t in _tests(trace, before.function) if t.line == before.line]
     if not tests or step.function != before.function:

@@ -94,7 +94,7 @@ class Span:
         return 0
 
     def holds(self, scene: int) -> bool:
-        """Whether a scene up to the last one lies behind the question, among the steps that it hides."""
+        """Whether a scene up to the last one is among the steps that the question hides."""
         return self.before < scene
 
     def shown_at(self, scene: int) -> int:
