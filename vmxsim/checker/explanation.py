@@ -14,14 +14,25 @@ from vmxsim.checker.suspects import suspects
 from vmxsim.simulation.run import RunTrace
 from vmxsim.simulation.trace import Violation, action_name
 
-#: What can be wrong with the step that is named, and what the step does then.
+
+@frozen
+class Kind:
+    """What can be wrong with a step: what it ``does``, to follow its name, what is ``done`` there, and the
+    ``label`` that introduces it."""
+
+    does: str
+    done: str
+    label: str = "Lost at"
+
+
+_LOST = Kind("loses the value", "the right value is lost")
 KINDS = {
-    "stale read": "reads a place that does not hold the value",
-    "lost write": "loses the write",
-    "wrong restore": "restores a wrong value",
-    "taken for another's": "takes a value for another's",
-    "missing step": "lacks a step",
-    "lost value": "loses the value",
+    "stale read": Kind("reads the wrong place", "the wrong place is read", "Read at"),
+    "lost write": Kind("loses the write", "the write is lost"),
+    "wrong restore": Kind("restores a wrong value", "a wrong value is restored", "Restored at"),
+    "taken for another's": _LOST,
+    "missing step": evolve(_LOST, label="Missing at"),
+    "lost value": _LOST,
 }
 
 
@@ -53,17 +64,12 @@ class Explanation:
         """The whole explanation as sentences."""
         if not self.where:
             return self.found
-        return f"{self.found.rstrip('.')}. {self.label} {self.where}: {self.why}"
+        return f"{self.found.rstrip('.')}. {self.blamed.label} {self.where}: {self.why}"
 
     @property
-    def label(self) -> str:
-        """How a text introduces the step."""
-        return {"stale read": "Read at", "missing step": "Missing at"}.get(self.kind, "Lost at")
-
-    @property
-    def does(self) -> str:
-        """What the step does, to follow its name."""
-        return KINDS.get(self.kind, KINDS["lost value"])
+    def blamed(self) -> Kind:
+        """What is wrong with the step."""
+        return KINDS.get(self.kind, _LOST)
 
     @property
     def effect(self) -> str:

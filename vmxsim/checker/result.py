@@ -316,7 +316,7 @@ def counterexample_html(example: Counterexample) -> str:
 
 
 def telling_steps(example: Counterexample) -> tuple[int, int]:
-    """Two steps of the run, from 1: the one that loses the value (if there is none, the
+    """Two steps of the run, from 1: the one to blame (if there is none, the
     second again), and the one that breaks the invariant.
 
     Raises SimulationError if the design fails.
@@ -330,4 +330,5 @@ def steps_words(example: Counterexample, lost: int, breaks: int) -> str:
     """A label for the stepper at these two steps."""
     if lost == breaks:
         return f"step {breaks} breaks {example.invariant}"
-    return f"step {lost} loses the value, step {breaks} breaks {example.invariant}"
+    does = example.explanation.blamed.does if example.explanation else ""
+    return f"step {lost} {does}, step {breaks} breaks {example.invariant}"

@@ -136,6 +136,7 @@ _FOR = {
     "steps": ("markdown", "mail", "storyboard", "svg", "png"),
     "scale": ("png",),
     "per_page": ("storyboard",),
+    "glossary": ("mail",),
     "beside": ("html",),
     "design": _FORMATS[1:],
     "number": _FORMATS[1:],
@@ -173,6 +174,7 @@ def _assumptions(ctx: click.Context, _: click.Parameter, given: tuple[str, ...])
 @click.option("--steps", type=click.Choice(["telling", "all"]), help="Texts: telling; pictures: all.")
 @click.option("--scale", type=click.FloatRange(0.1, 8), help="png: how much larger (1).")
 @click.option("--per-page", type=click.Choice(["2", "4"]), help="storyboard: pictures on a sheet (2).")
+@click.option("--glossary", is_flag=True, default=None, help="mail: explain its words at the end.")
 @click.option("--host", type=click.Choice([*HOSTS, "both"]), help="promela: 64-bit; counterexamples: both.")
 @click.option("--cpus", type=click.IntRange(1, 16), help="Of a design (2).")
 @click.option("--vcpus", type=click.IntRange(1, 2), help="Of a design (1).")
@@ -220,7 +222,9 @@ def _export(found: Any, form: str, output: Path | None, options: dict[str, Any])
     from vmxsim.exports.export import export
     from vmxsim.exports.subject import subject
 
-    chosen = {name: options[name] for name in ("theme", "steps", "scale") if options[name] is not None}
+    chosen = {
+        name: options[name] for name in ("theme", "steps", "scale", "glossary") if options[name] is not None
+    }
     if options["per_page"]:
         chosen["per_page"] = int(options["per_page"])
     if options["beside"]:

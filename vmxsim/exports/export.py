@@ -125,6 +125,7 @@ def export(
     steps: str | Sequence[int] | None = None,
     scale: float = 1.0,
     per_page: int = 2,
+    glossary: bool = False,
     **traits: Any,
 ) -> Any:
     """A run, a recording or a counterexample in another form.
@@ -138,8 +139,9 @@ def export(
     ``theme`` is ``auto`` (an HTML page and SVG files follow the viewer's preference, the rest is light),
     ``light`` or ``dark``. ``steps`` is ``telling`` (the default for text), ``all`` (the default for
     pictures) or a list of numbers (0 is the start, negative numbers count from the end). ``scale`` enlarges
-    PNG files; ``per_page`` puts 2 or 4 pictures on a sheet of the storyboard. Any other keyword is for
-    ``html`` and sets one of the player's traits, such as ``gates`` or ``answers``.
+    PNG files; ``per_page`` puts 2 or 4 pictures on a sheet of the storyboard; ``glossary`` explains the words
+    of a mail at its end. Any other keyword is for ``html`` and sets one of the player's traits, such as
+    ``gates`` or ``answers``.
 
     Raises InputError for anything that cannot be exported or written.
     """
@@ -148,6 +150,8 @@ def export(
     checked_theme(theme)
     if traits and to != "html":
         raise InputError(f"{', '.join(map(printable, traits))}: known to html only", "export")
+    if glossary and to != "mail":
+        raise InputError("known to mail only", "glossary")
     if steps is not None and to == "html":
         raise InputError("an HTML page always has every step", "steps")
     if isinstance(trace, (tuple, list)):
@@ -158,6 +162,8 @@ def export(
             raise InputError(f"{to} writes one file per step: name a folder for them", "path")
         numbers = chosen_steps(about, "all" if steps is None else steps)
         return write_pictures(about.shown, numbers, Path(path), to, theme, scale)
+    if to == "mail":
+        return _written(mail(report(about, steps, short=True), glossary), path)
     return _written(_text(about, to, theme, steps, per_page, traits), path)
 
 
@@ -167,7 +173,7 @@ def _text(about: Subject, to: str, theme: str, steps: Any, per_page: int, traits
     if to == "storyboard":
         told = report(about, "telling" if steps is None else steps)
         return storyboard(told, "light" if theme == "auto" else theme, per_page)
-    return (mail if to == "mail" else markdown)(report(about, steps))
+    return markdown(report(about, steps))
 
 
 def _page(about: Subject, theme: str, traits: dict[str, Any]) -> str:
@@ -187,7 +193,7 @@ def _page(about: Subject, theme: str, traits: dict[str, Any]) -> str:
 def _above(told: Report) -> tuple[list[str], str]:
     """The paragraphs above the player, and the one that says what is wrong."""
     schedule = f"Schedule: {', '.join(told.about.shown.actions)}." if told.about.scenario else ""
-    lost = f" Lost at {told.lost}: {told.why}" if told.lost else ""
+    lost = f" {told.blamed.label} {told.lost}: {told.why}" if told.lost else ""
     where = f"✖ {told.about.invariant} is broken in step {told.about.broken}." if told.about.invariant else ""
     return [f"{told.claim}.", schedule], f"{where} {told.found}{lost}".strip()
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from textwrap import wrap
 from unicodedata import combining, normalize
 
 import vmxsim
 from vmxsim.errors import printable
 from vmxsim.exports.report import Report, Row, legend
-from vmxsim.exports.subject import FILE, MODEL, excerpt
+from vmxsim.exports.subject import FILE, LINES, MODEL, excerpt
 from vmxsim.kernel.kvm import name_of
 from vmxsim.simulation.scenario import Scenario, scenario_yaml
+from vmxsim.views.words import sentence
 
 COLUMNS = 75
 
@@ -87,19 +88,18 @@ def block(scenario: Scenario, width: int) -> list[str]:
 
 
 _INDENT = "    "
-#: Lines of a function around the one that matters.
-_AROUND = 9
+#: Lines of a function around the one to blame, and around one that runs or is skipped.
+_AROUND, _CLOSE = 2, 0
 #: Width of the legend's first column.
 _WORD = 16
 
 
-def mail(told: Report) -> str:
-    """The whole mail, starting with its subject."""
+def mail(told: Report, glossary: bool = False) -> str:
+    """The whole mail, starting with its subject; ``glossary`` explains its words at the end."""
     run = told.about.scenario is not None
     body = [
         _beginning(told),
-        _words("Found: ", told.found),
-        _why(told),
+        [*_words("Found: ", told.found), *_why(told)],
         _schedule(told),
         _steps(told),
         _state(told),
@@ -109,10 +109,10 @@ def mail(told: Report) -> str:
     parts = [
         paragraph(told.effect, "Subject: KVM: VMX: ", " "),
         *body,
-        _legend(told, _joined(body)),
         _again(told),
+        _legend(told, _joined(body)) if glossary else [],
         [line for remark in told.remarks for line in paragraph(remark, "Note: ")],
-        ["-- ", *paragraph(f"vmxsim {vmxsim.__version__}" if run else told.footer)],
+        ["-- ", *paragraph(f"vmxsim {vmxsim.__version__}. {LINES}" if run else told.footer)],
     ]
     return _joined(parts) + "\n"
 
@@ -123,10 +123,9 @@ def _joined(parts: list[list[str]]) -> str:
 
 def _beginning(told: Report) -> list[str]:
     """Which code this is about, that it is a model, and the claim."""
-    claim = paragraph(f"{told.claim}.")
     if not told.about_code:
-        return claim
-    return [*paragraph(told.about_code), "", *paragraph(MODEL), "", *claim]
+        return paragraph(f"{told.claim}.")
+    return [*paragraph(told.about_code), "", *paragraph(f"{MODEL} {told.claim}.")]
 
 
 def _words(name: str, text: str) -> list[str]:
@@ -134,8 +133,10 @@ def _words(name: str, text: str) -> list[str]:
 
 
 def _why(told: Report) -> list[str]:
-    lost = f"The right value is lost at {told.lost}." if told.lost else ""
-    return _words("Why: ", " ".join(filter(None, (told.why, lost))))
+    at = "".join(f" step {row.number} ({row.where})" for row in told.rows.rows if row.lost)
+    done = sentence(f"{told.blamed.done} at{at}") if at else ""
+    why = f"Why ({told.mechanism}): " if told.mechanism else "Why: "
+    return _words(why, " ".join(filter(None, (told.why, done))))
 
 
 def _schedule(told: Report) -> list[str]:
@@ -151,21 +152,20 @@ def _steps(told: Report) -> list[str]:
     if trace is None or not rows.rows:
         return []
     signs = {"*": told.about.lost, "!": told.about.broken}
-    meant = {"*": "the right value is lost here", "!": "an invariant breaks here"}
-    signed = "".join(f" {sign} {meant[sign]}." for sign, number in signs.items() if number)
-    lines = _heading("What happens")
-    lines += paragraph(f"The {len(rows.rows)} of {rows.steps} steps that matter.{signed}")
+    meant = {"*": told.blamed.done, "!": "it breaks"}
+    signed = "".join(f"; {sign} {meant[sign]}" for sign, number in signs.items() if number)
+    lines = _heading(f"What happens ({len(rows.rows)} of {rows.steps} steps{signed})")
     if rows.skipped:
         far = ", those farthest from the marked ones" if signed else ""
         lines += paragraph(f"{rows.skipped} more of this kind are left out{far}.")
     width = max(4, len(str(rows.rows[-1].number)))
     for number, action, group in rows.by_action(trace):
-        lines += ["", *paragraph(action, f"[{number}] ")]
+        lines += paragraph(action, f"[{number + 1}] ")
         for row in group:
             lines += [f"{_INDENT}({row.skipped} left out here)"] if row.skipped else []
-            lines += _row(row, width)
-            if told.missed and row.number == told.missed.number:
-                lines += _not_run(told)
+            shown = told.missed is not None and row.number == told.missed.number
+            lines += _row(row, width, [] if shown else row.effects)
+            lines += _not_run(told) if shown else []
     if rows.later:
         lines += ["", f"{_INDENT}({rows.later} left out here)"]
     return lines
@@ -176,12 +176,11 @@ def _not_run(told: Report) -> list[str]:
     found = told.missed
     assert found is not None
     marks = {found.ran: ">", **dict.fromkeys(found.passed, "-")}
-    shown = excerpt(found.listing, (found.ran, *found.passed))
-    head = f"{found.function}(), > runs, - does not:"
-    return ["", _INDENT * 2 + head, *_listing(found.listing, shown, marks, _INDENT * 2), ""]
+    shown = _without_end(excerpt(found.listing, (found.ran, *found.passed), _CLOSE))
+    return [f"{_INDENT * 2}> runs, - does not:", *_listing(found.listing, shown, marks, _INDENT * 2)]
 
 
-def _row(row: Row, width: int) -> Iterator[str]:
+def _row(row: Row, width: int, effects: Sequence[str]) -> Iterator[str]:
     mark = "!" if row.broken else "*" if row.lost else " "
     first = f"{mark}{row.number:>{width}}  CPU {row.cpu}  "
     under = " " * len(first)
@@ -192,15 +191,15 @@ def _row(row: Row, width: int) -> Iterator[str]:
     else:
         yield whole.rstrip(": ")
         yield from code(row.source, under + "    ", under + "        ")
-    for effect in row.effects:
-        yield from paragraph(effect, under + "- ")
+    if effects and not row.source.endswith((" = True", " = False")):
+        yield from paragraph("; ".join(effects), under + "- ")
     if row.broken:
         yield from paragraph(f"BREAKS {', '.join(row.broken)}", under + "! ")
 
 
 def _state(told: Report) -> list[str]:
-    if told.state is None:
-        return []
+    if told.state is None or told.about.invariant:
+        return []  # the steps show what is wrong
     rows = told.state.places
     widths = [max((len(ascii_text(row[column])) for row in rows), default=0) for column in range(4)]
     lines = _heading(told.state.when)
@@ -216,7 +215,12 @@ def _source(told: Report) -> list[str]:
         return []
     function, listing, line = told.code
     lines = _heading(f"{function}(), and the line that {told.code_does}")
-    return [*lines, *_listing(listing, excerpt(listing, (line,), _AROUND), {line: "*"}, "")]
+    return [*lines, *_listing(listing, _without_end(excerpt(listing, (line,), _AROUND)), {line: "*"}, "")]
+
+
+def _without_end(shown: list[int]) -> list[int]:
+    """The numbers without a gap at the end."""
+    return shown if shown[-1] else shown[:-1]
 
 
 def _listing(listing: tuple[str, ...], shown: list[int], marks: dict[int, str], before: str) -> list[str]:
@@ -258,10 +262,12 @@ def _legend(told: Report, text: str) -> list[str]:
 def _again(told: Report) -> list[str]:
     if not told.commands:
         return []
-    saved = "The schedule above, saved as " + FILE if told.about.scenario else "The recording itself"
-    lines = [*_heading("To reproduce"), *paragraph(f"{saved}:")]
+    saved = f"the schedule saved as {FILE}" if told.about.scenario else "the recording itself"
+    lines = _heading(f"To reproduce, with {saved}")
     for command, what in told.commands:
-        lines += ["", *_command(command), *paragraph(what, _INDENT + "  # ")]
+        line = f"{_INDENT}{ascii_text(command)}  # {what}"
+        fits = len(line) <= COLUMNS
+        lines += [line] if fits else [*_command(command), *paragraph(what, _INDENT + "  # ")]
     return lines
 
 
@@ -277,5 +283,4 @@ def _command(command: str) -> list[str]:
 
 
 def _heading(text: str) -> list[str]:
-    found = paragraph(text)
-    return [*found, "-" * len(found[-1])]
+    return paragraph(text)

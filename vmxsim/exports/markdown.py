@@ -81,7 +81,7 @@ def _verdict(told: Report) -> list[str]:
         lines.append(f"**✖ {code(told.about.invariant)} is broken**{mechanism}.")
     else:
         lines.append("**✔ No invariant is broken.**")
-    said = {"Expected": told.expected, "Found": told.found, "Lost at": told.lost, "Why": told.why}
+    said = {"Expected": told.expected, "Found": told.found, told.blamed.label: told.lost, "Why": told.why}
     items = [f"- *{name}:* {escaped(text)}" for name, text in said.items() if text]
     return [*lines, *([""] if items else []), *items]
 
@@ -98,15 +98,15 @@ def _steps(told: Report) -> list[str]:
         lines.append(f"| | | **\\[{number}\\]** {cell(code(action))} | | |")
         for row in group:
             lines += [f"| | | *{row.skipped} left out* | | |"] if row.skipped else []
-            lines.append(_row(row))
+            lines.append(_row(row, told.blamed.done))
     return lines
 
 
-def _row(row: Row) -> str:
+def _row(row: Row, blamed: str) -> str:
     number = f"**{row.number}**" if row.lost or row.broken else str(row.number)
     done = [escaped(effect) for effect in row.effects]
     if row.lost:
-        done.append("**★ the right value is lost here**")
+        done.append(f"**★ {blamed} here**")
     if row.broken:
         done.append(f"**✖ breaks {escaped(', '.join(row.broken))}**")
     where = code(row.where) if row.where else ""

@@ -9,7 +9,7 @@ from itertools import groupby
 from attrs import frozen
 
 import vmxsim
-from vmxsim.checker.explanation import Explanation
+from vmxsim.checker.explanation import Explanation, Kind
 from vmxsim.checker.result import HOLDS, UNKNOWN, VIOLATED, CheckResult
 from vmxsim.errors import InputError, counted, printable
 from vmxsim.exports.subject import (
@@ -21,6 +21,7 @@ from vmxsim.exports.subject import (
     failing_line,
     introduction,
     missed,
+    shipped,
     subject_name,
 )
 from vmxsim.kernel.kvm import name_of
@@ -150,15 +151,16 @@ class Rows:
             yield number, printable(trace.actions[number] if known else "?", 200), list(rows)
 
 
-def chosen_steps(about: Subject, steps: str | Sequence[int] | None) -> list[int]:
+def chosen_steps(about: Subject, steps: str | Sequence[int] | None, turns: bool = True) -> list[int]:
     """Numbers of the chosen steps: ``telling``, ``all``, or numbers (0 is the start, negative from the end).
+    ``turns`` is that of :func:`~vmxsim.views.telling.telling_steps`.
 
     Raises InputError for a step that the trace does not have.
     """
     trace = about.shown
     last = len(trace.steps)
     if steps is None or steps == "telling":
-        return telling_steps(trace, {about.lost} - {0})
+        return telling_steps(trace, {about.lost} - {0}, turns)
     if steps == "all":
         return list(range(last + 1))
     if isinstance(steps, str) or not isinstance(steps, Iterable):
@@ -176,11 +178,11 @@ def chosen_steps(about: Subject, steps: str | Sequence[int] | None) -> list[int]
     return sorted(set(found))
 
 
-def rows_of(about: Subject, steps: str | Sequence[int] | None = None) -> Rows:
+def rows_of(about: Subject, steps: str | Sequence[int] | None = None, turns: bool = True) -> Rows:
     """The rows of the telling steps (at most :data:`MOST`), or of the chosen ones."""
     if about.trace is None:
         return Rows((), 0)
-    numbers = [number for number in chosen_steps(about, steps) if number]
+    numbers = [number for number in chosen_steps(about, steps, turns) if number]
     kept = _nearest(numbers, {about.lost, about.broken} - {0}) if steps is None else range(len(numbers))
     shown, last = [], -1
     for at in kept:
@@ -240,10 +242,11 @@ def state_of(about: Subject) -> State | None:
 class Report:
     """The parts of a text about ``about``; a part that does not apply is empty.
 
-    ``effect`` is the headline for readers who do not know the design's name; ``about_code`` identifies the
-    code. ``claim`` has no final punctuation, because a schedule may follow it. ``code`` is (function, its
-    lines, the line that matters) or None, ``code_does`` says what that line does. ``change`` is a user's own
-    design as a diff; ``missed`` the function that fails to load. ``commands`` are (command, what it does).
+    ``effect`` is what goes wrong in the kernel's own words; ``about_code`` identifies the code. ``claim`` has
+    no final punctuation, because a schedule may follow it. ``code`` is (function, its lines, the line that
+    matters) or None; ``code_does`` says what that line does, ``blamed`` what is wrong there. ``change`` is a
+    user's own design as a diff; ``missed`` the function that fails to load. ``commands`` are (command, what
+    it does).
     """
 
     about: Subject
@@ -260,6 +263,7 @@ class Report:
     state: State | None
     code: tuple[str, tuple[str, ...], int] | None
     code_does: str
+    blamed: Kind
     change: tuple[str, ...]
     missed: Missed | None
     commands: tuple[tuple[str, str], ...]
@@ -267,8 +271,10 @@ class Report:
     footer: str
 
 
-def report(about: Subject, steps: str | Sequence[int] | None = None) -> Report:
-    """All parts of the text. Raises InputError for steps that the trace does not have."""
+def report(about: Subject, steps: str | Sequence[int] | None = None, short: bool = False) -> Report:
+    """All parts of the text. A ``short`` one names the code once, and leaves out steps that only go from
+    guest to kernel and so on. Raises InputError for steps that the trace does not have."""
+    blamed = (about.explanation or Explanation("", "", -1)).blamed
     demand = DEMANDS.get(about.invariant, "")
     remarks = [printable(note, 400) for note in (about.trace.notes if about.trace is not None else ())]
     return Report(
@@ -276,16 +282,17 @@ def report(about: Subject, steps: str | Sequence[int] | None = None) -> Report:
         headline=_headline(about),
         effect=_effect(about),
         about_code=introduction(about),
-        claim=_claim(about),
+        claim=_claim(about, short),
         expected=sentence(demand) if demand else "",
         found=_found(about),
         lost=_lost(about),
         why=_reason(about),
         mechanism=_mechanism(about),
-        rows=rows_of(about, steps),
+        rows=rows_of(about, steps, turns=not short),
         state=state_of(about),
         code=_code(about),
-        code_does="breaks the contract" if about.failure else "loses the value",
+        code_does=blamed.does if about.explanation else "breaks the contract",
+        blamed=blamed,
         change=change(about.design) if about.design else (),
         missed=missed(about),
         commands=tuple(commands(about)),
@@ -309,6 +316,8 @@ def _headline(about: Subject) -> str:
 
 
 def _effect(about: Subject) -> str:
+    if about.explanation and about.explanation.symptom:
+        return about.explanation.effect
     name = subject_name(about)
     if not about.invariant:
         return f"{name}: no invariant is broken"
@@ -316,15 +325,16 @@ def _effect(about: Subject) -> str:
     return f"{name}: {about.invariant} is broken" + (f": {reason}" if reason else "")
 
 
-def _claim(about: Subject) -> str:
+def _claim(about: Subject, short: bool) -> str:
     if about.scenario is None or about.design is None:
         told = getattr(about.trace, "subtitle", "")
         breaks = f"In it {about.invariant} is broken" if about.invariant else "No invariant is broken in it"
         return f"{printable(about.title, 60)} is a {printable(told, 300)}. {breaks}"
-    design = design_words(about.design)
+    shown = short and shipped(about.design)
+    design = name_of(about.design) if shown else design_words(about.design)
     actions = _count(about)
     if about.result:
-        return _explored(about.result, about, design)
+        return _explored(about.result, about, design, "it" if short else "the model checker of vmxsim")
     if about.example:
         return (
             f"In {design} {about.invariant} can be broken. The shortest schedule that does it has {actions}"
@@ -333,7 +343,7 @@ def _claim(about: Subject) -> str:
     return f"On {design} this schedule of {actions} {verdict}"
 
 
-def _explored(result: CheckResult, about: Subject, design: str) -> str:
+def _explored(result: CheckResult, about: Subject, design: str, checker: str) -> str:
     """What the check covered and how it ended, for the host width of the counterexample."""
     host = result.telling
     broken = [name for name, how in host.invariants.items() if how == VIOLATED]
@@ -354,7 +364,7 @@ def _explored(result: CheckResult, about: Subject, design: str) -> str:
     granted = f", assuming {', '.join(result.assumptions)}" if result.assumptions else ""
     explored = "explored schedules" if host.cut else "explored the schedules"
     return (
-        f"The model checker of vmxsim {explored} of {design} with {counted(result.vcpus, 'vCPU')}"
+        f"{checker[0].upper()}{checker[1:]} {explored} of {design} with {counted(result.vcpus, 'vCPU')}"
         f" on {counted(result.cpus, 'CPU')} of a {host.host} host{granted}: {verdict}.{after} The shortest"
         f" schedule that breaks {about.invariant} has {_count(about)}"
     )

@@ -15,7 +15,7 @@ from vmxsim.views.layout import TALL, WIDE, GraphvizMissing
 from vmxsim.views.standalone import flat
 from vmxsim.views.style import THEMES
 from vmxsim.views.table import html_table
-from vmxsim.views.words import Teller
+from vmxsim.views.words import Teller, sentence
 
 _STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
@@ -76,7 +76,7 @@ def _intro(told: Report) -> str:
         "Expected": told.expected,
         "Found": told.found,
         "Why": told.why,
-        "Lost at": told.lost,
+        told.blamed.label: told.lost,
         "Note": " ".join(told.remarks),
     }
     left = "".join(f"<h3>{name}</h3><p>{text(words)}</p>" for name, words in said.items() if words)
@@ -106,7 +106,7 @@ def _panel(told: Report, row: Row, pictures: _Pictures) -> str:
     known = 0 <= row.action < len(trace.actions)
     action = text(trace.actions[row.action]) if known else ""
     broken = [f"✖ {v.invariant}: {v.words}" for v in trace.steps[row.number - 1].violations]
-    lost = ["★ The right value is lost here."] if row.lost else []
+    lost = [f"★ {sentence(told.blamed.done + ' here')}"] if row.lost else []
     kind = "broken" if broken else "telling" if lost else "step"
     paragraphs = [
         f'<p class="where">Step {row.number}, CPU {row.cpu} ({action}): '

@@ -99,7 +99,7 @@ class Subject:
 
     @property
     def lost(self) -> int:
-        """Number (from 1) of the step that loses the value; 0 if unknown."""
+        """Number (from 1) of the step to blame; 0 if unknown."""
         return self.explanation.step + 1 if self.explanation else 0
 
     @property
@@ -255,11 +255,9 @@ def excerpt(listing: tuple[str, ...], marked: tuple[int, ...], around: int = _AR
     return [*shown, 0] if last < len(listing) else shown
 
 
-#: What every text says about the model.
-MODEL = (
-    "vmxsim is a model checker. It explores a model of the kernel code in Python, one statement per step;"
-    " a line number counts from the function's 'def' in the model, not in the kernel's source."
-)
+#: What a mail says about the model, and about its lines.
+MODEL = "vmxsim is a model checker."
+LINES = "Lines count from the 'def' in its model, not in the kernel."
 
 
 def shipped(design: type[Kvm]) -> bool:
@@ -307,7 +305,7 @@ def introduction(about: Subject) -> str:
     if design is None:
         return ""
     if shipped(design):
-        return f"This is about {_origin(design)}; it is called {design.id} below."
+        return f"This is about {_origin(design)}."
     base = base_of(design)
     if base is Kvm:
         return f"This is about {name_of(design)}, a new design, shown below."
@@ -339,10 +337,10 @@ def commands(about: Subject) -> list[tuple[str, str]]:
         return []
     own = not shipped(about.design)
     name = _own(about.design) if own else about.design.id
-    found = [(f"vmxsim run {FILE} --design {name} --words", "every step in a sentence")]
+    found = [(f"vmxsim run {FILE} --design {name} --words", "in words")]
     if about.example:
         asked = f"check --file {name.partition(':')[0]}" if own else f"check {name}"
-        found.append((f"vmxsim {asked}{_options(about)}", "finds the schedule again"))
+        found.append((f"vmxsim {asked}{_options(about)}", "finds it again"))
     return found
 
 

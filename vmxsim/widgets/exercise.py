@@ -145,7 +145,7 @@ class Verdict(w.VBox):
 
 
 def _where(example: Example) -> int:
-    """The step to start at: the one that loses the value, or the first violation."""
+    """The step to start at: the one to blame, or the first violation."""
     if isinstance(example, Counterexample):
         return telling_steps(example)[0]
     return next((v.step + 1 for v in example.violations if v.step >= 0), 0)
