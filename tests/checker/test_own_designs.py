@@ -1,8 +1,12 @@
 """A reader's own designs from a file: every mistake in it is told with its line."""
 
+import os
+
 import pytest
 
+from vmxsim.cli import main
 from vmxsim.commands.common import named_design
+from vmxsim.designs import own
 from vmxsim.designs.never_trap import NeverTrap
 from vmxsim.designs.own import designs_in
 from vmxsim.errors import InputError
@@ -80,3 +84,65 @@ def test_what_is_no_python_file_is_said(mine, tmp_path):
         designs_in(tmp_path)
     mine.write_bytes(b"\xff\xfe\0")
     assert "not valid Python" in refused(mine)
+
+
+HUGE = "x = 1 << 100000000000\n"
+GRABS = "x = [0] * 100\nwhile True:\n    x = x + x\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("while True:\n    pass\n", "does not come to an end: it was given 0.5 seconds to load"),
+        ("import time\ntime.sleep(60)\n", "does not come to an end"),
+        ("import os\nos._exit(0)\n", "ends Python while it is loaded"),
+        ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n", "ends Python while it is loaded"),
+        ("raise KeyboardInterrupt\n", "KeyboardInterrupt"),
+        (HUGE, ":1: MemoryError"),
+        (GRABS, ":3: MemoryError"),
+        ("def f():\n    return f()\nf()\n", ":2: RecursionError"),
+    ],
+)
+def test_a_file_can_neither_hang_nor_end_the_program(mine, monkeypatch, line, says):
+    if "MemoryError" in says:
+        monkeypatch.setattr(own, "MEMORY", 200 << 20)
+    else:
+        monkeypatch.setattr(own, "SECONDS", 0.5)
+    mine.write_text(line + MINE)
+    assert says in refused(mine)
+
+
+def test_the_command_says_so_with_status_2(mine, monkeypatch, capsys):
+    monkeypatch.setattr(own, "SECONDS", 0.5)
+    mine.write_text("import os\nos._exit(0)\n" + MINE)
+    with pytest.raises(SystemExit) as ended:
+        main(["check", "--file", str(mine)])
+    assert ended.value.code == 2
+    assert "ends Python while it is loaded" in capsys.readouterr().err
+
+
+def test_a_file_that_prints_does_so_once(mine, capfd):
+    mine.write_text("print('here')\n" + MINE)
+    designs_in(mine)
+    assert capfd.readouterr().out.count("here") == 1
+
+
+def test_a_file_that_changed_is_loaded_as_it_is_now(mine):
+    before = designs_in(mine)["Mine"].functions()["vmx_get_msr"].source
+    mine.write_text(MINE.replace("msr_guest_kernel_gs_base", "msr_host__kernel_gs_base"))
+    assert len(MINE) == len(mine.read_text()), "as long as before, within the same second"
+    assert "no field" in refused(mine)
+    mine.write_text(MINE.replace("msr_guest_kernel_gs_base", "msr_host_kernel_gs_base"))
+    after = designs_in(mine)["Mine"].functions()["vmx_get_msr"].source
+    assert ("guest" in before[1], "host" in after[1]) == (True, True)
+
+
+def test_links_devices_and_long_files_are_refused(mine, tmp_path):
+    loop = tmp_path / "loop.py"
+    loop.symlink_to(loop)
+    assert "cannot be read: Too many levels of symbolic links" in refused(loop)
+    os.mkfifo(tmp_path / "pipe.py")
+    assert "expected a Python file" in refused(tmp_path / "pipe.py")
+    mine.write_text(MINE + "#" * (1 << 20))
+    assert "is too long for a design" in refused(mine)
+    assert "cannot be read" in refused("a\0b.py")

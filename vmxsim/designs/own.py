@@ -1,52 +1,167 @@
-"""A reader's own designs, loaded from a Python file."""
+"""A reader's own designs, loaded from a Python file.
+
+Loading executes the file. So that it cannot hang, exhaust the memory or end the program, a child process
+loads it first, within :data:`SECONDS` and :data:`MEMORY`. Where there is no ``os.fork()`` (Windows, a
+browser), nothing guards against an endless loop, a huge number or ``os._exit()`` in the file.
+"""
 
 from __future__ import annotations
 
+import linecache
+import os
+import pickle
+import signal
+import stat
 import sys
+import time
 import traceback
-from importlib.util import module_from_spec, spec_from_file_location
+import warnings
+from contextlib import suppress
 from pathlib import Path
+from select import select
+from types import ModuleType
 
 from vmxsim.errors import InputError, printable, unknown
 from vmxsim.kernel.kvm import Kvm
+
+#: How long a file may take to load, and by how many bytes the process may grow.
+SECONDS, MEMORY = 10.0, 2 << 30
+#: The largest file that is read, in bytes.
+MOST = 1 << 20
 
 
 def designs_in(path: Path) -> dict[str, type[Kvm]]:
     """The designs that a Python file defines, by class name, in the order of the file.
 
-    Executes the file. Raises InputError, with the line, for a file that cannot be read or run, or that
-    defines no design.
+    Executes the file, first in a child process. Raises InputError, with the line, for a file that cannot
+    be read or run, that does not come to an end, or that defines no design.
     """
     name = printable(path, 200)
-    module_name = f"vmxsim_own_{abs(hash(path.resolve()))}"
-    spec = spec_from_file_location(module_name, path)
-    if path.suffix != ".py" or spec is None or spec.loader is None:
-        raise InputError("expected a Python file (.py)", name)
-    module = module_from_spec(spec)
-    sys.modules[module_name] = module
+    source = _read(path, name)
+    _try_in_child(path, source)
+    return _execute(path, source)
+
+
+def _read(path: Path, name: str) -> bytes:
     try:
-        spec.loader.exec_module(module)
+        found = path.stat()
+        if path.suffix != ".py" or not stat.S_ISREG(found.st_mode):
+            raise InputError("expected a Python file (.py)", name)
+        if found.st_size > MOST:
+            raise InputError(f"is too long for a design: {found.st_size:,} bytes, at most {MOST:,}", name)
+        return path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot be read: {getattr(error, 'strerror', None) or error}", name) from None
+
+
+def _execute(path: Path, source: bytes) -> dict[str, type[Kvm]]:
+    """Run the file's text as a module and collect the designs that it defines."""
+    name, file = printable(path, 200), str(path)
+    module = ModuleType(f"vmxsim_own_{abs(hash(path.resolve()))}")
+    module.__file__ = file
+    sys.modules[module.__name__] = module
+    linecache.cache.pop(file, None)  # the kernel functions are compiled from the text as it is now
+    try:
+        exec(compile(source, file, "exec"), module.__dict__)
     except InputError:
         raise
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror or error}", name) from None
     except SyntaxError as error:
         raise InputError(f"not valid Python: {error.msg}", f"{name}:{error.lineno or 1}") from None
     except (Exception, SystemExit) as error:  # whatever the reader's file does when it runs
         frames = traceback.extract_tb(error.__traceback__)
-        lines = [frame.lineno for frame in frames if frame.filename == spec.origin]
-        where = f"{name}:{lines[-1]}" if lines else name
-        raise InputError(f"{type(error).__name__}: {printable(error, 500)}", where) from None
+        lines = [frame.lineno for frame in frames if frame.filename == file]
+        raise InputError(_told(error), f"{name}:{lines[-1]}" if lines else name) from None
     found = {
-        name: value
-        for name, value in vars(module).items()
-        if isinstance(value, type) and issubclass(value, Kvm) and value.__module__ == module_name
+        key: value
+        for key, value in vars(module).items()
+        if isinstance(value, type) and issubclass(value, Kvm) and value.__module__ == module.__name__
     }
     if not found:
         raise InputError(
             "defines no design; expected a subclass of one, such as 'class Mine(NeverTrap): ...'", name
         )
     return found
+
+
+def _told(error: BaseException) -> str:
+    text = printable(error, 500)
+    if isinstance(error, MemoryError) and not text:
+        text = "it needs too much memory"
+    return f"{type(error).__name__}: {text}"
+
+
+def _try_in_child(path: Path, source: bytes) -> None:
+    """Load the file in a child process. Raises InputError if that fails, takes too long, or ends Python."""
+    name = printable(path, 200)
+    reads, writes = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # other threads: the child does not need them
+        try:
+            child = os.fork()
+        except (AttributeError, OSError):
+            os.close(reads)
+            os.close(writes)
+            return
+    if not child:
+        _in_child(path, source, writes)
+    os.close(writes)
+    try:
+        told = _answer(reads)
+    finally:
+        os.close(reads)
+        with suppress(OSError):
+            os.killpg(child, signal.SIGKILL)  # with whatever the file has started
+        with suppress(OSError):
+            os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    if told is None:
+        raise InputError(f"does not come to an end: it was given {SECONDS:g} seconds to load", name)
+    if not told:
+        raise InputError("ends Python while it is loaded, as os._exit() does", name)
+    if (refused := pickle.loads(told)) is not None:
+        raise InputError(*refused)
+
+
+def _in_child(path: Path, source: bytes, writes: int) -> None:
+    """Load the file, write down how that went, and end."""
+    try:
+        os.setpgid(0, 0)
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for standard in (0, 1, 2):
+            os.dup2(nothing, standard)
+        sys.stdout = sys.stderr = os.fdopen(nothing, "w")  # a notebook's are not the standard ones
+        _limit_memory()
+        try:
+            _execute(path, source)
+            refused = None
+        except InputError as error:
+            refused = (error.message, error.where)
+        except BaseException as error:
+            refused = (_told(error), printable(path, 200))
+        os.write(writes, pickle.dumps(refused))
+    finally:
+        os._exit(0)
+
+
+def _limit_memory() -> None:
+    """Bound the child's memory, where the system can."""
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, hard))
+
+
+def _answer(reads: int) -> bytes | None:
+    """What the child wrote, None if it is not done in time."""
+    told, until = b"", time.monotonic() + SECONDS
+    while select([reads], [], [], max(0.0, until - time.monotonic()))[0]:
+        part = os.read(reads, 1 << 16)
+        if not part:
+            return told
+        told += part
+    return None
 
 
 def design_in(path: Path, name: str) -> type[Kvm]:
