@@ -85,7 +85,7 @@ class Recording:
             found.append(f"{shown} events are shown as steps; the verdict covers the whole trace")
         return found
 
-    @property
+    @cached_property
     def actions(self) -> Sequence[str]:
         """The groups of events: KVM_RUN and other ioctls of each vCPU thread."""
         return self._playback.spans.labels

@@ -157,11 +157,17 @@ class Spans:
     thread; when another thread continues, a new group starts."""
 
     def __init__(self) -> None:
-        self.labels: list[str] = []
+        #: The parts of each group's label.
+        self._groups: list[list[str]] = []
         self._owner: int | None = None
         self._fresh: set[int] = set()
         self._marks: dict[int, str] = {}
         self._ended: set[int] = set()
+
+    @property
+    def labels(self) -> list[str]:
+        """What each group is: ``vCPU thread 0: KVM_RUN``."""
+        return [": ".join(parts) for parts in self._groups]
 
     def mark(self, event: Event) -> None:
         """A trace marker: its text goes to the next group of that task."""
@@ -176,7 +182,7 @@ class Spans:
             self._ended.discard(event.pid)
         if event.kind == "userspace":
             self._ended.add(event.pid)
-        if self._owner == event.pid and event.pid not in self._fresh and self.labels:
+        if self._owner == event.pid and event.pid not in self._fresh and self._groups:
             self._name(event)
 
     def _name(self, event: Event) -> None:
@@ -189,25 +195,22 @@ class Spans:
                 what = f"KVM_{role.upper()}_MSRS"
         elif role in ("efer", "set_cr0"):
             what = "KVM_SET_SREGS"
-        if what and _OTHER in self.labels[-1]:
-            self.labels[-1] = self.labels[-1].replace(_OTHER, what)
+        if what and self._groups[-1][1:2] == [_OTHER]:
+            self._groups[-1][1] = what
 
     def action(self, event: Event, index: int | None) -> int:
         """The group of a step."""
         if index is None:
-            if not self.labels:
-                self._start(None, "other tasks")
-            return len(self.labels) - 1
+            if not self._groups:
+                self._groups.append(["other tasks"])
+            return len(self._groups) - 1
         if self._owner != event.pid or event.pid in self._fresh:
+            self._owner = event.pid
             mark = self._marks.pop(event.pid, "")
-            self._start(event.pid, f"vCPU thread {index}: {_OTHER}" + (f": {mark}" if mark else ""))
+            self._groups.append([f"vCPU thread {index}", _OTHER, *([mark] if mark else [])])
             self._fresh.discard(event.pid)
             self._name(event)
-        return len(self.labels) - 1
-
-    def _start(self, owner: int | None, label: str) -> None:
-        self._owner = owner
-        self.labels.append(label)
+        return len(self._groups) - 1
 
 
 #: Functions that become steps of their own; put, load and run only supply facts.
