@@ -15,14 +15,11 @@ from vmxsim.simulation.run import run
 def with_lines(design, name, number, lines):
     """The design with other lines in place of one of a function's."""
     function = design.functions()[name]
-    owner = next(c for c in design.__mro__ if c.__name__ == function.owner)
-    python = next(f for f in vars(owner).values() if getattr(f, "__name__", "") == name)
     source = list(function.source)
     old = source[number - 1]
     indent = old[: len(old) - len(old.lstrip())]
     source[number - 1 : number] = [f"{indent}{line}" for line in lines or ("pass",)]
-    changed = lower_text(python, source, function.owner, design.functions().__contains__)
-    changed.requires = function.requires
+    changed = lower_text(function, source, design.functions().__contains__)
     return variant(design, name, changed, "mended")
 
 
