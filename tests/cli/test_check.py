@@ -51,6 +51,8 @@ def test_a_safe_design_exits_with_zero_and_says_what_was_explored():
     assert done.returncode == 0
     assert "SAFE on a 64-bit and a 32-bit host: every schedule was explored" in done.stdout
     assert "17 of 17" in done.stdout
+    told = done.stdout.partition("Not in the model: ")[2]
+    assert all(name in told for name in ("NMI", "machine check", "nested VMX", "TDX", "INIT", "host-side"))
 
 
 def test_json_has_the_documented_fields():
@@ -64,6 +66,7 @@ def test_json_has_the_documented_fields():
         assert documented <= set(told[name]) and told[name]["verdict"] == verdict
         assert all(isinstance(was, bool) for was in told[name]["sometimes"].values())
         assert min(told[name][figure] for figure in ("states", "transitions", "depth")) > 0
+        assert any("NMI" in one for one in told[name]["omitted"]) and len(told[name]["omitted"]) >= 5
     wrong, right = told["dedicated-accessors"], told["vcpu-vt"]
     assert (wrong["invariant"], right["invariant"], right["scenario"]) == ("guest-value", None, None)
     assert wrong["scenario"]["steps"] == ["run", "guest long-mode on"] and wrong["host"] == "64-bit"
@@ -135,6 +138,16 @@ def test_a_file_of_designs_is_checked_and_its_counterexample_runs_on_it(mine, tm
     assert vmxsim("run", saved, "--design", f"{mine}:Same").returncode == 0
 
 
+@pytest.mark.parametrize("way", [["--file"], []])
+def test_each_design_of_a_file_gets_a_report_of_its_own(mine, way):
+    mine.write_text(MINE + MINE.partition("\n\n\n")[2].partition("class Same")[0].replace("Mine", "Third"))
+    done = vmxsim("check", *way, mine, "--host", "64-bit")
+    assert done.returncode == 1
+    assert [done.stdout.count(part) for part in ("Why is this wrong?", "VIOLATED", "SAFE")] == [2, 2, 1]
+    assert done.stdout.index("Mine is VIOLATED") < done.stdout.index("Same is SAFE")
+    assert done.stdout.count("- run\n") == 2 and done.stdout.count("vmx_get_msr, line 2") == 2
+
+
 @pytest.mark.parametrize("way", [("--file", "mine.py", "Mine"), ("mine.py:Mine",)])
 def test_the_saved_file_says_how_to_run_it(mine, tmp_path, way):
     command = "vmxsim run found.yaml --design mine.py:Mine"
@@ -164,7 +177,11 @@ def test_why_names_for_each_line_what_breaks_or_that_nothing_does():
     assert {line["breaks"] for line in told["lines"]} == {"guest-value", None}
     shown = vmxsim("why", "array-passthrough", "--host", "64-bit")
     assert shown.returncode == 0
-    assert "guest-value on a 64-bit host" in shown.stdout and "nothing breaks in this model" in shown.stdout
+    assert (
+        "guest-value on a 64-bit host" in shown.stdout
+        and "explored: nothing breaks in this model" in shown.stdout
+    )
+    assert "not in the model: here the line only costs time" in " ".join(shown.stdout.split())
 
 
 def test_compare_says_that_no_schedule_tells_two_safe_designs_apart():

@@ -23,6 +23,18 @@ SAFE, VIOLATED, INCOMPLETE = "safe", "violated", "incomplete"
 HOLDS, UNKNOWN = "holds", "unknown"
 
 
+#: What the model leaves out that could matter: a verdict says nothing of it.
+OMITTED = {
+    "NMI and machine check": "no such handler runs between two lines",
+    "nested VMX": "a guest runs no guests of its own",
+    "TDX": "KVM sees every guest's registers",
+    "INIT": "no vCPU is reset once it runs",
+    "host-side changes while guest state is loaded, beyond those explored": (
+        "no suspend, CPU hotplug or kexec, and no debugger that writes the thread's GS base"
+    ),
+}
+
+
 @frozen(slots=False)
 class Counterexample:
     """The shortest schedule that breaks ``invariant`` on ``design``.
@@ -199,7 +211,7 @@ class CheckResult:
                 f"  {host.host}: {how}; {host.states:,} states, {host.transitions:,} transitions,"
                 f" depth {host.depth}, {host.seconds:.2f} s"
             )
-        lines.append(f"  {sometimes_line(self)}")
+        lines += [f"  {sometimes_line(self)}", f"  {omitted_line()}"]
         if example := self.counterexample:
             lines += [counterexample_line(example), scenario_yaml(example.scenario), example.words]
         return "\n".join(line for line in lines if line.strip())
@@ -258,6 +270,11 @@ def sometimes_line(result: CheckResult) -> str:
     return f"{line}; not{granted}: {', '.join(missing)}."
 
 
+def omitted_line() -> str:
+    """What the model leaves out, in a sentence."""
+    return f"Not in the model: {'; '.join(f'{name} ({words})' for name, words in OMITTED.items())}."
+
+
 def result_css() -> str:
     """The style of the HTML below, for an element of class ``vmxsim-result``."""
     return files("vmxsim.checker").joinpath("result.css").read_text("utf-8")
@@ -283,6 +300,7 @@ def verdict_html(result: CheckResult, options: bool = False) -> str:
     return (
         f'<p class="verdict {kind}" role="status"><b>{_SIGNS[kind]}</b> {words}</p>{warnings}'
         f"{_table(result)}<p>{escape(sometimes_line(result))}</p>{hint}"
+        f'<p class="dim">{escape(omitted_line())}</p>'
     )
 
 

@@ -163,10 +163,13 @@ class Reason:
 
     @property
     def breaks(self) -> str:
-        """The broken invariant, or that there is none."""
+        """The broken invariant; or that every schedule was explored and none breaks, that the line is not
+        part of the model, or that nothing was concluded."""
         if self.counterexample:
             return self.counterexample.invariant
-        return "not concluded" if self.incomplete else "nothing breaks in this model"
+        if self.mutant.only_costs:
+            return "not in the model"
+        return "not concluded" if self.incomplete else "explored: nothing breaks in this model"
 
 
 @define(eq=False)
@@ -323,10 +326,10 @@ def reason_words(reason: Reason) -> str:
     """How the invariant breaks without a line; or that nothing breaks, and why."""
     mutant, example = reason.mutant, reason.counterexample
     if example is None:
+        if mutant.only_costs:
+            return f"{reason.breaks}: here the line only costs time"
         if reason.incomplete:
             return reason.breaks
-        if mutant.only_costs:
-            return f"{reason.breaks}: it only costs time"
         never = f", but no longer reached: {', '.join(reason.lost)}" if reason.lost else ""
         return f"{reason.breaks}{never}"
     granted = f", assuming {', '.join(reason.granted)}" if reason.granted else ""

@@ -18,12 +18,14 @@ from vmxsim.checker.assumptions import ASSUMPTIONS
 from vmxsim.checker.check import MAX_STATES, Progress, check
 from vmxsim.checker.result import (
     INCOMPLETE,
+    OMITTED,
     SAFE,
     VIOLATED,
     CheckResult,
     counterexample_line,
     headline,
     loudly,
+    omitted_line,
     sometimes_line,
 )
 from vmxsim.commands.common import (
@@ -89,10 +91,12 @@ def check_command(
             results.append(check(design, assume=assume, progress=progress, **how))
     if as_json:
         print_json({result.name: as_object(result) for result in results})
-    elif len(results) == 1:
-        show(results[0], console())
-    else:
+    elif len(results) > 1 and all(result.design.id in DESIGNS for result in results):
         _show_table(results, console())
+    else:
+        for number, result in enumerate(results):
+            console().print(*["\n"] * (number > 0), end="")
+            show(result, console())
     if save:
         _save(results, save)
     verdicts = {result.verdict for result in results}
@@ -118,7 +122,12 @@ def _chosen(designs: tuple[str, ...], everything: bool, file: str | None) -> lis
         return [found[name] for name in designs] if designs else list(found.values())
     if not designs:
         raise InputError("name a design, or use --all or --file FILE.py; see 'vmxsim designs'", "check")
-    return [named_design(name) for name in designs]
+    return [design for name in designs for design in _named(name)]
+
+
+def _named(name: str) -> list[type[Kvm]]:
+    """The design of that name, or all those of a Python file."""
+    return list(designs_in(Path(name)).values()) if name.endswith(".py") else [named_design(name)]
 
 
 @contextmanager
@@ -161,6 +170,7 @@ def as_object(result: CheckResult) -> dict[str, Any]:
         "words": example.words if example else None,
         "cut": host.cut or None,
         "never_called": result.never_called,
+        "omitted": [f"{name}: {words}" for name, words in OMITTED.items()],
         "cpus": result.cpus,
         "vcpus": result.vcpus,
         "assumptions": list(result.assumptions),
@@ -188,6 +198,7 @@ def show(result: CheckResult, out: Console) -> None:
     _warn(result, out)
     out.print(fitting(out, lambda figures: _host_table(result, figures), 4))
     out.print(Text(sometimes_line(result), style="dim"))
+    out.print(Text(omitted_line(), style="dim"))
     example = result.counterexample
     if example is None:
         return
@@ -245,6 +256,7 @@ def _show_table(results: list[CheckResult], out: Console) -> None:
                         f"Starting {mode} long mode: {steps}. Mechanism: {example.mechanism}.",
                     )
                 )
+    out.print(Text(f"\n{omitted_line()}", style="dim"))
 
 
 def _briefly(step: Any) -> str:

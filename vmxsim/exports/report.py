@@ -10,7 +10,7 @@ from attrs import frozen
 
 import vmxsim
 from vmxsim.checker.explanation import Explanation, Kind
-from vmxsim.checker.result import HOLDS, UNKNOWN, VIOLATED, CheckResult
+from vmxsim.checker.result import HOLDS, OMITTED, UNKNOWN, VIOLATED, CheckResult
 from vmxsim.errors import InputError, counted, printable
 from vmxsim.exports.subject import (
     Missed,
@@ -415,4 +415,5 @@ def _footer(about: Subject) -> str:
     return (
         f"Made with vmxsim {vmxsim.__version__}, a model: kernel functions are retold in Python, one"
         " statement a step. A line number counts from the function's 'def' there, not in the kernel's source."
+        f" Not in the model: {', '.join(OMITTED)}."
     )
