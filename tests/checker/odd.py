@@ -96,4 +96,31 @@ class TurnsInterruptsOff(NeverTrap):
         return vmx.msr_guest_kernel_gs_base
 
 
-ODD = (CallsItsParent, Polls, PollsInALoop, LooksAtValues, KeepsValues, TurnsInterruptsOff)
+def register_or_copy(vmx):
+    if vmx.loaded_cpu_state:
+        return rdmsr(MSR_KERNEL_GS_BASE)
+    return vmx.msr_guest_kernel_gs_base
+
+
+class KeepsFields(NeverTrap):
+    """Fields of its own decide what a read returns; with a helper, ``|=``, a loop and a choice."""
+
+    fields = {"dirty": False, "reads": 0, "last": u64}
+
+    def vmx_read_guest_kernel_gs_base(self, vmx):
+        for most in (1, 3):
+            vmx.reads += 1 if vmx.reads < most else 0
+        preempt_disable()
+        last = register_or_copy(vmx)
+        preempt_enable()
+        vmx.last, before = last, vmx.last
+        vmx.msr_guest_kernel_gs_base = before if vmx.dirty else vmx.last
+        vmx.dirty = vmx.efer & EFER_LMA if vmx.reads == 3 else False
+        return vmx.last
+
+    def vmx_write_guest_kernel_gs_base(self, vmx, data):
+        vmx.dirty |= vmx.reads == 2
+        super().vmx_write_guest_kernel_gs_base(vmx, data)
+
+
+ODD = (CallsItsParent, Polls, PollsInALoop, LooksAtValues, KeepsValues, TurnsInterruptsOff, KeepsFields)

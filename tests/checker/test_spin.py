@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
+from tests.checker.odd import KeepsFields
 from vmxsim.checker.assumptions import restriction
 from vmxsim.checker.footprints import BROKEN
 from vmxsim.checker.product import counts, product, thread_graph
@@ -71,6 +72,23 @@ def test_spin_stores_exactly_our_states(name: str, bits: int) -> None:
     else:
         # one move before the start, one for each mode in which the guest starts
         assert run.transitions == 2 * found.transitions + 3
+
+
+@needs_spin
+def test_spin_stores_our_states_of_a_design_with_fields_of_its_own() -> None:
+    storing = POOL.submit(run_spin, promela(KeepsFields), COUNT)
+    found = reachable(TransitionTable(KeepsFields, 64))
+    assert found.broken, "a read that is not the first returns what was there before"
+    run = storing.result()
+    assert run.complete and run.states == counted(found)
+
+
+class OnTheCpu(NeverTrap):
+    cpu_fields = {"reads": 0}
+
+    def vmx_get_msr(self, vmx):
+        this_cpu_write("reads", 1 - this_cpu_read("reads"))
+        return super().vmx_get_msr(vmx)
 
 
 @needs_spin
@@ -255,6 +273,7 @@ class Counter(NeverTrap):
     ("design", "words"),
     [
         (LooksInside, "LooksInside.vmx_read_guest_kernel_gs_base, line 2: '&' on a word or on a value"),
+        (OnTheCpu, "OnTheCpu.vmx_get_msr, line 2: the Promela model has no fields of the CPU"),
         (CallsItself, "vmx_read_guest_kernel_gs_base: calls itself"),
         (Counter, "Counter.vmx_set_efer, line 4: 'vmx_set_efer__n' takes more than 64 values"),
     ],

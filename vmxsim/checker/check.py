@@ -176,6 +176,15 @@ def check(
     return CheckResult(chosen, tuple(results), cpus, vcpus, assumed.names)
 
 
+def refuse_cpu_fields(design: type[Kvm], assumed: Restriction) -> None:
+    """Raises InputError for a design with fields of the CPU, unless its thread stays on one."""
+    if assumed.moves and (fields := design.own_fields("cpu_fields")):
+        raise InputError(
+            f"a table keeps the fields of the CPU ({', '.join(fields)}) with the thread: assume no-migration",
+            name_of(design),
+        )
+
+
 def host_widths(hosts: str | Iterable[str]) -> tuple[str, ...]:
     """The widths of the host's user space in ``hosts``: a width, ``both``, or several widths.
 
@@ -219,6 +228,24 @@ class _Bounds:
         )
 
     @property
+    def moves(self) -> bool:
+        """Whether the thread may resume on another CPU. A table keeps the fields of a CPU with the thread."""
+        return self.assumed.moves and not self.design.own_fields("cpu_fields")
+
+    @property
+    def unexplored(self) -> Cut | None:
+        """What cannot be explored: a field of a CPU keeps its value while the thread is on another one, and
+        another thread may change it."""
+        if not (fields := self.design.own_fields("cpu_fields")):
+            return None
+        why = f"cannot be explored, because of the fields of the CPU ({', '.join(fields)})"
+        if self.vcpus > 1 and (self.cpus == 1 or self.assumed.moves):
+            return Cut(f"schedules in which two vCPU threads share a CPU {why}")
+        if self.cpus > 1 and self.assumed.moves:
+            return Cut(f"schedules in which the thread moves to another CPU {why}; assume no-migration")
+        return None
+
+    @property
     def invariants(self) -> tuple[str, ...]:
         return ("no-host-fault", *ALWAYS) if self.non_canonical else ALWAYS
 
@@ -234,8 +261,9 @@ def _check_host(bounds: _Bounds, limits: Limits, interrupted: list[bool]) -> Hos
         if isinstance(end, KeyboardInterrupt):
             interrupted.append(True)
         return HostResult(bounds.host, dict.fromkeys(wanted, UNKNOWN), 0, 0, 0, limits.seconds, {}, {}, early)
-    total = counts(found, bounds.cpus, bounds.assumed.moves)
-    states, transitions, depth, cut = total.states, total.transitions, len(found.layers) - 1, found.cut
+    total = counts(found, bounds.cpus, bounds.moves)
+    states, transitions, depth = total.states, total.transitions, len(found.layers) - 1
+    cut = found.cut or bounds.unexplored
     broken = found.broken
     if bounds.vcpus > 1 and not cut and not found.decided:
         graphs = _graphs(bounds, table, found, limits)
@@ -275,7 +303,7 @@ def _graphs(
     bounds: _Bounds, table: TransitionTable, found: ReachableStates, limits: Limits
 ) -> tuple[Any, Any]:
     """The graphs of both threads: vCPU 1's starts on CPU 1, or without a CPU if there is only one."""
-    cpus, moves = bounds.cpus, bounds.assumed.moves
+    cpus, moves = bounds.cpus, bounds.moves
     if cpus > 1:
         return thread_graph(found, cpus, moves, 0), thread_graph(found, cpus, moves, 1)
     waiting = reachable(table, waiting=True, watch=limits.watch)

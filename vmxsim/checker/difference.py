@@ -46,11 +46,11 @@ def shortest_difference(
     Raises InputError for an unknown design or host.
     """
     pair: Any = find_design(a), find_design(b)
-    return _shortest(*pair, host_widths(hosts))
+    return _shortest(*pair, host_widths(hosts), *(design._revision for design in pair))
 
 
 @lru_cache(maxsize=64)  # the explorer asks again for each preemption of the schedule
-def _shortest(a: Any, b: Any, hosts: tuple[str, ...]) -> Difference:
+def _shortest(a: Any, b: Any, hosts: tuple[str, ...], *_revisions: int) -> Difference:
     if a is b:
         return Difference(None, f"both are {name_of(a)}")
     found: list[tuple[tuple[int, int], Difference]] = []

@@ -12,7 +12,7 @@ from typing import Any
 
 from attrs import define, frozen
 
-from vmxsim.checker.states import ALL_SLOTS, BITS, CONSTANTS, RESET, SLOTS, put_in, take_out
+from vmxsim.checker.states import ALL_SLOTS, BITS, CONSTANTS, RESET, put_in, take_out
 from vmxsim.checker.symbolic import (
     TASK_FIELDS,
     VCPU_FIELDS,
@@ -25,6 +25,7 @@ from vmxsim.checker.symbolic import (
     Token,
 )
 from vmxsim.errors import SimulationError
+from vmxsim.kernel.attributes import U64
 from vmxsim.kernel.instructions import COST_ONLY
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.kernel.machine import Value
@@ -57,12 +58,15 @@ def relevant_vcpu_fields(design: type[Kvm], interception: str) -> tuple[str, ...
                 found |= reads
     while more := {name for target in found for name in needs.get(target, ())} - found:
         found |= more
-    return tuple(name for name in VCPU_FIELDS if name in found)
+    own = [name for name, first in design.own_fields("fields").items() if not isinstance(first, U64)]
+    return tuple(name for name in (*VCPU_FIELDS, *own) if name in found)
 
 
 def fields_read(e: Expr | None, function: Function) -> Iterator[str]:
     """The fields that an expression reads, other than to count a cost."""
     match e:
+        case Field(_, name, own=True):
+            yield name
         case Field(base, name):
             known = TASK_FIELDS if isinstance(base, Current) else VCPU_FIELDS
             if name not in known and name not in _SLOTS:
@@ -159,6 +163,8 @@ class Footprints:
 
     def __init__(self, sections: Sections, fields: tuple[tuple[str, str], ...], secret: bool) -> None:
         self.sections, self.fields = sections, fields
+        #: How many slots are not on the stack.
+        self._fixed = len(sections.m.slot_fields)
         self._position = {field: n + 1 for n, field in enumerate(fields)}
         self._numbers = {(v.number, v.owner): n for n, v in enumerate(sections.values)}
         self._tokens: list[Value] = [(SecretToken if secret else Token)(slot) for slot in range(ALL_SLOTS)]
@@ -208,7 +214,7 @@ class Footprints:
         m.start(dict(zip(self.fields, control[1:], strict=True)), slots)
         leaf = None
         try:
-            leaf = self._leaf(choice, self.sections.run(choice, put_in(stack, slots[len(SLOTS) :])), seen)
+            leaf = self._leaf(choice, self.sections.run(choice, put_in(stack, slots[self._fixed :])), seen)
             path = [self._position[field] for field in m.reads]
         except Inspected as look:
             path = [self._position[field] for field in m.reads] + [-1 - look.slot]
@@ -233,7 +239,7 @@ class Footprints:
         try:
             checks = tuple((kind, self._source(a), self._source(b)) for kind, a, b in end.checks)
             if end.error is None:
-                stack, values = take_out(end.stack)
+                stack, values = take_out(end.stack, ALL_SLOTS - self._fixed)
                 moves = [self._source(value) for value in (*m.slots(), *values)]
                 if values and ANY_STACK in _levels(stack):
                     raise ReachedDown
@@ -243,7 +249,7 @@ class Footprints:
             effect = Effect(IDENTITY, checks, broken | BROKEN["contract"])
             return Leaf(choice, mask, bits, effect, (), None, tuple(end.asked), end.error)
         if ANY_STACK in _levels(stack):
-            moves += IDENTITY[len(SLOTS) :]
+            moves += IDENTITY[self._fixed :]
         moves += [self._constant(RESET)] * (ALL_SLOTS - len(moves))
         writes = tuple(
             (self._position[field], m.field(field)) for field in m.written if field in self._position

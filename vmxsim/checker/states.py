@@ -74,26 +74,27 @@ class Hole:
 HOLES = tuple(Hole(n) for n in range(LOCAL_SLOTS))
 
 
-def take_out(stack: Stack) -> tuple[Stack, list[Value]]:
-    """The stack with a hole for each value, and the values.
+def take_out(stack: Stack, slots: int = LOCAL_SLOTS) -> tuple[Stack, list[Value]]:
+    """The stack with a hole for each value, and the values. ``slots`` is how many there can be: values in
+    fields of a design's own take some of them.
 
     Raises SimulationError for more values than there are slots.
     """
     if stack is None:
         return None, []
     function, index, frame, caller = stack
-    caller, values = take_out(caller)
+    caller, values = take_out(caller, slots)
     if any(isinstance(one, Value) for one in frame):
-        frame = tuple(_hole(one, values, function.name) for one in frame)
+        frame = tuple(_hole(one, values, function.name, slots) for one in frame)
     return (function, index, frame, caller), values
 
 
-def _hole(one: Any, values: list[Value], function: str) -> Any:
+def _hole(one: Any, values: list[Value], function: str, slots: int) -> Any:
     if not isinstance(one, Value):
         return one
-    if len(values) == LOCAL_SLOTS:
+    if len(values) == slots:
         raise SimulationError(
-            f"more than {LOCAL_SLOTS} variables of nested functions hold a value of the register, which the"
+            f"more than {slots} variables of nested functions hold a value of the register, which the"
             " checker does not support",
             function,
         )

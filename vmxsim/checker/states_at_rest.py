@@ -13,11 +13,11 @@ from typing import Any
 from attrs import evolve, frozen
 
 from vmxsim.checker.assumptions import restriction
-from vmxsim.checker.check import kept_table
+from vmxsim.checker.check import kept_table, refuse_cpu_fields
 from vmxsim.checker.counterexample import action_text
 from vmxsim.checker.footprints import BROKEN, EARLY
 from vmxsim.checker.states import CONSTANTS, DATA_MASK, unpack
-from vmxsim.checker.symbolic import OUT, SLOT_FIELDS, Choice
+from vmxsim.checker.symbolic import OUT, Choice
 from vmxsim.checker.transition_table import TransitionTable
 from vmxsim.designs import find_design
 from vmxsim.errors import InputError, unknown
@@ -80,7 +80,9 @@ class Looker:
         for (holder, name), value in zip(self._table.fields, fields[1:], strict=True):
             if hasattr(self._objects[holder], name):
                 setattr(self._objects[holder], name, value)
-        for (holder, name), number in zip(SLOT_FIELDS, unpack(state & DATA_MASK), strict=False):
+        for (holder, name), number in zip(
+            self._table.sections.m.slot_fields, unpack(state & DATA_MASK), strict=False
+        ):
             setattr(self._objects[holder], name, self._table.values[number])
         m, vcpu, thread = self._machine, self._machine.vcpus[0], self._machine.threads[0]
         cells = self._judge.scene(0).cells()
@@ -195,6 +197,7 @@ def _smaller(design: type[Kvm], host: str, given: tuple[str, ...], most: int) ->
 
 def _explored(design: Any, host: str, names: tuple[str, ...]) -> StateSpace | int:
     """The state space, or just the number of states if they are far too many."""
+    refuse_cpu_fields(design, restriction(names))
     resting = _Resting(kept_table(design, int(host[:2]), restriction(names)))
     states = len(resting.arrows)
     if states > _WORTH_MERGING:

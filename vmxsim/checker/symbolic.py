@@ -17,6 +17,7 @@ from attrs import define, frozen
 from vmxsim.checker.states import FIRST, RESET, SECOND, SLOTS, USER, numbered_values
 from vmxsim.errors import SimulationError
 from vmxsim.kernel.actions import VERBS, sregs, why_impossible
+from vmxsim.kernel.attributes import U64
 from vmxsim.kernel.instructions import is_canonical
 from vmxsim.kernel.kvm import Kvm, passes_through
 from vmxsim.kernel.machine import EFER_LMA, EFER_LME, X86_CR0_PG, Machine, Value
@@ -97,6 +98,19 @@ VCPU_FIELDS = (
     "efer", "cr0", "loaded", "lists_kernel_gs_base", "save_nmsrs", "msrs_ready", "bitmap_passes",
     "ldt_sel", "gs_sel", "exit_reason", "smm", "smram_efer", "smram_cr0",
 )  # fmt: skip
+
+
+def own_values(design: type[Kvm]) -> list[tuple[str, str]]:
+    """The (object, field) of the design's own fields that hold a value of the register."""
+    return [field for field, first in own_fields(design).items() if isinstance(first, U64)]
+
+
+def own_fields(design: type[Kvm]) -> dict[tuple[str, str], Any]:
+    """The design's own fields by (object, field): what each holds at first."""
+    kinds = (("vcpu0", "fields"), ("cpu0", "cpu_fields"))
+    return {
+        (holder, name): first for holder, kind in kinds for name, first in design.own_fields(kind).items()
+    }
 
 
 class Inspected(Exception):
@@ -183,6 +197,9 @@ class TracedMachine(Machine):
         self.vcpu: Any = vcpu
         self._traced: dict[str, Traced] = {"vcpu0": vcpu, "cpu0": cpu, "thread0": task}
 
+    #: The (object, field) of each slot: those of every design, and values in fields of the design's own.
+    slot_fields: tuple[tuple[str, str], ...] = ()
+
     def start(self, fields: dict[tuple[str, str], Any], slots: Sequence[Value]) -> None:
         """Set the state: fields by (object, name), and a token or value for each slot."""
         self.forget()
@@ -191,15 +208,15 @@ class TracedMachine(Machine):
             traced.now = {}
         for (holder, name), value in fields.items():
             self._traced[holder].now[name] = value
-        for (holder, name), value in zip(SLOT_FIELDS, slots, strict=False):
+        for (holder, name), value in zip(self.slot_fields, slots, strict=False):
             self._traced[holder].now[name] = value
 
     def slots(self) -> list[Value]:
-        """The current contents of :data:`~vmxsim.checker.states.SLOTS`."""
-        return [self.field(field) for field in SLOT_FIELDS]
+        """The current contents of the slots outside the stack."""
+        return [self.field(field) for field in self.slot_fields]
 
     def _note(self, field: tuple[str, str]) -> None:
-        if field not in self._known and field not in _SLOT_FIELDS:
+        if field not in self._known and field not in self.slot_fields:
             self._known.add(field)
             self.reads.append(field)
 
@@ -220,7 +237,6 @@ SLOT_FIELDS = tuple(
     ("cpu0", name) if name == "kernel_gs_base" else ("thread0", "gs_base") if n == USER else ("vcpu0", name)
     for n, name in enumerate(SLOTS)
 )
-_SLOT_FIELDS = frozenset(SLOT_FIELDS)
 
 #: Lines after which a section is taken to loop forever, and calls after which it is taken to recurse.
 MAX_LINES, MAX_DEPTH = 5_000, 60
@@ -233,6 +249,8 @@ class Sections:
         self.design, self.interception = design, interception
         self.m = TracedMachine()
         self.values = numbered_values(second)
+
+        self.m.slot_fields = (*SLOT_FIELDS, *own_values(design))
 
     def function(self, name: str) -> Any:
         """The design's kernel function with that name."""

@@ -51,8 +51,11 @@ from vmxsim.checker.symbolic import (
     Choice,
     Sections,
     actions_at_rest,
+    own_fields,
+    own_values,
 )
 from vmxsim.errors import SimulationError
+from vmxsim.kernel.attributes import U64
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.kernel.machine import EFER_LMA, Value, reset_cr0, reset_efer
 from vmxsim.kernel.thread import Stack
@@ -244,10 +247,12 @@ class TransitionTable:
         self.design, self.bits = design, bits
         self.sections = Sections(design, interception, NON_CANONICAL if non_canonical else GUEST_VALUES[1])
         self.values = self.sections.values
+        own = own_fields(design)
         ghosts = ("script", "guest_wrote") if assumed.guest_wrote_first else ("script",)
         vcpu_fields = (*relevant_vcpu_fields(design, interception), *ghosts)
         self.fields = (
             *(("cpu0", name) for name in CPU_FIELDS),
+            *(field for field, first in own.items() if field[0] == "cpu0" and not isinstance(first, U64)),
             *(("thread0", name) for name in (*TASK_FIELDS, "waiting")),
             *(("vcpu0", name) for name in vcpu_fields),
         )
@@ -302,9 +307,22 @@ class TransitionTable:
             ("vcpu0", "smm"): False,
             ("vcpu0", "msrs_ready"): False,
         }
+        values |= own_fields(self.design)
         in_array = self.design.labels["h"].startswith("host_msrs")
         register, h = RESET if waiting else HOST, HOST if in_array else UNKNOWN
-        data = pack([register, RESET, h, GUEST_BASE, RESET, GUEST_BASE, RESET, HOST])
+        data = pack(
+            [
+                register,
+                RESET,
+                h,
+                GUEST_BASE,
+                RESET,
+                GUEST_BASE,
+                RESET,
+                HOST,
+                *[UNKNOWN] * len(own_values(self.design)),
+            ]
+        )
         return self.states.number((0, *(values.get(field, 0) for field in self.fields))), data
 
     def choices(self, state: State) -> tuple[Choice, ...]:

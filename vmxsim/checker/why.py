@@ -10,7 +10,7 @@ from typing import Any
 from attrs import define, field, frozen
 
 from vmxsim.checker.assumptions import ASSUMPTIONS, Restriction, restriction
-from vmxsim.checker.check import Limits, check, host_widths
+from vmxsim.checker.check import Limits, check, host_widths, refuse_cpu_fields
 from vmxsim.checker.footprints import BROKEN
 from vmxsim.checker.reach import reachable
 from vmxsim.checker.result import Counterexample, counterexample_of
@@ -231,6 +231,7 @@ def why(
     """
     chosen, limits = find_design(design), limits or Limits()
     assumed = restriction(assume)
+    refuse_cpu_fields(chosen, assumed)
     grounds = [_ground(chosen, host, assumed, limits) for host in host_widths(hosts)]
     variants = list(mutants(chosen))
     reasons = []

@@ -44,7 +44,7 @@ def reached(design: type[Kvm]) -> dict[str, Function]:
 
 def never_called(design: type[Kvm]) -> list[str]:
     """A sentence for each function that a reader's design defines and that no run of it can call."""
-    own = [f for f in design.functions().values() if not f.home.__module__.startswith("vmxsim.")]
+    own = [f for f in design.functions().values() if not f.scope.owner.__module__.startswith("vmxsim.")]
     if not own:
         return []
     used = list(reached(design).values())

@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+from keyword import iskeyword
 from typing import Any
 
 from vmxsim.errors import nearest, printable
+from vmxsim.kernel.machine import FIELD_NAMES, Cpu, Task, Value, Vcpu
+from vmxsim.kernel.program import MOST
+
+
+class U64:
+    """The type of :data:`u64`."""
+
+    def __repr__(self) -> str:
+        return "u64"
+
+
+#: In ``fields`` and ``cpu_fields``: the field holds a value of the register, at first 0.
+u64 = U64()
+#: So many fields of a design can hold values.
+MOST_VALUES = 2
+
 
 #: When the guest's RDMSR and WRMSR exit.
 INTERCEPTIONS = ("always", "outside long mode", "never")
@@ -22,9 +39,12 @@ ATTRIBUTES = {
     "defect": "a text or None",
     "interception": "'always', 'outside long mode' or 'never'",
     "bitmap_passes_at_creation": "True or False",
+    "fsgsbase": "True or False",
     "shared_msrs": "two whole numbers from 0 to 16, outside long mode and in it, such as (0, 4)",
     "labels": "a dictionary that names 'g', 'h' and 'loaded', the fields of the vCPU",
     "kvm_x86_ops": "a dictionary of function names",
+    "fields": "a dictionary of fields of the vCPU and what each holds at first",
+    "cpu_fields": "a dictionary of fields of each CPU and what each holds at first",
 }
 
 
@@ -36,7 +56,7 @@ def why_wrong(name: str, value: Any, design: Any) -> str:
             if value in INTERCEPTIONS:
                 return ""
             return expected + nearest(value, INTERCEPTIONS)
-        case "bitmap_passes_at_creation":
+        case "bitmap_passes_at_creation" | "fsgsbase":
             return "" if isinstance(value, bool) else expected
         case "shared_msrs":
             fine = isinstance(value, (tuple, list)) and len(value) == 2 and all(map(_small, value))
@@ -44,6 +64,8 @@ def why_wrong(name: str, value: Any, design: Any) -> str:
         case "labels":
             fine = isinstance(value, dict) and all(isinstance(value.get(key), str) for key in _LABELS)
             return "" if fine else expected
+        case "fields" | "cpu_fields":
+            return _wrong_fields(value, design) if isinstance(value, dict) else expected
         case "kvm_x86_ops":
             return _wrong_ops(value, design) or ""
     optional = ATTRIBUTES[name].endswith("None")
@@ -52,6 +74,44 @@ def why_wrong(name: str, value: Any, design: Any) -> str:
 
 def _small(number: Any) -> bool:
     return isinstance(number, int) and not isinstance(number, bool) and 0 <= number <= 16
+
+
+#: Names that a field of a design's own cannot have.
+_TAKEN = {
+    *(a.name for holder in (Vcpu, Cpu, Task) for a in holder.__attrs_attrs__),
+    *(part for name in FIELD_NAMES for part in name.split(".")),
+    "long_mode", "script", "guest_wrote", "waiting", "now",
+}  # fmt: skip
+
+
+def _wrong_fields(fields: dict[Any, Any], design: Any) -> str:
+    for name, first in fields.items():
+        shown = printable(repr(name))
+        if not isinstance(name, str) or not name.isidentifier() or iskeyword(name) or name.startswith("_"):
+            return f"{shown} is no name for a field: write letters, digits and underscores, a letter first"
+        if name in _TAKEN:
+            return f"there is a field {shown} already: take another name"
+        if not (isinstance(first, (bool, U64)) or (isinstance(first, int) and 0 <= first <= MOST)):
+            return (
+                f"{shown} starts as {printable(repr(first))}; expected False or True, a number from 0 to"
+                f" {MOST}, or u64 for a value of the register"
+            )
+        for base in design.__mro__[1:]:
+            for kind in ("fields", "cpu_fields"):
+                inherited = vars(base).get(kind, {}).get(name, first)
+                if type(inherited) is not type(first):
+                    return f"{shown} starts as {inherited} in {base.__name__}: keep its type"
+    both = {**design.own_fields("fields"), **design.own_fields("cpu_fields")}
+    if len(both) < len(design.own_fields("fields")) + len(design.own_fields("cpu_fields")):
+        return "a field of the vCPU and a field of the CPU have the same name"
+    if sum(isinstance(first, U64) for first in both.values()) > MOST_VALUES:
+        return f"at most {MOST_VALUES} fields can be u64"
+    return ""
+
+
+def at_first(first: Any) -> Any:
+    """What a field of a design's own holds in a new vCPU or on a CPU where nothing has run."""
+    return Value(0, "unknown") if isinstance(first, U64) else first
 
 
 def _wrong_ops(ops: Any, design: Any) -> str:

@@ -1,9 +1,16 @@
-"""Compiles kernel functions, written as ordinary Python methods, to steps.
+"""Compiles kernel functions, written as ordinary Python functions, to steps.
 
-The subset of Python: assignment to a variable or a field, if/elif/else, while, match on constants,
-return, and calls to primitives by name and to kernel functions through ``self``, ``super()`` or
-``self.kvm_x86_ops``. Each statement is one step; a call is one step plus those of the callee. Anything
-else is refused, with the line and what to write instead.
+The subset of Python: assignment to a variable or a field, also with ``|=`` and the like, and of several at
+once; if/elif/else, while, ``for`` over a tuple of constants, match on constants, return; ``x if c else y``;
+and calls to primitives by name, to kernel functions through ``self``, ``super()`` or
+``self.kvm_x86_ops``, and to helpers, which are functions of the module, by name. Each statement is one step;
+a call is one step plus those of the callee. Anything else is refused, with the line and what to write
+instead.
+
+A class may declare fields of its own. ``fields = {"dirty": False}`` adds ``vmx.dirty`` to the vCPU;
+``cpu_fields = {"owner": u64}`` adds a field to each CPU, and kernel code writes ``this_cpu_read("owner")``
+and ``this_cpu_write("owner", value)``. A field holds True or False, a number from 0 to 255, or a value of the
+register (``u64``).
 """
 
 from __future__ import annotations
@@ -16,13 +23,14 @@ from functools import lru_cache
 from types import FunctionType
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from vmxsim.errors import InputError, nearest
 from vmxsim.kernel import machine as registers
 from vmxsim.kernel.instructions import PRIMITIVES
 from vmxsim.kernel.machine import FIELD_NAMES, Task, Vcpu
 from vmxsim.kernel.program import (
+    MOST,
     Callee,
     Const,
     Current,
@@ -34,6 +42,7 @@ from vmxsim.kernel.program import (
     Operation,
     Primitive,
     Target,
+    ThisCpu,
     emit,
 )
 
@@ -47,8 +56,11 @@ OPERATORS = {
 #: The fields of the current task that kernel code may assign, as save_fsgs() does.
 ASSIGNABLE = frozenset({"gs_base"})
 
+#: The most steps that a function can have.
+MOST_STEPS = 1000
+
 INSTEAD = {
-    ast.For: "write a while loop",
+    ast.For: "write a while loop, or loop over a tuple of constants",
     ast.AsyncFor: "write a while loop",
     ast.Try: "kernel code has no exceptions: return an error number",
     ast.Raise: "return an error number",
@@ -57,7 +69,6 @@ INSTEAD = {
     ast.Await: "write plain statements: every statement is a step already",
     ast.Lambda: "write a method and call it through self",
     ast.ListComp: "write a while loop",
-    ast.IfExp: "write if and else statements",
     ast.FunctionDef: "write a method of the class",
     ast.Assert: "state it with @requires(...) above the function",
     ast.Break: "let the while condition end the loop",
@@ -91,13 +102,20 @@ def _functions(lines: tuple[str, ...]) -> dict[int, ast.FunctionDef]:
 
 @frozen
 class Scope:
-    """Where a kernel function stands: in class ``owner``, with ``receiver`` as its first parameter (``self``;
-    '' for a function without one). ``is_method(name)`` says whether the design has a kernel function of
-    that name."""
+    """Where a kernel function stands: in class ``owner`` (of None: in no class), with ``receiver`` as its
+    first parameter (``self``; '' for a function without one). ``is_method(name)`` says whether the design
+    has a kernel function of that name; ``fields`` and ``cpu_fields`` are those that it declares."""
 
     owner: type
     receiver: str
     is_method: Callable[[str], bool]
+    fields: dict[str, Any]
+    cpu_fields: dict[str, Any]
+
+    @property
+    def owner_name(self) -> str:
+        """What to call the class."""
+        return "module" if self.owner is type(None) else self.owner.__name__
 
 
 def lower(function: FunctionType, name: str, scope: Scope) -> Function:
@@ -129,7 +147,7 @@ def lower_text(function: Function, source: Sequence[str], is_method: Callable[[s
     except (SyntaxError, ValueError) as error:
         raise InputError(f"not a function: {error}", function.name) from None
     assert isinstance(node, ast.FunctionDef) and function.python is not None
-    scope = Scope(function.home, function.receiver, is_method)
+    scope = evolve(function.scope, is_method=is_method)
     return _Lowering(function.python, function.name, node, lines, scope).function()
 
 
@@ -155,6 +173,8 @@ class _Lowering:
         self.locals = names
         self.params = len(self.locals)
         self.source = self._dedent(lines[node.lineno - 1 : node.end_lineno])
+        #: Variables of ``for`` loops, which are unrolled: the constant that each stands for.
+        self.loops: dict[str, Const] = {}
         self.out: list[Instruction] = []
         #: Forward jumps (instruction, field, case) that wait for the next instruction.
         self.dangling: list[tuple[int, str, int]] = []
@@ -168,9 +188,9 @@ class _Lowering:
         self.block(self.node.body)
         self.add(Instruction("end", len(self.source)))
         result = Function(
-            self.called, self.scope.owner.__name__, self.source, self.params, tuple(self.locals), self.out,
+            self.called, self.scope.owner_name, self.source, self.params, tuple(self.locals), self.out,
             getattr(self.python, "__requires__", ()), getattr(self.python, "__interrupt__", False),
-            self.scope.receiver, self.scope.owner, self.python,
+            self.scope, self.python,
         )  # fmt: skip
         emit(result)
         return result
@@ -179,6 +199,8 @@ class _Lowering:
 
     def add(self, instruction: Instruction) -> int:
         index = len(self.out)
+        if index == MOST_STEPS:
+            raise self.error(self.node, f"has more than {MOST_STEPS} steps: a for loop is unrolled")
         self.patch(index)
         self.out.append(instruction)
         return index
@@ -208,10 +230,19 @@ class _Lowering:
     def statement(self, s: ast.stmt) -> None:
         line = s.lineno - self.node.lineno + 1
         match s:
+            case ast.Expr(ast.Call(ast.Name("this_cpu_write"), args) as call) if self.is_plain(call, 2):
+                self.do(line, args[1], self.cpu_field(args[0]))
             case ast.Expr(value):
                 self.do(line, value, None)
+            case ast.Assign([ast.Tuple(targets)], ast.Tuple(values)) if len(targets) == len(values):
+                self.assign_together(line, targets, values)
             case ast.Assign([target], value):
                 self.do(line, value, self.target(target))
+            case ast.AugAssign(target, op, value):
+                before = ast.copy_location(ast.parse(ast.unparse(target), mode="eval").body, target)
+                for node in ast.walk(before):
+                    ast.copy_location(node, target)
+                self.do(line, ast.copy_location(ast.BinOp(before, op, value), s), self.target(target))
             case ast.AnnAssign(target, _, value) if value is not None:
                 self.do(line, value, self.target(target))
             case ast.Return(None):
@@ -235,10 +266,38 @@ class _Lowering:
                 self.block(body)
                 self.patch(head)
                 self.dangling = [(branch, "other", 0)]
+            case ast.For(ast.Name(name), ast.Tuple(values) | ast.List(values), body, []):
+                self.unroll(line, name, values, body)
             case ast.Match(subject, cases):
                 self.switch(line, subject, cases)
             case _:
                 raise self.refuse(s)
+
+    def unroll(self, line: int, name: str, values: list[ast.expr], body: list[ast.stmt]) -> None:
+        """A loop over constants: a step for each, and the body after it."""
+        if name in self.locals:
+            raise self.error(self.node, f"the loop's '{name}' is a variable already: take another name")
+        for value in values:
+            constant = Const(self.constant(value))
+            self.step(Instruction("do", line, constant))
+            self.loops[name] = constant
+            self.block(body)
+
+    def assign_together(self, line: int, targets: list[ast.expr], values: list[ast.expr]) -> None:
+        """``a, b = x, y``: a step for each. If a value depends on what is assigned before it, all values are
+        read first."""
+        if any(isinstance(v, ast.Starred) for v in (*targets, *values)):
+            raise self.error(targets[0], "assign to as many variables or fields as there are values")
+        goals = [self.target(target) for target in targets]
+        found = [self.expr(value) for value in values]
+        if any(reads(e, goal) for n, e in enumerate(found) for goal in goals[:n]):
+            kept: list[Expr] = [self.local(f"value {n + 1} of line {line}") for n in range(len(found))]
+            for variable, e in zip(kept, found, strict=True):
+                assert isinstance(variable, Local)
+                self.step(Instruction("do", line, e, variable))
+            found = kept
+        for goal, e, value in zip(goals, found, values, strict=True):
+            self.step(Instruction("do", line, self.fitting(value, e, goal), goal))
 
     def branch(self, line: int, test: ast.expr) -> int:
         condition = self.value(line, test)
@@ -272,7 +331,10 @@ class _Lowering:
 
     def do(self, line: int, value: ast.expr, target: Target) -> None:
         callee = self.callee(value)
-        if callee:
+        if callee and isinstance(target, Field) and target.own:  # what the call returns must fit the field
+            result = self.value(line, value)
+            self.step(Instruction("do", line, self.fitting(value, result, target), target))
+        elif callee:
             assert isinstance(value, ast.Call)
             self.step(Instruction("call", line, target=target, callee=callee, args=self.arguments(value)))
         elif isinstance(value, tuple(INSTEAD)):
@@ -280,7 +342,24 @@ class _Lowering:
         elif target is None and not isinstance(value, ast.Call):
             raise self.error(value, f"'{ast.unparse(value)}' does nothing: write an assignment or a call")
         else:
-            self.step(Instruction("do", line, self.expr(value), target))
+            self.step(Instruction("do", line, self.fitting(value, self.expr(value), target), target))
+
+    def fitting(self, node: ast.expr, e: Expr, target: Target) -> Expr:
+        """An expression made to fit the field of the design's own that it is stored in."""
+        if not isinstance(target, Field) or not target.own:
+            return e
+        first = {**self.scope.fields, **self.scope.cpu_fields}[target.name]
+        if isinstance(first, bool):
+            return e if e in (Const(False), Const(True)) else Operation("bool", (e,))
+        if isinstance(first, int):
+            if isinstance(e, Const) and not (type(e.value) is int and 0 <= e.value <= MOST):
+                raise self.error(node, f"'{target.name}' holds a number from 0 to {MOST}")
+            return e if isinstance(e, Const) else Operation("u8", (e,))
+        if isinstance(e, Const):
+            raise self.error(
+                node, f"'{target.name}' holds a value of the register: take one from a field or from rdmsr()"
+            )
+        return e
 
     def value(self, line: int, e: ast.expr) -> Expr:
         """An expression that may be a call or the negation of one: the call becomes a step before it."""
@@ -321,9 +400,32 @@ class _Lowering:
                 return Callee("ops", name)
             case ast.Call(ast.Attribute(ast.Call(ast.Name("super"), []), name)) if receiver:
                 return Callee("super", name, self.scope.owner)
+            case ast.Call(ast.Name(name)) if name not in PRIMITIVES and self.is_helper(self.known.get(name)):
+                return Callee("helper", name, self.known[name])
             case ast.Call(ast.Attribute(ast.Name(base), name)) if isinstance(self.known.get(base), type):
                 raise self.error(e, f"call the function that is overridden with super().{name}(...)")
         return None
+
+    @staticmethod
+    def is_helper(found: Any) -> bool:
+        """Whether it is a function outside all classes, other than the simulator's own."""
+        return isinstance(found, FunctionType) and not found.__module__.startswith("vmxsim.kernel.")
+
+    def is_plain(self, call: ast.Call, takes: int) -> bool:
+        """True. Raises InputError unless a call has so many arguments."""
+        if call.keywords or len(call.args) != takes:
+            raise self.error(call, f"'{ast.unparse(call.func)}' takes {takes} arguments")
+        return True
+
+    def cpu_field(self, name: ast.expr) -> Field:
+        """A field of the CPU, by the name that this_cpu_read() or this_cpu_write() gets."""
+        known = self.scope.cpu_fields
+        if not isinstance(name, ast.Constant) or not isinstance(name.value, str):
+            raise self.error(name, "name the field of the CPU in quotes")
+        if name.value not in known:
+            declared = f"; cpu_fields declares {', '.join(known)}" if known else ": declare it in cpu_fields"
+            raise self.error(name, f"a CPU has no field '{name.value}'{declared}{nearest(name.value, known)}")
+        return Field(ThisCpu(), name.value, own=True)
 
     def arguments(self, call: ast.Call) -> tuple[Expr, ...]:
         if call.keywords:
@@ -342,13 +444,15 @@ class _Lowering:
             case ast.Name("self" | "cls" | "current"):
                 raise self.error(t, f"'{t.id}' cannot be assigned")
             case ast.Name(name):
+                if name in self.loops:
+                    raise self.error(t, f"'{name}' is the variable of a for loop and cannot be assigned")
                 return self.local(name)
             case ast.Attribute():
                 found = self.field(t)
                 if isinstance(found, Field):
                     self.check_assignable(t, found)
                     return found
-        raise self.error(t, "assign to a variable or to a field, one at a time")
+        raise self.error(t, "assign to a variable or to a field, or one by one: 'a, b = x, y'")
 
     def check_assignable(self, t: ast.Attribute, target: Field) -> None:
         """Refuse what only the scheduler, user space or the simulator changes."""
@@ -378,6 +482,12 @@ class _Lowering:
                 return self.name(e, name)
             case ast.Attribute():
                 return self.field(e)
+            case ast.Call(ast.Name("this_cpu_read"), args) if self.is_plain(e, 1):
+                return self.cpu_field(args[0])
+            case ast.Call(ast.Name("this_cpu_write")):
+                raise self.error(e, "make this_cpu_write() a statement by itself")
+            case ast.Call(ast.Name(name)) if name not in PRIMITIVES and self.callee(e):
+                raise self.error(e, "make the call a statement by itself: every call is a step")
             case ast.Call(ast.Name(name)) if name in PRIMITIVES:
                 return self.primitive(e, name)
             case ast.Call(ast.Name(name)):
@@ -385,6 +495,8 @@ class _Lowering:
             case ast.Call():
                 self.callee(e)
                 raise self.error(e, "make the call a statement by itself: every call is a step")
+            case ast.IfExp(test, body, orelse):
+                return Operation("if", (self.expr(test), self.expr(body), self.expr(orelse)))
             case ast.UnaryOp(op, operand):
                 return Operation(self.operator(e, op), (self.expr(operand),))
             case ast.BinOp(left, op, right):
@@ -410,6 +522,8 @@ class _Lowering:
         return Primitive(name, args)
 
     def name(self, e: ast.expr, name: str) -> Expr:
+        if name in self.loops:
+            return self.loops[name]
         if name in self.locals:
             return self.local(name)
         if isinstance(self.known.get(name), (int, str)):
@@ -435,8 +549,29 @@ class _Lowering:
                 fields = [a.name for a in Vcpu.__attrs_attrs__]
             case _:
                 raise self.error(e, f"'{ast.unparse(e)}': only the vCPU and current have fields")
+        if isinstance(holder, Local) and chain in self.scope.fields:
+            return Field(holder, chain, own=True)
         name = FIELD_NAMES.get(chain, chain)
         if name not in fields or name.startswith("true_"):
-            known = [*(f for f in fields if not f.startswith("true_")), *FIELD_NAMES]
-            raise self.error(e, f"no field '{chain}'{nearest(chain, known)}")
+            plain = [f for f in fields if not f.startswith("true_")]
+            known = [*plain, *(long for long, short in FIELD_NAMES.items() if short in plain)]
+            if isinstance(holder, Local):
+                known += self.scope.fields
+            raise self.error(
+                e,
+                f"no field '{chain}'{nearest(chain, known)}; the fields of"
+                f" {'current' if isinstance(holder, Current) else 'a vCPU'} are {', '.join(known)}"
+                + (", and those in 'fields'" * isinstance(holder, Local)),
+            )
         return Field(holder, name)
+
+
+def reads(e: Expr, target: Target) -> bool:
+    """Whether the value of an expression may depend on a variable or field."""
+    if isinstance(e, Primitive):
+        return isinstance(target, Field) or any(reads(arg, target) for arg in e.args)
+    if isinstance(e, Operation):
+        return any(reads(arg, target) for arg in e.args)
+    if isinstance(e, Field) and isinstance(target, Field):
+        return e.name == target.name
+    return e == target or (isinstance(e, Field) and e.base == target)

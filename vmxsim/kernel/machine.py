@@ -74,9 +74,9 @@ def no_owner(number: int) -> str:
     )
 
 
-@define(eq=False)
+@define(eq=False, slots=False)
 class Cpu:
-    """A physical CPU."""
+    """A physical CPU. A design may add fields."""
 
     id: str
     index: int
@@ -94,7 +94,7 @@ class Cpu:
 MODE_WORDS = {"user": "in user space", "kernel": "in the kernel", "guest": "in the guest"}
 
 
-@define(eq=False)
+@define(eq=False, slots=False)
 class Task:
     """A host task: a vCPU thread or the plain task."""
 
@@ -143,9 +143,9 @@ FIELD_NAMES = {
 }
 
 
-@define(eq=False)
+@define(eq=False, slots=False)
 class Vcpu:
-    """One virtual CPU: the part of ``struct vcpu_vmx`` that matters here."""
+    """One virtual CPU: the part of ``struct vcpu_vmx`` that matters here. A design may add fields."""
 
     id: str
     #: The guest's value, saved.
@@ -260,15 +260,13 @@ class Machine:
     def restore(self, saved: tuple[Any, ...]) -> None:
         """Put every object back as it was when ``saved`` was taken. Handles stay valid."""
         for obj, old in zip(self.objects, saved, strict=True):
-            for name in type(obj).__slots__:
-                if name != "__weakref__":
-                    setattr(obj, name, getattr(old, name))
+            vars(obj).update(vars(old))
 
     def snapshot(self) -> dict[str, Any]:
         """Every field of every object by place (``cpu0.kernel_gs_base``), except the stacks."""
         return {
-            f"{obj.id}.{name}": getattr(obj, name)
+            f"{obj.id}.{name}": value
             for obj in self.objects
-            for name in type(obj).__slots__
-            if name not in ("__weakref__", "stack", "id", "index")
+            for name, value in vars(obj).items()
+            if name not in ("stack", "id", "index")
         }

@@ -79,12 +79,20 @@ class KernelSource(metaclass=Patch):
     ``abstract`` names functions that the class calls and only its subclasses define.
     """
 
+    #: Fields of the design's own, in the vCPU and on each CPU: by name, what they hold at first, which is
+    #: False, True, a number from 0 to 255, or ``u64`` for a value of the register. A subclass adds to them.
+    fields: ClassVar[dict[str, Any]] = {}
+    cpu_fields: ClassVar[dict[str, Any]] = {}
     #: Functions by the names of struct kvm_x86_ops, through which common code calls them.
     kvm_x86_ops: ClassVar[dict[str, str]] = {}
     _abstract: ClassVar[tuple[str, ...]] = ()
     _own: ClassVar[dict[str, Function]] = {}
+    #: The names that can be called through ``self``.
+    _known: ClassVar[frozenset[str]] = frozenset()
     #: Functions of plain classes that are mixed in.
     _mixed: ClassVar[dict[type, dict[str, Function]]] = {}
+    #: Functions outside all classes that kernel code calls by name.
+    _helpers: ClassVar[dict[FunctionType, Function]] = {}
     _links: ClassVar[dict[Callee, Function]] = {}
     #: Changes whenever the class is compiled: what was found out before holds no longer.
     _revision: ClassVar[int] = 0
@@ -97,40 +105,70 @@ class KernelSource(metaclass=Patch):
     @classmethod
     def _compile(cls, frame: FrameType | None) -> None:
         """Lower and link everything. ``frame`` is the code that makes or changes the class."""
+        _check_values(cls, frame, [name for name in ATTRIBUTES if name != "kvm_x86_ops"])
         plain = [base for base in cls.__mro__[1:-1] if not issubclass(base, KernelSource)]
         written = {one: dict(_written(cls, one, frame)) for one in (cls, *plain)}
-        known = {*cls._abstract, *(name for functions in written.values() for name in functions)}
-        for base in cls.__mro__[1:]:
-            known |= {*vars(base).get("_abstract", ()), *own_functions(base)}
+        cls._known = frozenset(cls._abstract).union(
+            *written.values(), *(vars(base).get("_abstract", ()) for base in cls.__mro__[1:]),
+            *(own_functions(base) for base in cls.__mro__[1:]),
+        )  # fmt: skip
         lowered = {
             one: {
-                name: lower(python, name, Scope(one, receiver, known.__contains__))
+                name: lower(python, name, cls._scope(one, receiver))
                 for name, (python, receiver) in functions.items()
             }
             for one, functions in written.items()
         }
         cls._own, cls._links, cls._revision = lowered.pop(cls), {}, next(_revisions)
         cls._mixed = {base: functions for base, functions in lowered.items() if functions}
-        _check_attributes(cls, frame)
+        cls._helpers = {}
+        cls.code()  # lowers the helpers
+        _refuse_unknown(cls, frame)
+        _check_values(cls, frame, ["kvm_x86_ops"])
         _refuse_misspelt(cls)
 
     @classmethod
+    def _scope(cls, owner: type, receiver: str) -> Scope:
+        fields, cpu_fields = cls.own_fields("fields"), cls.own_fields("cpu_fields")
+        return Scope(owner, receiver, cls._known.__contains__, fields, cpu_fields)
+
+    @classmethod
+    def _helper(cls, python: FunctionType) -> Function:
+        """A function outside all classes, lowered when it is first needed."""
+        found = cls._helpers.get(python)
+        if found is None:
+            found = cls._helpers[python] = lower(python, python.__name__, cls._scope(type(None), ""))
+        return found
+
+    @classmethod
+    def own_fields(cls, kind: str) -> dict[str, Any]:
+        """The fields that the design declares, inherited ones included: ``kind`` is ``fields`` or
+        ``cpu_fields``."""
+        found: dict[str, Any] = {}
+        for base in reversed(cls.__mro__):
+            declared = vars(base).get(kind)
+            found |= declared if isinstance(declared, dict) else {}
+        return found
+
+    @classmethod
     def functions(cls) -> dict[str, Function]:
-        """All kernel functions of this class by name, inherited ones included."""
+        """All kernel functions of this class by name, inherited ones and helpers included."""
         found: dict[str, Function] = {}
         for base in cls.__mro__:
             for name, function in cls.functions_of(base).items():
                 found.setdefault(name, function)
+        for function in cls._helpers.values():
+            found.setdefault(function.name, function)
         return found
 
     @classmethod
     def code(cls) -> list[Function]:
-        """All functions that a call can reach: those of :meth:`functions`, and those that they override
-        and call through ``super()``."""
+        """All functions that a call can reach: those of :meth:`functions`, those that they override and call
+        through ``super()``, and helpers."""
         found = list(cls.functions().values())
         for function in found:
             for i in function.instructions:
-                if i.callee and i.callee.kind == "super":
+                if i.callee and i.callee.kind in ("super", "helper"):
                     callee = cls.link(i.callee)
                     if callee not in found:
                         found.append(callee)
@@ -153,6 +191,8 @@ class KernelSource(metaclass=Patch):
     def _find(cls, callee: Callee) -> Function:
         name = callee.name
         bases = list(cls.__mro__)
+        if callee.kind == "helper":
+            return cls._helper(callee.owner)
         if callee.kind == "ops":
             if name not in cls.kvm_x86_ops:
                 raise InputError(f"kvm_x86_ops has no '{name}'{nearest(name, cls.kvm_x86_ops)}", cls.__name__)
@@ -242,8 +282,8 @@ def _written(
             )
 
 
-def _check_attributes(cls: type[KernelSource], frame: FrameType | None) -> None:
-    """Refuse attributes that mean nothing, and values that they cannot have."""
+def _refuse_unknown(cls: type[KernelSource], frame: FrameType | None) -> None:
+    """Refuse attributes that mean nothing."""
     for key in vars(cls):
         name = _unmangled(cls, key)
         if _is_kernel_name(name) and name not in (*cls._own, *ATTRIBUTES):
@@ -252,7 +292,11 @@ def _check_attributes(cls: type[KernelSource], frame: FrameType | None) -> None:
                 f" {', '.join(ATTRIBUTES)}, and kernel functions",
                 _place(cls, name, frame),
             )
-    for name in ATTRIBUTES:
+
+
+def _check_values(cls: type[KernelSource], frame: FrameType | None, names: list[str]) -> None:
+    """Refuse values that these attributes cannot have."""
+    for name in names:
         if hasattr(cls, name) and not cls._abstract and (wrong := why_wrong(name, getattr(cls, name), cls)):
             raise InputError(f"{name}: {wrong}", _place(cls, name, frame))
 

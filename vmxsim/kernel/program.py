@@ -47,6 +47,16 @@ def requires(*conditions: str) -> Callable[[F], F]:
     return mark
 
 
+def this_cpu_read(name: str) -> Any:
+    """In kernel code: a field that the design declares in ``cpu_fields``, on the CPU that runs the code."""
+    raise TypeError(f"this_cpu_read({name!r}) means something in kernel code only")
+
+
+def this_cpu_write(name: str, value: Any) -> None:
+    """In kernel code: store ``value`` in a field that the design declares in ``cpu_fields``."""
+    raise TypeError(f"this_cpu_write({name!r}, ...) means something in kernel code only")
+
+
 @frozen
 class Const:
     """A number, a word, True, False or None."""
@@ -68,11 +78,18 @@ class Current:
 
 
 @frozen
-class Field:
-    """A field of the current task, or of a vCPU in a local variable."""
+class ThisCpu:
+    """The CPU that runs the code."""
 
-    base: Local | Current
+
+@frozen
+class Field:
+    """A field of the current task, of the CPU, or of a vCPU in a local variable. ``own``: the design declares
+    it."""
+
+    base: Local | Current | ThisCpu
     name: str
+    own: bool = False
 
 
 @frozen
@@ -85,20 +102,22 @@ class Primitive:
 
 @frozen
 class Operation:
-    """An operator on one or more expressions: ``not``, ``and``, ``|``, ``==``, ..."""
+    """An operator on one or more expressions: ``not``, ``and``, ``|``, ``==``, ...; ``if`` (condition, then,
+    else); ``bool`` and ``u8``, which make a number fit a field of the design's own."""
 
     op: str
     args: tuple[Any, ...]
 
 
-Expr = Const | Local | Current | Field | Primitive | Operation
+Expr = Const | Local | Current | ThisCpu | Field | Primitive | Operation
 Target = Local | Field | None
 
 
 @frozen
 class Callee:
     """The function that a call refers to: ``self`` (the design's), ``super`` (the one that class
-    ``owner`` overrides) or ``ops`` (an entry in ``kvm_x86_ops``)."""
+    ``owner`` overrides), ``ops`` (an entry in ``kvm_x86_ops``) or ``helper`` (the function ``owner``, outside
+    all classes)."""
 
     kind: str
     name: str
@@ -137,8 +156,8 @@ class Function:
 
     ``owner`` names the class that defines it, ``source`` are its lines from ``def`` on,
     ``params`` says how many of ``locals`` are parameters, ``requires`` is its contract, ``interrupt``
-    whether it runs on top of a function that did not call it. ``receiver`` is its first parameter (``self``
-    or ''), ``home`` the class, and ``python`` the function as written.
+    whether it runs on top of a function that did not call it. ``scope`` is the class with what it
+    declares, and ``python`` the function as written.
     """
 
     name: str
@@ -149,8 +168,7 @@ class Function:
     instructions: list[Instruction]
     requires: tuple[str, ...] = ()
     interrupt: bool = False
-    receiver: str = "self"
-    home: Any = None
+    scope: Any = None
     python: Any = None
 
     def __repr__(self) -> str:
@@ -166,7 +184,7 @@ VALUE_FIELDS = frozenset({"g", "h", "gs_base", "msr_data", "returned"})
 def emit(function: Function) -> None:
     """Compile every instruction of ``function``: ``run(m, L)`` with the frame's locals L."""
     names: dict[str, Any] = {f"P_{name}": call for name, call in PRIMITIVES.items()}
-    names["N"] = number_of
+    names |= {"N": number_of, "SHL": _shift_left, "U8": _u8}
     lines = []
     for number, instruction in enumerate(function.instructions):
         body = _instruction(instruction)
@@ -181,15 +199,36 @@ def _nothing(m: Any, L: Any) -> None:
     return None
 
 
+def _shift_left(number: int, by: int) -> int:
+    if not 0 <= by < 64:
+        raise TypeError(f"a shift by {by}; a register has 64 bits")
+    return number << by
+
+
+#: The largest number in a field of a design's own.
+MOST = 255
+
+
+def _u8(number: int) -> int:
+    if not isinstance(number, int) or not 0 <= number <= MOST:
+        raise TypeError(f"{number} in a field that holds 0 to {MOST}")
+    return int(number)
+
+
 def _instruction(i: Instruction) -> str:
     if i.kind == "call":
         return f"return ({''.join(_text(arg) + ', ' for arg in i.args)})"
     if i.expr is None:
         return ""
     if i.kind == "do" and isinstance(i.target, Field):
-        holder = "m.task" if isinstance(i.target.base, Current) else f"m.objects[L[{i.target.base.index}]]"
-        return f"m.set({holder}, {i.target.name!r}, {_text(i.expr)})"
+        return f"m.set({_holder(i.target.base)}, {i.target.name!r}, {_text(i.expr)})"
     return f"return {_number(i.expr) if i.kind in ('branch', 'switch') else _text(i.expr)}"
+
+
+def _holder(base: Local | Current | ThisCpu) -> str:
+    if isinstance(base, Local):
+        return f"m.objects[L[{base.index}]]"
+    return "m.task" if isinstance(base, Current) else "m.cpu"
 
 
 def _text(e: Expr) -> str:
@@ -200,12 +239,16 @@ def _text(e: Expr) -> str:
             return f"L[{index}]"
         case Current():
             return "m.task"
-        case Field(Current(), name):
-            return f"m.task.{name}"
-        case Field(Local(index, _), name):
-            return f"m.objects[L[{index}]].{name}"
+        case Field(base, name):
+            return f"{_holder(base)}.{name}"
         case Primitive(name, args):
             return f"P_{name}(m{''.join(', ' + _text(arg) for arg in args)})"
+        case Operation("bool" | "u8" as op, (only,)):
+            return f"{'U8' if op == 'u8' else op}({_number(only)})"
+        case Operation("if", (test, yes, no)):
+            return f"({_text(yes)} if {_number(test)} else {_text(no)})"
+        case Operation("<<", (left, right)):
+            return f"SHL({_number(left)}, {_number(right)})"
         case Operation(op, (only,)):
             return f"({op} {_number(only)})"
         case Operation("is" | "is not" as op, (left, right)):
@@ -218,5 +261,9 @@ def _text(e: Expr) -> str:
 def _number(e: Expr) -> str:
     """An expression of which only the number matters, not the owner."""
     text = _text(e)
-    can_be_value = isinstance(e, (Local, Primitive)) or (isinstance(e, Field) and e.name in VALUE_FIELDS)
-    return f"N({text})" if can_be_value else text
+    match e:
+        case Local() | Primitive() | Field(own=True) | Operation("if"):
+            return f"N({text})"
+        case Field(name=name) if name in VALUE_FIELDS:
+            return f"N({text})"
+    return text

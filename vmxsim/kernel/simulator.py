@@ -9,6 +9,7 @@ from attrs import define, field
 
 from vmxsim.errors import InputError, SimulationError, nearest
 from vmxsim.kernel.actions import VERBS, Action, PreemptPoint, sregs, why_impossible
+from vmxsim.kernel.attributes import at_first
 from vmxsim.kernel.instructions import vm_exit
 from vmxsim.kernel.invariants import check_event, check_user_space, guest_runs
 from vmxsim.kernel.kvm import Kvm, name_of, passes_through
@@ -117,6 +118,10 @@ def make_machine(design: type[Kvm], bits: int, long_mode: bool, cpus: int, vcpus
         )  # fmt: skip
     values = {"plain": plain.gs_base} | {t.id: t.gs_base for t in threads}
     machine_cpus = [Cpu(f"cpu{n}", n, values[task], task) for n, task in enumerate(current)]
+    for kind, holders in (("fields", guests), ("cpu_fields", machine_cpus)):
+        for name, first in design.own_fields(kind).items():
+            for holder in holders:
+                setattr(holder, name, at_first(first))
     return Machine(machine_cpus, threads, plain, guests)
 
 

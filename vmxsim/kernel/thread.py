@@ -40,7 +40,7 @@ def step(m: Machine, source: type[KernelSource], stack: Stack) -> Stack:
     i: Instruction = function.instructions[index]
     try:
         value = i.run(m, frame)
-    except (TypeError, AttributeError, IndexError, AssertionError) as error:
+    except (TypeError, AttributeError, IndexError, ValueError, AssertionError) as error:
         line = function.source[i.line - 1].strip()
         raise SimulationError(
             f"cannot execute '{line}': {error}", f"{function.name}, line {i.line}"

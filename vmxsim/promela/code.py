@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
-from vmxsim.checker.states import SLOTS
 from vmxsim.errors import InputError
 from vmxsim.kernel.machine import MSR_KERNEL_GS_BASE
-from vmxsim.kernel.program import Current, Expr, Field, Instruction, Local, Operation, Primitive, Target
-from vmxsim.promela.terms import TASK_VARIABLES, Routine, Store, Term, Terms, following
+from vmxsim.kernel.program import (
+    Current,
+    Expr,
+    Field,
+    Instruction,
+    Local,
+    Operation,
+    Primitive,
+    Target,
+    ThisCpu,
+)
+from vmxsim.promela.terms import TASK_VARIABLES, Routine, Store, Term, Terms, following, variable_of
 
 #: How deeply preempt_disable() may nest.
 DEEPEST = 15
@@ -137,11 +146,13 @@ _FIXED = {"mode", "preempt_notifier"}
 class Lines:
     """Translates instructions, and records which values reach which variable.
 
-    ``fields`` are the vCPU's fields that belong to the state.
+    ``fields`` are the vCPU's fields that belong to the state, ``values`` the variables that hold values of
+    the register.
     """
 
-    def __init__(self, terms: Terms, effects: Effects, fields: Iterable[str]) -> None:
-        self.terms, self.effects, self.fields = terms, effects, frozenset((*fields, *SLOTS))
+    def __init__(self, terms: Terms, effects: Effects, fields: Iterable[str], values: Iterable[str]) -> None:
+        self.terms, self.effects, self.values = terms, effects, frozenset(values)
+        self.fields = self.values.union(fields)
 
     @property
     def store(self) -> Store:
@@ -226,11 +237,14 @@ class Lines:
             if name not in TASK_VARIABLES or name in _FIXED:
                 raise InputError(f"the Promela model does not let kernel code store current.{name}", where)
             name = TASK_VARIABLES[name]
+        elif isinstance(target.base, ThisCpu):
+            raise InputError(f"the Promela model has no fields of the CPU, such as '{name}'", where)
         else:
             self.terms.handle(target.base, routine, index)
+            name = variable_of(name, target.own)
             if name not in self.fields:  # nothing depends on it
                 return []
-        if name in SLOTS:
+        if name in self.values:
             kept = self.terms.register_value(found, routine, index)
             self.store.grow(name, kept.values, where)
             return [*self.failing(set(kept.fails) - set(found.fails)), *self._set(name, kept.text)]

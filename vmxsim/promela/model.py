@@ -20,11 +20,12 @@ from vmxsim.checker.states import (
     numbered_values,
 )
 from vmxsim.errors import InputError
+from vmxsim.kernel.attributes import U64, at_first
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.kernel.machine import EFER_LMA, EFER_LME, Value, reset_cr0, reset_efer
 from vmxsim.promela.choices import Choices, Environment, Possible, names, process
 from vmxsim.promela.code import DEEPEST, Effects, Lines, may_ask
-from vmxsim.promela.terms import SCHEDULE, VALUE_NAMES, Encoding, Store, Term, Terms, collect
+from vmxsim.promela.terms import SCHEDULE, VALUE_NAMES, Encoding, Store, Term, Terms, collect, variable_of
 
 HEADER = """\
 /*
@@ -277,6 +278,7 @@ def start_values(
         "script": "",
         "guest_wrote": False,
         **{name: values[n] for name, n in zip(SLOTS, [*slots, RESET, HOST], strict=True)},
+        **{variable_of(name, True): at_first(first) for name, first in design.own_fields("fields").items()},
     }
 
 
@@ -339,8 +341,11 @@ class _Model:
         self.encoding = Encoding(self.values, {*names(), *BITS})
         self.store = Store(self.encoding)
         self.terms = Terms(self.store, self.non_canonical)
-        self.fields = relevant_vcpu_fields(self.design, self.interception)
-        self.lines = Lines(self.terms, Effects(self.terms), self.fields)
+        own = self.design.own_fields("fields")
+        fields = relevant_vcpu_fields(self.design, self.interception)
+        self.fields = [variable_of(name, name in own) for name in fields]
+        self.holders = (*SLOTS, *(variable_of(n, True) for n, first in own.items() if isinstance(first, U64)))
+        self.lines = Lines(self.terms, Effects(self.terms), self.fields, self.holders)
         self.routines, self.ends = collect(self.design)
         self.scheduler = next(r for r in self.routines if r.scheduler and r.function.name == SCHEDULE)
         self.choices = Choices(self.lines, self.routines, self.environment, self.cpus, self.vcpus)
@@ -360,13 +365,15 @@ class _Model:
         cpu = min(thread, self.cpus - 1) if not waiting or not self.environment.migration else 0
         found = start_values(self.design, self.bits, long_mode, waiting, cpu, self.values)
         known = {
-            *self.fields, *SLOTS, *_FLAGS,
+            *self.fields, *self.holders, *_FLAGS,
             "script", "guest_wrote", "mode", "cpu", "bits", "task_gs_sel", "preempt_count",
         }  # fmt: skip
         return {name: value for name, value in found.items() if name in known}
 
     def _find_values(self) -> None:
         declare(self.store, self.values, self.cpus, self.environment.guest_wrote_first)
+        for name in self.holders[len(SLOTS) :]:
+            self.store.grow(name, self.values)
         for long_mode in self.long_modes:
             for name, value in self._start_values(long_mode, 0).items():
                 self.store.grow(name, [value])

@@ -16,6 +16,7 @@ from vmxsim.kernel.kvm import Kvm
 from vmxsim.kernel.machine import EFER_LMA, MSR_KERNEL_GS_BASE, Value
 from vmxsim.kernel.machine import number_of as number
 from vmxsim.kernel.program import (
+    MOST,
     Callee,
     Const,
     Current,
@@ -26,6 +27,7 @@ from vmxsim.kernel.program import (
     Local,
     Operation,
     Primitive,
+    ThisCpu,
 )
 
 #: Names of the values of the register, by number (see ``checker/states.py``).
@@ -229,6 +231,8 @@ def _assigned(function: Function) -> list[set[int]]:
 
 #: A variable with more values than this is taken for a counter, which a finite model cannot hold.
 MOST_VALUES = 64
+#: A number in a field of a design's own with more values than this is taken to have all.
+FEW = 8
 #: Variables that the hand-written part of the model uses.
 ALWAYS = {"efer", "cr0", "smm", "exit_reason", "script", "preempt_count"}
 
@@ -260,7 +264,7 @@ class Store:
         if len(domain) == before:
             return
         self.grown = True
-        if len(domain) > MOST_VALUES:
+        if len(domain) > (MOST + 1 if name.startswith("own_") else MOST_VALUES):
             raise InputError(
                 f"'{name}' takes more than {MOST_VALUES} values: too much state for the Promela model",
                 where,
@@ -305,6 +309,11 @@ TASK_VARIABLES = {
     "mode": "mode", "preempt_notifier": "preempt_notifier", "signal_pending": "signal_pending",
     "gs_sel": "task_gs_sel", "bits": "bits", "gs_base": "user_gs_base",
 }  # fmt: skip
+
+
+def variable_of(name: str, own: bool) -> str:
+    """The variable for a field of the vCPU: those of a design's own can have any name."""
+    return f"own_{name}" if own else name
 
 
 @frozen
@@ -354,9 +363,20 @@ class Terms:
                 if name not in TASK_VARIABLES:
                     raise InputError(f"the Promela model does not support current.{name}", routine.where(i))
                 return self.variable(TASK_VARIABLES[name])
-            case Field(base, name):
+            case Field(ThisCpu(), name):
+                raise InputError(
+                    f"the Promela model has no fields of the CPU, such as '{name}'", routine.where(i)
+                )
+            case Field(base, name, own):
                 self.handle(base, routine, index)
-                return self.variable(name)
+                return self.variable(variable_of(name, own))
+            case Operation("if"):
+                return self._choice(e, routine, index)
+            case Operation("bool", (inner,)):
+                found = self.truth(inner, routine, index)
+                return Term(f"({found.text} != 0)", frozenset(map(bool, found.values)), found.fails)
+            case Operation("u8", (inner,)):
+                return self._small(self.term(inner, routine, index))
             case Primitive():
                 return self._primitive(e, routine, index)
             case Operation("and" | "or" | "not"):
@@ -370,6 +390,24 @@ class Terms:
             case Operation():
                 return self._operation(e, routine, index)
         raise InputError(f"the Promela model does not support {e!r}", routine.where(i))
+
+    def _choice(self, e: Operation, routine: Routine, index: int) -> Term:
+        """``x if c else y``"""
+        test, yes, no = (
+            self.truth(e.args[0], routine, index),
+            *(self.term(arg, routine, index) for arg in e.args[1:]),
+        )
+        fails = [f"({test.text} && {fail})" for fail in yes.fails]
+        fails += [f"(!({test.text}) && {fail})" for fail in no.fails]
+        return Term(f"({test.text} -> {yes.text} : {no.text})", yes.values | no.values, (*test.fails, *fails))
+
+    def _small(self, found: Term) -> Term:
+        """A number that fits a field of the design's own; the line fails with any other."""
+        fits = frozenset(x for x in found.values if isinstance(x, int) and 0 <= x <= MOST)
+        if len(fits) > FEW:  # it counts: that it may reach any number is found out at once
+            fits = frozenset(range(MOST + 1))
+        others = [f"{found.text} == {self.encoding.text(x)}" for x in found.values - fits]
+        return Term(found.text, fits, (*found.fails, *sorted(others)))
 
     def handle(self, base: Expr, routine: Routine, index: int) -> None:
         """Refuse any object other than the thread's vCPU."""

@@ -14,7 +14,7 @@ from vmxsim.errors import InputError
 from vmxsim.kernel.actions import Action
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.kernel.machine import Machine, Value, Vcpu, owner_words
-from vmxsim.kernel.program import Current, Field, Primitive
+from vmxsim.kernel.program import Current, Field, Local, Primitive
 from vmxsim.kernel.simulator import Record, Simulator, make_machine
 from vmxsim.simulation.scenario import Scenario, make_scenario
 from vmxsim.simulation.trace import Access, Change, Frame, Move, Scene, Step, Violation, action_name
@@ -62,6 +62,7 @@ def _place(record: Record, e: Any) -> str:
         return ""
     if isinstance(e.base, Current):
         return f"{record.thread}.{e.name}"
+    assert isinstance(e.base, Local)
     return f"vcpu{record.stack[2][e.base.index]}.{e.name}"
 
 

@@ -178,10 +178,10 @@ class Position:
         m = self.run.trace.machine(self.shown)
         objects: dict[str, Any] = {"cpu0": m.cpus[self.cpu], "thread0": m.threads[0], "vcpu0": m.vcpus[0]}
         return {
-            (holder, name): getattr(obj, name)
+            (holder, name): value
             for holder, obj in objects.items()
-            for name in obj.__slots__
-            if name not in ("__weakref__", "stack")
+            for name, value in vars(obj).items()
+            if name != "stack"
         }
 
 

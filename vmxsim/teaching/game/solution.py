@@ -18,7 +18,7 @@ from vmxsim.checker.counterexample import action_text, scenario_of
 from vmxsim.checker.result import SAFE
 from vmxsim.checker.search import Path, shortest_path
 from vmxsim.checker.states import ALL_SLOTS, CONSTANTS, RESET, pack, take_out
-from vmxsim.checker.symbolic import SLOT_FIELDS, Choice
+from vmxsim.checker.symbolic import Choice
 from vmxsim.checker.transition_table import TransitionTable
 from vmxsim.errors import InputError, SimulationError, counted
 from vmxsim.kernel.kvm import Kvm, name_of
@@ -60,7 +60,8 @@ class Packer:
         no_smm = {} if at.smm else _NO_SMM
         try:
             stack, locals_ = take_out(at.continuation)
-            slots = [self._number(fields[name]) for name in SLOT_FIELDS] + [*map(self._number, locals_)]
+            places = self._table.sections.m.slot_fields
+            slots = [self._number(fields[name]) for name in places] + [*map(self._number, locals_)]
             for left_over in ({}, _NO_EXIT, no_smm, _NO_EXIT | no_smm):
                 number = self._state(self._stacks[stack], fields | left_over)
                 if number is not None:
