@@ -140,6 +140,16 @@ class LoadsBeforeItSaves(Leave):
         vmx.msr_host_kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE)
 
 
+class SavesTheGuestsAsHosts(Leave):
+    @requires("preemption disabled", "vCPU loaded")
+    def vmx_prepare_switch_to_guest(self, vmx):
+        if vmx.loaded_cpu_state:
+            return
+        vmx.loaded_cpu_state = True
+        vmx.msr_host_kernel_gs_base = vmx.msr_guest_kernel_gs_base
+        wrmsr(MSR_KERNEL_GS_BASE, vmx.msr_guest_kernel_gs_base)
+
+
 class DoesNotSayLoaded(Leave):
     @requires("preemption disabled", "vCPU loaded")
     def vmx_prepare_switch_to_guest(self, vmx):
@@ -339,6 +349,10 @@ CASES = [
     Case(SkipLoadOfZero, G, ENTER, f"if {COPY} != 0:", MISSING, ("if vmx.loaded_cpu_state:",)),
     Case(LoadsTheHosts, G, ENTER, RESTORE, WRONG, (LOAD,)),
     Case(LoadsBeforeItSaves, H, ENTER, LOAD, GONE, (SAVE_HOST, "return")),
+    Case(
+        SavesTheGuestsAsHosts, H, ENTER, "vmx.msr_host_kernel_gs_base = vmx.msr_guest_kernel_gs_base", TAKEN,
+        (SAVE_HOST,),
+    ),
     Case(DoesNotSayLoaded, H, ENTER, LOAD, MISSING, (LOAD, LOADED)),
     Case(NeverEnters, G, "vcpu_enter_guest", "vm_entry(vcpu)", MISSING, ENTERED),
     Case(NeverEnters, H, "vcpu_enter_guest", "vm_entry(vcpu)", MISSING, ENTERED),

@@ -55,8 +55,8 @@ def host_value(task: Task) -> Value:
 
 def undoable(record: Record) -> bool:
     """Whether a step changes anything that ``undo`` takes back."""
-    switches = any(kind == "ctxsw" for kind, _, _ in record.accesses)
-    return not switches and any(name not in _CONTROL for _, name, _, _ in record.changes)
+    changed = {name for _, name, _, _ in record.changes}
+    return "current" not in changed and bool(changed - _CONTROL)
 
 
 def turnable(record: Record) -> bool:

@@ -197,9 +197,15 @@ class Guest(Side):
 
 
 class Host(Side):
-    """The vCPU thread's user space: its GS base."""
+    """User space of the vCPU thread, or of the plain task that has its CPU now: its GS base."""
 
     saved = "h"
+
+    def __init__(self, trace: RunTrace, violation: Violation) -> None:
+        step = trace.steps[violation.step]
+        #: The plain task finds a wrong value as soon as it runs.
+        self.plain = trace.machine(violation.step + 1).cpus[step.cpu].current == "plain"
+        super().__init__(trace, violation)
 
     def missing(self, counts: str) -> str:
         return "not restored" if counts == "register" else "host not saved"
@@ -212,12 +218,19 @@ class Host(Side):
         )
 
     def right(self, m: Machine) -> Value:
-        return host_value(m.threads[self.n])
+        return host_value(m.plain if self.plain else m.threads[self.n])
+
+    def is_right(self, value: Value) -> bool:
+        """Several host tasks may have the same number, 0 for example; a guest's is never right."""
+        theirs = value.owner.startswith("vcpu") or value.owner == "unknown"
+        return value.number == self.true.number and not theirs
 
     def looks_in(self, m: Machine) -> str:
         """In the kernel it is h if that is still to be restored, else the register."""
-        in_register = m.threads[self.n].mode != "user" and self.trace.design._in_register(m.vcpus[self.n])
-        return "h" if in_register else "register"
+        thread = m.threads[self.n]
+        waits = self.plain and not m.is_current(thread)
+        restored = thread.mode == "user" or waits or not self.trace.design._in_register(m.vcpus[self.n])
+        return "register" if restored else "h"
 
     def symptom(self) -> str:
         found = self.held(self.end, "register")

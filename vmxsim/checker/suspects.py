@@ -112,6 +112,11 @@ def _writes(step: Step, place: str) -> bool:
     return any(move.target == place for move in step.moves) or any(c.place == place for c in step.changes)
 
 
+def switches_task(step: Step) -> bool:
+    """Whether another task runs on the CPU after this step."""
+    return any(change.place.endswith(".current") for change in step.changes)
+
+
 def _loads_gs(step: Step) -> bool:
     """Whether load_gs_index() leaves the descriptor's base in the register."""
     return any(access.kind == "load_gs_index" for access in step.accesses)
@@ -176,7 +181,7 @@ class _Suspects:
         counts = self.side.counts(index + 1)
         if lma:
             yield self._mode_change(index, lma > 0)
-        elif any(access.kind == "ctxsw" for access in step.accesses):
+        elif switches_task(step):
             yield from self._switched_out(index)
         elif step.mode == "guest":
             yield from self._not_entered(index)
@@ -251,8 +256,7 @@ class _Suspects:
             "missing step",
             "guest state is not unloaded when the thread is scheduled out",
             f"{owner_words(step.thread)} is scheduled out, and {flag}: kvm_sched_out() has neither saved the"
-            f" guest's value nor restored the host's. The next task's own value, {describe(held)},"
-            " overwrites the register.",
+            f" guest's value nor restored the host's. The register holds {describe(held)} now.",
             when,
             [Remedy("leave", index)],
         )
@@ -280,6 +284,7 @@ class _Suspects:
             yield from self._overwritten(spoiled, "register")
         elif name == "register":
             yield from self._flag((self._written(index, name) or [index])[-1])
+            yield from self._wrong_source(index)
             yield from self._not_saved(index)
             yield self._wrong_load(index, after, undo)
         elif name == "h":
@@ -347,6 +352,15 @@ class _Suspects:
             when.format(f"{step.function}()"),
             [self.side.put(index - 1, saved)] if self.side.is_right(now) else [],
         )
+
+    def _wrong_source(self, index: int) -> Iterator[Blame]:
+        """The register is loaded from a saved copy: the step that stored a wrong value there."""
+        saved = self.side.saved
+        place = self.side.place(index, saved)
+        if any(move.source == place for move in self.steps[index].moves):
+            stores = [n for n in range(self.side.born, index) if _writes(self.steps[n], place)]
+            if stores:
+                yield from self._overwritten(stores[-1], saved)
 
     def _flag(self, index: int) -> Iterator[Blame]:
         """The register was switched, but the flag that says whose it is was not."""
@@ -626,7 +640,7 @@ class _Suspects:
         return any(
             s.action == step.action
             and s.thread == step.thread
-            and any(a.kind == "ctxsw" for a in s.accesses)
+            and switches_task(s)
             and [f.function for f in s.stack][: len(inside)] == inside
             and not _by_scheduler(step)
             for s in self.steps[: step.index]
