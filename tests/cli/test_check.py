@@ -1,11 +1,10 @@
 """``vmxsim check``, ``why`` and ``compare`` without a file, as a user and a script see them."""
 
 import json
-import os
 
 import pytest
 
-from tests.cli.test_errors import fails, vmxsim
+from tests.cli.running import fails, vmxsim
 from vmxsim.checker.assumptions import ASSUMPTIONS
 from vmxsim.designs import DESIGNS
 
@@ -151,10 +150,9 @@ def test_each_design_of_a_file_gets_a_report_of_its_own(mine, way):
 @pytest.mark.parametrize("way", [("--file", "mine.py", "Mine"), ("mine.py:Mine",)])
 def test_the_saved_file_says_how_to_run_it(mine, tmp_path, way):
     command = "vmxsim run found.yaml --design mine.py:Mine"
-    env = {**os.environ, "PYTHONPATH": os.getcwd()}
-    done = vmxsim("check", *way, "--host", "64-bit", "--save", "found.yaml", cwd=tmp_path, env=env)
+    done = vmxsim("check", *way, "--host", "64-bit", "--save", "found.yaml", cwd=tmp_path)
     assert command in done.stderr and command in (tmp_path / "found.yaml").read_text()
-    assert vmxsim(*command.split()[1:], cwd=tmp_path, env=env).returncode == 1
+    assert vmxsim(*command.split()[1:], cwd=tmp_path).returncode == 1
 
 
 def test_a_mistake_is_told_in_a_line_with_status_two(mine, tmp_path):

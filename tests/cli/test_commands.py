@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from tests.cli.test_errors import vmxsim
+from tests.cli.running import process, vmxsim
 from vmxsim.designs import DESIGNS
 
 SEED = """\
@@ -91,7 +91,7 @@ def test_cost_prints_rows_and_a_table():
 
 def test_no_colour_where_there_is_no_terminal(seed):
     for env in ({}, {"NO_COLOR": "1"}):
-        assert "\x1b" not in vmxsim("run", seed, env={**os.environ, **env}).stdout
+        assert "\x1b" not in process("run", seed, env={**os.environ, **env}).stdout
 
 
 def test_svg_writes_a_picture_of_every_step(seed, tmp_path):

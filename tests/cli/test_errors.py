@@ -8,25 +8,9 @@ import sys
 
 import pytest
 
+from tests.cli.running import fails, process, vmxsim
+
 GOOD = "design: never-trap\nsteps:\n  - run\n"
-
-
-def vmxsim(*args, **options):
-    return subprocess.run(
-        [sys.executable, "-m", "vmxsim.cli", *map(str, args)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        **options,
-    )
-
-
-def fails(*args):
-    done = vmxsim(*args)
-    assert done.returncode == 2, done
-    assert "Traceback" not in done.stderr and not done.stdout
-    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
-    return done.stderr
 
 
 @pytest.mark.parametrize(
@@ -106,7 +90,7 @@ def test_a_device_without_end_is_refused_at_once():
 def test_output_that_cannot_be_encoded_or_written_is_no_fault(tmp_path):
     file = tmp_path / "scenario.yaml"
     file.write_text("title: \u00e9\u4e2d\n" + GOOD, encoding="utf-8")
-    done = vmxsim("run", file, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    done = process("run", file, env={**os.environ, "PYTHONIOENCODING": "ascii"})
     assert (done.returncode, done.stderr) == (0, "")
     assert "\\u4e2d" in done.stdout
     with open("/dev/full", "w") as full:
@@ -118,7 +102,7 @@ def test_output_that_cannot_be_encoded_or_written_is_no_fault(tmp_path):
 
 
 def test_without_a_command_there_is_help():
-    done = vmxsim()
+    done = process()
     assert done.returncode == 0
     assert "Commands:" in done.stdout.splitlines()
 

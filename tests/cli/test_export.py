@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.cli import test_errors
+from tests.cli import running
+from tests.cli.running import vmxsim
 from tests.cli.test_check import MINE
-from tests.cli.test_errors import vmxsim
 
 SCENARIO = """\
 title: Entering long mode while guest state is loaded
@@ -18,7 +18,7 @@ steps:
 
 def fails(*arguments, words):
     """The command ends with 2 and one line that has all the words."""
-    said = test_errors.fails(*arguments)
+    said = running.fails(*arguments)
     assert not [word for word in words if word not in said], said
 
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from tests.classroom.submitting import answered, given, submit
-from tests.cli.test_errors import fails, vmxsim
+from tests.cli.running import fails, vmxsim
 
 
 def test_list():
@@ -40,12 +40,7 @@ def test_from_handing_out_to_grades(tmp_path):
     submit(tmp_path / "in", "ada", "one-tick", answered("one-tick"))
     submit(tmp_path / "in", "bob", "one-tick", given("one-tick"))
     files = ["--csv", tmp_path / "grades.csv", "--feedback", tmp_path / "feedback"]
-    done = subprocess.run(
-        [sys.executable, "-m", "vmxsim.cli", "labs", "grade", tmp_path / "in", "--json", *files],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    done = vmxsim("labs", "grade", tmp_path / "in", "--json", *files)
     assert done.returncode == 0, done.stderr
     data = json.loads(done.stdout)
     assert [lab["lab"] for lab in data["labs"]] == ["1-one-tick"], "of the others nothing was handed in"

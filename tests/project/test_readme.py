@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.running import vmxsim
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 
@@ -41,13 +43,7 @@ def test_commands(arguments, status, tmp_path):
     (tmp_path / "away.yaml").write_text(scenario)
     if arguments[0] != "new":
         (tmp_path / "mine.py").write_text(MINE)
-    done = subprocess.run(
-        [sys.executable, "-m", "vmxsim.cli", *arguments],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    done = vmxsim(*arguments, cwd=tmp_path)
     assert done.returncode == status, done.stdout + done.stderr
     if "--output" in arguments:
         assert (tmp_path / arguments[arguments.index("--output") + 1]).stat().st_size
