@@ -9,7 +9,6 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-import nbformat
 from attrs import asdict, field, frozen
 
 from vmxsim.errors import InputError, printable
@@ -159,18 +158,18 @@ def _newest(found: list[Submission]) -> list[Submission]:
     )
 
 
-_reads: Any = nbformat.reads  # it has no types
-
-
 def read_notebook(path: Path) -> Any:
     """A student's notebook, in the current format. Raises InputError if it is not one."""
+    import nbformat  # takes seconds to load: not at the start of every command
+
+    reads: Any = nbformat.reads  # it has no types
     try:
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"is larger than {MAX_BYTES // 1_000_000} MB: clear its outputs")
         text = path.read_text("utf-8-sig")
         if not text.strip():
             raise InputError("is empty")
-        book = _reads(text, as_version=4)
+        book = reads(text, as_version=4)
         nbformat.validate(book)
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror or error}") from None
