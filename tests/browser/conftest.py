@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.lab import Errors, Lab, chromium, find_chromium, lab_page, open_notebook
+from tests.browser.lab import Lab, chromium, find_chromium, lab_page
 from tests.conftest import MISSING_CHROMIUM
 
 
@@ -31,17 +31,16 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     with chromium() as found:
-        found.new_context(reduced_motion="reduce")  # JupyterLab's, see lab_page
+        found.new_context(reduced_motion="reduce")  # JupyterLab's, see LabPage
         yield found
 
 
 class Notebook:
-    """A page with a notebook that has run; complains at the end of errors in the console."""
+    """A notebook that has run; complains at the end of errors in the console."""
 
-    def __init__(self, browser: Any, lab: Lab, name: str, cells: list[str], width: int = 1280) -> None:
-        self.page = lab_page(browser, width)
-        self.errors = Errors(self.page)
-        open_notebook(self.page, lab, lab.write(f"{name}.ipynb", cells))
+    def __init__(self, browser: Any, lab: Lab, name: str, cells: list[str], width: int = 1280, **how: Any):
+        self._shown = lab_page(browser, lab, lab.write(f"{name}.ipynb", cells), width, **how)
+        self.page = self._shown.page
         self.player = self.page.locator(".vmxsim-player[data-step]").first
         self.player.wait_for()
         self.player.scroll_into_view_if_needed()
@@ -85,5 +84,4 @@ class Notebook:
         self.page.get_by_label(label, exact=True).first.select_option(label=option)
 
     def close(self) -> None:
-        self.page.close()
-        assert not self.errors.found
+        self._shown.close()

@@ -53,7 +53,9 @@ class Lab:
         self._settings("apputils-extension/notification", {"fetchNews": "false", "checkForUpdates": False})
         # cells that are scrolled out of view stay in the page, where a test can find them
         self._settings("notebook-extension/tracker", {"windowingMode": "none"})
-        self.theme("JupyterLab Light")
+        self._settings("apputils-extension/themes", {"theme": "JupyterLab Light"})
+        #: Pages that show no notebook.
+        self.free: list[LabPage] = []
         self._log = (home / "jupyter.log").open("wb")
         places = {
             name: str(home / name.lower())
@@ -83,10 +85,6 @@ class Lab:
         file = self.home / "settings" / "@jupyterlab" / f"{plugin}.jupyterlab-settings"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(values))
-
-    def theme(self, name: str) -> None:
-        """The theme of every page opened from now on."""
-        self._settings("apputils-extension/themes", {"theme": name})
 
     def _wait(self, seconds: float = 60) -> None:
         end = time.monotonic() + seconds
@@ -150,28 +148,84 @@ class Errors:
             self.found.append(text)
 
 
-def lab_page(browser: Any, width: int = 1280) -> Any:
-    """A page for JupyterLab. All share one context, and so its cache: JupyterLab is large."""
-    if not browser.contexts:  # the first one is JupyterLab's
-        browser.new_context(reduced_motion="reduce")
-    page = browser.contexts[0].new_page()
-    page.set_viewport_size({"width": width, "height": 1000})
-    page.set_default_timeout(60_000)
-    return page
+_CONNECTED = """name => {
+  const shown = window.jupyterapp?.shell.currentWidget;
+  const session = shown?.sessionContext?.session;
+  return shown?.context?.path === name && session?.kernel?.connectionStatus === 'connected'
+    && session.kernel.status === 'idle';
+}"""
+
+#: End the kernel of every notebook, close it unsaved, and show the page as it was at first.
+_CLEAR = """async () => {
+  const shell = jupyterapp.shell;
+  for (const shown of [...shell.widgets('main')].filter((widget) => widget.context)) {
+    await shown.sessionContext.shutdown();
+    shown.context.model.dirty = false;
+    shown.close();
+  }
+  if (shell.leftCollapsed) await jupyterapp.commands.execute('application:toggle-left-area');
+}"""
 
 
-def open_notebook(page: Any, lab: Lab, notebook: str, run: bool = True) -> None:
-    """Open a notebook, wait until its kernel is *connected* ('idle' is said too early), run all."""
+def open_notebook(page: Any, lab: Lab, notebook: str) -> None:
+    """Load JupyterLab with a notebook, wait until its kernel is *connected* ('idle' is said too early),
+    run all."""
     page.goto(lab.address(notebook))
-    page.wait_for_function(
-        """() => {
-          const session = window.jupyterapp?.shell.currentWidget?.sessionContext?.session;
-          return session?.kernel?.connectionStatus === 'connected' && session.kernel.status === 'idle';
-        }""",
-        timeout=60_000,
-    )
-    if run:
-        page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')")
+    page.wait_for_function(_CONNECTED, arg=notebook)
+    page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')")
+
+
+class LabPage:
+    """A page that shows a notebook in JupyterLab.
+
+    JupyterLab takes longer to load than most tests to run, so a page whose notebook is closed serves
+    the next one. All pages share one context.
+    """
+
+    def __init__(self, browser: Any, lab: Lab) -> None:
+        if not browser.contexts:  # the first one is JupyterLab's
+            browser.new_context(reduced_motion="reduce")
+        self.page = browser.contexts[0].new_page()
+        self.page.set_default_timeout(60_000)
+        self.lab = lab
+        self.errors = Errors(self.page)
+        #: What was asked of others than this server.
+        self.outside: list[str] = []
+        own = (lab.url, lab.url.replace("http", "ws", 1), "data:", "blob:")
+        self.page.on("request", lambda r: r.url.startswith(own) or self.outside.append(r.url))
+
+    def show(self, notebook: str, width: int, theme: str) -> None:
+        """Open a notebook and run all its cells."""
+        self.page.set_viewport_size({"width": width, "height": 1000})
+        if self.page.url == "about:blank":
+            self.page.goto(self.lab.address(notebook))
+        else:
+            self._execute("docmanager:open", path=notebook)
+        self.page.wait_for_function(_CONNECTED, arg=notebook)
+        self._execute("apputils:change-theme", theme=theme)
+        self.page.wait_for_function("theme => document.body.dataset.jpThemeName === theme", arg=theme)
+        self.page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')")
+
+    def _execute(self, command: str, **how: Any) -> None:
+        run = "async ([command, how]) => { await jupyterapp.commands.execute(command, how); }"
+        self.page.evaluate(run, [command, how])
+
+    def close(self) -> None:
+        """Close the notebook, and complain of errors in the console and of what came from elsewhere."""
+        found = [*self.errors.found, *self.outside]
+        if found:
+            self.page.close()
+        assert not found
+        self.page.evaluate(_CLEAR)
+        self.errors.found.clear()
+        self.lab.free.append(self)
+
+
+def lab_page(browser: Any, lab: Lab, notebook: str, width: int = 1280, dark: bool = False) -> LabPage:
+    """A notebook that runs, in a page that is free, or in a new one."""
+    found = lab.free.pop() if lab.free else LabPage(browser, lab)
+    found.show(notebook, width, f"JupyterLab {'Dark' if dark else 'Light'}")
+    return found
 
 
 @contextmanager

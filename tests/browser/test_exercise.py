@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.lab import Errors, lab_page, open_notebook
+from tests.browser.lab import lab_page
 
 CELLS = [
     "import vmxsim\nfrom vmxsim.kernel.language import *\nex = vmxsim.exercise('careful-write')\nex",
@@ -26,14 +26,10 @@ CELLS = [
 
 @pytest.fixture(scope="module")
 def page(browser: Any, lab: Any) -> Iterator[Any]:
-    found = lab_page(browser)
-    found.set_default_timeout(60_000)
-    errors = Errors(found)
-    open_notebook(found, lab, lab.write("exercise.ipynb", CELLS))
-    found.locator(".vmxsim-exercise-form").nth(1).wait_for()
-    yield found
-    found.close()
-    assert not errors.found
+    shown = lab_page(browser, lab, lab.write("exercise.ipynb", CELLS))
+    shown.page.locator(".vmxsim-exercise-form").nth(1).wait_for()
+    yield shown.page
+    shown.close()
 
 
 def press(page: Any, part: Any, name: str) -> None:

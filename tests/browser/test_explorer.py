@@ -73,7 +73,7 @@ def test_play_and_pause(book: Notebook) -> None:
     book.player.get_by_label("Speed").select_option("fast")
     book.player.focus()
     book.player.press(" ")
-    book.at(2)
+    book.until("Number(p.dataset.step) >= 2")
     book.player.press(" ")
     stopped = book.step()
     book.page.wait_for_timeout(900)

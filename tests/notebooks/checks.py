@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-#: The longest wait for a whole notebook, in seconds. Generous: tests share the machine with a browser.
-SECONDS = 60
+#: The longest wait for a notebook, in seconds: generous, for tests share the machine with a browser.
+SECONDS = 90
 
 
 def outputs(notebook: Any) -> list[Any]:

@@ -1,10 +1,9 @@
-"""Every notebook runs from top to bottom, quickly, and nothing in it says that something failed.
+"""Every notebook runs from top to bottom, and nothing in it says that something failed.
 
 Where there is a Chromium, JupyterLab runs the notebooks, and the same is checked of them there
 (tests/browser/test_course.py): they need not run twice.
 """
 
-import time
 from pathlib import Path
 
 import nbclient
@@ -40,9 +39,7 @@ def test_it_runs(path):
     client = nbclient.NotebookClient(
         notebook, timeout=SECONDS, kernel_name="python3", resources={"metadata": {"path": str(FOLDER)}}
     )
-    start = time.monotonic()
     client.execute()
-    assert time.monotonic() - start < SECONDS
     nothing_on_standard_error(notebook)
     no_widget_holds_an_error(notebook)
     every_figure_has_words(notebook)
