@@ -102,8 +102,11 @@ def test_a_design_whose_state_grows_without_end_is_given_up(monkeypatch):
 def test_a_class_whose_attributes_are_nonsense():
     with pytest.raises(InputError, match="interception: expected .* not 7"):
         type("Mine", (WRITE.start,), {"interception": 7})
-    with pytest.raises(InputError, match="kvm_x86_ops: 'set_msr' is 'nothing'"):
+    with pytest.raises(InputError, match="kvm_x86_ops: 'prepare_guest_switch' is missing"):
         type("Mine", (WRITE.start,), {"kvm_x86_ops": {"set_msr": "nothing"}})
+    mine = type("Mine", (WRITE.start,), {"kvm_x86_ops": {**WRITE.start.kvm_x86_ops, "set_msr": "nothing"}})
+    grade = WRITE.grade(mine)
+    assert not grade.passed and "no kernel function 'nothing'" in str(grade)
 
 
 def test_settings_and_other_functions_may_not_be_changed():

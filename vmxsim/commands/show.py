@@ -16,6 +16,7 @@ from vmxsim.designs.history import (
     Version,
     changed_last,
     history,
+    own_fields,
     primitives,
     reached,
     source_lines,
@@ -81,6 +82,7 @@ def as_object(design: type[Kvm]) -> dict[str, Any]:
             for name, function in reached(design).items()
         ],
         "fields": vcpu_fields(design),
+        "declared": own_fields(design),
     }
 
 
@@ -106,6 +108,13 @@ def _show_design(design: type[Kvm], out: Console) -> None:
     for field, names in vcpu_fields(design).items():
         table.add_row(f"  {', '.join(names)}", Text("" if names == [field] else field, style="dim"))
     out.print(table)
+    declared = own_fields(design)
+    if any(declared.values()):
+        out.print(Text("\nFields that it declares, and what they hold at first", style="bold"))
+        for field, first in declared["fields"].items():
+            out.print(f"  vmx.{field}: {first}")
+        for field, first in declared["cpu_fields"].items():
+            out.print(f'  this_cpu_read("{field}"), on each CPU: {first}')
     called = sorted({name for function in functions.values() for name in primitives(function)})
     out.print(Text("\nPrimitives", style="bold"))
     out.print(Padding(", ".join(called), (0, 0, 0, 2)))

@@ -23,8 +23,13 @@ _ENTRY_POINTS = (
 
 
 def changed_last(design: type[Kvm], name: str) -> type[Kvm]:
-    """The class that defines a function of the design: a design, or :class:`Kvm` for common code."""
-    return next(cls for cls in design.__mro__ if name in own_functions(cls))
+    """The design that defines or mixes in a function of this one; :class:`Kvm` for common code."""
+    last = design
+    for cls in design.__mro__:
+        last = cls if issubclass(cls, Kvm) else last
+        if name in design.functions_of(cls):
+            return last
+    return design  # a function of the module
 
 
 def reached(design: type[Kvm]) -> dict[str, Function]:
@@ -104,6 +109,14 @@ def vcpu_fields(design: type[Kvm]) -> dict[str, list[str]]:
                 ]
                 found.setdefault(e.name, []).extend(names or [e.name])
     return {field: list(dict.fromkeys(names)) for field, names in found.items()}
+
+
+def own_fields(design: type[Kvm]) -> dict[str, dict[str, str]]:
+    """The fields that the design declares in ``fields`` and ``cpu_fields``, and what each holds at first."""
+    return {
+        kind: {name: repr(first) for name, first in design.own_fields(kind).items()}
+        for kind in ("fields", "cpu_fields")
+    }
 
 
 @frozen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from keyword import iskeyword
 from typing import Any
 
@@ -121,11 +122,12 @@ def _wrong_ops(ops: Any, design: Any) -> str:
         return f"expected {ATTRIBUTES['kvm_x86_ops']}, not {printable(repr(ops))}"
     functions = design.functions()
     for op, function in ops.items():
-        if inherited.get(op) != function and function not in functions:
-            near = nearest(function, functions)
-            return (
-                f"'{printable(op)}' is {printable(repr(function))}, and the design has no such function{near}"
-            )
+        if not isinstance(function, str):
+            return f"'{printable(op)}' is {printable(repr(function))}; expected the name of a function"
+        # a subclass may be meant to define it; else a call of it says that it is missing
+        near = get_close_matches(function, functions, n=1, cutoff=0.85)
+        if near and function not in functions:
+            return f"'{printable(op)}' is '{printable(function)}'; did you mean '{near[0]}'?"
     for op in inherited:
         if op not in ops:
             parent = design.__mro__[1].__name__

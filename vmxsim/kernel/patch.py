@@ -289,7 +289,7 @@ def _refuse_unknown(cls: type[KernelSource], frame: FrameType | None) -> None:
         if _is_kernel_name(name) and name not in (*cls._own, *ATTRIBUTES):
             raise InputError(
                 f"a design has no attribute '{name}'{nearest(name, [*ATTRIBUTES, *cls.functions()])}: it has"
-                f" {', '.join(ATTRIBUTES)}, and kernel functions",
+                f" {', '.join(ATTRIBUTES)}, and kernel functions; names with a leading underscore are yours",
                 _place(cls, name, frame),
             )
 
