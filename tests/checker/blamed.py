@@ -344,7 +344,7 @@ CASES = [
     Case(
         RegisterOnlyWrite, G, "vmx_set_msr", "preempt_enable()", LOST, (f"{COPY} = data", "preempt_enable()")
     ),
-    Case(DirtyTooLate, G, LEAVE, SAVE, GONE),
+    Case(DirtyTooLate, G, LEAVE, SAVE, LOST),
     # enter
     Case(SkipLoadOfZero, G, ENTER, f"if {COPY} != 0:", MISSING, ("if vmx.loaded_cpu_state:",)),
     Case(LoadsTheHosts, G, ENTER, RESTORE, WRONG, (LOAD,)),

@@ -10,6 +10,76 @@ from vmxsim.kernel.machine import Machine, Value
 from vmxsim.simulation.run import RunTrace
 from vmxsim.simulation.trace import Step, Violation
 
+#: What a missing step leaves undone: (mechanism, clause, when).
+MISSING = {
+    "not loaded": (
+        "the guest's value is not loaded",
+        "nothing puts the guest's value there",
+        "because {} does not load the guest's value",
+    ),
+    "not saved": (
+        "the guest's value is not saved",
+        "nothing saves the guest's value there",
+        "because {} does not save the guest's value",
+    ),
+    "host not saved": (
+        "the host's value is not saved",
+        "nothing saves the host's value there",
+        "because {} does not save the host's value",
+    ),
+    "not restored": (
+        "the host's value is not restored",
+        "nothing restores the host's value",
+        "because {} does not restore the host's value",
+    ),
+}
+
+#: What a test leaves undone: (kind, mechanism, consequence, when).
+SKIPS = {
+    "not loaded": (
+        "missing step",
+        "the guest's value is not loaded",
+        "the guest's value is not loaded, and the register holds {held}",
+        "because {} skips loading the guest's value",
+    ),
+    "not saved": (
+        "missing step",
+        "the guest's value is not saved",
+        "the guest's value is not saved, and {g} holds {held}",
+        "because {} skips saving the guest's value",
+    ),
+    "host not saved": (
+        "wrong restore",
+        "a stale host value is restored",
+        "{h} keeps {held}, and that is restored later",
+        "because {} skips saving the host's value",
+    ),
+    "not restored": (
+        "missing step",
+        "the host's value is not restored",
+        "the host's value is not restored, and the register holds {held}",
+        "because {} skips restoring the host's value",
+    ),
+    "not unloaded": (
+        "missing step",
+        "guest state is not unloaded when the thread is scheduled out",
+        "guest state stays loaded while another task runs",
+        "because {} skips unloading guest state",
+    ),
+    "not written": (
+        "lost write",
+        "a write is skipped",
+        "the value written does not get where it counts, which holds {held}",
+        "because {} skips the write",
+    ),
+    "not read": (
+        "stale read",
+        "a read of the register is skipped",
+        "{held} is returned",
+        "because {} skips the RDMSR",
+    ),
+}
+
 #: The most runs tried for one explanation.
 _MOST_TRIED = 150
 
@@ -63,7 +133,7 @@ class Side:
         raise NotImplementedError
 
     def missing(self, counts: str) -> str:
-        """What was not done if the value is not in the place that counts: a key of the suspects' tables."""
+        """What was not done if the value is not in the place that counts: a key of :data:`MISSING`."""
         raise NotImplementedError
 
     def mode_left(self, held: Value) -> tuple[str, str]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from vmxsim.checker.rerun import Remedy, turnable, undoable
-from vmxsim.checker.sides import Side
+from vmxsim.checker.sides import MISSING, SKIPS, Side
 from vmxsim.kernel.invariants import describe, is_host
 from vmxsim.kernel.machine import EFER_LMA, Value, owner_words
 from vmxsim.kernel.program import Expr, Field, Primitive
@@ -26,77 +26,6 @@ class Blame:
     #: Under which circumstances, to follow the symptom.
     when: str
     remedies: Sequence[Remedy]
-
-
-#: What a missing step leaves undone: (mechanism, clause, when).
-_MISSING = {
-    "not loaded": (
-        "the guest's value is not loaded",
-        "nothing puts the guest's value there",
-        "because {} does not load the guest's value",
-    ),
-    "not saved": (
-        "the guest's value is not saved",
-        "nothing saves the guest's value there",
-        "because {} does not save the guest's value",
-    ),
-    "host not saved": (
-        "the host's value is not saved",
-        "nothing saves the host's value there",
-        "because {} does not save the host's value",
-    ),
-    "not restored": (
-        "the host's value is not restored",
-        "nothing restores the host's value",
-        "because {} does not restore the host's value",
-    ),
-}
-
-#: What a test leaves undone: (kind, mechanism, consequence, when).
-_SKIPS = {
-    "not loaded": (
-        "missing step",
-        "the guest's value is not loaded",
-        "the guest's value is not loaded, and the register holds {held}",
-        "because {} skips loading the guest's value",
-    ),
-    "not saved": (
-        "missing step",
-        "the guest's value is not saved",
-        "the guest's value is not saved, and {g} holds {held}",
-        "because {} skips saving the guest's value",
-    ),
-    "host not saved": (
-        "wrong restore",
-        "a stale host value is restored",
-        "{h} keeps {held}, and that is restored later",
-        "because {} skips saving the host's value",
-    ),
-    "not restored": (
-        "missing step",
-        "the host's value is not restored",
-        "the host's value is not restored, and the register holds {held}",
-        "because {} skips restoring the host's value",
-    ),
-    "not unloaded": (
-        "missing step",
-        "guest state is not unloaded when the thread is scheduled out",
-        "guest state stays loaded while another task runs",
-        "because {} skips unloading guest state",
-    ),
-    "not written": (
-        "lost write",
-        "a write is skipped",
-        "the value written does not get where it counts, which holds {held}",
-        "because {} skips the write",
-    ),
-    "not read": (
-        "stale read",
-        "a read of the register is skipped",
-        "{held} is returned",
-        "because {} skips the RDMSR",
-    ),
-}
 
 
 def lma_change(step: Step) -> int:
@@ -342,7 +271,7 @@ class _Suspects:
         """The register is switched, and what it held is saved nowhere."""
         step = self.steps[index]
         saved, now = self.side.saved, self.side.held(index, "register")
-        mechanism, _, when = _MISSING[self.side.missing(saved)]
+        mechanism, _, when = MISSING[self.side.missing(saved)]
         yield Blame(
             index,
             "missing step",
@@ -436,7 +365,7 @@ class _Suspects:
         switched = entry or self.side.mode(index + 1) == "user"
         before = self._action_of(index) if switched else range(0)
         yield from self._turned([*call, *before], what, held)
-        mechanism, missing, when = _MISSING[what]
+        mechanism, missing, when = MISSING[what]
         function = f"{step.function}()"
         if switched:
             function = f"nothing before {'VM entry' if entry else 'the return to user space'}"
@@ -477,7 +406,7 @@ class _Suspects:
             skipped = self._skipped(n) if turnable(self.records[n]) else ""
             if not skipped or (what == "not read" and "rdmsr" not in skipped):
                 continue
-            kind, mechanism, consequence, when = _SKIPS[what]
+            kind, mechanism, consequence, when = SKIPS[what]
             names = {"g": self.side.named("g"), "h": self.side.named("h"), "held": describe(held)}
             function = f"{self.steps[n].function}()"
             yield Blame(
@@ -525,7 +454,8 @@ class _Suspects:
             yield self._blame_preempted(
                 at, "lost write", [self.side.put(at, counts), self.side.put(born, counts)]
             )
-        yield from self._written_over(before.start)
+        for blame in self._written_over(before.start):
+            yield self._cut_in_two(blame, stores) if stores else blame
         other = "g" if counts == "register" else "register"
         wrote = f"only {self.side.named(other)} is written" if stores else "nothing is written here"
         place = "the register" if counts == "register" else self.side.named(counts)
@@ -537,6 +467,20 @@ class _Suspects:
             f"{wrote}, but {state}, so {place} counts: it still holds {describe(held)}.",
             f"because {steps[at].function}() does not write {place}{' while state is loaded' * loaded}",
             [self.side.put(at, counts), self.side.put(born, counts)],
+        )
+
+    def _cut_in_two(self, blame: Blame, stores: list[int]) -> Blame:
+        """If the scheduler's code overwrote the value: the write was preempted before it was done."""
+        if not _by_scheduler(self.steps[blame.step]):
+            return blame
+        function = f"{self.steps[stores[-1]].function}()"
+        return evolve(
+            blame,
+            kind="lost write",
+            mechanism="preempted in the middle of a write",
+            why=f"{function} stored {describe(self.side.true)} at step {stores[-1] + 1} and was preempted"
+            f" before its next line; {blame.why}",
+            when=f"if preempted in {function} in the middle of a write",
         )
 
     def _action_of(self, index: int) -> range:

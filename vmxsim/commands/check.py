@@ -168,6 +168,7 @@ def as_object(result: CheckResult) -> dict[str, Any]:
         "scenario": example.as_data() if example else None,
         "mechanism": example.mechanism if example else None,
         "words": example.words if example else None,
+        "kind": example.explanation.kind if example and example.explanation else None,
         "cut": host.cut or None,
         "never_called": result.never_called,
         "omitted": [f"{name}: {words}" for name, words in OMITTED.items()],
