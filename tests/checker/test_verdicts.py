@@ -173,3 +173,11 @@ def test_what_an_assumption_forbids_is_forbidden_behind_other_breaches_too(desig
         path = shortest_path(control, invariant, past_others=True)
         for state, edge in path.transitions if path else ():
             assert not doers[edge.effect].done(state & DATA_MASK)[1] & EARLY
+
+
+@pytest.mark.parametrize("design", ["never-trap", "dedicated-accessors"])
+def test_beside_a_verdict_stands_what_the_model_leaves_out(design):
+    result = checked(design)
+    for text in (repr(result), result._repr_html_()):
+        told = text.partition("Not in the model: ")[2]
+        assert all(name in told for name in ("NMI", "machine check", "nested VMX", "TDX", "INIT", "host-side"))

@@ -95,7 +95,7 @@ def _steps(told: Report) -> list[str]:
         lines[2] += f" {rows.skipped} more of this kind are left out."
     lines += ["| step | CPU | where | what runs | what it does |", "|---:|---:|---|---|---|"]
     for number, action, group in rows.by_action(trace):
-        lines.append(f"| | | **\\[{number}\\]** {cell(code(action))} | | |")
+        lines.append(f"| | | **\\[{number + 1}\\]** {cell(code(action))} | | |")
         for row in group:
             lines += [f"| | | *{row.skipped} left out* | | |"] if row.skipped else []
             lines.append(_row(row, told.blamed.done))
