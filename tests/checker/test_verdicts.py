@@ -180,4 +180,5 @@ def test_beside_a_verdict_stands_what_the_model_leaves_out(design):
     result = checked(design)
     for text in (repr(result), result._repr_html_()):
         told = text.partition("Not in the model: ")[2]
-        assert all(name in told for name in ("NMI", "machine check", "nested VMX", "TDX", "INIT", "host-side"))
+        names = ("NMI", "machine check", "nested VMX", "TDX", "INIT", "host-side")
+        assert all(name in told for name in names)
