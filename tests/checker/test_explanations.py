@@ -79,3 +79,13 @@ def test_a_tick_between_two_lines_is_told_from_the_scheduler_s_own_lines():
     found = explain(trace, "guest-value")
     assert found.why.startswith("vCPU thread 0 is scheduled out") and "preempted" not in found.words
     assert found.effect.endswith("after its thread was scheduled out with state loaded")
+
+
+def test_a_fault_is_blamed_on_the_line_that_stored_the_address_unchecked():
+    (host,) = checked("host-always", host="64-bit", non_canonical=True).hosts
+    example = host.counterexamples["no-host-fault"]
+    found = example.explanation
+    step = example.trace.steps[found.step]
+    assert (step.function, step.source) == ("vmx_set_msr", "vmx.msr_guest_kernel_gs_base = data")
+    again = rerun(example.trace, found.remedy, example.actions)
+    assert "no-host-fault" not in {v.invariant for v in again.violations}

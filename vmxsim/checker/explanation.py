@@ -10,7 +10,8 @@ from attrs import evolve, frozen
 
 from vmxsim.checker.rerun import Remedy
 from vmxsim.checker.sides import Guest, Host
-from vmxsim.checker.suspects import suspects
+from vmxsim.checker.suspects import Blame, suspects
+from vmxsim.kernel.instructions import is_canonical
 from vmxsim.simulation.run import RunTrace
 from vmxsim.simulation.trace import Violation, action_name
 
@@ -83,35 +84,58 @@ def explain(trace: RunTrace, invariant: str) -> Explanation | None:
     if violation is None:
         return None
     if invariant == "no-host-fault":
-        return Explanation(
-            "the host writes a non-canonical address", violation.words, violation.step,
-            symptom="#GP on the host's WRMSR of MSR_KERNEL_GS_BASE",
-            when="after the guest wrote a non-canonical address",
-        )  # fmt: skip
+        return _of_fault(trace, violation)
     side = (Guest if _is_guests(trace, violation) else Host)(trace, violation)
     tries = [(blame, remedy) for blame in suspects(side) for remedy in blame.remedies]
     tries += [(b, evolve(r, every=True)) for b, r in tries if r.kind in ("undo", "turn")]
     for blame, remedy in tries:
         if side.mends(remedy):
-            step = trace.steps[blame.step]
-            where = f"{step.function}, line {step.line}" if step.line else step.function
-            return Explanation(
-                blame.mechanism,
-                violation.words,
-                blame.step,
-                f"step {blame.step + 1} of the run ({where}: {step.source}), at"
-                f" {action_name(trace, step.action)}",
-                blame.why,
-                blame.kind,
-                remedy,
-                side.symptom(),
-                blame.when,
-            )
+            return _named(trace, violation, blame, remedy, side.symptom())
     found = (
         f"{violation.words.rstrip('.')}. No single line is to blame: without any one of them the run is still"
         " wrong."
     )
     return Explanation("several steps together", found, -1, symptom=side.symptom())
+
+
+def _named(trace: RunTrace, violation: Violation, blame: Blame, remedy: Remedy, symptom: str) -> Explanation:
+    """The explanation that names a step."""
+    step = trace.steps[blame.step]
+    where = f"{step.function}, line {step.line}" if step.line else step.function
+    place = f"step {step.index + 1} of the run ({where}: {step.source}), at {action_name(trace, step.action)}"
+    return Explanation(
+        blame.mechanism,
+        violation.words,
+        step.index,
+        place,
+        blame.why,
+        blame.kind,
+        remedy,
+        symptom,
+        blame.when,
+    )
+
+
+def _of_fault(trace: RunTrace, violation: Violation) -> Explanation:
+    """Why the host's WRMSR raises #GP: a line of KVM stored an address that it did not check."""
+    stores = (
+        step.index
+        for step in trace.steps
+        for change in step.changes
+        if change.place.endswith(".g") and not is_canonical(change.after.number)
+    )
+    number = next(stores, violation.step)
+    blame = Blame(
+        number,
+        "missing step",
+        "the host writes a non-canonical address",
+        "the guest's address is not canonical, and KVM does not check it: when the host writes it to the"
+        f" register, at step {violation.step + 1}, the processor raises #GP.",
+        f"after {trace.steps[number].function}() took a non-canonical address unchecked",
+        (),
+    )
+    symptom = "#GP on the host's WRMSR of MSR_KERNEL_GS_BASE"
+    return _named(trace, violation, blame, Remedy("undo", number), symptom)
 
 
 def _is_guests(trace: RunTrace, violation: Violation) -> bool:

@@ -129,7 +129,7 @@ class _Suspects:
             return Blame(index, "missing step", mechanism, why, when, remedies)
         nothing = "EFER.LMA is set while guest state is loaded, and nothing is loaded with it: from here on"
         when = "after EFER.LMA 0->1 while state is loaded"
-        if not is_host(held):
+        if held.owner.startswith("vcpu"):
             return Blame(
                 index,
                 "missing step",
@@ -295,7 +295,7 @@ class _Suspects:
         """The register was switched, but the flag that says whose it is was not."""
         step, flag = self.steps[index], self.side.named("loaded")
         loaded = self.side.loaded(index + 1)
-        if loaded != is_host(self.side.held(index + 1, "register")):
+        if loaded == self.side.held(index + 1, "register").owner.startswith("vcpu"):
             return
         done, what, whose = (
             ("cleared", "restored", "the host's") if loaded else ("set", "loaded", "the guest's")
