@@ -123,4 +123,48 @@ class KeepsFields(NeverTrap):
         super().vmx_write_guest_kernel_gs_base(vmx, data)
 
 
-ODD = (CallsItsParent, Polls, PollsInALoop, LooksAtValues, KeepsValues, TurnsInterruptsOff, KeepsFields)
+class OnReturn(NeverTrap):
+    """Guest state stays loaded until the thread returns to user space or another task runs."""
+
+    @requires("preemption disabled")
+    def vmx_vcpu_put(self, vmx):
+        return
+
+    def give_back(self, vmx):
+        if vmx.loaded_cpu_state:
+            vmx.loaded_cpu_state = False
+            vmx.msr_guest_kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE)
+            if vmx.host_state.gs_sel & 7:
+                load_gs_index(vmx.host_state.gs_sel)
+            wrmsr(MSR_KERNEL_GS_BASE, vmx.msr_host_kernel_gs_base)
+
+    def prepare_task_switch(self, vcpu):
+        self.give_back(vcpu)
+
+    def exit_to_user_mode(self, vcpu):
+        preempt_disable()
+        self.give_back(vcpu)
+        preempt_enable()
+
+
+class OnReturnOnly(OnReturn):
+    """... but nobody gives it back when another task runs."""
+
+    def prepare_task_switch(self, vcpu):
+        return
+
+    def finish_task_switch(self, vcpu):
+        vmcs_write("A")
+
+
+ODD = (
+    CallsItsParent,
+    Polls,
+    PollsInALoop,
+    LooksAtValues,
+    KeepsValues,
+    TurnsInterruptsOff,
+    KeepsFields,
+    OnReturn,
+    OnReturnOnly,
+)

@@ -83,6 +83,26 @@ def test_spin_stores_our_states_of_a_design_with_fields_of_its_own() -> None:
     assert run.complete and run.states == counted(found)
 
 
+class AroundTheSwitch(NeverTrap):
+    fields = {"was": False}
+
+    def prepare_task_switch(self, vcpu):
+        vcpu.was = vcpu.loaded_cpu_state
+
+    def finish_task_switch(self, vcpu):
+        if vcpu.was:
+            vmcs_write("A")
+        vcpu.was = False
+
+
+@needs_spin
+def test_spin_stores_our_states_of_a_design_with_hooks_around_the_context_switch() -> None:
+    storing = POOL.submit(run_spin, promela(AroundTheSwitch), COUNT)
+    found = reachable(TransitionTable(AroundTheSwitch, 64))
+    assert not found.broken
+    assert storing.result().states == counted(found)
+
+
 class OnTheCpu(NeverTrap):
     cpu_fields = {"reads": 0}
 

@@ -184,3 +184,48 @@ def test_no_width_hides_or_cuts_words():
 def test_actions_are_counted_from_one_and_named():
     run = vmxsim.run(["run", "guest long-mode on", "guest rdmsr"], "dedicated-accessors")
     assert "guest-value at action 3 (guest rdmsr)" in repr(run)
+
+
+OWN = """\
+from vmxsim.designs import NeverTrap
+from vmxsim.kernel.language import *
+
+
+def helper(vmx):
+    return vmx.dirty
+
+
+class Mixin:
+    def vmx_get_msr(self, vmx):
+        helper(vmx)
+        return super().vmx_get_msr(vmx)
+
+
+class Mine(Mixin, NeverTrap):
+    fields = {"dirty": False}
+    cpu_fields = {"owner": u64}
+
+    def exit_to_user_mode(self, vcpu):
+        this_cpu_write("owner", rdmsr(MSR_KERNEL_GS_BASE))
+
+    def idle(self, vmx):
+        sldt()
+"""
+
+
+def test_what_a_design_of_ones_own_declares_mixes_in_and_never_calls(capsys, tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(OWN)
+    status, out, err = call(capsys, "show", str(file))
+    assert status == 0
+    assert "vmx.dirty: False" in out and 'this_cpu_read("owner"), on each CPU: u64' in out
+    assert "prepare_task_switch, finish_task_switch" in out, "hooks that it could override"
+    for name in ("vmx_get_msr", "exit_to_user_mode", "helper"):
+        assert f"* {name}" in out
+    assert "your idle() is never called" in err
+    shown = json.loads(call(capsys, "show", str(file), "--json")[1])
+    assert shown["declared"] == {"fields": {"dirty": "False"}, "cpu_fields": {"owner": "u64"}}
+    status, out, _ = call(capsys, "check", "--file", str(file), "--host", "64-bit", "--json")
+    assert status == 3, "a field of the CPU cannot be explored"
+    (warning,) = json.loads(out)["Mine"]["never_called"]
+    assert warning.startswith("your idle() is never called")

@@ -19,7 +19,7 @@ from vmxsim.errors import SimulationError
 from vmxsim.kernel.actions import VERBS, sregs, why_impossible
 from vmxsim.kernel.attributes import U64
 from vmxsim.kernel.instructions import is_canonical
-from vmxsim.kernel.kvm import Kvm, passes_through
+from vmxsim.kernel.kvm import Kvm, passes_through, returns_through
 from vmxsim.kernel.machine import EFER_LMA, EFER_LME, X86_CR0_PG, Machine, Value
 from vmxsim.kernel.program import Callee, Function
 from vmxsim.kernel.simulator import check_return_to_user, uses
@@ -401,6 +401,7 @@ class _Section:
         """Run kernel code line by line up to the next scheduling point."""
         m = self.m
         while True:
+            before = self.stack
             self.line()
             if any(event[0] == "switch-out" for event in m.events):
                 self.end.where = "waiting"
@@ -411,8 +412,12 @@ class _Section:
                 self.event(event)
             m.events.clear()
             if self.stack is None and not self.due():
-                self.user()
-                return
+                last = returns_through(self.design, before)
+                if last is None:
+                    self.user()
+                    return
+                check_return_to_user(m.cpu)
+                self.stack = enter(m, last, (0,), None)
             if m.task.mode == "guest":
                 if m.cpu.need_resched:  # the tick that was pending
                     m.set(m.task, "mode", "kernel")

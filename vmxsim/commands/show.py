@@ -23,7 +23,7 @@ from vmxsim.designs.history import (
     vcpu_fields,
 )
 from vmxsim.errors import InputError, unknown
-from vmxsim.kernel.kvm import Kvm, name_of, release_of
+from vmxsim.kernel.kvm import HOOKS, Kvm, name_of, release_of
 
 
 @click.command("show")
@@ -103,6 +103,10 @@ def _show_design(design: type[Kvm], out: Console) -> None:
     common = [name for name, origin in origins.items() if origin is Kvm]
     out.print(Text("\nKVM's common code", style="bold"))
     out.print(Padding(", ".join(common), (0, 0, 0, 2)))
+    idle = [name for name in HOOKS if name not in functions]
+    if idle:
+        out.print(Text("\nHooks that do nothing yet", style="bold"))
+        out.print(Padding(", ".join(idle), (0, 0, 0, 2)))
     out.print(Text("\nFields of the vCPU", style="bold"))
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     for field, names in vcpu_fields(design).items():

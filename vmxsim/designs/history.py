@@ -9,7 +9,7 @@ from attrs import frozen
 from vmxsim.designs import DESIGNS
 from vmxsim.errors import unknown
 from vmxsim.kernel.actions import VERBS
-from vmxsim.kernel.kvm import Kvm
+from vmxsim.kernel.kvm import Kvm, hook
 from vmxsim.kernel.machine import FIELD_NAMES
 from vmxsim.kernel.patch import own_functions
 from vmxsim.kernel.program import Callee, Expr, Field, Function, Local, Operation, Primitive
@@ -36,6 +36,8 @@ def reached(design: type[Kvm]) -> dict[str, Function]:
     """The functions that a run of the design can call, by name, callers first."""
     found: dict[str, Function] = {}
     waiting = [Callee("self", name) for name in _ENTRY_POINTS]
+    if hook(design, "exit_to_user_mode"):
+        waiting.append(Callee("self", "exit_to_user_mode"))
     while waiting:
         function = design.link(waiting.pop(0))
         if (

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from attrs import evolve
+
 from vmxsim.kernel.language import *
 from vmxsim.kernel.machine import Vcpu
 from vmxsim.kernel.patch import KernelSource
+from vmxsim.kernel.program import Callee, Function, Instruction, Local, Primitive
 
 
 class Kvm(KernelSource, abstract=("enter_lmode", "exit_lmode")):
@@ -67,6 +70,11 @@ class Kvm(KernelSource, abstract=("enter_lmode", "exit_lmode")):
         """Whether this design assumes that the register is the guest's now: it would look for the
         guest's value there, and the next leave would save it."""
         return vcpu.loaded and vcpu.long_mode
+
+    @classmethod
+    def _find(cls, callee: Callee) -> Function:
+        found = super()._find(callee)
+        return with_hooks(cls, found) if found.interrupt else found
 
     # -- vCPU ioctls (virt/kvm/kvm_main.c, arch/x86/kvm/x86.c): vcpu_load() and vcpu_put() bracket each of
     # them. Only KVM_RUN enters the guest, so guest state is never loaded in the others.
@@ -216,6 +224,19 @@ class Kvm(KernelSource, abstract=("enter_lmode", "exit_lmode")):
     def kvm_sched_in(self, vcpu):
         self.kvm_x86_ops.vcpu_load(vcpu)
 
+    # -- hooks: they do nothing, cost nothing and are no step unless a design overrides them. The first two
+    # run with preemption disabled, whatever the vCPU thread was doing and whether or not its notifier is
+    # registered; the third runs with preemption enabled.
+
+    def prepare_task_switch(self, vcpu):
+        """Right before the context switch, after kvm_sched_out()."""
+
+    def finish_task_switch(self, vcpu):
+        """Right after the context switch that brings the thread back, before kvm_sched_in()."""
+
+    def exit_to_user_mode(self, vcpu):
+        """The last thing before a vCPU thread returns to user space, as a user-return notifier would be."""
+
     # -- SMI and RSM (x86.c, emulate.c; since Linux 4.2, not looked up), which KVM emulates while guest state
     # may be loaded. SMRAM holds EFER and CR0, but not KERNEL_GS_BASE: neither one touches the register.
 
@@ -238,6 +259,55 @@ class Kvm(KernelSource, abstract=("enter_lmode", "exit_lmode")):
 
     def vmx_vcpu_load(self, vmx):
         """The VMCS becomes current on this CPU. Guest state is not loaded."""
+
+
+#: Functions that the kernel calls only if a design overrides them.
+HOOKS = ("prepare_task_switch", "finish_task_switch", "exit_to_user_mode")
+
+
+def hook(design: type[Kvm], name: str) -> Function | None:
+    """The design's function for a hook; None if it does nothing."""
+    function = design.link(Callee("self", name))
+    return None if function.instructions[0].kind == "end" else function
+
+
+def with_hooks(design: type[Kvm], scheduler: Function) -> Function:
+    """The function with the design's hooks around its context switch, on the same line."""
+    before, after = (hook(design, name) for name in HOOKS[:2])
+    if not before and not after:
+        return scheduler
+    steps = [evolve(i) for i in scheduler.instructions]
+    switches = [n for n, i in enumerate(steps) if i.expr == Primitive("context_switch", ())]
+    for n in switches:
+        if before:
+            _redirect(steps, n, len(steps))
+            steps.append(_call(steps[n].line, before.name, n))
+        if after:
+            steps.append(_call(steps[n].line, after.name, steps[n].next))
+            steps[n].next = len(steps) - 1
+    return evolve(scheduler, instructions=steps)
+
+
+def _call(line: int, name: str, then: int) -> Instruction:
+    """A call of a hook for the vCPU, which is the first local."""
+    callee, vcpu = Callee("self", name), Local(0, "vcpu")
+    return Instruction("call", line, next=then, callee=callee, args=(vcpu,), run=lambda m, L: L[:1])
+
+
+def _redirect(steps: list[Instruction], old: int, new: int) -> None:
+    for i in steps:
+        i.next = new if i.next == old else i.next
+        i.other = new if i.other == old else i.other
+        i.cases = tuple((case, new if to == old else to) for case, to in i.cases)
+
+
+def returns_through(design: type[Kvm], before: Any) -> Function | None:
+    """The hook that runs before a thread is back in user space, None if there is none or it has just run.
+    ``before`` is the continuation before the last step in the kernel."""
+    found = hook(design, "exit_to_user_mode")
+    while found and before[3] is not None:
+        before = before[3]
+    return found if found and before[0] is not found else None
 
 
 def name_of(design: type[Kvm]) -> str:

@@ -12,7 +12,7 @@ from vmxsim.kernel.actions import VERBS, Action, PreemptPoint, sregs, why_imposs
 from vmxsim.kernel.attributes import at_first
 from vmxsim.kernel.instructions import vm_exit
 from vmxsim.kernel.invariants import check_event, check_user_space, guest_runs
-from vmxsim.kernel.kvm import Kvm, name_of, passes_through
+from vmxsim.kernel.kvm import Kvm, name_of, passes_through, returns_through
 from vmxsim.kernel.machine import (
     EFER_LME,
     MSR_KERNEL_GS_BASE,
@@ -205,7 +205,10 @@ class Simulator:
         thread.stack = step(m, self.design, before)
         if thread.stack is None and not self.preempt_if_due(thread):
             check_return_to_user(m.cpu)
-            m.set(thread, "mode", "user")
+            if last := returns_through(self.design, before):
+                self.call(thread, last.name, thread.vcpu)
+            else:
+                m.set(thread, "mode", "user")
         switched_out = False
         for event in self.take_events():
             if event[0] == "switch-out":

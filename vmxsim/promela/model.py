@@ -21,7 +21,7 @@ from vmxsim.checker.states import (
 )
 from vmxsim.errors import InputError
 from vmxsim.kernel.attributes import U64, at_first
-from vmxsim.kernel.kvm import Kvm
+from vmxsim.kernel.kvm import Kvm, hook, name_of
 from vmxsim.kernel.machine import EFER_LMA, EFER_LME, Value, reset_cr0, reset_efer
 from vmxsim.promela.choices import Choices, Environment, Possible, names, process
 from vmxsim.promela.code import DEEPEST, Effects, Lines, may_ask
@@ -322,6 +322,8 @@ def promela(
         raise InputError("the model supports one or two vCPUs", "vcpus")
     if not 1 <= cpus <= 16:
         raise InputError("the model supports 1 to 16 CPUs", "cpus")
+    if hook(design, "exit_to_user_mode"):
+        raise InputError("the Promela model has no exit_to_user_mode()", name_of(design))
     return _Model(design, bits, cpus, vcpus, long_modes, interception, non_canonical, environment).text()
 
 
