@@ -13,8 +13,12 @@ class Blank(Kvm):
     """08: what is about modes, and nothing about the register."""
 
     interception = "never"
-    names = {"prepare_guest_switch": "enter", "vcpu_put": "leave", "get_msr": "read", "set_msr": "write"}
-    kvm_x86_ops = Kvm.kvm_x86_ops | names
+    kvm_x86_ops = Kvm.kvm_x86_ops | {
+        "prepare_guest_switch": "enter",
+        "vcpu_put": "leave",
+        "get_msr": "read",
+        "set_msr": "write",
+    }
     labels = Kvm.labels | {"loaded": "loaded_cpu_state"}
 
     @staticmethod
