@@ -30,7 +30,7 @@ _LOST = Kind("loses the value", "the right value is lost")
 KINDS = {
     "stale read": Kind("reads the wrong place", "the wrong place is read", "Read at"),
     "lost write": Kind("loses the write", "the write is lost"),
-    "wrong restore": Kind("restores a wrong value", "a wrong value is restored", "Restored at"),
+    "wrong restore": Kind("makes a restore wrong", "a restore goes wrong", "Wrong at"),
     "taken for another's": _LOST,
     "missing step": evolve(_LOST, label="Missing at"),
     "lost value": _LOST,

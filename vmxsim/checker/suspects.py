@@ -537,7 +537,7 @@ class _Suspects:
                 "a stale copy is read"
                 if own
                 else f"{owner_words(got.owner)}'s value is returned as the guest's",
-                f"{'the register' if name == 'register' else self.side.named(name)} is read, which holds"
+                f"it reads {'the register' if name == 'register' else self.side.named(name)}, which holds"
                 f" {describe(got)}; {loaded}, so the guest's value is in {where}.",
                 f"because {step.function}() reads {_place_words(name)}"
                 + (" while state is loaded" if counts == "register" else ""),
