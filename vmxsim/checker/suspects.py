@@ -28,6 +28,10 @@ class Blame:
     remedies: Sequence[Remedy]
 
 
+#: Under which circumstances, by what :func:`lma_change` says.
+_WHEN = {1: "after EFER.LMA 0->1 while state is loaded", -1: "after EFER.LMA 1->0 while state is loaded"}
+
+
 def lma_change(step: Step) -> int:
     """1 where the step sets EFER.LMA, -1 where it clears it, else 0."""
     for change in step.changes:
@@ -125,10 +129,9 @@ class _Suspects:
         step = self.steps[index]
         if not on:
             mechanism, why = self.side.mode_left(held)
-            when = "after EFER.LMA 1->0 while state is loaded"
-            return Blame(index, "missing step", mechanism, why, when, remedies)
+            return Blame(index, "missing step", mechanism, why, _WHEN[-1], remedies)
         nothing = "EFER.LMA is set while guest state is loaded, and nothing is loaded with it: from here on"
-        when = "after EFER.LMA 0->1 while state is loaded"
+        when = _WHEN[1]
         if held.owner.startswith("vcpu"):
             return Blame(
                 index,
@@ -235,7 +238,7 @@ class _Suspects:
                     f"EFER.LMA changed earlier (step {first.index + 1}, {first.function}, line {first.line}),"
                     f" so the code that unloads guest state saves {describe(after)} from the register as"
                     " the guest's.",
-                    f"after EFER.LMA {'0->1' if lma_change(first) > 0 else '1->0'} while state is loaded",
+                    _WHEN[lma_change(first)],
                     undo,
                 )
                 return
@@ -567,10 +570,12 @@ class _Suspects:
                 continue
             if undoable(record):
                 told = "; ".join(f"{_last(c.place)} becomes {_worth(c.after)}" for c in step.changes)
-                yield Blame(
-                    index, "lost value", "a step too many", f"{told}; without that, the schedule is right.",
-                    f"after {step.function}()", [Remedy("undo", index)],
-                )  # fmt: skip
+                mechanism, when = "a step too many", f"after {step.function}()"
+                if lma := lma_change(step):
+                    mechanism, when = "LMA is changed before state is left", _WHEN[lma]
+                    told = f"EFER.LMA is {'set' if lma > 0 else 'cleared'} here"
+                why = f"{told}; without that, the schedule is right."
+                yield Blame(index, "lost value", mechanism, why, when, [Remedy("undo", index)])
             elif turnable(record):
                 yield Blame(
                     index, "lost value", "a test goes the wrong way",
