@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+import vmxsim
 from vmxsim.cli import main
 from vmxsim.commands.common import named_design
 from vmxsim.designs import own
@@ -84,6 +85,48 @@ def test_what_is_no_python_file_is_said(mine, tmp_path):
         designs_in(tmp_path)
     mine.write_bytes(b"\xff\xfe\0")
     assert "not valid Python" in refused(mine)
+
+
+NUMBER = MINE.replace("class Mine", "N = 1\n\n\ndef helper(vmx):\n    return N\n\n\nclass Mine").replace(
+    "        return", "        helper(vmx)\n        vmx.smram_efer = N\n        return"
+)
+
+
+@pytest.mark.parametrize(
+    ("below", "says"),
+    [
+        ("\nN = 2\n", "'N' changes below vmx_get_msr(), which uses it"),
+        ("\ndef helper(vmx):\n    return 2\n", "'helper' changes below vmx_get_msr(), which uses it"),
+        ("\nN = 1\n", ""),
+    ],
+)
+def test_what_changes_below_the_class_is_refused_because_it_would_be_ignored(mine, below, says):
+    mine.write_text(NUMBER + below)
+    if says:
+        assert says in refused(f"{mine}:Mine")
+    else:
+        assert named_design(f"{mine}:Mine")
+
+
+def test_a_helper_below_the_class_is_told_where_to_stand(mine):
+    mine.write_text(
+        MINE.replace("        return", "        helper(vmx)\n        return")
+        + "\ndef helper(vmx):\n    sldt()\n"
+    )
+    assert "a helper stands above the class" in refused(mine)
+
+
+def test_a_design_does_not_go_by_the_id_of_another(mine):
+    mine.write_text(MINE.split("class Other")[0].replace("    def", '    id = "never-trap"\n\n    def'))
+    with pytest.raises(InputError, match="its id 'never-trap' is that of a design of the history"):
+        vmxsim.check(named_design(str(mine)))
+
+
+def test_the_helper_of_the_pictures_must_be_static(mine):
+    mine.write_text(
+        MINE.replace("    def", "    def _in_register(self, vcpu):\n        return True\n\n    def", 1)
+    )
+    assert "mine.py:6, Mine: _in_register answers for a vCPU: write '@staticmethod'" in refused(mine)
 
 
 HUGE = "x = 1 << 100000000000\n"

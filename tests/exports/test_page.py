@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 import pytest
 
 import vmxsim
+from tests.checker.odd import KeepsFields
 from tests.exports.cases import checked, named
 from vmxsim.errors import InputError
 from vmxsim.exports.page import page
@@ -110,3 +111,7 @@ def test_hostile_text_is_data():
 def test_sizes_stay_small():
     assert len(vmxsim.export(checked("dedicated-accessors", "64-bit"), "html")) < 400_000
     assert len(vmxsim.export(named("migrate"), "html")) < 900_000
+
+
+def test_a_design_whose_function_calls_the_one_that_it_overrides_becomes_a_page():
+    assert "KeepsFields" in vmxsim.export(vmxsim.check(KeepsFields, host="64-bit"))

@@ -83,8 +83,8 @@ def edits(source: Sequence[str]) -> Iterator[tuple[int, str, list[str]]]:
             case ast.If(test) | ast.While(test):
                 _replace(lines, test, _negated(test))
                 yield s.lineno, NEGATED, lines
-            case ast.Expr(ast.Constant()) | ast.Pass() | ast.Match():
-                continue
+            case ast.Expr(ast.Constant()) | ast.Pass() | ast.Match() | ast.For():
+                continue  # what is inside is changed line by line
             case _:
                 end = _end_of(s, statements)
                 _replace(lines, s, "pass")

@@ -45,6 +45,8 @@ def find_design(name: str | type[Kvm]) -> type[Kvm]:
     A design itself is returned unchanged. Raises InputError with the nearest choice.
     """
     if isinstance(name, type) and issubclass(name, Kvm):
+        if DESIGNS.get(name.id, name) is not name:
+            raise InputError(f"its id '{name.id}' is that of a design of the history", name.__name__)
         return name
     if not isinstance(name, str):
         raise InputError(f"expected a design, by name or as a class, not {printable(repr(name))}", "design")

@@ -76,11 +76,24 @@ def _execute(path: Path, source: bytes) -> dict[str, type[Kvm]]:
         for key, value in vars(module).items()
         if isinstance(value, type) and issubclass(value, Kvm) and value.__module__ == module.__name__
     }
+    for design in found.values():
+        _refuse_changed(design, name)
     if not found:
         raise InputError(
             "defines no design; expected a subclass of one, such as 'class Mine(NeverTrap): ...'", name
         )
     return found
+
+
+def _refuse_changed(design: type[Kvm], where: str) -> None:
+    """Kernel code is compiled when its class is defined: what changes below would be ignored."""
+    for function in design.code():
+        python = function.python
+        for name, value in function.uses.items():
+            now = value if name in python.__code__.co_freevars else python.__globals__.get(name, value)
+            if now is not value and now != value:
+                user = f"{function.name}(), which uses it"
+                raise InputError(f"'{name}' changes below {user}: define it once, above the class", where)
 
 
 def _told(error: BaseException) -> str:

@@ -175,6 +175,7 @@ class _Lowering:
         self.source = self._dedent(lines[node.lineno - 1 : node.end_lineno])
         #: Variables of ``for`` loops, which are unrolled: the constant that each stands for.
         self.loops: dict[str, Const] = {}
+        self.uses: dict[str, Any] = {}
         self.out: list[Instruction] = []
         #: Forward jumps (instruction, field, case) that wait for the next instruction.
         self.dangling: list[tuple[int, str, int]] = []
@@ -190,7 +191,7 @@ class _Lowering:
         result = Function(
             self.called, self.scope.owner_name, self.source, self.params, tuple(self.locals), self.out,
             getattr(self.python, "__requires__", ()), getattr(self.python, "__interrupt__", False),
-            self.scope, self.python,
+            self.scope, self.python, self.uses,
         )  # fmt: skip
         emit(result)
         return result
@@ -401,6 +402,7 @@ class _Lowering:
             case ast.Call(ast.Attribute(ast.Call(ast.Name("super"), []), name)) if receiver:
                 return Callee("super", name, self.scope.owner)
             case ast.Call(ast.Name(name)) if name not in PRIMITIVES and self.is_helper(self.known.get(name)):
+                self.uses[name] = self.known[name]
                 return Callee("helper", name, self.known[name])
             case ast.Call(ast.Attribute(ast.Name(base), name)) if isinstance(self.known.get(base), type):
                 raise self.error(e, f"call the function that is overridden with super().{name}(...)")
@@ -491,7 +493,8 @@ class _Lowering:
             case ast.Call(ast.Name(name)) if name in PRIMITIVES:
                 return self.primitive(e, name)
             case ast.Call(ast.Name(name)):
-                raise self.error(e, f"unknown primitive '{name}'{nearest(name, PRIMITIVES)}")
+                near = nearest(name, PRIMITIVES) or "; a helper stands above the class"
+                raise self.error(e, f"unknown primitive '{name}'{near}")
             case ast.Call():
                 self.callee(e)
                 raise self.error(e, "make the call a statement by itself: every call is a step")
@@ -527,6 +530,7 @@ class _Lowering:
         if name in self.locals:
             return self.local(name)
         if isinstance(self.known.get(name), (int, str)):
+            self.uses[name] = self.known[name]
             return Const(self.known[name])
         constants = [k for k, v in self.known.items() if isinstance(v, (int, str)) and not k.startswith("_")]
         raise self.error(

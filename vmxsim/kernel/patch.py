@@ -284,6 +284,11 @@ def _written(
 
 def _refuse_unknown(cls: type[KernelSource], frame: FrameType | None) -> None:
     """Refuse attributes that mean nothing."""
+    if "_in_register" in vars(cls) and not isinstance(vars(cls)["_in_register"], staticmethod):
+        raise InputError(
+            "_in_register answers for a vCPU: write '@staticmethod' above 'def _in_register(vcpu): ...'",
+            _place(cls, "_in_register", frame),
+        )
     for key in vars(cls):
         name = _unmangled(cls, key)
         if _is_kernel_name(name) and name not in (*cls._own, *ATTRIBUTES):

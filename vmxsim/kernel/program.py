@@ -170,6 +170,8 @@ class Function:
     interrupt: bool = False
     scope: Any = None
     python: Any = None
+    #: The module's constants and helpers that it uses, as they were when it was lowered.
+    uses: dict[str, Any] = field(factory=dict)
 
     def __repr__(self) -> str:
         return f"<{self.owner}.{self.name}>"

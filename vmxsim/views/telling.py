@@ -35,10 +35,12 @@ def passed_over(trace: Trace, step: Step) -> list[tuple[int, str]]:
     if not (test or leaves):
         return []
     listing = trace.listing(step.function)
+    if listing and (step.line > len(listing) or listing[step.line - 1].strip() != step.source):
+        return []  # super() runs another function of this name, and its lines are not listed
     last = step.next.line if step.next.function == step.function else len(listing) + 1
     if leaves:
         last = len(listing) + 1
-    passed = range(step.line + 1, last)  # empty for a test that jumps back
+    passed = range(step.line + 1, min(last, len(listing) + 1))  # empty for a test that jumps back
     return [(line, listing[line - 1].strip()) for line in passed if _ACCESS.search(listing[line - 1])]
 
 
