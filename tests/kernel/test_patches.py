@@ -140,6 +140,14 @@ def test_a_refused_change_leaves_the_class_as_it_was():
     assert not run(["run", "exit"], Mine, long_mode=True).violations
 
 
+def test_a_design_of_the_history_does_not_change():
+    with pytest.raises(InputError, match=r"test_patches.py:\d+: NeverTrap is a design of the history"):
+        NeverTrap.vmx_prepare_switch_to_host = leave
+    with pytest.raises(InputError, match="class Mine"):
+        del NeverTrap.vmx_vcpu_put
+    assert not run(["run", "exit"], NeverTrap, long_mode=True).violations
+
+
 def wrapped(function):
     @wraps(function)
     def around(self, vmx):

@@ -29,20 +29,37 @@ class Patch(type):
     """The type of classes of kernel functions: a function assigned to a finished class is compiled, too."""
 
     def __setattr__(cls, name: str, value: Any) -> None:
+        cls._refuse_in_history(name)
         before = vars(cls).get(name, _MISSING)
         super().__setattr__(name, value)
         cls._changed(name, before)
 
     def __delattr__(cls, name: str) -> None:
+        cls._refuse_in_history(name)
         before = vars(cls).get(name, _MISSING)
         super().__delattr__(name)
         cls._changed(name, before)
 
+    def _counts(cls, name: str) -> bool:
+        """Whether the attribute means something; not while the class is still being made."""
+        return "_own" in vars(cls) and _is_kernel_name(_unmangled(cls, name))
+
+    def _refuse_in_history(cls, name: str) -> None:
+        """Every reader of a shipped design relies on what it is."""
+        if cls._counts(name) and cls.__module__.startswith(("vmxsim.designs.", "vmxsim.kernel.")):
+            frame = _caller()
+            where = f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame else ""
+            raise InputError(
+                f"{cls.__name__} is a design of the history and does not change: write a subclass,"
+                f" 'class Mine({cls.__name__}): ...'",
+                where,
+            )
+
     def _changed(cls, name: str, before: Any) -> None:
         """Compile the class and its subclasses again. What cannot be honoured is undone and refused."""
         assert issubclass(cls, KernelSource)
-        if "_own" not in vars(cls) or not _is_kernel_name(_unmangled(cls, name)):
-            return  # the class is still being made, or the attribute is ordinary Python
+        if not cls._counts(name):
+            return
         family = [cls, *_descendants(cls)]
         try:
             for one in family:
@@ -302,7 +319,9 @@ def _refuse_unknown(cls: type[KernelSource], frame: FrameType | None) -> None:
 def _check_values(cls: type[KernelSource], frame: FrameType | None, names: list[str]) -> None:
     """Refuse values that these attributes cannot have."""
     for name in names:
-        if hasattr(cls, name) and not cls._abstract and (wrong := why_wrong(name, getattr(cls, name), cls)):
+        if name == "kvm_x86_ops" and cls._abstract:
+            continue  # its subclasses define them
+        if hasattr(cls, name) and (wrong := why_wrong(name, getattr(cls, name), cls)):
             raise InputError(f"{name}: {wrong}", _place(cls, name, frame))
 
 
