@@ -44,7 +44,7 @@ def follow(design, host, choices, cpus, on_cpus, interception="rule", non_canoni
     for violation in trace.violations:
         broken[violation.action].add(violation.invariant)
     assert broken == walk.broken, scenario.steps
-    ends = {step.action: step.index + 1 for step in trace.steps}
+    ends = {record.action: number for number, record in enumerate(trace.simulator.records, 1)}
     for action, state in enumerate(walk.rests):
         machine, (fields, slots) = trace.machine(ends[action]), unpacked(control, state)
         assert fields_at_rest(control, machine) == fields, (action, scenario.steps)
