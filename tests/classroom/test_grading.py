@@ -28,7 +28,7 @@ class Mine(ex.start):
 REFUSED = """\
 class Mine(ex.start):
     def vmx_write_guest_kernel_gs_base(self, vmx, data):
-        for i in [1, 2]:
+        for i in range(2):
             wrmsr(MSR_KERNEL_GS_BASE, data)
 """
 
@@ -56,7 +56,8 @@ def make_class(folder):
     submit(folder, "dan", "one-tick", given("one-tick"), make_tests_easy)
     submit(folder, "eve", "one-tick", "this is not a notebook")
     submit(folder, "fay", "one-tick", answered("one-tick", "import os\nos._exit(1)"))
-    submit(folder, "gus", "one-tick", answered("one-tick", "while True:\n    pass"))
+    # endless, but it leaves the CPU to the other tests
+    submit(folder, "gus", "one-tick", answered("one-tick", "import time\nwhile True:\n    time.sleep(0.1)"))
     submit(folder, "hal", "careful-write", answered("careful-write", REFUSED))
     submit(folder, "ivy", "one-tick", answered("one-tick"), strip_marks)
     submit(folder, "Jo", "one-tick", answered("one-tick", "schedule = [\n]\nif 1\n    pass"))
