@@ -124,7 +124,8 @@ def test_what_is_refused_cannot_be_done_and_what_is_offered_can(which, picks):
         if verb == "preempt":
             continue
         name = verb + {"value": " 0xA000"}.get(about.takes, "")
-        refused = bool(why_not(name, game.at, game.assumed))
+        value = 0xA000 if about.takes == "value" else None
+        refused = bool(why_not(verb, value, game.at, game.assumed))
         try:
             environment._check_possible(Action(verb, name), thread, vcpu)
         except vmxsim.InputError:
