@@ -10,7 +10,7 @@ import pytest
 
 from vmxsim.checker.states_at_rest import states_at_rest
 from vmxsim.views.layout import text_width
-from vmxsim.views.state_graph import StateDrawing, lines_of, node_words, summary
+from vmxsim.widgets.state_graph import StateDrawing, lines_of, node_words, summary
 
 SMALL = ("one-value", "no-smm", "no-swapgs")
 DESIGNS = ("dedicated-accessors", "lazy-long-mode", "msr-array")

@@ -121,7 +121,7 @@ def test_without_graphviz_there_are_words(monkeypatch: pytest.MonkeyPatch) -> No
     def missing(*_: object) -> None:
         raise GraphvizMissing("no Graphviz")
 
-    monkeypatch.setattr("vmxsim.views.state_graph.layout", missing)
+    monkeypatch.setattr("vmxsim.widgets.state_graph.layout", missing)
     html = state_space("vcpu-vt", assume=SMALL).html()
     assert "no Graphviz" in html
     assert "State 1 (a start)" in html

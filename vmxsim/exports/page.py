@@ -13,7 +13,7 @@ from vmxsim.errors import InputError
 from vmxsim.simulation.compare import align, parting
 from vmxsim.simulation.run import RunTrace
 from vmxsim.simulation.trace import Trace
-from vmxsim.views.drawing import text
+from vmxsim.views.drawing import long_text, text
 from vmxsim.views.film import film
 from vmxsim.views.style import STATUS_MEANINGS, theme_css
 from vmxsim.web.assets import PLAYER, script, style
@@ -54,9 +54,9 @@ def page(
         " form-action 'none'"
     )
     title = headline or traces[0].title
-    paragraphs = [f"<p>{_long(paragraph)}</p>" for paragraph in said if paragraph]
+    paragraphs = [f"<p>{long_text(paragraph)}</p>" for paragraph in said if paragraph]
     if broken:
-        paragraphs.append(f'<p class="vx-broken">{_long(broken)}</p>')
+        paragraphs.append(f'<p class="vx-broken">{long_text(broken)}</p>')
     chosen = f' data-theme="{theme}"' if theme != "auto" else ""
     return "\n".join(
         [
@@ -74,7 +74,7 @@ def page(
             '<h2 class="vx-hidden">Step by step</h2>',
             '<div id="vx-player"></div>',
             f"<noscript>{''.join(_without_script(one) for one in films)}</noscript>",
-            f"<footer><p>{_KEYS}</p><p>{_long(footer)}</p></footer>",
+            f"<footer><p>{_KEYS}</p><p>{long_text(footer)}</p></footer>",
             "</main>",
             f'<script type="application/json" id="vx-data">{_data(data)}</script>',
             f'<script type="module">{code}</script>',
@@ -130,21 +130,17 @@ def _data(data: Mapping[str, Any]) -> str:
     return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _long(words: str) -> str:
-    return " ".join(text(words[i : i + 400]) for i in range(0, len(words), 400))
-
-
 def _without_script(one: Mapping[str, Any]) -> str:
     """The first picture and every step in words."""
     rows = []
     for number, frame in enumerate(one["frames"]):
         broken = "".join(
-            f" <strong>✖ {text(name)}: {_long(words)}</strong>" for name, words in frame["violations"]
+            f" <strong>✖ {text(name)}: {long_text(words)}</strong>" for name, words in frame["violations"]
         )
         known = number and frame["action"] < len(one["actions"])
         action = text(one["actions"][frame["action"]]) if known else ""
         rows.append(
-            f'<tr><th scope="row">{number}</th><td>{action}</td><td>{_long(frame["words"])}{broken}</td></tr>'
+            f'<tr><th scope="row">{number}</th><td>{action}</td><td>{long_text(frame["words"])}{broken}</td></tr>'
         )
     return (
         f"<h3>{text(one['title'])}: {text(one['subtitle'])}</h3>"

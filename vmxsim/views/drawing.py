@@ -89,6 +89,11 @@ def text(value: object) -> str:
     return escape(printable(value, 400))
 
 
+def long_text(words: str) -> str:
+    """The same for a text of any length; white space is folded."""
+    return " ".join(text(word) for word in words.split())
+
+
 @frozen
 class Look:
     """The content of a frame: (value, owner, status) by place, facts by ``box.fact``, labels of moves by

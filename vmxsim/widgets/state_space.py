@@ -12,7 +12,7 @@ from attrs import frozen
 from vmxsim.checker.states_at_rest import MOST, StateSpace, states_at_rest
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.views.layout import GraphvizMissing
-from vmxsim.views.state_graph import StateDrawing, node_words, summary
+from vmxsim.widgets.state_graph import StateDrawing, node_words, summary
 
 #: Keeps the ids of several pictures on one page distinct.
 _numbers = count(1)

@@ -9,91 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from textwrap import wrap
-from typing import Protocol
 
 import graphviz
 from attrs import define, field, frozen
 
+from vmxsim.checker.states_at_rest import StateEdge, StateLook, StateNode, StateSpace
 from vmxsim.errors import printable
-from vmxsim.kernel.machine import Value, owner_words
+from vmxsim.kernel.machine import owner_words
 from vmxsim.simulation.trace import Cell
-from vmxsim.views.drawing import arrow, text
+from vmxsim.views.drawing import arrow, long_text, text
 from vmxsim.views.layout import Layout, layout, text_width
 from vmxsim.views.standalone import standalone
 from vmxsim.views.style import STATUS_MARKS, holder_words, owner_class, statespace_css
-
-
-class Look(Protocol):
-    """What a state looks like."""
-
-    @property
-    def mode(self) -> str: ...
-    @property
-    def long_mode(self) -> bool: ...
-    @property
-    def smm(self) -> bool: ...
-    @property
-    def loaded(self) -> bool: ...
-    @property
-    def cells(self) -> Sequence[Cell]: ...
-    @property
-    def true(self) -> Value: ...
-    @property
-    def read(self) -> Value: ...
-    @property
-    def right(self) -> bool: ...
-    @property
-    def told(self) -> Sequence[tuple[str, str]]: ...
-
-
-class Node(Protocol):
-    """A state: its number from 1, what it looks like, and the actions that do not change it."""
-
-    @property
-    def number(self) -> int: ...
-    @property
-    def look(self) -> Look: ...
-    @property
-    def start(self) -> bool: ...
-    @property
-    def stays(self) -> Sequence[str]: ...
-
-
-class Edge(Protocol):
-    """The actions that lead from one state to another, or to 0 if they break invariants."""
-
-    @property
-    def source(self) -> int: ...
-    @property
-    def target(self) -> int: ...
-    @property
-    def actions(self) -> Sequence[str]: ...
-    @property
-    def broken(self) -> Sequence[str]: ...
-
-
-class Graph(Protocol):
-    """A state space."""
-
-    @property
-    def design(self) -> str: ...
-    @property
-    def host(self) -> str: ...
-    @property
-    def assumptions(self) -> Sequence[str]: ...
-    @property
-    def nodes(self) -> Sequence[Node]: ...
-    @property
-    def edges(self) -> Sequence[Edge]: ...
-    @property
-    def states(self) -> int: ...
-
 
 #: Where a thread can be between two actions.
 MODES = {"user": "in user space", "guest": "in the guest"}
 
 
-def title_words(look: Look) -> str:
+def title_words(look: StateLook) -> str:
     """A state in a few words: ``in the guest, long mode, loaded``. In user space, not loaded is the norm."""
     words = [MODES[look.mode], "long mode" if look.long_mode else "no long mode"]
     words += ["SMM"] * look.smm
@@ -102,7 +35,7 @@ def title_words(look: Look) -> str:
     return ", ".join(words)
 
 
-def read_words(look: Look) -> str:
+def read_words(look: StateLook) -> str:
     """Whether the guest would read the right value."""
     if look.right:
         return "a read would be right"
@@ -117,7 +50,7 @@ def lines_of(words: Sequence[str], width: int) -> list[str]:
     ]
 
 
-def summary(graph: Graph) -> str:
+def summary(graph: StateSpace) -> str:
     """The size of the state space, its assumptions, and the invariants that actions break."""
     count = len(graph.nodes)
     merged = f", drawn as {count} because some look and behave alike" if count != graph.states else ""
@@ -127,7 +60,7 @@ def summary(graph: Graph) -> str:
     return f"{graph.states} states at rest{merged}{granted}.{breaks}"
 
 
-def node_words(graph: Graph, node: Node) -> str:
+def node_words(graph: StateSpace, node: StateNode) -> str:
     """A state and where its actions lead, as sentences."""
     look = node.look
     cells = "; ".join(
@@ -156,17 +89,23 @@ _MARGIN, _POINTS = 14, 72
 
 @frozen
 class _Box:
-    """The content of a state's box, row by row."""
+    """A state's box: its values, a verdict, and the actions that do not change it."""
 
-    node: Node
-    title: tuple[str, str]
-    rows: tuple[tuple[str, Cell | str], ...]
-    verdict: str
-    stays: tuple[str, ...]
+    node: StateNode
 
     @property
     def id(self) -> str:
         return f"state-{self.node.number}"
+
+    @property
+    def rows(self) -> list[tuple[str, Cell | str]]:
+        look = self.node.look
+        cells = zip(("register", "g"), look.cells, strict=True)
+        return [*cells, ("true", Cell("", "", look.true, "")), *look.told]
+
+    @property
+    def stays(self) -> list[str]:
+        return lines_of(self.node.stays, _STAYS)
 
     @property
     def height(self) -> float:
@@ -178,14 +117,14 @@ class _Box:
 class StateDrawing:
     """A state space, laid out. Raises GraphvizMissing if Graphviz is not installed."""
 
-    graph: Graph
+    graph: StateSpace
     _boxes: tuple[_Box, ...] = field(init=False)
     _sinks: tuple[tuple[str, ...], ...] = field(init=False)
     _layout: Layout = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._boxes = tuple(_box(node) for node in self.graph.nodes)
-        self._sinks = tuple(dict.fromkeys(tuple(e.broken) for e in self.graph.edges if not e.target))
+        self._boxes = tuple(_Box(node) for node in self.graph.nodes)
+        self._sinks = tuple(dict.fromkeys(e.broken for e in self.graph.edges if not e.target))
         self._layout = layout(_digraph(self._boxes, self._sinks, self.graph.edges))
 
     @property
@@ -204,7 +143,7 @@ class StateDrawing:
             f'viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}" '
             f'aria-labelledby="{text(uid)}-title {text(uid)}-desc">',
             f'<title id="{text(uid)}-title">{text(title)}</title>',
-            f'<desc id="{text(uid)}-desc">{_long_text(description)}</desc>',
+            f'<desc id="{text(uid)}-desc">{long_text(description)}</desc>',
             f"<style>{statespace_css(self._owners())}</style>",
             f'<rect class="canvas" width="{width:g}" height="{height:g}"/>',
             f'<g transform="translate({_MARGIN} {_MARGIN})">',
@@ -226,27 +165,26 @@ class StateDrawing:
         classes = f"state {look.mode}{' start' if box.node.start else ''}{'' if look.right else ' wrong'}"
         corner = 16 if look.mode == "guest" else 3
         frame = f'width="{_WIDTH}" height="{box.height:g}" rx="{corner}"'
-        number, title = box.title
+        number, verdict = box.node.number, f"{'✔' if look.right else '✖'} {read_words(look)}"
         parts = [
             f'<g class="{classes}" id="{text(uid)}-{box.id}" transform="translate({x:.1f} {y:.1f})">',
             f'<rect class="ring" x="-5" y="-5" width="{_WIDTH + 10}" height="{box.height + 10:g}" '
             f'rx="{corner + 5}"/>' if box.node.start else "",
             f'<rect class="frame" {frame}/>',
-            f'<text class="number" x="{_PAD}" y="{_PAD + 14}">{text(number)}</text>',
-            f'<text class="title" x="{_PAD + 14 + 10 * len(number)}" y="{_PAD + 14}">{text(title)}</text>',
+            f'<text class="number" x="{_PAD}" y="{_PAD + 14}">{number}</text>',
+            f'<text class="title" x="{_PAD + 14 + 10 * len(str(number))}" y="{_PAD + 14}">'
+            f"{text(title_words(look))}</text>",
         ]  # fmt: skip
         at = float(_PAD + _TITLE)
         for label, cell in box.rows:
             parts.append(_row(label, cell, at))
             at += _ROW
         at += _LINE - 4
-        parts.append(f'<text class="verdict" x="{_PAD}" y="{at:g}">{text(box.verdict)}</text>')
+        parts.append(f'<text class="verdict" x="{_PAD}" y="{at:g}">{text(verdict)}</text>')
         for n, line in enumerate(box.stays):
-            lead = "↻ " if not n else ""
-            at += _LINE + (6 if not n else 0)
-            parts.append(
-                f'<text class="stays" x="{_PAD if not n else _PAD + 17}" y="{at:g}">{lead}{text(line)}</text>'
-            )
+            at += _LINE + (0 if n else 6)
+            left, lead = (_PAD + 17, "") if n else (_PAD, "↻ ")
+            parts.append(f'<text class="stays" x="{left}" y="{at:g}">{lead}{text(line)}</text>')
         return "\n".join(part for part in [*parts, "</g>"] if part)
 
     def _sink(self, broken: tuple[str, ...], uid: str) -> str:
@@ -260,46 +198,29 @@ class StateDrawing:
             f'<text x="{_CROSS}" y="46">{text(", ".join(broken))}</text></g>'
         )
 
-    def _edge(self, edge: Edge, uid: str) -> str:
+    def _edge(self, edge: StateEdge, uid: str) -> str:
         drawn = arrow(self._layout.curves[_edge_id(edge)])
         return (
             f'<g class="{_edge_class(edge)}" id="{text(uid)}-{_edge_id(edge)}">'
             f'<path class="line" d="{drawn.line}"/><path class="head" d="{drawn.heads}"/></g>'
         )
 
-    def _label(self, edge: Edge) -> str:
+    def _label(self, edge: StateEdge) -> str:
         x, y = self._layout.labels[_edge_id(edge)]
         lines = lines_of(edge.actions, _LABEL)
         width, height = _label_size(lines)
         left, top = x - width / 2, y - height / 2
-        parts = [f'<g class="{_edge_class(edge)} actions">']
-        parts.append(
-            f'<rect class="label" x="{left:.1f}" y="{top:.1f}" width="{width:g}" height="{height:g}"/>'
-        )
-        parts += [
+        texts = "".join(
             f'<text x="{x:.1f}" y="{top + 15 + n * _LINE:.1f}">{text(t)}</text>' for n, t in enumerate(lines)
-        ]
-        return "".join([*parts, "</g>"])
+        )
+        return (
+            f'<g class="{_edge_class(edge)} actions"><rect class="label" x="{left:.1f}" y="{top:.1f}" '
+            f'width="{width:g}" height="{height:g}"/>{texts}</g>'
+        )
 
 
-def _edge_class(edge: Edge) -> str:
+def _edge_class(edge: StateEdge) -> str:
     return "edge" if edge.target else "edge breaks"
-
-
-def _box(node: Node) -> _Box:
-    look = node.look
-    rows: list[tuple[str, Cell | str]] = [
-        (label, cell) for label, cell in zip(("register", "g"), look.cells, strict=False)
-    ]
-    rows.append(("true", Cell("", "", look.true, "")))
-    rows += look.told
-    return _Box(
-        node,
-        (str(node.number), title_words(look)),
-        tuple(rows),
-        f"{'✔' if look.right else '✖'} {read_words(look)}",
-        tuple(lines_of(node.stays, _STAYS)),
-    )
 
 
 def _row(label: str, cell: Cell | str, top: float) -> str:
@@ -339,12 +260,12 @@ def _sink_id(broken: tuple[str, ...]) -> str:
     return f"broken-{'-'.join(broken)}"
 
 
-def _edge_id(edge: Edge) -> str:
-    return f"edge-{edge.source}-{edge.target or _sink_id(tuple(edge.broken))}"
+def _edge_id(edge: StateEdge) -> str:
+    return f"edge-{edge.source}-{edge.target or _sink_id(edge.broken)}"
 
 
 def _digraph(
-    boxes: Sequence[_Box], sinks: Sequence[tuple[str, ...]], edges: Sequence[Edge]
+    boxes: Sequence[_Box], sinks: Sequence[tuple[str, ...]], edges: Sequence[StateEdge]
 ) -> graphviz.Digraph:
     """The state space as DOT, with empty nodes and labels of the right sizes."""
     graph = graphviz.Digraph("statespace")
@@ -362,15 +283,10 @@ def _digraph(
         size = f'fixedsize="true" width="{width:g}" height="{height:g}"'
         plain = 'border="0" cellborder="0" cellspacing="0" cellpadding="0"'
         label = f"<<table {plain}><tr><td {size}></td></tr></table>>"
-        target = f"state-{edge.target}" if edge.target else _sink_id(tuple(edge.broken))
+        target = f"state-{edge.target}" if edge.target else _sink_id(edge.broken)
         graph.edge(f"state-{edge.source}", target, id=_edge_id(edge), label=label)
     return graph
 
 
 def _inches(pixels: float) -> str:
     return f"{pixels / _POINTS:.4f}"
-
-
-def _long_text(words: str) -> str:
-    """Text from outside, of any length."""
-    return " ".join(text(word) for word in words.split())
