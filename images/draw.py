@@ -12,6 +12,8 @@ from pathlib import Path
 from textwrap import wrap
 from xml.etree import ElementTree
 
+from attrs import evolve
+
 import vmxsim
 from vmxsim.errors import InputError
 from vmxsim.simulation.trace import Trace
@@ -22,7 +24,7 @@ from vmxsim.views.drawing import text
 from vmxsim.views.film import drawing_of, look, still
 from vmxsim.views.layout import text_width
 from vmxsim.views.standalone import standalone
-from vmxsim.views.words import step_words
+from vmxsim.views.words import Teller, step_words
 
 #: What every design does up to "guest state is loaded in long mode".
 _LOADED = ("run", "guest wrmsr 0xa000")
@@ -86,7 +88,6 @@ def _card(trace: Trace, question: Question, uid: str, chosen: int | None = None)
     option."""
     index = question.before if chosen is None else question.telling
     drawing = drawing_of(trace)
-    step = trace.steps[index - 1] if index else None
     rows = [_prompt(question, drawing.width)]
     rows += [_option(option, n, chosen, drawing.width) for n, option in enumerate(question.options)]
     top, drawn = drawing.height, []
@@ -98,7 +99,7 @@ def _card(trace: Trace, question: Question, uid: str, chosen: int | None = None)
     if chosen is not None:
         right = question.options[question.right]
         description += f" Chosen: {chosen + 1}. Right: {question.right + 1}. {right.reason}"
-    drawn_as = look(trace.scene(index), step, frozenset())
+    drawn_as = evolve(look(Teller(trace), index), changed=())
     below = top - drawing.height + _PAD
     return standalone(drawing.svg(drawn_as, uid, trace.title, description, "".join(drawn), below))
 

@@ -10,7 +10,7 @@ from vmxsim.exports.mail import block
 from vmxsim.exports.report import Report, Row
 from vmxsim.simulation.trace import Trace
 from vmxsim.views.drawing import Drawing, text
-from vmxsim.views.film import all_scenes, changed_places, lay_out, look
+from vmxsim.views.film import lay_out, look
 from vmxsim.views.layout import TALL, WIDE, GraphvizMissing
 from vmxsim.views.standalone import flat
 from vmxsim.views.style import THEMES
@@ -125,17 +125,15 @@ class _Pictures:
     """Pictures that share one layout and one style sheet in one theme's colors."""
 
     def __init__(self, trace: Trace, columns: tuple[tuple[str, ...], ...], theme: str) -> None:
-        self.trace, self.theme = trace, theme
-        scenes = all_scenes(trace)
-        self.told = Teller(trace, scenes)
+        self.told = Teller(trace)
         self.drawing: Drawing | None = None
         self.style = ""
         try:
-            self.drawing = lay_out(trace, scenes, columns)
+            self.drawing = lay_out(self.told, columns)
         except GraphvizMissing as error:
             self.missing = str(error)
         else:
-            found = _STYLE.search(self._svg(0))
+            found = _STYLE.search(self._svg(self.drawing, 0))
             self.style = flat(found[1], theme) if found else ""
 
     def at(self, number: int) -> str:
@@ -143,13 +141,8 @@ class _Pictures:
         if self.drawing is None:
             return html_table(self.told.scene(number), f"s{number}", self.missing)
         upper = '<svg preserveAspectRatio="xMidYMin meet" '  # aligns the top edges
-        return _STYLE.sub("", self._svg(number)).replace("<svg ", upper, 1)
+        return _STYLE.sub("", self._svg(self.drawing, number)).replace("<svg ", upper, 1)
 
-    def _svg(self, number: int) -> str:
-        assert self.drawing is not None
-        scene = self.told.scene(number)
-        step = self.trace.steps[number - 1] if number else None
-        before = self.told.scene(number - 1) if number else scene
-        changed = frozenset(changed_places(before, scene))
+    def _svg(self, drawing: Drawing, number: int) -> str:
         words = self.told.description(number)
-        return self.drawing.svg(look(scene, step, changed), f"s{number}", self.trace.title, words)
+        return drawing.svg(look(self.told, number), f"s{number}", self.told.trace.title, words)

@@ -15,8 +15,8 @@ from xml.etree.ElementTree import Element
 from attrs import frozen
 
 from vmxsim.errors import printable
-from vmxsim.simulation.trace import Trace
-from vmxsim.views.film import all_scenes, changed_places, lay_out, look
+from vmxsim.simulation.trace import Step, Trace
+from vmxsim.views.film import lay_out, look
 from vmxsim.views.layout import TALL, text_width
 from vmxsim.views.standalone import standalone
 from vmxsim.views.style import MONO
@@ -58,19 +58,13 @@ def animation(trace: Trace, uid: str, steps: Sequence[int] | None = None) -> str
     Raises GraphvizMissing if Graphviz is not installed.
     """
     numbers = [0, *(steps if steps is not None else telling_steps(trace, turns=False))]
-    scenes = all_scenes(trace)
-    told = Teller(trace, scenes)
-    drawing = lay_out(trace, scenes, TALL)
+    told = Teller(trace)
+    drawing = lay_out(told, TALL)
     columns = int((drawing.width - 2 * _LEFT) / text_width("m", _SIZE))
-    captions = [_caption(trace, told, number, columns) for number in numbers]
+    captions = [_caption(told, number, columns) for number in numbers]
     slots = _Slots.of([" ".join(line for _, line in lines) for lines in captions])
     below = _LEADING * max(len(lines) for lines in captions) + 26
-    frames = []
-    for number in numbers:
-        scene = scenes[number]
-        step = trace.steps[number - 1] if number else None
-        changed = frozenset(changed_places(scenes[max(0, number - 1)], scene))
-        frames.append(drawing.svg(look(scene, step, changed), uid, trace.title, "", below=below))
+    frames = [drawing.svg(look(told, number), uid, trace.title, "", below=below) for number in numbers]
     description = " ".join(
         f"{number}. {sentence(told.step_words(number) if not number else _spoken(trace, number))}"
         for number in numbers
@@ -89,24 +83,28 @@ def animation(trace: Trace, uid: str, steps: Sequence[int] | None = None) -> str
     return standalone(ElementTree.tostring(root, encoding="unicode"))
 
 
+def _where(step: Step) -> str:
+    return f"{step.function}, line {step.line}" if step.line else step.function
+
+
 def _spoken(trace: Trace, number: int) -> str:
     """A step in a sentence, for screen readers."""
     step = trace.steps[number - 1]
-    where = f"{step.function}, line {step.line}" if step.line else step.function
     broken = [f"broken: {v.invariant}, {v.words}" for v in step.violations]
-    return "; ".join([f"{where}: {step.source}", *effects(trace, number), *broken])
+    return "; ".join([f"{_where(step)}: {step.source}", *effects(trace, number), *broken])
 
 
-def _caption(trace: Trace, told: Teller, number: int, columns: int) -> list[tuple[str, str]]:
+def _caption(told: Teller, number: int, columns: int) -> list[tuple[str, str]]:
     """The text under a frame as (class, line)."""
-    if not number:
+    trace, step = told.trace, told.step(number)
+    if step is None:
         title = [("caption-code", line) for line in wrap(trace.title, columns)]
         start = [("caption-words", line) for line in wrap(told.step_words(0), columns)]
         return [("caption-title", trace.subtitle), *title, *start]
-    step = trace.steps[number - 1]
-    where = f"{step.function}, line {step.line}" if step.line else step.function
     action = trace.actions[step.action]
-    lines = [("caption-title", f"{action} · step {number} of {len(trace.steps)} · CPU {step.cpu} · {where}")]
+    lines = [
+        ("caption-title", f"{action} · step {number} of {len(trace.steps)} · CPU {step.cpu} · {_where(step)}")
+    ]
     lines.append(("caption-code", step.source))
     for clause in effects(trace, number):
         lines += [("caption-words", line) for line in wrap(clause, round(columns * 1.08))]

@@ -102,7 +102,7 @@ class Look:
     cells: Mapping[str, tuple[str, str, str]]
     facts: Mapping[str, str]
     moves: Mapping[str, str]
-    changed: frozenset[str]
+    changed: Sequence[str]
     here: frozenset[str]
 
 

@@ -7,7 +7,6 @@ switches frames without asking Python. Frame ``i`` is the scene after step ``i``
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from secrets import token_hex
@@ -35,7 +34,7 @@ from vmxsim.views.layout import (
 from vmxsim.views.standalone import standalone
 from vmxsim.views.style import HUES, STATUS_MARKS, cell_state, holder_words, status_words
 from vmxsim.views.table import html_table
-from vmxsim.views.words import Teller, now_words, step_words
+from vmxsim.views.words import Teller, kept_cells, now_words, step_words
 
 #: Words that must not be separated from the number after them.
 _NUMBERED = re.compile(r"\b(CPU|vCPU|guest|thread|line|step) (?=\d)")
@@ -45,15 +44,17 @@ _TIE = "\N{NO-BREAK SPACE}"
 _SIZE, _LEADING = 16, 25
 
 
-def caption(trace: Trace, told: Teller, index: int, width: float, top: float) -> tuple[str, float]:
+def caption(told: Teller, index: int, width: float, top: float) -> tuple[str, float]:
     """The text under a still of scene ``index``: SVG lines below ``top``, and their height in pixels."""
-    step = trace.steps[index - 1] if index else None
-    paragraphs = [("caption-title", f"{trace.title} ({trace.subtitle}), step {index} of {len(trace.steps)}")]
-    paragraphs.append(("caption-words", told.step_words(index)))
-    if step is not None:
-        paragraphs += [("caption-danger", f"✖ {v.invariant}: {v.words}") for v in step.violations]
-    shown = {v.invariant for v in step.violations} if step else set()
-    paragraphs += [("caption-if", words) for name, words in told.scene(index).dangers if name not in shown]
+    trace, step = told.trace, told.step(index)
+    violations = step.violations if step else ()
+    broken = {v.invariant for v in violations}
+    paragraphs = [
+        ("caption-title", f"{trace.title} ({trace.subtitle}), step {index} of {len(trace.steps)}"),
+        ("caption-words", told.step_words(index)),
+        *(("caption-danger", f"✖ {v.invariant}: {v.words}") for v in violations),
+        *(("caption-if", words) for name, words in told.scene(index).dangers if name not in broken),
+    ]
     columns = max(30, int((width - 40) / text_width("m", _SIZE)))
     lines = []
     for name, paragraph in paragraphs:
@@ -155,14 +156,13 @@ def film(trace: Trace) -> dict[str, Any]:
     scene: ``cells`` {place: [value, owner, status]}, ``facts``, ``moves`` [[key, label]], ``changed``
     places, and the step that ran, also in words.
     """
-    scenes = all_scenes(trace)
-    told = Teller(trace, scenes)
+    told = Teller(trace)
+    scenes = told.scenes
     uid = f"vx{token_hex(4)}"
     missing = ""
-    first = look(scenes[0], None, frozenset())
     try:
         svg, tall = (
-            lay_out(trace, scenes, columns).svg(first, uid + suffix, trace.title, told.description(0))
+            lay_out(told, columns).svg(look(told, 0), uid + suffix, trace.title, told.description(0))
             for columns, suffix in ((WIDE, ""), (TALL, "t"))
         )
     except GraphvizMissing as error:
@@ -177,7 +177,7 @@ def film(trace: Trace) -> dict[str, Any]:
         "missing": missing,
         "uid": uid,
         "actions": list(trace.actions),
-        "frames": [_frame(trace, told, scenes, index) for index in range(len(scenes))],
+        "frames": [_frame(told, index) for index in range(len(scenes))],
         "listings": _listings(trace),
         "timeline": timeline(trace, scenes),
         "legend": legend(scenes),
@@ -193,15 +193,12 @@ def still(trace: Trace, index: int, uid: str = "") -> str:
         raise IndexError(
             f"no scene {index}: this run has scenes 0 (its start) to {len(trace.steps)} (its end)"
         )
-    scenes = [trace.scene(number) for number in (range(index - 1, index + 1) if index else range(1))]
-    told = Teller(trace, scenes, offset=max(0, index - 1))
-    step = trace.steps[index - 1] if index else None
-    changed = frozenset(changed_places(scenes[0], scenes[-1])) if index else frozenset()
+    told = Teller(trace)
     drawing = drawing_of(trace)
-    under, height = caption(trace, told, index, drawing.width, drawing.height)
-    shown = look(scenes[-1], step, changed)
+    under, height = caption(told, index, drawing.width, drawing.height)
     name = uid or f"vx{token_hex(4)}"
-    return standalone(drawing.svg(shown, name, trace.title, told.description(index), under, height))
+    words = told.description(index)
+    return standalone(drawing.svg(look(told, index), name, trace.title, words, under, height))
 
 
 def drawing_of(trace: Trace) -> Drawing:
@@ -209,62 +206,49 @@ def drawing_of(trace: Trace) -> Drawing:
     try:
         return _DRAWINGS[trace]
     except (KeyError, TypeError):
-        return lay_out(trace, all_scenes(trace))
+        return lay_out(Teller(trace))
 
 
-def all_scenes(trace: Trace) -> list[Scene]:
-    """Every scene of the trace, from the start to the end."""
-    return [trace.scene(index) for index in range(len(trace.steps) + 1)]
-
-
-def lay_out(trace: Trace, scenes: list[Scene], columns: tuple[tuple[str, ...], ...] = WIDE) -> Drawing:
-    """The run's picture in these columns. ``scenes`` are all its scenes."""
-    planned = plan(trace, scenes, columns)
-    owners = OrderedDict.fromkeys(HUES)
-    for scene in scenes:
-        for cell in scene.cells().values():
-            if cell.value is not None:
-                owners[cell.value.owner] = None
+def lay_out(told: Teller, columns: tuple[tuple[str, ...], ...] = WIDE) -> Drawing:
+    """The run's picture in these columns."""
+    scenes = told.scenes
+    planned = plan(told.trace, scenes, columns)
+    values = (cell.value for scene in scenes for cell in scene.cells().values())
+    owners = dict.fromkeys([*HUES, *(value.owner for value in values if value is not None)])
     drawing = Drawing(planned, layout(digraph(planned)), tuple(owners))
-    if columns is not WIDE:
-        return drawing
-    with suppress(TypeError):  # no weak references to this trace: not cached
-        _DRAWINGS[trace] = drawing
+    if columns is WIDE:
+        with suppress(TypeError):  # no weak references to this trace: not cached
+            _DRAWINGS[told.trace] = drawing
     return drawing
 
 
-def look(scene: Scene, step: Step | None, changed: frozenset[str]) -> Look:
-    """How ``scene`` looks after ``step``."""
+def look(told: Teller, index: int) -> Look:
+    """What scene ``index`` shows, with the step that led to it."""
+    scene, step = told.scene(index), told.step(index)
+    changed = [
+        cell.place
+        for _, cell, was in kept_cells(told.scene(max(0, index - 1)), scene)
+        if cell_state(was)[:2] != cell_state(cell)[:2]  # another value or owner
+    ]
     return Look(
         cells={place: cell_state(cell) for place, cell in scene.cells().items()},
         facts={f"{box.id}.{name}": value for box in scene.boxes for name, value in box.facts},
         moves={move_key(m): move_label(m) for m in step.moves} if step else {},
-        changed=changed,
+        changed=tuple(changed),
         here=frozenset({f"cpu{step.cpu}", step.thread}) if step else frozenset(),
     )
 
 
-def changed_places(before: Scene, after: Scene) -> list[str]:
-    """Places whose value or owner changed."""
-    old = before.cells()
-    return [
-        p for p, cell in after.cells().items() if p in old and cell_state(old[p])[:2] != cell_state(cell)[:2]
-    ]
-
-
-def _frame(trace: Trace, told: Teller, scenes: list[Scene], index: int) -> dict[str, Any]:
-    scene = scenes[index]
-    step = trace.steps[index - 1] if index else None
-    changed = changed_places(scenes[index - 1], scene) if index else []
-    shown = look(scene, step, frozenset())
+def _frame(told: Teller, index: int) -> dict[str, Any]:
+    trace, step, shown = told.trace, told.step(index), look(told, index)
     frame: dict[str, Any] = {
         "cells": {place: list(state) for place, state in shown.cells.items()},
-        "facts": dict(shown.facts),
-        "moves": [[key, label] for key, label in shown.moves.items()],
-        "changed": changed,
+        "facts": shown.facts,
+        "moves": [list(move) for move in shown.moves.items()],
+        "changed": list(shown.changed),
         "words": told.step_words(index),
         "now": told.now(index),
-        "dangers": [list(danger) for danger in scene.dangers],
+        "dangers": [list(danger) for danger in told.scene(index).dangers],
     }
     if step is None:
         return frame | {
@@ -288,7 +272,7 @@ def _frame(trace: Trace, told: Teller, scenes: list[Scene], index: int) -> dict[
         "preemptible": step.preemptible,
         "why_not": step.why_not,
         "quiet": not (
-            step.changes or changed or step.accesses or step.moves or step.violations or step.notes
+            step.changes or shown.changed or step.accesses or step.moves or step.violations or step.notes
         ),
     }
 
@@ -303,14 +287,10 @@ def _listings(trace: Trace) -> dict[str, list[str]]:
 def legend(scenes: list[Scene]) -> list[list[str]]:
     """[kind, key, word] rows: the owners that appear, then every status with its mark."""
     owners = dict.fromkeys(cell_state(c)[1] for scene in scenes for c in scene.cells().values())
-    named = sorted(filter(None, owners), key=_order)
-    rows = [["owner", owner, holder_words(owner)] for owner in named]
+    known = [owner for owner in HUES if owner in owners]
+    others = sorted(owners.keys() - HUES.keys() - {""})
+    rows = [["owner", owner, holder_words(owner)] for owner in [*known, *others]]
     return rows + [["status", status, status_words(status)] for status in STATUS_MARKS]
-
-
-def _order(owner: str) -> tuple[int, str]:
-    known = list(HUES)
-    return (known.index(owner) if owner in known else len(known), owner)
 
 
 @frozen

@@ -14,11 +14,10 @@ from collections.abc import Collection, Iterator
 from vmxsim.errors import printable
 from vmxsim.kernel.machine import Value, owner_words
 from vmxsim.simulation.trace import Box, Cell, Move, Scene, Step, Trace
-from vmxsim.views.words import box_words, field_words, named_place
+from vmxsim.views.words import WRONG, box_words, field_words, kept_cells, named_place
 
 _ACCESS = re.compile(r"\b(?:rdmsr|wrmsr)\(MSR_KERNEL_GS_BASE\b")
 _TEST = re.compile(r"(?:if|elif|while)\b")
-_WRONG = ("stale", "foreign")
 _UNKNOWN = frozenset({"?", "not known", "unknown"})
 
 
@@ -82,12 +81,10 @@ def _tells(trace: Trace, step: Step, before: Scene, after: Scene) -> bool:
 def _worth_changed(before: Scene, after: Scene) -> bool:
     """Whether a place holds another value, or has become wrong (stale or foreign) or right again. Becoming
     known or unknown does not count, nor does a change between live and copy."""
-    old = before.cells()
     return any(
-        (was.value, was.status in _WRONG) != (cell.value, cell.status in _WRONG)
-        for box in after.boxes
-        for cell in box.cells
-        if (was := old.get(cell.place)) is not None and "unknown" not in (was.status, cell.status)
+        (was.value, was.status in WRONG) != (cell.value, cell.status in WRONG)
+        for _, cell, was in kept_cells(before, after)
+        if "unknown" not in (was.status, cell.status)
     )
 
 
@@ -175,7 +172,7 @@ def _held(cell: Cell | None) -> str:
     """``0x7f0000001000 (vCPU thread 0's): foreign``."""
     if cell is None or cell.value is None:
         return "something unknown"
-    return f"{_value(cell.value)}{f': {cell.status}' if cell.status in _WRONG else ''}"
+    return f"{_value(cell.value)}{f': {cell.status}' if cell.status in WRONG else ''}"
 
 
 def _value(value: Value) -> str:
@@ -220,15 +217,10 @@ def _modes(step: Step, before: Scene, after: Scene) -> Iterator[str]:
 
 def _cells(before: Scene, after: Scene, told: set[str]) -> Iterator[str]:
     """Places that hold another value, or one that became stale or foreign, without a move."""
-    old = before.cells()
-    for box in after.boxes:
-        for cell in box.cells:
-            was = old.get(cell.place)
-            if was is None or cell.status == "unknown":
-                continue
-            if was.value != cell.value and cell.place not in told:
-                yield f"{_name(cell.place, after)} = {_held(cell)}"
-            elif was.value == cell.value and was.status != cell.status and cell.status in _WRONG:
-                if cell.place not in told and cell.value is not None:
-                    name = _name(cell.place, after)
-                    yield f"{name} still holds {_value(cell.value)}: {cell.status} from here on"
+    for _, cell, was in kept_cells(before, after):
+        if cell.status == "unknown" or cell.place in told:
+            continue
+        if was.value != cell.value:
+            yield f"{_name(cell.place, after)} = {_held(cell)}"
+        elif was.status != cell.status and cell.status in WRONG and cell.value is not None:
+            yield f"{_name(cell.place, after)} still holds {_value(cell.value)}: {cell.status} from here on"

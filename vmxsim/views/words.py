@@ -5,7 +5,7 @@ Runs and recordings use the same words. In a recording, the function is the name
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from vmxsim.errors import printable
@@ -175,6 +175,18 @@ def sentence(text: str, capital: bool = True) -> str:
     return text if not text or text.endswith((".", "!", "?")) else f"{text}."
 
 
+#: A move as a clause, by its kind.
+_MOVES = {
+    "rdmsr": "RDMSR reads {value}{origin}{into}",
+    "wrmsr": "WRMSR writes {value}{origin} into {target}",
+    "guest_rdmsr": "RDMSR in the guest reads {value}{origin}",
+    "guest_wrmsr": "WRMSR in the guest puts {value} into {target}",
+    "load_gs_index": "load_gs_index() leaves {value} in {target}",
+    "ctxsw": "the context switch puts {value} into {target}",
+    "store": "stores {value}{origin} in {target}",
+}
+
+
 def moved_words(move: Move, before: Scene, after: Scene) -> str:
     """``RDMSR reads guest 0's value 0xa000 from KERNEL_GS_BASE of CPU 0 into ...``, as a clause."""
     old, new = before.cells(), after.cells()
@@ -189,69 +201,70 @@ def moved_words(move: Move, before: Scene, after: Scene) -> str:
     was, now = (cells[move.target].value if move.target in cells else None for cells in (old, new))
     if was and now and was.number == now.number:
         value += " (as before)"
-    foreign = ", where it is foreign" if cell is not None and cell.status == "foreign" else ""
-    return _clause(move.kind, value, source, target) + foreign
-
-
-def _clause(kind: str, value: str, source: str, target: str) -> str:
-    origin = f" from {source}" if source else ""
-    match kind:
-        case "rdmsr":
-            return f"RDMSR reads {value}{origin}" + (f" into {target}" if target else "")
-        case "wrmsr":
-            return f"WRMSR writes {value}{origin} into {target}"
-        case "guest_rdmsr":
-            return f"RDMSR in the guest reads {value}{origin}"
-        case "guest_wrmsr":
-            return f"WRMSR in the guest puts {value} into {target}"
-        case "load_gs_index":
-            return f"load_gs_index() leaves {value} in {target}"
-        case "ctxsw":
-            return f"the context switch puts {value} into {target}"
-        case "store":
-            return f"stores {value}{origin} in {target}"
-    return f"{printable(kind)} moves {value}{origin}" + (f" to {target}" if target else "")
+    clause = _MOVES.get(move.kind, "{kind} moves {value}{origin}{into}").format(
+        kind=printable(move.kind),
+        value=value,
+        origin=f" from {source}" if source else "",
+        into=f" into {target}" if target else "",
+        target=target,
+    )
+    return f"{clause}, where it is foreign" if cell and cell.status == "foreign" else clause
 
 
 def _value(cell: Cell | None) -> str:
     return value_words(cell.value if cell else None)
 
 
-_WRONG = ("stale", "foreign")
+#: The statuses of a cell that holds another value than it should.
+WRONG = ("stale", "foreign")
+
+
+def kept_cells(before: Scene, after: Scene) -> Iterator[tuple[Box, Cell, Cell]]:
+    """(box, cell, the same cell before) of every cell that both scenes have."""
+    old = before.cells()
+    for box in after.boxes:
+        for cell in box.cells:
+            if cell.place in old:
+                yield box, cell, old[cell.place]
 
 
 def step_words(trace: Trace, index: int) -> str:
     """Step ``index`` (from 1; 0 is the start) in a sentence or two: who did what, and what changed."""
-    return _teller(trace, index).step_words(index)
+    return Teller(trace).step_words(index)
 
 
 def now_words(trace: Trace, index: int) -> str:
     """What is live, stale or foreign after step ``index``, and what would go wrong now."""
-    return _teller(trace, index).description(index, done=False)
-
-
-def _teller(trace: Trace, index: int) -> Teller:
-    first = max(0, index - 1)
-    return Teller(trace, [trace.scene(number) for number in range(first, index + 1)], offset=first)
+    return Teller(trace).description(index, done=False)
 
 
 class Teller:
-    """Describes the steps of a trace. ``scenes`` are its scenes, starting with number ``offset``."""
+    """Describes the steps of a trace, and keeps the scenes that it has seen."""
 
-    def __init__(self, trace: Trace, scenes: Sequence[Scene], offset: int = 0) -> None:
+    def __init__(self, trace: Trace) -> None:
         self.trace = trace
-        self.scenes = scenes
-        self.offset = offset
+        self._scenes: dict[int, Scene] = {}
 
     def scene(self, index: int) -> Scene:
         """Scene ``index`` of the trace."""
-        return self.scenes[index - self.offset]
+        if index not in self._scenes:
+            self._scenes[index] = self.trace.scene(index)
+        return self._scenes[index]
+
+    @property
+    def scenes(self) -> list[Scene]:
+        """Every scene, from the start to the end."""
+        return [self.scene(index) for index in range(len(self.trace.steps) + 1)]
+
+    def step(self, index: int) -> Step | None:
+        """The step that leads to scene ``index``; None at the start."""
+        return self.trace.steps[index - 1] if index else None
 
     def step_words(self, index: int) -> str:
         """Who did what in step ``index``, then the changes that the first sentence does not mention."""
-        if index == 0:
+        step = self.step(index)
+        if step is None:
             return f"The start: {self._start(self.scene(0))}"
-        step = self.trace.steps[index - 1]
         before, after = self.scene(index - 1), self.scene(index)
         sentences = [sentence(f"{self._who(step)}{self._what(step, before, after)}")]
         rest = "; ".join(self._changed(step, before, after))
@@ -278,10 +291,9 @@ class Teller:
         parts = [self.step_words(index)] if done else []
         parts.append(self.now(index))
         parts += [words for _, words in self.scene(index).dangers]
-        if index and done:
-            parts += [
-                f"Broken: {v.invariant}. {sentence(v.words)}" for v in self.trace.steps[index - 1].violations
-            ]
+        step = self.step(index)
+        if step and done:
+            parts += [f"Broken: {v.invariant}. {sentence(v.words)}" for v in step.violations]
         return printable(" ".join(parts), 4000)
 
     def changes(self, index: int) -> list[list[str]]:
@@ -331,18 +343,13 @@ class Teller:
 
     def _changed(self, step: Step, before: Scene, after: Scene) -> Iterable[str]:
         """Every change that the moves do not account for."""
-        old = before.cells()
         told = {place for move in step.moves for place in (move.source, move.target)}
-        for box in after.boxes:
-            for cell in box.cells:
-                was = old.get(cell.place)
-                if was is None:
-                    continue
-                if was.value != cell.value and cell.place not in told:
-                    now = f"now holds {value_words(cell.value)} (before: {held_words(was)})"
-                    yield f"{place_words(box, cell)} {now}"
-                elif was.value == cell.value and was.status != cell.status and cell.status in _WRONG:
-                    yield f"{place_words(box, cell)} ({value_words(cell.value)}) is now {cell.status}"
+        for box, cell, was in kept_cells(before, after):
+            name, value = place_words(box, cell), value_words(cell.value)
+            if was.value != cell.value and cell.place not in told:
+                yield f"{name} now holds {value} (before: {held_words(was)})"
+            elif was.value == cell.value and was.status != cell.status and cell.status in WRONG:
+                yield f"{name} ({value}) is now {cell.status}"
         cells, names = after.cells(), self._names(after)
         for change in step.changes:
             words = "" if change.place in cells else field_words(change, names)
