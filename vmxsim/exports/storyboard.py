@@ -7,9 +7,10 @@ from importlib.resources import files
 
 from vmxsim.errors import InputError, printable
 from vmxsim.exports.mail import block
-from vmxsim.exports.report import Report, Row
+from vmxsim.exports.report import Report
+from vmxsim.exports.template import filled
 from vmxsim.simulation.trace import Trace
-from vmxsim.views.drawing import Drawing, text
+from vmxsim.views.drawing import Drawing
 from vmxsim.views.film import lay_out, look
 from vmxsim.views.layout import TALL, WIDE, GraphvizMissing
 from vmxsim.views.standalone import flat
@@ -18,7 +19,6 @@ from vmxsim.views.table import html_table
 from vmxsim.views.words import Teller, sentence
 
 _STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 #: Pictures on a sheet: two tall ones or four wide ones.
 PER_PAGE = {2: TALL, 4: WIDE}
 
@@ -30,25 +30,25 @@ def storyboard(told: Report, theme: str, per_page: int = 2) -> str:
     """
     if per_page not in PER_PAGE:
         raise InputError(f"expected 2 or 4, not {printable(repr(per_page))}", "per_page")
-    rows = told.rows.rows
-    pictures = _Pictures(told.about.shown, PER_PAGE[per_page], theme)
-    groups = [rows[i : i + per_page] for i in range(0, len(rows), per_page)]
-    total = len(groups) + 1
-    sheets = [_sheet(told, _intro(told), 1, total, "h1")]
-    for number, group in enumerate(groups, 2):
-        panels = "".join(_panel(told, row, pictures) for row in group)
-        sheets.append(_sheet(told, f'<div class="panels of-{per_page}">{panels}</div>', number, total, "h2"))
-    return "\n".join(
-        [
-            "<!doctype html>",
-            '<html lang="en"><head><meta charset="utf-8">',
-            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
-            f"<title>{text(told.headline)}</title>",
-            f"<style>{_style(theme)}{pictures.style}</style></head><body>",
-            *sheets,
-            "</body></html>",
-            "",
-        ]
+    rows, scenario = told.rows.rows, told.about.scenario
+    return filled(
+        "storyboard.html",
+        told=told,
+        said={
+            "Claim": f"{told.claim}.",
+            "Expected": told.expected,
+            "Found": told.found,
+            "Why": told.why,
+            told.blamed.label: told.lost,
+            "Note": " ".join(told.remarks),
+        },
+        schedule=block(scenario, 66) if scenario else [],
+        source=_source(told),
+        groups=[rows[i : i + per_page] for i in range(0, len(rows), per_page)],
+        per_page=per_page,
+        lost_here=sentence(f"{told.blamed.done} here"),
+        pictures=_Pictures(told.about.shown, PER_PAGE[per_page], theme),
+        style=_style(theme),
     )
 
 
@@ -60,65 +60,13 @@ def _style(theme: str) -> str:
     )
 
 
-def _sheet(told: Report, body: str, number: int, total: int, heading: str) -> str:
-    left = f"{told.about.title} · {told.about.shown.subtitle}"
-    head = f"<{heading}>{text(told.headline)}</{heading}>"
-    return (
-        f'<section class="sheet" aria-label="Page {number} of {total}"><header>{head}</header>{body}'
-        f"<footer><span>{text(left)}</span><span>{number} / {total}</span></footer></section>"
-    )
-
-
-def _intro(told: Report) -> str:
-    """The claim and the findings, next to the schedule and the source."""
-    said = {
-        "Claim": f"{told.claim}.",
-        "Expected": told.expected,
-        "Found": told.found,
-        "Why": told.why,
-        told.blamed.label: told.lost,
-        "Note": " ".join(told.remarks),
-    }
-    left = "".join(f"<h3>{name}</h3><p>{text(words)}</p>" for name, words in said.items() if words)
-    right = ""
-    if told.about.scenario:
-        lines = block(told.about.scenario, 66)
-        right += f"<h3>Schedule</h3><pre>{''.join(text(line) + chr(10) for line in lines)}</pre>"
-    if told.code:
-        function, listing, lost = told.code
-        first = max(1, lost - 12)
-        shown = [(n, line) for n, line in enumerate(listing, 1) if first <= n <= first + 24]
-        source = "".join(
-            f"{f'<b>{n:>3}  {text(line)}</b>' if n == lost else f'{n:>3}  {text(line)}'}\n"
-            for n, line in shown
-        )
-        right += f"<h3>{text(function)}, line {lost} {told.code_does}</h3><pre>{source}</pre>"
-    if told.commands:
-        commands = "".join(f"{text(command)}\n" for command, _ in told.commands)
-        right += f"<h3>To reproduce</h3><pre>{commands}</pre>"
-    return f'<div class="intro"><div>{left}<p>{text(told.footer)}</p></div><div>{right}</div></div>'
-
-
-def _panel(told: Report, row: Row, pictures: _Pictures) -> str:
-    where = f"{row.where}: " if row.where else ""
-    clauses = "; ".join(row.effects)
-    trace = told.about.shown
-    known = 0 <= row.action < len(trace.actions)
-    action = text(trace.actions[row.action]) if known else ""
-    broken = [f"✖ {v.invariant}: {v.words}" for v in trace.steps[row.number - 1].violations]
-    lost = [f"★ {sentence(told.blamed.done + ' here')}"] if row.lost else []
-    kind = "broken" if broken else "telling" if lost else "step"
-    paragraphs = [
-        f'<p class="where">Step {row.number}, CPU {row.cpu} ({action}): '
-        f"<code>{text(where)}{text(row.source)}</code></p>",
-        *([f"<p>{text(clauses)}</p>"] if clauses else []),
-        *(f"<p><strong>{words}</strong></p>" for words in lost),
-        *(f'<p class="broken">{text(words)}</p>' for words in broken),
-    ]
-    return (
-        f'<figure><div class="picture">{pictures.at(row.number)}</div>'
-        f'<figcaption class="{kind}">{"".join(paragraphs)}</figcaption></figure>'
-    )
+def _source(told: Report) -> list[tuple[int, str]]:
+    """The numbered lines around the one that matters."""
+    if told.code is None:
+        return []
+    _, listing, lost = told.code
+    first = max(1, lost - 12)
+    return list(enumerate(listing, 1))[first - 1 : first + 24]
 
 
 class _Pictures:
