@@ -1,4 +1,8 @@
-"""``vmxsim lab``: JupyterLab on the first notebook."""
+"""``vmxsim lab``: JupyterLab on the first notebook.
+
+The server runs in this process, and the notebooks' ``python3`` kernel is this Python, so that ``import
+vmxsim`` in a cell finds what the command line runs.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +17,6 @@ import click
 from vmxsim.commands.common import FINE
 from vmxsim.errors import InputError
 
-# -- Opening JupyterLab on the first notebook.
-#
-# The server runs in this process and the notebooks' ``python3`` kernel is this Python's, so
-# that ``import vmxsim`` in a cell finds what the command line runs.
-
-
 FIRST = "00-start-here.ipynb"
 #: Defaults of JupyterLab's settings (overrides.json).
 SETTINGS = Path(__file__).resolve().parents[1] / "data" / "lab"
@@ -27,15 +25,14 @@ DEFAULT_PORT = 8888
 
 
 def find_notebooks() -> Path:
-    """The folder of the notebooks: the clone's that this package stands in, else the
-    current directory's ``notebooks``. Raises InputError if neither holds the first one.
-    """
+    """The folder of the notebooks: the one beside this package in a clone, else ``notebooks`` in the current
+    directory. Raises InputError if neither holds the first notebook."""
     beside = Path(__file__).resolve().parents[2] / "notebooks"
     for folder in (beside, Path.cwd() / "notebooks"):
         if (folder / FIRST).is_file():
             return folder
     raise InputError(
-        f"the notebooks are not in {beside}: they come with the project's clone, not with the installed"
+        f"the notebooks are not in {beside}: they come with a clone of the project, not with the installed"
         " package. Clone the project and run 'make lab' there, or run 'vmxsim lab' in a directory that"
         f" holds notebooks/{FIRST}"
     )
@@ -44,7 +41,7 @@ def find_notebooks() -> Path:
 def is_free(port: int) -> bool:
     """Whether a server on this machine can listen on the port."""
     with socket.socket() as probe:
-        # as the server does: a port that only lingers after its server's end is free
+        # as the server does: a port that lingers after its server has ended is free
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
@@ -54,12 +51,12 @@ def is_free(port: int) -> bool:
 
 
 def server_arguments(folder: Path, no_browser: bool, port: int | None) -> list[str]:
-    """JupyterLab's arguments to serve ``folder``, opened on the first notebook. With
-    ``port`` exactly that port is used, without it the first free one from 8888 on."""
+    """JupyterLab's arguments to serve ``folder``, opened on the first notebook, on ``port`` or else on the
+    first free port from 8888 on."""
     arguments = [f"--ServerApp.root_dir={folder}", f"--LabApp.default_url=/lab/tree/{FIRST}"]
     arguments += [f"--ServerApp.port={port or DEFAULT_PORT}", f"--ServerApp.port_retries={0 if port else 50}"]
-    # No question about news pops up over the first notebook, and nothing is fetched from outside:
-    # defaults, which the reader's own settings outweigh. (JupyterLab 4.6 asks although news_url is None.)
+    # No question about news covers the first notebook, and nothing is fetched from outside. These are
+    # defaults; the user's own settings win. (JupyterLab 4.6 asks even if news_url is None.)
     arguments += [f"--LabApp.app_settings_dir={SETTINGS}", "--LabApp.news_url=None"]
     arguments += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
     if no_browser:
@@ -70,11 +67,11 @@ def server_arguments(folder: Path, no_browser: bool, port: int | None) -> list[s
 
 
 def open_lab(no_browser: bool = False, port: int | None = None) -> None:
-    """Serve the notebooks with JupyterLab until it is stopped, and open a browser on the
-    first one unless ``no_browser``.
+    """Serve the notebooks with JupyterLab until it is stopped; open the first one in a browser unless
+    ``no_browser``.
 
-    Raises InputError if JupyterLab or the notebooks are missing or the port is taken;
-    JupyterLab's own failures end in SystemExit after it said why.
+    Raises InputError if JupyterLab or the notebooks are missing or the port is taken. If JupyterLab itself
+    fails, it says why and raises SystemExit.
     """
     if find_spec("jupyterlab") is None:
         raise InputError(f"JupyterLab is not installed: {sys.executable} -m pip install jupyterlab")
@@ -93,6 +90,5 @@ def open_lab(no_browser: bool = False, port: int | None = None) -> None:
 @click.option("--port", type=click.IntRange(1, 65535), help="The port to serve on (a free one from 8888 on).")
 def lab_command(no_browser: bool, port: int | None) -> int:
     """Open JupyterLab on the first notebook."""
-
     open_lab(no_browser, port)
     return FINE
