@@ -17,22 +17,10 @@ import click
 from vmxsim.commands.common import BAD_INPUT, FAULT, complain
 from vmxsim.errors import InputError, printable, unknown
 
-#: Each command, with the module and name to load when it is used.
-_COMMANDS = {
-    "lab": ("vmxsim.commands.lab", "lab_command"),
-    "designs": ("vmxsim.commands.designs", "designs_command"),
-    "show": ("vmxsim.commands.show", "show_command"),
-    "run": ("vmxsim.commands.run", "run_command"),
-    "check": ("vmxsim.commands.check", "check_command"),
-    "compare": ("vmxsim.commands.compare", "compare_command"),
-    "why": ("vmxsim.commands.why", "why_command"),
-    "cost": ("vmxsim.commands.cost", "cost_command"),
-    "export": ("vmxsim.commands.export", "export_command"),
-    "replay": ("vmxsim.commands.replay", "replay"),
-    "new": ("vmxsim.commands.new", "new_command"),
-    "labs": ("vmxsim.commands.labs", "labs_command"),
-}
-
+#: The commands; ``run`` is ``run_command`` in :mod:`vmxsim.commands.run`, and so on.
+_COMMANDS = (
+    "lab", "designs", "show", "run", "check", "compare", "why", "cost", "export", "replay", "new", "labs",
+)  # fmt: skip
 
 #: What a terminal without Unicode gets instead.
 _PLAIN = {
@@ -60,8 +48,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in _COMMANDS:
             return None
-        module, attribute = _COMMANDS[name]
-        command = getattr(import_module(module), attribute)
+        command = getattr(import_module(f"vmxsim.commands.{name}"), f"{name}_command")
         assert isinstance(command, click.Command)
         return command
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from vmxsim.commands.common import FINE, INCONCLUSIVE, VIOLATED, console, print_json, remark
+from vmxsim.commands.common import FINE, INCONCLUSIVE, VIOLATED, console, make_table, print_json, remark
 from vmxsim.errors import InputError, printable
 from vmxsim.ftrace.recording import EXAMPLES, Recording, how_to_record, read, verdict
 from vmxsim.ftrace.vcpu import ROLES
@@ -24,7 +24,7 @@ _STYLES = {"ok": "bold green", "violated": "bold red", "inconclusive": "bold yel
 @click.option("--design", "-d", help="Ask about one design (id, commit or prefix) only.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.option("--how-to-record", "how", is_flag=True, help="Print the commands that record such a trace.")
-def replay(trace: str | None, design: str | None, as_json: bool, how: bool) -> int:
+def replay_command(trace: str | None, design: str | None, as_json: bool, how: bool) -> int:
     """Check a recorded ftrace: TRACE is a file, or the name of an example that comes with vmxsim.
 
     The verdict is about the invariants. Exit status: 0 nothing is broken; 1 an invariant is broken,
@@ -85,15 +85,9 @@ def _accesses(recording: Recording, broken: int) -> Table:
         at = next((i for i, event in enumerate(accesses) if event.line >= broken), 0) if broken else 0
         first = max(0, min(at - _SHOWN // 2, len(accesses) - _SHOWN))
     shown = accesses[first : first + _SHOWN]
-    table = Table(title=None, box=None, pad_edge=False)
-    for heading, justify in (
-        ("line", "right"),
-        ("time", "right"),
-        ("CPU", "right"),
-        ("task", "left"),
-        ("", "left"),
-    ):
-        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+    table = make_table(figures=("line", "time", "CPU"), padding=(0, 1))
+    table.add_column("task")
+    table.add_column("")
     table.add_column("value", justify="right")
     table.add_column("what for")
     for event in shown:
