@@ -3,7 +3,8 @@ every room uses."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 
@@ -59,3 +60,12 @@ def counted(number: int, thing: str) -> str:
 def cannot_write(path: object, error: OSError | ValueError) -> InputError:
     """The error for a file or folder that cannot be written."""
     return InputError(f"cannot be written: {getattr(error, 'strerror', None) or error}", path)
+
+
+@contextmanager
+def writing(path: object) -> Iterator[None]:
+    """Around what writes to ``path``: raises InputError if it cannot be written."""
+    try:
+        yield
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise cannot_write(path, error) from None

@@ -14,7 +14,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from vmxsim.checker.assumptions import ASSUMPTIONS
 from vmxsim.checker.check import MAX_STATES, Progress, check
 from vmxsim.checker.result import (
     INCOMPLETE,
@@ -29,11 +28,13 @@ from vmxsim.checker.result import (
     sometimes_line,
 )
 from vmxsim.commands.common import (
+    ASSUME_OPTION,
     FINE,
     INCONCLUSIVE,
     INTERCEPTION_OPTION,
     console,
     fitting,
+    make_table,
     named_design,
     print_json,
     remark,
@@ -41,7 +42,7 @@ from vmxsim.commands.common import (
 from vmxsim.commands.common import VIOLATED as STATUS_VIOLATED
 from vmxsim.designs import DESIGNS
 from vmxsim.designs.own import designs_in
-from vmxsim.errors import InputError, cannot_write, nearest, printable
+from vmxsim.errors import InputError, nearest, printable, writing
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.simulation.scenario import HOSTS, scenario_yaml
 
@@ -55,7 +56,7 @@ _STYLES = {SAFE: "bold green", VIOLATED: "bold red", INCOMPLETE: "bold yellow"}
 @click.option("--cpus", type=click.IntRange(1, 64), default=2, show_default=True)
 @click.option("--vcpus", type=click.IntRange(1, 2), default=1, show_default=True)
 @click.option("--host", type=click.Choice([*HOSTS, "both"]), default="both", show_default=True)
-@click.option("--assume", multiple=True, help="What to take for granted; '--assume help' lists the choices.")
+@ASSUME_OPTION
 @click.option("--max-states", type=click.IntRange(1), default=MAX_STATES, show_default=True)
 @click.option(
     "--max-seconds", type=click.FloatRange(0, min_open=True), help="Time limit for each host width."
@@ -80,9 +81,6 @@ def check_command(
     Prints a verdict for each invariant, and the shortest counterexample. The exit status is 1 if an
     invariant is violated, 3 if a search was cut short.
     """
-    if any("help" in text.split(",") for text in assume):
-        _list_assumptions(console())
-        return FINE
     chosen = _chosen(designs, everything, file)
     results = []
     with _progress() as progress:
@@ -216,12 +214,8 @@ def _warn(result: CheckResult, out: Console) -> None:
 
 
 def _host_table(result: CheckResult, figures: int) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
     names = list(result.telling.invariants)
-    for title in ("host", *names):
-        table.add_column(title, overflow="fold")
-    for title in list(result.telling.figures)[:figures]:
-        table.add_column(title, justify="right", overflow="fold")
+    table = make_table("host", *names, figures=list(result.telling.figures)[:figures], padding=(0, 1))
     for host in result.hosts:
         styles = {"holds": "green", "violated": "bold red", "unknown": "yellow"}
         hows = [Text(how, style=styles[how]) for how in map(host.status, names)]
@@ -230,11 +224,7 @@ def _host_table(result: CheckResult, figures: int) -> Table:
 
 
 def _verdict_table(results: list[CheckResult], figures: int) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    for title in ("design", "host", "verdict"):
-        table.add_column(title, overflow="fold")
-    for title in ("states", "depth", "seconds")[:figures]:
-        table.add_column(title, justify="right", overflow="fold")
+    table = make_table("design", "host", "verdict", figures=("states", "depth", "seconds")[:figures])
     for result in results:
         for host in result.hosts:
             verdict = Text(host.verdict, style=_STYLES[host.verdict])
@@ -264,13 +254,6 @@ def _briefly(step: Any) -> str:
     return step if isinstance(step, str) else f"{next(iter(step))} (with a tick inside the kernel)"
 
 
-def _list_assumptions(out: Console) -> None:
-    table = Table(box=None, show_header=False, pad_edge=False)
-    for name, assumption in ASSUMPTIONS.items():
-        table.add_row(Text(name, style="bold"), assumption.words)
-    out.print(table)
-
-
 def _save(results: list[CheckResult], path: Path) -> None:
     texts = []
     runs = f"vmxsim run {path}"
@@ -284,10 +267,8 @@ def _save(results: list[CheckResult], path: Path) -> None:
     if not texts:
         remark(f"no counterexample to save: {printable(path, 200)} was not written")
         return
-    try:
+    with writing(path):
         path.write_text("---\n".join(texts), encoding="utf-8")
-    except OSError as error:
-        raise cannot_write(path, error) from None
     remark(f"saved in {path}: {runs}")
 
 

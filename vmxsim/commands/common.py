@@ -1,10 +1,10 @@
-"""What the commands share: naming a design, common options, consoles, exit status."""
+"""What the commands share: naming a design, common options, consoles and tables, exit status."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
+from rich.text import Text
 
 from vmxsim.designs import find_design
 from vmxsim.designs.history import never_called
@@ -19,18 +20,39 @@ from vmxsim.designs.own import design_in
 from vmxsim.errors import InputError, printable
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.kernel.machine import Value
+from vmxsim.simulation.scenario import HOSTS
 
 FINE, VIOLATED, BAD_INPUT, INCONCLUSIVE = 0, 1, 2, 3
 #: A bug in vmxsim itself (EX_SOFTWARE of sysexits.h).
 FAULT = 70
 
-HOST_OPTION = click.option(
-    "--host", type=click.Choice(["64-bit", "32-bit"]), help="Width of the host's user space."
-)
+HOST_OPTION = click.option("--host", type=click.Choice(HOSTS), help="Width of the host's user space.")
 INTERCEPTION_OPTION = click.option(
     "--interception",
     type=click.Choice(["rule", "bitmap"]),
     help="When guest accesses exit: by the design's rule, or by what the real MSR bitmaps were left at.",
+)
+
+
+def _list_assumptions(ctx: click.Context, _: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    """For ``--assume help``, whatever else is said: list them and exit."""
+    from vmxsim.checker.assumptions import ASSUMPTIONS
+
+    if any("help" in text.split(",") for text in given):
+        listed = make_table()
+        for name, assumption in ASSUMPTIONS.items():
+            listed.add_row(Text(name, style="bold"), assumption.words)
+        console().print(listed)
+        ctx.exit(FINE)
+    return given
+
+
+ASSUME_OPTION = click.option(
+    "--assume",
+    multiple=True,
+    is_eager=True,
+    callback=_list_assumptions,
+    help="What to take for granted; '--assume help' lists the choices.",
 )
 
 
@@ -61,14 +83,26 @@ def console() -> Console:
     return _Console(highlight=False, emoji=False, markup=False, soft_wrap=not sys.stdout.isatty())
 
 
-def fitting(out: Console, table: Callable[[int], Table], most: int) -> Table:
-    """``table(n)`` has n columns of figures: the one with the most, up to ``most``, that fits the width."""
+def make_table(*heads: str, figures: Iterable[str] = (), **how: Any) -> Table:
+    """A table without lines. ``figures`` are the heads of right-justified columns after those of ``heads``;
+    without any head, the rows make the columns. ``how`` is for :class:`rich.table.Table`."""
+    how = {"box": None, "pad_edge": False, "header_style": "dim", "padding": (0, 2, 0, 0)} | how
+    made = Table(**how, show_header=bool(heads or figures))
+    for head in heads:
+        made.add_column(head, overflow="fold")
+    for head in figures:
+        made.add_column(head, overflow="fold", justify="right")
+    return made
+
+
+def fitting(out: Console, make: Callable[[int], Table], most: int) -> Table:
+    """``make(n)`` makes a table with n columns of figures: the widest that fits, with up to ``most``."""
     wide = out.options.update(max_width=1000)
     for figures in range(most, 0, -1):
-        made = table(figures)
+        made = make(figures)
         if Measurement.get(out, wide, made).maximum <= out.width:
             return made
-    return table(0)
+    return make(0)
 
 
 def complain(error: InputError) -> int:

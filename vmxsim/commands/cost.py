@@ -6,8 +6,9 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from vmxsim.commands.common import FINE, HOST_OPTION, console, named_design, print_json
+from vmxsim.commands.common import FINE, HOST_OPTION, console, make_table, named_design, print_json
 from vmxsim.simulation.costs import PATHS, CostRow, cost
+from vmxsim.simulation.scenario import HOSTS
 
 
 @click.command("cost")
@@ -21,33 +22,32 @@ def cost_command(designs: tuple[str, ...], host: str | None, as_json: bool) -> i
     """
     chosen = [named_design(name) for name in designs]
     if as_json:
-        for width in (host,) if host else ("64-bit", "32-bit"):
+        for width in (host,) if host else HOSTS:
             for row in cost(chosen, width):
                 print_json(row.as_json())
         return FINE
-    rows = cost(chosen, host or "64-bit")
+    rows = cost(chosen, host or HOSTS[0])
     out = console()
     for path in PATHS:
         for long_mode in (False, True):
             these = [row for row in rows if row.path == path and row.long_mode == long_mode]
             if these:
-                out.print(
-                    _table(
-                        these, f"{path}, {'in' if long_mode else 'outside'} long mode, {these[0].host} host"
-                    )
-                )
+                where = "in" if long_mode else "outside"
+                out.print(_table(these, f"{path}, {where} long mode, {these[0].host} host"))
     if any(row.derived for row in rows):
         out.print(Text("* derived: there is no recording of the real functions for this row", style="dim"))
     return FINE
 
 
 def _table(rows: list[CostRow], title: str) -> Table:
-    table = Table(
-        title=Text(title, style="bold"), title_justify="left", box=None, pad_edge=False, header_style="dim"
+    table = make_table(
+        "design",
+        figures=("all", "host reloads"),
+        title=Text(title, style="bold"),
+        title_justify="left",
+        padding=(0, 1),
     )
-    table.add_column("design", min_width=21, overflow="fold")
-    table.add_column("all", justify="right")
-    table.add_column("host reloads", justify="right")
+    table.columns[0].min_width = 21
     table.add_column("operations", overflow="fold")
     for row in rows:
         name = row.design + (" *" if row.derived else "")

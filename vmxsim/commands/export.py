@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.table import Table
-from rich.text import Text
 
-from vmxsim.checker.assumptions import ASSUMPTIONS, restriction
+from vmxsim.checker.assumptions import restriction
 from vmxsim.checker.check import check
 from vmxsim.checker.result import SAFE, VIOLATED
-from vmxsim.commands.common import FINE, INCONCLUSIVE, console, named_design, remark
+from vmxsim.commands.common import ASSUME_OPTION, FINE, INCONCLUSIVE, named_design, remark
 from vmxsim.designs import DESIGNS
-from vmxsim.errors import InputError, cannot_write, nearest, printable, unknown
+from vmxsim.errors import InputError, nearest, printable, unknown, writing
 from vmxsim.exports.subject import nothing_found
 from vmxsim.ftrace.recording import EXAMPLES, read
 from vmxsim.kernel.kvm import Kvm, name_of
@@ -23,36 +21,50 @@ from vmxsim.promela import promela, restricted
 from vmxsim.simulation.run import RunTrace, run
 from vmxsim.simulation.scenario import HOSTS, Scenario, read_scenarios
 
-# -- What ``vmxsim export WHAT`` names: a design, a scenario file or a recorded trace.
-
-
 _SCENARIOS = (".yaml", ".yml")
+#: What to answer if an option of the check is used for something else.
+_NO_CHECK = {
+    "scenario": "a scenario says itself what it runs on",
+    "recording": "a recording says itself what happened",
+}
+
+
+def kind_of(what: str) -> str:
+    """What ``vmxsim export WHAT`` names: a ``design``, ``scenario``, ``recording`` or ``folder``."""
+    path = Path(what)
+    if path.suffix in _SCENARIOS:
+        return "scenario"
+    if path.is_dir():
+        return "folder"
+    return "recording" if what in EXAMPLES or (path.is_file() and not what.endswith(".py")) else "design"
 
 
 def source(what: str, design: str | None, number: int | None, asked: Mapping[str, Any]) -> Any:
-    """The run, recording or check that ``what`` names. None if a search was cut short: nothing can be
-    concluded.
+    """The run, recording or check that ``what`` names; None if a search was cut short, so that nothing can
+    be concluded.
 
     ``design`` and ``number`` are for a scenario file, ``asked`` (options of the check) for a design.
-    Raises InputError, also where a design is safe, for then it has no counterexample.
+    Raises InputError, also if a design is safe: it has no counterexample.
     """
-    path = Path(what)
-    if path.suffix in _SCENARIOS:
-        _only("a design", asked, "a scenario says itself what it runs on")
-        return run_on(_scenario(path, number), named_design(design) if design else None)
-    if number is not None:
-        raise InputError("is for a scenario file (.yaml)", "--number")
-    if design is not None:
-        raise InputError("is for a scenario file (.yaml); a design is named as WHAT", "--design")
-    if path.is_dir():
+    kind = kind_of(what)
+    if kind == "folder":
         raise InputError(
             "is a folder; expected a design, a recorded trace or a scenario file (.yaml)",
-            printable(path, 200),
+            printable(what, 200),
         )
-    if what in EXAMPLES or (path.is_file() and not what.endswith(".py")):
-        _only("a design", asked, "a recording says itself what happened")
-        return read(what)
-    return _counterexample(_design(what), asked)
+    if kind != "scenario" and number is not None:
+        raise InputError("is for a scenario file (.yaml)", "--number")
+    if kind != "scenario" and design is not None:
+        raise InputError("is for a scenario file (.yaml); a design is named as WHAT", "--design")
+    if kind != "design" and asked:
+        raise InputError(f"is for a design: {_NO_CHECK[kind]}", _flag(next(iter(asked))))
+    if kind == "scenario":
+        return run_on(_scenario(Path(what), number), named_design(design) if design else None)
+    return read(what) if kind == "recording" else _counterexample(_design(what), asked)
+
+
+def _flag(option: str) -> str:
+    return f"--{option.replace('_', '-')}"
 
 
 def run_on(scenario: Scenario, design: type[Kvm] | None) -> RunTrace:
@@ -77,22 +89,6 @@ def run_on(scenario: Scenario, design: type[Kvm] | None) -> RunTrace:
         ) from None
 
 
-def no_scenario(what: str) -> None:
-    """For what takes a design only. Raises InputError for a scenario, a recording or a folder."""
-    path = Path(what)
-    if path.is_dir():
-        raise InputError("is a folder; expected a design", printable(path, 200))
-    if path.suffix in _SCENARIOS:
-        raise InputError("promela takes a design, not a scenario", printable(path, 200))
-    if what in EXAMPLES or (path.is_file() and not what.endswith(".py")):
-        raise InputError("promela takes a design, not a recording", printable(path, 200))
-
-
-def _only(kind: str, asked: Mapping[str, Any], why: str) -> None:
-    for name in asked:
-        raise InputError(f"is for {kind}: {why}", f"--{name.replace('_', '-')}")
-
-
 def _scenario(path: Path, number: int | None) -> Scenario:
     scenarios = read_scenarios(path)
     if len(scenarios) > 1 and number is None:
@@ -108,9 +104,9 @@ def _scenario(path: Path, number: int | None) -> Scenario:
 def _design(what: str) -> Any:
     try:
         return named_design(what)
-    except InputError as error:
-        if ".py" in what or "could be" in str(error):  # it says better what is wrong
-            raise
+    except InputError:
+        if ".py" in what or any(name.startswith(what) for name in DESIGNS):
+            raise  # it names the mistake in the file, or the designs to choose from
         meant = nearest(what, [*DESIGNS, *EXAMPLES]) or ";"  # a question ends with its own mark
         raise InputError(
             f"no design, recorded trace or scenario file (.yaml) '{printable(what)}'{meant}"
@@ -130,7 +126,7 @@ def _counterexample(design: Any, asked: Mapping[str, Any]) -> Any:
 
 _FORMATS = ("promela", "html", "markdown", "mail", "storyboard", "svg", "png")
 
-#: Options that say something of some formats only.
+#: Options that apply to some formats only.
 _FOR = {
     "theme": ("html", "storyboard", "svg", "png"),
     "steps": ("markdown", "mail", "storyboard", "svg", "png"),
@@ -144,23 +140,12 @@ _FOR = {
 
 
 class _Format(click.Choice[str]):
-    """A format; what is none is answered with the nearest one."""
+    """A format; the error for an unknown one suggests the nearest."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value not in _FORMATS:
             raise unknown("format", value, _FORMATS, "--to")
         return value
-
-
-def _assumptions(ctx: click.Context, _: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
-    """``--assume help`` lists them, whatever else is said."""
-    if any("help" in text.split(",") for text in given):
-        table = Table(box=None, show_header=False, pad_edge=False)
-        for name, assumption in ASSUMPTIONS.items():
-            table.add_row(Text(name, style="bold"), assumption.words)
-        console().print(table)
-        ctx.exit(FINE)
-    return given
 
 
 @click.command("export")
@@ -170,7 +155,7 @@ def _assumptions(ctx: click.Context, _: click.Parameter, given: tuple[str, ...])
 @click.option("--design", "-d", help="Of a scenario file: run it on this design (or FILE.py:NAME) instead.")
 @click.option("--number", type=click.IntRange(1), help="Of a scenario file with several: which one, from 1.")
 @click.option("--beside", help="html: the same schedule on this design (or FILE.py:NAME) beside it.")
-@click.option("--theme", type=click.Choice(["auto", "light", "dark"]), help="Colours (auto: the reader's).")
+@click.option("--theme", type=click.Choice(["auto", "light", "dark"]), help="Colors (auto: the reader's).")
 @click.option("--steps", type=click.Choice(["telling", "all"]), help="Texts: telling; pictures: all.")
 @click.option("--scale", type=click.FloatRange(0.1, 8), help="png: how much larger (1).")
 @click.option("--per-page", type=click.Choice(["2", "4"]), help="storyboard: pictures on a sheet (2).")
@@ -180,13 +165,7 @@ def _assumptions(ctx: click.Context, _: click.Parameter, given: tuple[str, ...])
 @click.option("--vcpus", type=click.IntRange(1, 2), help="Of a design (1).")
 @click.option("--interception", type=click.Choice(["rule", "bitmap"]), help="When the guest's access exits.")
 @click.option("--non-canonical", is_flag=True, help="The guest also writes a non-canonical address.")
-@click.option(
-    "--assume",
-    multiple=True,
-    is_eager=True,
-    callback=_assumptions,
-    help="Of a design: what to take for granted; '--assume help' lists it.",
-)
+@ASSUME_OPTION
 def export_command(
     what: str, form: str, output: Path | None, design: str | None, number: int | None, **options: Any
 ) -> int:
@@ -200,7 +179,6 @@ def export_command(
     asked = {name: options[name] for name in ("host", "cpus", "vcpus", "interception") if options[name]}
     asked |= {name: options[name] for name in ("non_canonical", "assume") if options[name]}
     if form == "promela":
-        no_scenario(what)
         return _model(what, output, asked)
     if form in ("svg", "png") and output is None:
         raise InputError(f"{form} is a sequence of files: name a folder with -o FOLDER", "--output")
@@ -211,11 +189,10 @@ def export_command(
 
 
 def _check(form: str, options: dict[str, Any]) -> None:
-    """Options must have something to say of this format."""
+    """Raise InputError for an option that does not apply to this format."""
     for name, forms in _FOR.items():
         if options[name] is not None and form not in forms:
-            flag = f"--{name.replace('_', '-')}"
-            raise InputError(f"says nothing of '--to {form}'; it is for {', '.join(forms)}", flag)
+            raise InputError(f"does not apply to '--to {form}'; it is for {', '.join(forms)}", _flag(name))
 
 
 def _export(found: Any, form: str, output: Path | None, options: dict[str, Any]) -> int:
@@ -243,8 +220,13 @@ def _export(found: Any, form: str, output: Path | None, options: dict[str, Any])
 
 
 def _model(name: str, output: Path | None, asked: dict[str, Any]) -> int:
-    """A design as a Promela model for Spin, written from its kernel code line by line. Its head says how to
-    run it."""
+    """Write a design as a Promela model for Spin, line by line from its kernel code. The head of the model
+    says how to run it."""
+    kind = kind_of(name)
+    if kind == "folder":
+        raise InputError("is a folder; expected a design", printable(name, 200))
+    if kind != "design":
+        raise InputError(f"promela takes a design, not a {kind}", printable(name, 200))
     host = asked.get("host", HOSTS[0])
     if host not in HOSTS:
         raise InputError(f"a model is of one host width: choose {' or '.join(HOSTS)}", "--host")
@@ -262,9 +244,7 @@ def _model(name: str, output: Path | None, asked: dict[str, Any]) -> int:
     if output is None:
         click.echo(model, nl=False)
         return FINE
-    try:
+    with writing(output):
         output.write_text(model, encoding="utf-8")
-    except OSError as error:
-        raise cannot_write(output, error) from None
     remark(f"{len(model.splitlines())} lines in {output}")
     return FINE

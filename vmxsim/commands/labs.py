@@ -11,10 +11,9 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from vmxsim.commands.common import FINE, console, print_json, remark
+from vmxsim.commands.common import FINE, console, make_table, print_json, remark
 from vmxsim.errors import counted, printable, unknown
 from vmxsim.teaching.classroom.feedback import points, why, write_csv, write_feedback
 from vmxsim.teaching.classroom.handout import Lab, choose_labs, read_labs
@@ -45,9 +44,7 @@ def list_command(as_json: bool) -> int:
     from vmxsim.teaching.exercises.catalogue import find_exercise
 
     out = console()
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for head in ("lab", "title", "minutes", "difficulty", "points"):
-        table.add_column(head, overflow="fold")
+    table = make_table("lab", "title", "minutes", "difficulty", "points")
     for lab in read_labs():
         exercise = find_exercise(lab.id)
         if as_json:
@@ -188,11 +185,7 @@ def _as_object(results: list[LabResult], students: list[str], labs: list[Lab]) -
 
 def _show(results: list[LabResult], students: list[str], labs: list[Lab], out: Console) -> None:
     by_key = {(r.student, r.lab): r for r in results}
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("student", overflow="fold")
-    for lab in labs:
-        table.add_column(f"lab {lab.number}", justify="right", overflow="fold")
-    table.add_column("all", justify="right")
+    table = make_table("student", figures=(*(f"lab {lab.number}" for lab in labs), "all"))
     most = sum(lab.points for lab in labs)
     for student in students:
         own = [by_key[student, lab.name] for lab in labs]

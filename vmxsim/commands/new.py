@@ -9,7 +9,7 @@ import click
 from vmxsim.commands.common import FINE, named_design, remark
 from vmxsim.designs import DESIGNS
 from vmxsim.designs.history import reached, source_lines, touched_by_patches
-from vmxsim.errors import InputError, cannot_write
+from vmxsim.errors import InputError, writing
 from vmxsim.kernel.kvm import Kvm
 
 
@@ -28,13 +28,10 @@ def new_command(file: Path, parent: str) -> int:
         raise InputError("start from a design of the history; to change your own, copy its file", "--from")
     if file.suffix != ".py":
         raise InputError("expected the name of a Python file (.py)", file)
-    try:
-        with file.open("x", encoding="utf-8") as out:
-            out.write(skeleton(design))
-    except FileExistsError:
-        raise InputError("already exists; choose another name, or delete it first", file) from None
-    except OSError as error:
-        raise cannot_write(file, error) from None
+    if file.exists():
+        raise InputError("already exists; choose another name, or delete it first", file)
+    with writing(file), file.open("x", encoding="utf-8") as out:
+        out.write(skeleton(design))
     remark(f"wrote {file}; next: vmxsim check --file {file}")
     return FINE
 

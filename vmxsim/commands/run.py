@@ -15,12 +15,13 @@ from vmxsim.commands.common import (
     INTERCEPTION_OPTION,
     VIOLATED,
     console,
+    make_table,
     named_design,
     plain,
     print_json,
     remark,
 )
-from vmxsim.errors import InputError, cannot_write, printable
+from vmxsim.errors import InputError, printable, writing
 from vmxsim.kernel.kvm import name_of
 from vmxsim.kernel.machine import owner_words
 from vmxsim.simulation.run import RunTrace, run
@@ -57,7 +58,8 @@ def run_command(
     status = FINE
     scenarios = read_scenarios(file)
     if svg:
-        _make_folder(svg)
+        with writing(svg):
+            svg.mkdir(parents=True, exist_ok=True)
     for number, scenario in enumerate(scenarios, 1):
         trace = run(scenario, design and named_design(design), interception=interception)
         if as_json:
@@ -146,7 +148,7 @@ _STATUS_STYLES = {"live": "bold green", "stale": "yellow", "foreign": "bold red"
 
 def _places(scene: Scene) -> Table:
     """Where the register's values are, and what each is worth."""
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table = make_table()
     for box in scene.boxes:
         for cell in box.cells:
             if box.kind == "task" or cell.status == "unused" or cell.place.endswith(".gs_base"):
@@ -174,19 +176,7 @@ def _tell(trace: RunTrace, out: Console) -> None:
 
 
 def _write_pictures(trace: RunTrace, folder: Path) -> None:
-    from vmxsim.views.film import still
+    from vmxsim.exports.export import write_pictures
 
-    _make_folder(folder)
-    try:
-        for index in range(len(trace.steps) + 1):
-            (folder / f"step-{index:04}.svg").write_text(still(trace, index), encoding="utf-8")
-    except OSError as error:
-        raise cannot_write(folder, error) from None
-    remark(f"{len(trace.steps) + 1} pictures in {folder}")
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(folder, error) from None
+    written = write_pictures(trace, range(len(trace.steps) + 1), folder, "svg")
+    remark(f"{len(written)} pictures in {folder}")

@@ -8,10 +8,9 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
-from vmxsim.commands.common import FINE, console, named_design, print_json
+from vmxsim.commands.common import FINE, console, make_table, named_design, print_json
 from vmxsim.designs.history import (
     Version,
     changed_last,
@@ -90,7 +89,7 @@ def _show_design(design: type[Kvm], out: Console) -> None:
     out.print(Text.assemble((name_of(design), "bold"), f"  {design.title}"))
     functions = reached(design)
     out.print(Text("\nFunctions (* its own), and which design changed them last", style="bold"))
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table = make_table()
     origins = {name: changed_last(design, name) for name in functions}
     for name in sorted(functions, key=lambda name: origins[name] is not design):
         own = origins[name] is design
@@ -108,7 +107,7 @@ def _show_design(design: type[Kvm], out: Console) -> None:
         out.print(Text("\nHooks that do nothing yet", style="bold"))
         out.print(Padding(", ".join(idle), (0, 0, 0, 2)))
     out.print(Text("\nFields of the vCPU", style="bold"))
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table = make_table()
     for field, names in vcpu_fields(design).items():
         table.add_row(f"  {', '.join(names)}", Text("" if names == [field] else field, style="dim"))
     out.print(table)

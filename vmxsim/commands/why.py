@@ -9,11 +9,19 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from vmxsim.checker.why import Reason, Why, granted_words, reason_words, why
-from vmxsim.commands.common import FINE, INCONCLUSIVE, console, named_design, print_json, remark
+from vmxsim.commands.common import (
+    ASSUME_OPTION,
+    FINE,
+    INCONCLUSIVE,
+    console,
+    make_table,
+    named_design,
+    print_json,
+    remark,
+)
 from vmxsim.kernel.kvm import name_of
 from vmxsim.simulation.scenario import HOSTS
 
@@ -21,7 +29,7 @@ from vmxsim.simulation.scenario import HOSTS
 @click.command("why")
 @click.argument("design")
 @click.option("--host", type=click.Choice([*HOSTS, "both"]), default="both", show_default=True)
-@click.option("--assume", multiple=True, help="What to take for granted; see 'vmxsim check --assume help'.")
+@ASSUME_OPTION
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def why_command(design: str, host: str, assume: tuple[str, ...], as_json: bool) -> int:
     """Remove each line of the functions that a design changed, check again, and say what breaks.
@@ -82,7 +90,7 @@ def _show(found: Why, out: Console) -> None:
     out.print(Text(f"{name_of(found.design)}: what breaks without each line", style="bold"))
     for function in functions:
         out.print(Text(f"\n{function}()", style="bold"))
-        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+        table = make_table()
         table.add_column(justify="right", style="dim")
         table.add_column(overflow="fold", ratio=5)
         table.add_column(overflow="fold", ratio=6)

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from vmxsim.errors import InputError, cannot_write, printable, unknown
+from vmxsim.errors import InputError, printable, unknown, writing
 from vmxsim.exports.mail import mail
 from vmxsim.exports.markdown import markdown
 from vmxsim.exports.page import page
@@ -28,7 +28,7 @@ _MONO = ("DejaVu Sans Mono", "Consolas", "Menlo", "Courier New", "Liberation Mon
 
 
 def write_pictures(
-    trace: Trace, numbers: Sequence[int], folder: Path, kind: str, theme: str, scale: float
+    trace: Trace, numbers: Sequence[int], folder: Path, kind: str, theme: str = "auto", scale: float = 1.0
 ) -> list[Path]:
     """Write ``step-0000.svg`` (or ``.png``) and so on for the scenes ``numbers``; return the files.
 
@@ -40,19 +40,15 @@ def write_pictures(
             f"expected a number from {SCALES[0]:g} to {SCALES[1]:g}, not {printable(repr(scale))}",
             "scale",
         )
-    written = []
-    try:
+    written = [folder / f"step-{number:04}.{kind}" for number in numbers]
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        for number in numbers:
-            file = folder / f"step-{number:04}.{kind}"
+        for number, file in zip(numbers, written, strict=True):
             svg = still(trace, number, f"step-{number}")
             if kind == "png":
                 file.write_bytes(png(standalone(svg, "light" if theme == "auto" else theme), scale))
             else:
                 file.write_text(standalone(svg, theme), encoding="utf-8")
-            written.append(file)
-    except OSError as error:
-        raise cannot_write(folder, error) from None
     return written
 
 
@@ -238,8 +234,6 @@ def _written(text: str, path: str | Path | None) -> str | Path:
     if path is None:
         return text
     file = Path(path)
-    try:
+    with writing(path):
         file.write_text(text, encoding="utf-8")
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise cannot_write(path, error) from None
     return file
