@@ -135,17 +135,19 @@ class Drawing:
 
     def _stubs(self, column: int) -> bool:
         """Whether arrows need space at the outer side of this column."""
-        loops = [m.source for m in self.plan.moves if self._loops(m)]
-        stubs = [m.source or m.target for m in self.plan.moves if not (m.source and m.target)]
-        homes = [self.plan.home(place) for place in loops + stubs]
-        kinds = {home[0].kind for home in homes[: len(loops)] if home is not None}
-        kinds |= {home[0].kind for home in homes[len(loops) :] if home is not None and home[0].kind != "cpu"}
-        return any(self.plan.column(kind) == column for kind in kinds)
+        for move in self.plan.moves:
+            place = move.source or move.target
+            outside = self._loops(move) if move.source and move.target else not self._in_cpu(place)
+            if outside and self.plan.column(place) == column:
+                return True
+        return False
 
     def _loops(self, move: Move) -> bool:
-        ends = [self.plan.home(place) for place in (move.source, move.target)]
-        columns = {self.plan.column(home[0].kind) for home in ends if home is not None}
-        return bool(move.source and move.target) and len(columns) == 1
+        """Whether both ends of a move are in one column."""
+        return self.plan.column(move.source) == self.plan.column(move.target)
+
+    def _in_cpu(self, place: str) -> bool:
+        return self.plan.home(place)[0].kind == "cpu"
 
     def corner(self, box: BoxPlan) -> tuple[float, float]:
         """The upper left corner of a box in the picture."""
@@ -260,38 +262,34 @@ class Drawing:
 
     def _edge(self, place: str, side: str) -> tuple[float, float]:
         """The middle of a cell's left, right or lower edge."""
-        home = self.plan.home(place)
-        if home is None:
-            raise KeyError(place)
-        box, index = home
+        box, index = self.plan.home(place)
         x, y = self.corner(box)
         top = y + box.cell_top(index)
         if side == "below":
             return x + box.width / 2, top + CELL
         return (x if side == "left" else x + box.width), top + CELL / 2
 
+    def _outer(self, place: str) -> tuple[str, int]:
+        """The outer side of a cell's column, and its direction."""
+        return ("right", 1) if self.plan.column(place) == self._last else ("left", -1)
+
     def _stub(self, move: Move, pill: float) -> Arrow:
         """An arrow with a cell at one end only: below a CPU's cell, else at the outer side."""
         place = move.target or move.source
-        home = self.plan.home(place)
-        kind = home[0].kind if home else "cpu"
-        if kind == "cpu":  # there may be wires on both sides
+        if self._in_cpu(place):  # there may be wires on both sides
             x, y = self._edge(place, "below")
             points: tuple[Point, ...] = ((x, y + 48), (x, y + 34), (x, y + 20), (x, y + 3))
             middle = (x + pill / 2 + 14, y + 36)
         else:
-            last = self.plan.column(kind) == self._last
-            x, y = self._edge(place, "right" if last else "left")
-            sign = 1 if last else -1
+            side, sign = self._outer(place)
+            x, y = self._edge(place, side)
             points = tuple((x + sign * d, y) for d in (_STUB_SIDE - 10.0, 90.0, 40.0, 0.0))
             middle = (x + sign * (_STUB_SIDE + 16) / 2, y)
         return arrow(points if move.target else points[::-1], middle=middle)
 
     def _loop(self, move: Move) -> Arrow:
         """An arrow between two cells of one column, along its outer side."""
-        home = self.plan.home(move.source)
-        last = home is not None and self.plan.column(home[0].kind) == self._last
-        side, sign = ("right", 1) if last else ("left", -1)
+        side, sign = self._outer(move.source)
         start, end = self._edge(move.source, side), self._edge(move.target, side)
         out = sign * (max(sign * start[0], sign * end[0]) + 76)
         return arrow((start, (out, start[1]), (out, end[1]), end), both=move.both)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from math import ceil
 from threading import Lock
@@ -67,10 +68,11 @@ def _curve(text: str, height: float) -> tuple[Point, ...]:
 
 
 def _json(graph: graphviz.Digraph) -> str:
-    try:
-        return _in_process(graph.source)
-    except ImportError:
-        pass
+    with suppress(ImportError), _ONE_AT_A_TIME:
+        from pygraphviz import AGraph
+
+        drawn: bytes = AGraph(string=graph.source).draw(format="json0", prog="dot")
+        return drawn.decode()
     try:
         with _ONE_AT_A_TIME:
             return graph.pipe(format="json0", encoding="utf-8")
@@ -84,14 +86,6 @@ def _json(graph: graphviz.Digraph) -> str:
         said = error.stderr.decode(errors="replace") if isinstance(error.stderr, bytes) else error.stderr
         reason = (said or "").strip() or "no reason given"
         raise InputError(f"the program 'dot' could not lay out the picture: {reason}") from None
-
-
-def _in_process(source: str) -> str:
-    from pygraphviz import AGraph
-
-    with _ONE_AT_A_TIME:
-        drawn: bytes = AGraph(string=source).draw(format="json0", prog="dot")
-    return drawn.decode()
 
 
 #: Sizes in pixels (one layout point each).
@@ -160,17 +154,17 @@ class Plan:
     label_widths: dict[str, float]
     columns: tuple[tuple[str, ...], ...] = WIDE
 
-    def column(self, kind: str) -> int:
-        """The column, counted from the left, of boxes of this kind."""
-        return _column(self.columns, kind)
-
-    def home(self, place: str) -> tuple[BoxPlan, int] | None:
-        """The box that holds a cell, and the cell's index in it."""
+    def home(self, place: str) -> tuple[BoxPlan, int]:
+        """The box that holds a cell, and the cell's index in it. Raises KeyError for any other place."""
         for box in self.boxes:
             for index, (candidate, _) in enumerate(box.cells):
                 if candidate == place:
                     return box, index
-        return None
+        raise KeyError(place)
+
+    def column(self, place: str) -> int:
+        """The column of a cell's box, counted from the left."""
+        return _column(self.columns, self.home(place)[0].kind)
 
 
 def move_key(move: Move) -> str:
@@ -202,7 +196,16 @@ def _column(columns: Sequence[Sequence[str]], kind: str) -> int:
 def plan(trace: Trace, scenes: Sequence[Scene], columns: tuple[tuple[str, ...], ...] = WIDE) -> Plan:
     """Plan the picture of ``trace``. ``scenes`` are all its scenes in order; ``columns``, WIDE or TALL, are
     the kinds of boxes in each column."""
-    moves = {move_key(m): m for step in trace.steps for m in step.moves if m.source or m.target}
+    first = scenes[0].boxes
+    places = {cell.place: box for box in first for cell in box.cells}
+    moves: dict[str, Move] = {}
+    labels: dict[str, float] = {}  # widths
+    for move in (move for step in trace.steps for move in step.moves):
+        ends = [place for place in (move.source, move.target) if place]
+        if ends and all(place in places for place in ends):
+            key = move_key(move)
+            moves[key] = move
+            labels[key] = max(labels.get(key, 0.0), text_width(move_label(move), 14, _SPARE) + 14)
     texts: dict[tuple[str, str], int] = {}
     owners: dict[str, set[str]] = {}
     for scene in scenes:
@@ -211,8 +214,6 @@ def plan(trace: Trace, scenes: Sequence[Scene], columns: tuple[tuple[str, ...], 
                 texts[box.id, name] = max(texts.get((box.id, name), 0), len(value))
             for cell in box.cells:
                 owners.setdefault(box.kind, set()).add(cell.value.owner if cell.value else "")
-    first = scenes[0].boxes
-    places = {cell.place: box for box in first for cell in box.cells}
     stubbed = {place for m in moves.values() for place in (m.source, m.target) if not (m.source and m.target)}
     widest = {kind: _column_width(kind, first, texts, owners) for kind in COLUMNS}
     widths = {kind: max(widest[other] for other in kinds) for kinds in columns for kind in kinds}
@@ -232,13 +233,11 @@ def plan(trace: Trace, scenes: Sequence[Scene], columns: tuple[tuple[str, ...], 
         )
         for box in first
     )
-    known = {key: m for key, m in moves.items() if all(p in places or not p for p in (m.source, m.target))}
-    labels = _label_widths(trace, known)
     return Plan(
         boxes=boxes,
-        moves=tuple(known.values()),
-        wires=_wires(known.values(), places, columns),
-        gap=max([_MIN_GAP, *(labels[key] + 58 for key, m in known.items() if m.source and m.target)]),
+        moves=tuple(moves.values()),
+        wires=_wires(moves.values(), places, columns),
+        gap=max([_MIN_GAP, *(labels[key] + 58 for key, m in moves.items() if m.source and m.target)]),
         label_widths=labels,
         columns=columns,
     )
@@ -256,17 +255,6 @@ def _column_width(
         rows += [_cell_width(cell.label, owners[kind]) for cell in box.cells]
         widest = max(widest, *rows)
     return ceil(widest + 2 * PAD)
-
-
-def _label_widths(trace: Trace, moves: dict[str, Move]) -> dict[str, float]:
-    """The width of each arrow's label, which depends on the moves that use the arrow."""
-    widths = dict.fromkeys(moves, 0.0)
-    for step in trace.steps:
-        for m in step.moves:
-            key = move_key(m)
-            if key in widths:
-                widths[key] = max(widths[key], text_width(move_label(m), 14, _SPARE) + 14)
-    return widths
 
 
 def _wires(
@@ -322,12 +310,8 @@ def digraph(plan: Plan) -> graphviz.Digraph:
         heads = (f"{nodes[left[0].id]}:head:e", f"{nodes[right[0].id]}:head:w")
         graph.edge(*heads, style="invis", weight="1000")
     for pair in plan.wires:
-        ends = []
-        for place, side in zip(pair, "ew", strict=True):
-            home = plan.home(place)
-            if home is not None:
-                ends.append(f"{nodes[home[0].id]}:p{home[1]}:{side}")
-        graph.edge(*ends, id="=".join(pair))
+        (box, index), (other, port) = map(plan.home, pair)
+        graph.edge(f"{nodes[box.id]}:p{index}:e", f"{nodes[other.id]}:p{port}:w", id="=".join(pair))
     return graph
 
 
@@ -339,14 +323,11 @@ def _table(box: BoxPlan) -> str:
         size = f'fixedsize="true" width="{box.width:g}" height="{height:g}"'
         return f"<tr><td{name} {size}></td></tr>"
 
-    rows = [row(HEADER, "head")]
-    if box.cells and box.cell_top(0) > HEADER:
-        rows.append(row(box.cell_top(0) - HEADER))
+    rows, end = [row(HEADER, "head")], float(HEADER)
     for index in range(len(box.cells)):
+        if box.cell_top(index) > end:
+            rows.append(row(box.cell_top(index) - end))
         rows.append(row(CELL, f"p{index}"))
-        rows.append(
-            row(GAP if index + 1 < len(box.cells) else box.height - box.cell_top(index) - CELL + box.stub)
-        )
-    if not box.cells:
-        rows.append(row(box.height - HEADER + box.stub))
+        end = box.cell_top(index) + CELL
+    rows.append(row(box.height - end + box.stub))
     return f'<<table border="0" cellborder="0" cellspacing="0" cellpadding="0">{"".join(rows)}</table>>'

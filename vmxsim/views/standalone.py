@@ -73,18 +73,15 @@ def standalone(svg: str, theme: str = "auto") -> str:
 @lru_cache(maxsize=32)
 def _matcher(sheet: str, theme: str) -> cssselect2.Matcher:
     """The style sheet's rules, as attributes with the theme's colors in place of the variables."""
-    # a sheet defines the variables twice or more: first the light ones, last the dark ones
-    lines = [line for line in sheet.splitlines() if "--vx-canvas:" in line]
-    colors = dict(_VARIABLE.findall(lines[0 if theme == "light" else -1])) if lines else {}
     matcher = cssselect2.Matcher()
-    for rule in tinycss2.parse_stylesheet(sheet, skip_comments=True, skip_whitespace=True):
+    for rule in tinycss2.parse_stylesheet(flat(sheet, theme), skip_comments=True, skip_whitespace=True):
         if rule.type != "qualified-rule":
             continue
         declarations: dict[str, str] = {}
         for one in tinycss2.parse_declaration_list(rule.content, skip_comments=True, skip_whitespace=True):
             if one.type != "declaration":
                 continue
-            value = _USE.sub(lambda use: colors.get(use[1], "none"), tinycss2.serialize(one.value).strip())
+            value = tinycss2.serialize(one.value).strip()
             if one.lower_name == "font" and (font := _FONT.fullmatch(value)):
                 declarations |= {"font-weight": font[1], "font-size": font[2], "font-family": font[3]}
             elif one.lower_name in _ATTRIBUTES:
@@ -97,6 +94,7 @@ def _matcher(sheet: str, theme: str) -> cssselect2.Matcher:
 
 def flat(sheet: str, theme: str) -> str:
     """A style sheet with the theme's colors in place of the variables, without the rules that define them."""
+    # it defines them twice or more: first the light ones, last the dark ones
     lines = [line for line in sheet.splitlines(True) if "--vx-canvas:" in line]
     colors = dict(_VARIABLE.findall(lines[-1 if theme == "dark" else 0])) if lines else {}
     kept = "".join(line for line in sheet.splitlines(True) if line not in lines)

@@ -221,6 +221,18 @@ P .option.wrong{stroke:var(--vx-danger);stroke-width:2.5;stroke-dasharray:7 5}
 P .move-text{fill:var(--vx-canvas);font-size:14px;font-weight:700;font-family:MONO;text-anchor:middle}
 """
 
+#: The rules for each owner; its name stands in place of ``OWNER``.
+_PICTURE_OWNER = """
+P .owner-OWNER .cell-ground{fill:var(--vx-OWNER-tint)}
+P .owner-OWNER .cell-frame{stroke:var(--vx-OWNER-line)}
+P .owner-OWNER .cell-bar{fill:var(--vx-OWNER);stroke:var(--vx-OWNER-line)}
+P .owner-OWNER text{stroke:var(--vx-OWNER-tint)}
+"""
+_STATE_OWNER = """
+P .owner-OWNER .ground{fill:var(--vx-OWNER-tint)}
+P .owner-OWNER .bar{fill:var(--vx-OWNER-line)}
+"""
+
 
 def css(scope: str = ".vmxsim-picture", owners: Iterable[str] = HUES) -> str:
     """The style sheet of a picture: :func:`theme_css` and rules for each status, wire and move."""
@@ -229,17 +241,7 @@ def css(scope: str = ".vmxsim-picture", owners: Iterable[str] = HUES) -> str:
 
 @lru_cache(maxsize=32)  # films mostly have the same few owners
 def _css(scope: str, owners: tuple[str, ...]) -> str:
-    rules = _scoped(_PICTURE, scope)
-    for owner in owners:
-        name = owner_class(owner)
-        key = name.removeprefix("owner-")
-        rules += (
-            f"{scope} .{name} .cell-ground{{fill:var(--vx-{key}-tint)}}\n"
-            f"{scope} .{name} .cell-frame{{stroke:var(--vx-{key}-line)}}\n"
-            f"{scope} .{name} .cell-bar{{fill:var(--vx-{key});stroke:var(--vx-{key}-line)}}\n"
-            f"{scope} .{name} text{{stroke:var(--vx-{key}-tint)}}\n"
-        )
-    return theme_css(scope, owners) + rules
+    return theme_css(scope, owners) + _scoped(_PICTURE, scope) + _owned(_PICTURE_OWNER, scope, owners)
 
 
 def cell_state(cell: Cell) -> tuple[str, str, str]:
@@ -290,16 +292,15 @@ P .sink text{fill:var(--vx-danger);font-weight:700}
 def statespace_css(owners: Iterable[str]) -> str:
     """The style sheet of a state space, for the owners of the values in it."""
     scope, owners = ".vmxsim-statespace", list(owners)
-    rules = _scoped(_STATE_SPACE, scope)
-    for owner in owners:
-        name = owner_class(owner)
-        key = name.removeprefix("owner-")
-        rules += f"{scope} .{name} .ground{{fill:var(--vx-{key}-tint)}}\n"
-        rules += f"{scope} .{name} .bar{{fill:var(--vx-{key}-line)}}\n"
-    return theme_css(scope, owners) + rules
+    return theme_css(scope, owners) + _scoped(_STATE_SPACE, scope) + _owned(_STATE_OWNER, scope, owners)
 
 
 def _scoped(rules: str, scope: str) -> str:
     """Rules with the fonts filled in, and ``scope`` in place of ``P``."""
     rules = rules.replace("SANS", SANS).replace("MONO", MONO).replace("\nP ", f"\n{scope} ")
-    return rules.replace("\nP{", f"\n{scope}{{").replace(",P ", f",{scope} ")
+    return rules.replace("\nP{", f"\n{scope}{{").replace(",P ", f",{scope} ").lstrip()
+
+
+def _owned(rules: str, scope: str, owners: Iterable[str]) -> str:
+    keys = (owner_class(owner).removeprefix("owner-") for owner in owners)
+    return "".join(_scoped(rules, scope).replace("OWNER", key) for key in keys)
