@@ -46,27 +46,11 @@ DEMANDS = {
 #: (pattern, word, meaning). :func:`legend` finds the four worths of a place by the value before them.
 _WORDS = (
     (r"\bguest \d", "guest N", "the guest of vCPU N; after a value: the value is that guest's own"),
-    (
-        r"\bvCPU thread \d",
-        "vCPU thread N",
-        "the host task that runs vCPU N; after a value: its user GS base",
-    ),
+    (r"\bvCPU thread \d", "vCPU thread N", "the host task that runs vCPU N; after a value: its user GS base"),
     (r"\bplain task", "plain task", "a host task that runs no vCPU; after a value: its user GS base"),
-    (
-        r"\btrue value",
-        "true value",
-        "what the register would hold if the guest ran on its own hardware",
-    ),
-    (
-        r"\bpassed through",
-        "passed through",
-        "the guest's RDMSR and WRMSR of the register reach it without a VM exit",
-    ),
-    (
-        r"\bintercepted",
-        "intercepted",
-        "the guest's RDMSR and WRMSR of the register exit, and KVM answers them",
-    ),
+    (r"\btrue value", "true value", "what the register would hold if the guest ran on its own hardware"),
+    (r"\bpassed through", "passed through", "the guest's RDMSR and WRMSR of the register do not exit"),
+    (r"\bintercepted", "intercepted", "the guest's RDMSR and WRMSR of the register exit to KVM"),
     (r"\bKERNEL_GS_BASE\b", "KERNEL_GS_BASE", "MSR_KERNEL_GS_BASE of that CPU, 'the register'"),
     (
         r"\bpreempt(?:ed)?\b",
@@ -309,20 +293,17 @@ def _mechanism(about: Subject) -> str:
 
 def _headline(about: Subject) -> str:
     name = name_of(about.design) if about.design else printable(about.title, 60)
-    if not about.invariant:
-        return f"{name}: no invariant is broken"
-    reason = _mechanism(about)
-    return f"{name}: {reason}" if reason else f"{name}: {about.invariant} is broken"
+    return f"{name}: {_mechanism(about) or _verdict(about)}"
+
+
+def _verdict(about: Subject) -> str:
+    return f"{about.invariant or 'no invariant'} is broken"
 
 
 def _effect(about: Subject) -> str:
     if about.explanation and about.explanation.symptom:
         return about.explanation.effect
-    name = subject_name(about)
-    if not about.invariant:
-        return f"{name}: no invariant is broken"
-    reason = _mechanism(about)
-    return f"{name}: {about.invariant} is broken" + (f": {reason}" if reason else "")
+    return ": ".join(filter(None, (subject_name(about), _verdict(about), _mechanism(about))))
 
 
 def _claim(about: Subject, short: bool) -> str:
