@@ -10,11 +10,10 @@ from typing import Any
 from vmxsim.errors import InputError, printable, unknown, writing
 from vmxsim.exports.mail import mail
 from vmxsim.exports.markdown import markdown
-from vmxsim.exports.page import page
-from vmxsim.exports.report import Report, chosen_steps, report
+from vmxsim.exports.page import page, slot_of
+from vmxsim.exports.report import chosen_steps, report
 from vmxsim.exports.storyboard import storyboard
-from vmxsim.exports.subject import Subject, subject
-from vmxsim.kernel.kvm import name_of
+from vmxsim.exports.subject import Subject, design_or_title, subject
 from vmxsim.simulation.compare import align
 from vmxsim.simulation.trace import Trace
 from vmxsim.views.film import still
@@ -174,24 +173,18 @@ def _text(about: Subject, to: str, theme: str, steps: Any, per_page: int, traits
 
 def _page(about: Subject, theme: str, traits: dict[str, Any]) -> str:
     told = report(about)
-    said, broken = _above(told)
+    schedule = f"Schedule: {', '.join(about.shown.actions)}." if about.scenario else ""
+    lost = f" {told.blamed.label} {told.lost}: {told.why}" if told.lost else ""
+    where = f"✖ {about.invariant} is broken in step {about.broken}." if about.invariant else ""
     return page(
         about.shown,
         headline=told.headline,
-        said=said,
-        broken=broken,
+        said=[f"{told.claim}.", schedule],
+        broken=f"{where} {told.found}{lost}".strip(),
         footer=told.footer,
         theme=theme,
         **traits,
     )
-
-
-def _above(told: Report) -> tuple[list[str], str]:
-    """The paragraphs above the player, and the one that says what is wrong."""
-    schedule = f"Schedule: {', '.join(told.about.shown.actions)}." if told.about.scenario else ""
-    lost = f" {told.blamed.label} {told.lost}: {told.why}" if told.lost else ""
-    where = f"✖ {told.about.invariant} is broken in step {told.about.broken}." if told.about.invariant else ""
-    return [f"{told.claim}.", schedule], f"{where} {told.found}{lost}".strip()
 
 
 def _side_by_side(traces: Sequence[Any], to: str, theme: str, traits: dict[str, Any]) -> str:
@@ -203,31 +196,23 @@ def _side_by_side(traces: Sequence[Any], to: str, theme: str, traits: dict[str, 
     shown = [one.about.shown for one in told]
     pairs = align(*shown)
     broken = [
-        f"✖ {one.about.invariant} is broken in step {_slot(pairs, side, one.about.broken)}"
+        f"✖ {one.about.invariant} is broken in step {slot_of(pairs, side, one.about.broken)}"
         f" (its own step {one.about.broken}) of {one.headline}."
         for side, one in enumerate(told)
         if one.about.invariant
     ]
-    names = [
-        name_of(one.about.design) if one.about.design else printable(one.about.title, 60) for one in told
-    ]
-    said = [f"The same schedule on {names[0]} and on {names[1]}: {', '.join(shown[0].actions)}."]
-    if shown[0].actions != shown[1].actions:
-        said = []
+    names = [design_or_title(one.about) for one in told]
+    same = shown[0].actions == shown[1].actions
+    said = f"The same schedule on {names[0]} and on {names[1]}: {', '.join(shown[0].actions)}."
     return page(
         *shown,
         headline=f"{names[0]} beside {names[1]}",
-        said=said,
+        said=[said] if same else [],
         broken=" ".join(broken),
         footer=told[0].footer,
         theme=theme,
         **traits,
     )
-
-
-def _slot(pairs: Sequence[tuple[int, int]], side: int, step: int) -> int:
-    """The position at which one of two runs reaches its own ``step``."""
-    return next((slot for slot, pair in enumerate(pairs) if pair[side] >= step), step)
 
 
 def _written(text: str, path: str | Path | None) -> str | Path:

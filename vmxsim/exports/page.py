@@ -83,9 +83,13 @@ def _opening(traces: Sequence[Trace], pairs: Sequence[tuple[int, int]]) -> int:
     for which, trace in enumerate(traces):
         broken = [v.step + 1 for v in trace.violations if v.step >= 0]
         if broken:
-            at = min(broken)
-            return next((slot for slot, pair in enumerate(pairs) if pair[which] >= at), at)
+            return slot_of(pairs, which, min(broken))
     return 0
+
+
+def slot_of(pairs: Sequence[tuple[int, int]], which: int, step: int) -> int:
+    """The position at which one of two runs reaches its own ``step``; without pairs, the step itself."""
+    return next((slot for slot, pair in enumerate(pairs) if pair[which] >= step), step)
 
 
 def _script() -> str:

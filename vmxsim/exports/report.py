@@ -17,6 +17,7 @@ from vmxsim.exports.subject import (
     Subject,
     change,
     commands,
+    design_or_title,
     design_words,
     failing_line,
     introduction,
@@ -292,8 +293,7 @@ def _mechanism(about: Subject) -> str:
 
 
 def _headline(about: Subject) -> str:
-    name = name_of(about.design) if about.design else printable(about.title, 60)
-    return f"{name}: {_mechanism(about) or _verdict(about)}"
+    return f"{design_or_title(about)}: {_mechanism(about) or _verdict(about)}"
 
 
 def _verdict(about: Subject) -> str:

@@ -289,10 +289,15 @@ def design_words(design: type[Kvm]) -> str:
     return name_of(design) + (f" ({', '.join(known)})" if known else "")
 
 
+def design_or_title(about: Subject) -> str:
+    """The design's name, or the title of a recording."""
+    return name_of(about.design) if about.design else printable(about.title, 60)
+
+
 def subject_name(about: Subject) -> str:
-    """The design in the subject of a mail: its name and its commit or base."""
+    """The same for the subject of a mail, with the design's commit or base."""
     if about.design is None:
-        return printable(about.title, 60)
+        return design_or_title(about)
     name, base = name_of(about.design), base_words(about.design)
     if base:
         return f"{name} {base}"

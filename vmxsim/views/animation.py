@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
+from itertools import accumulate
 from textwrap import wrap
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
-
-from attrs import frozen
 
 from vmxsim.errors import printable
 from vmxsim.simulation.trace import Step, Trace
@@ -29,29 +28,6 @@ _SIZE, _LEADING, _LEFT = 16, 25, 20
 _LEAST, _EACH, _END = 1.1, 0.006, 2.5
 
 
-@frozen
-class _Slots:
-    """The frames' shares of the duration: frame ``i`` starts at ``starts[i]`` percent."""
-
-    starts: tuple[float, ...]
-    seconds: float
-
-    @staticmethod
-    def of(words: Sequence[str]) -> _Slots:
-        """Time to read each frame's words, and longer at the end."""
-        lengths = [_LEAST + _EACH * len(said) for said in words]
-        lengths[-1] += _END
-        total = sum(lengths)
-        starts = [100 * sum(lengths[:i]) / total for i in range(len(lengths))]
-        return _Slots(tuple(starts), round(total, 1))
-
-    def keyframes(self, name: str, shown: Sequence[bool]) -> str:
-        """CSS that shows a layer in its frames only."""
-        turns = [i for i in range(len(shown)) if not i or shown[i] != shown[i - 1]]
-        rules = "".join(f"{self.starts[i]:.2f}%{{opacity:{int(shown[i])}}}" for i in turns)
-        return f"@keyframes {name}{{{rules}}}.{name}{{animation-name:{name}}}"
-
-
 def animation(trace: Trace, uid: str, steps: Sequence[int] | None = None) -> str:
     """The run as an SVG that plays the start and ``steps`` (numbers from 1; by default the telling steps).
 
@@ -62,21 +38,22 @@ def animation(trace: Trace, uid: str, steps: Sequence[int] | None = None) -> str
     drawing = lay_out(told, TALL)
     columns = int((drawing.width - 2 * _LEFT) / text_width("m", _SIZE))
     captions = [_caption(told, number, columns) for number in numbers]
-    slots = _Slots.of([" ".join(line for _, line in lines) for lines in captions])
     below = _LEADING * max(len(lines) for lines in captions) + 26
     frames = [drawing.svg(look(told, number), uid, trace.title, "", below=below) for number in numbers]
     description = " ".join(
         f"{number}. {sentence(told.step_words(number) if not number else _spoken(trace, number))}"
         for number in numbers
     )
-    layers = _Layers(slots)
+    layers = _Layers([_LEAST + _EACH * len(" ".join(line for _, line in lines)) for lines in captions])
     root = layers.merged([ElementTree.fromstring(frame) for frame in frames])
     desc = root.find(f"{_SVG}desc")
     assert desc is not None
     desc.text = printable(description, 4000)
     for element in _words(captions, drawing.height, layers):
         root.append(element)
-    root.append(_bar(drawing.width, drawing.height + below))
+    bar = {"class": "bar", "x": str(_LEFT), "y": f"{drawing.height + below - 12:g}", "rx": "2"}
+    bar |= {"width": f"{drawing.width - 2 * _LEFT:g}", "height": "4"}
+    ElementTree.SubElement(root, f"{_SVG}rect", bar)
     style = root.find(f"{_SVG}style")
     assert style is not None
     style.text = (style.text or "") + layers.css(f"#{uid}")
@@ -127,19 +104,13 @@ def _words(captions: Sequence[list[tuple[str, str]]], top: float, layers: _Layer
     return found
 
 
-def _bar(width: float, bottom: float) -> Element:
-    """The progress bar."""
-    size = {"width": f"{width - 2 * _LEFT:g}", "height": "4", "rx": "2"}
-    return ElementTree.Element(
-        f"{_SVG}rect", {"class": "bar", "x": str(_LEFT), "y": f"{bottom - 12:g}", **size}
-    )
-
-
 class _Layers:
-    """Merges the frames of a drawing, which differ in classes and texts but not in structure."""
+    """Merges the frames of a drawing, which differ in classes and texts but not in structure. Each frame
+    stays for its number of seconds, the last one longer."""
 
-    def __init__(self, slots: _Slots) -> None:
-        self.slots = slots
+    def __init__(self, seconds: Sequence[float]) -> None:
+        self.starts = [0.0, *accumulate(seconds)]
+        self.seconds = self.starts.pop() + _END
         self.names: dict[tuple[bool, ...], str] = {}
 
     def layer(self, content: Element, shown: Sequence[bool]) -> Element:
@@ -197,10 +168,10 @@ class _Layers:
     def css(self, scope: str) -> str:
         """When each layer is visible: with reduced motion, only the last frame's layers are."""
         keyframes = "\n".join(
-            self.slots.keyframes(name, shown).replace(f".{name}", f"{scope} .{name}")
+            f"@keyframes {name}{{{self._turns(shown)}}}{scope} .{name}{{animation-name:{name}}}"
             for shown, name in self.names.items()
         )
-        seconds = self.slots.seconds
+        seconds = round(self.seconds, 1)
         return (
             f"{scope} .t{{opacity:0}}\n{scope} .t.end{{opacity:1}}\n"
             f"{scope} .caption-code{{font:700 {_SIZE}px {MONO}}}\n"
@@ -211,14 +182,20 @@ class _Layers:
             f"{scope} .bar{{animation:bar {seconds}s linear infinite}}\n{keyframes}\n}}\n"
         )
 
+    def _turns(self, shown: Sequence[bool]) -> str:
+        """Keyframes in which a layer appears or disappears, by their share of the duration in percent."""
+        shares = [f"{100 * start / self.seconds:.2f}%" for start in self.starts]
+        turns = [i for i in range(len(shown)) if not i or shown[i] != shown[i - 1]]
+        return "".join(f"{shares[i]}{{opacity:{int(shown[i])}}}" for i in turns)
+
 
 def _classes(element: Element) -> list[str]:
     return element.get("class", "").split()
 
 
-def _without(element: Element, *names: str) -> dict[str, str]:
-    """The class attribute without ``names``; empty if there is no such attribute."""
-    kept = " ".join(name for name in _classes(element) if name not in names)
+def _without(element: Element, name: str) -> dict[str, str]:
+    """The class attribute without ``name``; empty if there is no such attribute."""
+    kept = " ".join(one for one in _classes(element) if one != name)
     return {"class": kept} if "class" in element.attrib else {}
 
 
