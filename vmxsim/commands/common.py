@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 import click
@@ -16,7 +15,7 @@ from rich.text import Text
 
 from vmxsim.designs import find_design
 from vmxsim.designs.history import never_called
-from vmxsim.designs.own import design_in
+from vmxsim.designs.own import design_of_file
 from vmxsim.errors import InputError, printable
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.kernel.machine import Value
@@ -61,12 +60,9 @@ def named_design(text: str) -> type[Kvm]:
 
     A file is executed, which a scenario never causes. Raises InputError.
     """
-    file, colon, name = text.rpartition(":")
-    if not (colon and file.endswith(".py")):
-        file, name = text, ""
-    if not file.endswith(".py"):
+    if ".py" not in text:
         return find_design(text)
-    design = design_in(Path(file), name)
+    design = design_of_file(text)
     for sentence in never_called(design):
         remark(sentence)
     return design

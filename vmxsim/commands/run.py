@@ -28,6 +28,7 @@ from vmxsim.simulation.run import RunTrace, run
 from vmxsim.simulation.scenario import read_scenarios
 from vmxsim.simulation.trace import Scene, action_name
 from vmxsim.views.style import hue
+from vmxsim.views.words import cells_in_use, step_words
 
 
 @click.command("run")
@@ -149,23 +150,18 @@ _STATUS_STYLES = {"live": "bold green", "stale": "yellow", "foreign": "bold red"
 def _places(scene: Scene) -> Table:
     """Where the register's values are, and what each is worth."""
     table = make_table()
-    for box in scene.boxes:
-        for cell in box.cells:
-            if box.kind == "task" or cell.status == "unused" or cell.place.endswith(".gs_base"):
-                continue
-            owner = cell.value.owner if cell.value else ""
-            table.add_row(
-                f"     {box.id} {cell.label}",
-                str(cell.value),
-                Text(owner_words(owner), style=hue(owner)) if owner else "",
-                Text(cell.status, style=_STATUS_STYLES.get(cell.status, "dim")),
-            )
+    for box, cell in cells_in_use(scene):
+        owner = cell.value.owner if cell.value else ""
+        table.add_row(
+            f"     {box.id} {cell.label}",
+            str(cell.value),
+            Text(owner_words(owner), style=hue(owner)) if owner else "",
+            Text(cell.status, style=_STATUS_STYLES.get(cell.status, "dim")),
+        )
     return table
 
 
 def _tell(trace: RunTrace, out: Console) -> None:
-    from vmxsim.views.words import step_words
-
     action = -1
     for index, step in enumerate(trace.steps):
         if step.action != action:

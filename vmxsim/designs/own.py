@@ -191,3 +191,9 @@ def design_in(path: Path, name: str) -> type[Kvm]:
     if not name:
         raise InputError(f"defines several designs ({known}): write {path.name}:NAME", printable(path, 200))
     raise unknown("design", name, found, path)
+
+
+def design_of_file(text: str) -> type[Kvm]:
+    """The design that ``FILE.py`` or ``FILE.py:NAME`` names. Raises InputError as :func:`design_in` does."""
+    file, _, name = text.rpartition(":")
+    return design_in(Path(file), name) if file.endswith(".py") else design_in(Path(text), "")

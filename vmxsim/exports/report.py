@@ -29,7 +29,7 @@ from vmxsim.kernel.kvm import name_of
 from vmxsim.simulation.trace import Box, Scene, Trace
 from vmxsim.views.style import STATUS_MEANINGS, cell_state, holder_words
 from vmxsim.views.telling import effects, telling_steps
-from vmxsim.views.words import place_words, sentence, several
+from vmxsim.views.words import cells_in_use, place_words, sentence, several
 
 #: What each invariant demands.
 DEMANDS = {
@@ -81,14 +81,11 @@ def places(scene: Scene) -> list[tuple[str, str, str, str]]:
     """(place, value, whose, worth) of every register and every saved value that is in use."""
     several = sum(box.kind == "vcpu" for box in scene.boxes) > 1
     rows = []
-    for box in scene.boxes:
-        for cell in box.cells:
-            if box.kind == "task" or cell.status == "unused" or cell.place.endswith(".gs_base"):
-                continue
-            value, owner, status = cell_state(cell)
-            short = box.kind == "vcpu" and not several
-            name = printable(cell.label) if short else place_words(box, cell)
-            rows.append((name, value, holder_words(owner), status))
+    for box, cell in cells_in_use(scene):
+        value, owner, status = cell_state(cell)
+        short = box.kind == "vcpu" and not several
+        name = printable(cell.label) if short else place_words(box, cell)
+        rows.append((name, value, holder_words(owner), status))
     return rows
 
 

@@ -22,7 +22,7 @@ from vmxsim.checker.check import check
 from vmxsim.checker.explanation import Explanation, explain
 from vmxsim.checker.result import CheckResult, Counterexample
 from vmxsim.designs import DESIGNS, find_design
-from vmxsim.designs.own import design_in
+from vmxsim.designs.own import design_of_file
 from vmxsim.errors import InputError, printable
 from vmxsim.kernel.kvm import Kvm, name_of, release_of
 from vmxsim.kernel.machine import Task
@@ -128,7 +128,7 @@ def subject(what: Any) -> Subject:
     Raises InputError for anything else, and for a check without a counterexample.
     """
     if isinstance(what, str) or (isinstance(what, type) and issubclass(what, Kvm)):
-        what = check(_design(what))
+        what = check(design_of_file(what) if isinstance(what, str) and ".py" in what else find_design(what))
     if isinstance(what, CheckResult):
         if what.counterexample is None:
             raise InputError(nothing_found(what))
@@ -148,13 +148,6 @@ def subject(what: Any) -> Subject:
         f" CheckResult), not {type(what).__name__}",
         "trace",
     )
-
-
-def _design(what: str | type[Kvm]) -> type[Kvm]:
-    if isinstance(what, str) and ".py" in what:
-        file, colon, name = what.rpartition(":")
-        return design_in(Path(file), name) if colon and file.endswith(".py") else design_in(Path(what), "")
-    return find_design(what)
 
 
 def _named(trace: Any) -> str:

@@ -228,6 +228,14 @@ def kept_cells(before: Scene, after: Scene) -> Iterator[tuple[Box, Cell, Cell]]:
                 yield box, cell, old[cell.place]
 
 
+def cells_in_use(scene: Scene) -> Iterator[tuple[Box, Cell]]:
+    """Every register and every saved value that is in use, with its box."""
+    for box in scene.boxes:
+        for cell in box.cells:
+            if box.kind != "task" and cell.status != "unused" and not cell.place.endswith(".gs_base"):
+                yield box, cell
+
+
 def step_words(trace: Trace, index: int) -> str:
     """Step ``index`` (from 1; 0 is the start) in a sentence or two: who did what, and what changed."""
     return Teller(trace).step_words(index)
