@@ -82,7 +82,7 @@ def test_a_better_answer_by_the_button(page: Any) -> None:
         }"""
     )
     press(page, form, "Check my answer")
-    form.get_by_text("Nothing is changed yet.").wait_for()
+    form.get_by_text("Nothing is changed yet.", exact=True).wait_for()
     assert form.locator(".vmxsim-player").count() == 0, "what was played before is put away"
 
 
