@@ -72,7 +72,8 @@ def turnable(record: Record) -> bool:
 def rerun(trace: RunTrace, remedy: Remedy, actions: int) -> RunTrace | None:
     """The first ``actions`` actions of a run with ``remedy`` applied. Ticks come at the same lines.
 
-    None if an action is no longer possible, or the design does something that the kernel must not.
+    None if an action is no longer possible, the design does something that the kernel must not, or the run
+    does not come to the step again.
     """
     machine = deepcopy(trace.machine(0))
     simulator = Simulator(trace.design, machine, trace.simulator.interception)
@@ -81,11 +82,14 @@ def rerun(trace: RunTrace, remedy: Remedy, actions: int) -> RunTrace | None:
     before = remedy.step + (remedy.kind in ("undo", "turn", "put"))
     line = _line(0, trace.simulator.records[remedy.step].stack) if remedy.every else None
     held: Any = None
+    elsewhere = False
 
     def after(number: int) -> None:
-        nonlocal held
+        nonlocal held, elsewhere
         if number == before:
-            held = _apply(simulator, remedy)
+            elsewhere = number > 0 and not _same_step(trace, simulator, number - 1)
+            if not elsewhere:
+                held = _apply(simulator, remedy)
         elif line and number > before and line == _line(0, simulator.records[-1].stack):
             _apply(simulator, remedy)
         elif number == before + 1 and remedy.kind == "read":
@@ -101,7 +105,13 @@ def rerun(trace: RunTrace, remedy: Remedy, actions: int) -> RunTrace | None:
             simulator.perform(evolve(action, preempt=()))
     except InputError:  # SimulationError is one
         return None
-    return again
+    return None if elsewhere else again
+
+
+def _same_step(trace: RunTrace, simulator: Simulator, index: int) -> bool:
+    """Whether the step with that index is the same in the run and in the one that repeats it."""
+    one, other = trace.simulator.records[index], simulator.records[index]
+    return (one.action, one.thread, one.stack) == (other.action, other.thread, other.stack)
 
 
 def _apply(simulator: Simulator, remedy: Remedy) -> Any:
