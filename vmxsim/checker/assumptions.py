@@ -32,6 +32,8 @@ ASSUMPTIONS: dict[str, Assumption] = {
         "KVM_RUN never returns to user space once the guest has run", ("exit", "run cancelled")
     ),
     "no-cancelled-run": Assumption("no signal is pending when KVM_RUN is called", ("run cancelled",)),
+    "no-signal": Assumption("no signal is pending when an exit has been handled"),
+    "no-user-gs-base": Assumption("user space does not change its GS base", ("user gs-base",)),
     "no-get-msr": Assumption("user space does not read the register", ("get-msr",)),
     "no-set-msr": Assumption("user space does not set the register", ("set-msr",)),
     "no-set-efer": Assumption(
@@ -92,13 +94,14 @@ class Restriction:
         quiet = "no-preemption" in names
         quiet_kernel = quiet or "no-kernel-preemption" in names
         one_value = "one-value" in names
+        no_signal = bool(names & {"no-signal", "no-exit"})
 
         def allows(mode: str, choice: Choice) -> bool:
             if choice.kind == "action":
                 return choice.verb not in verbs and not (one_value and choice.value == SECOND)
             if choice.kind == "out":
                 return not (quiet_kernel if mode == "kernel" else quiet)
-            return not (choice.pending and quiet_kernel)
+            return not (choice.pending and quiet_kernel) and not (choice.signal and no_signal)
 
         return allows
 
@@ -142,6 +145,8 @@ def _against(name: str, trace: RunTrace) -> str:
             return f"'{action.text}'"
         if name == "one-value" and action.value not in (None, GUEST_VALUES[0]):
             return f"'{action.text}'"
+        if name in ("no-signal", "no-exit") and action.signal:
+            return f"the signal after '{action.text}'"
         if name in ("no-preemption", "no-kernel-preemption") and action.preempt:
             return f"the tick inside '{action.text}'"
         if name == "no-preemption" and action.verb == "preempt":

@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from itertools import combinations
 from typing import Any
 
 from attrs import define, evolve, field
 
 from vmxsim.checker.assumptions import Restriction, restriction
-from vmxsim.checker.footprints import BROKEN
+from vmxsim.checker.footprints import BROKEN, LEFT
 from vmxsim.checker.product import counts, product, thread_graph
 from vmxsim.checker.reach import ReachableStates, reachable
 from vmxsim.checker.result import (
@@ -25,11 +26,18 @@ from vmxsim.checker.result import (
     counterexample_of,
 )
 from vmxsim.checker.search import reached, shortest_path
+from vmxsim.checker.states import GUEST_VALUES, NON_CANONICAL
 from vmxsim.checker.transition_table import Cut, CutShort, TransitionTable, Watch
 from vmxsim.designs import find_design
+from vmxsim.designs.history import expressions
 from vmxsim.errors import InputError, printable, unknown
+from vmxsim.kernel.instructions import is_canonical
 from vmxsim.kernel.kvm import Kvm, name_of
-from vmxsim.simulation.scenario import HOSTS, MAX_CPUS
+from vmxsim.kernel.machine import U64, Host
+from vmxsim.kernel.patch import own_functions
+from vmxsim.kernel.program import Const, Operation, Primitive
+from vmxsim.kernel.simulator import NEW_GS_BASE, PLAIN_GS_BASE, USER_GS_BASE
+from vmxsim.simulation.scenario import BASES, GS_BASES_FROM, HOSTS, MAX_CPUS, make_host
 
 #: The default limit on the number of states.
 MAX_STATES = 20_000_000
@@ -108,16 +116,16 @@ _tables: dict[Any, TransitionTable] = {}
 
 def kept_table(
     design: type[Kvm],
-    bits: int,
+    host: Host,
     assumed: Restriction,
     interception: str = "rule",
-    non_canonical: bool = False,
+    written: tuple[int, int] = GUEST_VALUES,
     watch: Watch | None = None,
 ) -> TransitionTable:
     """The TransitionTable with these bounds; the last few are kept. Raises what TransitionTable raises."""
-    key = (design, design._revision, bits, assumed, interception, non_canonical)
+    key = (design, design._revision, host, assumed, interception, written)
     found = _tables.pop(key, None) or TransitionTable(
-        design, bits, assumed, interception=interception, non_canonical=non_canonical, watch=watch
+        design, host, assumed, interception=interception, written=written, watch=watch
     )
     _tables[key] = found  # the most recently used one is last
     if len(_tables) > _KEPT:
@@ -137,6 +145,8 @@ def check(
     host: str = "both",
     cpus: int = 2,
     vcpus: int = 1,
+    gs_base_from: str | None = None,
+    fsgsbase: bool | None = None,
     assume: str | Iterable[str] | None = (),
     max_states: int = MAX_STATES,
     max_seconds: float | None = None,
@@ -148,7 +158,9 @@ def check(
     """Explore every schedule of a design and say whether the invariants hold.
 
     ``design`` is an id, a commit hash, a prefix of either, or your own subclass of a design.
-    ``host`` is ``64-bit``, ``32-bit`` or ``both``; ``vcpus`` is 1 or 2. ``assume`` names
+    ``host`` is ``64-bit``, ``32-bit`` or ``both``; ``vcpus`` is 1 or 2. ``gs_base_from`` says where the
+    thread's user GS base comes from, ``msr`` or ``descriptor`` (None: each width's own); ``fsgsbase``
+    whether the kernel uses FSGSBASE (None: as the design's release did). ``assume`` names
     assumptions (:data:`~vmxsim.checker.assumptions.ASSUMPTIONS`). A search that reaches
     ``max_states`` or ``max_seconds``, or that ``stopped()`` ends, is *incomplete*, never
     *safe*. ``progress(states, seconds)`` is called regularly; without it a notebook shows a
@@ -160,6 +172,10 @@ def check(
     """
     chosen, assumed = find_design(design), restriction(assume)
     hosts = host_widths(host)
+    if gs_base_from not in (None, *GS_BASES_FROM):
+        raise unknown("source of a GS base", gs_base_from, GS_BASES_FROM, "gs_base_from")
+    if fsgsbase not in (None, True, False):
+        raise InputError(f"expected True, False or None, not {printable(repr(fsgsbase))}", "fsgsbase")
     _whole("cpus", cpus, MAX_CPUS)
     _whole("vcpus", vcpus, 2)
     _positive("max_states", max_states)
@@ -171,8 +187,10 @@ def check(
         for width in hosts:
             told = progress or in_notebook
             limits = Limits(max_states, max_seconds, told, lambda: bool(interrupted) or stopped())
-            bounds = _Bounds(chosen, width, cpus, vcpus, assumed, interception, non_canonical)
-            results.append(_check_host(bounds, limits, interrupted))
+            written = (GUEST_VALUES[0], NON_CANONICAL) if non_canonical else GUEST_VALUES
+            task = make_host(width, chosen, gs_base_from, fsgsbase)
+            bounds = _Bounds(chosen, width, task, cpus, vcpus, assumed, interception, written)
+            results.append(_check_everywhere(bounds, limits, interrupted))
     return CheckResult(chosen, tuple(results), cpus, vcpus, assumed.names)
 
 
@@ -215,17 +233,15 @@ def _positive(name: str, value: Any) -> None:
 class _Bounds:
     design: type[Kvm]
     host: str
+    task: Host
     cpus: int
     vcpus: int
     assumed: Restriction
     interception: str
-    non_canonical: bool
+    written: tuple[int, int]
 
     def table(self, limits: Limits) -> TransitionTable:
-        bits = int(self.host[:2])
-        return kept_table(
-            self.design, bits, self.assumed, self.interception, self.non_canonical, limits.watch
-        )
+        return kept_table(self.design, self.task, self.assumed, self.interception, self.written, limits.watch)
 
     @property
     def moves(self) -> bool:
@@ -247,10 +263,96 @@ class _Bounds:
 
     @property
     def invariants(self) -> tuple[str, ...]:
-        return ("no-host-fault", *ALWAYS) if self.non_canonical else ALWAYS
+        return ("no-host-fault", *ALWAYS) if NON_CANONICAL in self.written else ALWAYS
 
 
-def _check_host(bounds: _Bounds, limits: Limits, interrupted: list[bool]) -> HostResult:
+def _check_everywhere(bounds: _Bounds, limits: Limits, interrupted: list[bool]) -> HostResult:
+    """Check one host width, and again in the environments in which what holds might not."""
+    first, left = _check_host(bounds, limits, interrupted)
+    if first.cut_by:
+        return first
+    table = bounds.table(limits)
+    looks = any(edge.leaf.mask for edge in table.edges)
+    zero = evolve(bounds, task=evolve(bounds.task, bases="zero"))
+    others = [evolve(bounds, written=pair) for pair in _pairs(bounds)] if looks else []
+    if bounds.task.gs_base_from == "msr":
+        # if the design looks at no value, equal numbers hide breaches and cause none, but for a register
+        # that is left alone at a context switch
+        if looks or (zero.task.leaves_zero and (left or table.sections.stores_gs_base)):
+            others.append(zero)
+        else:
+            first = evolve(first, bases=BASES)
+    found = [first]
+    for other in others:
+        if HOLDS not in first.invariants.values():
+            break
+        found.append(_check_host(other, limits, interrupted)[0])
+    return merged(found)
+
+
+#: The most pairs of values that are tried with a design that looks at values; beyond, only one value of
+#: interest at a time.
+_MOST_PAIRS = 60
+
+
+_BITWISE = {"&", "|", "^", "~", "<<", ">>"}
+
+
+def _pairs(bounds: _Bounds) -> list[tuple[int, int]]:
+    """The values to write, two at a time, where a design looks at values: 0, the host's user GS bases, and
+    every constant in the reader's own code."""
+    first, second = bounds.written
+    if "one-value" in bounds.assumed.names:
+        return []
+    interesting = dict.fromkeys((0, USER_GS_BASE[0], NEW_GS_BASE, PLAIN_GS_BASE))
+    interesting |= dict.fromkeys(n for n in constants(bounds.design) if is_canonical(n))
+    interesting.pop(first, None)
+    if second == NON_CANONICAL:
+        return [(value, second) for value in interesting]
+    pairs = [(first, value) for value in interesting]
+    both = list(combinations(interesting, 2))
+    return pairs + both if len(pairs) + len(both) <= _MOST_PAIRS else pairs
+
+
+def constants(design: type[Kvm]) -> list[int]:
+    """The numbers in the functions that a reader's own design defines, smallest first: without the numbers
+    of MSRs, and without masks and shifts."""
+    own = [cls for cls in design.__mro__ if not cls.__module__.startswith("vmxsim.")]
+    functions = [function for cls in own for function in own_functions(cls).values()]
+    every = [e for function in functions for e in expressions(function)]
+    others = [
+        e.args[0] for e in every if isinstance(e, Primitive) and e.name in ("rdmsr", "wrmsr", "wrmsrns")
+    ]
+    others += [arg for e in every if isinstance(e, Operation) and e.op in _BITWISE for arg in e.args]
+    numbers = [e for e in every if isinstance(e, Const) and not any(e is other for other in others)]
+    return sorted({e.value for e in numbers if type(e.value) is int and 0 <= e.value <= U64})
+
+
+def merged(found: list[HostResult]) -> HostResult:
+    """The results of one host width in several environments as one. The figures are the first one's."""
+    first = found[0]
+    invariants = dict(first.invariants)
+    examples: dict[str, Counterexample] = {}
+    for one in found:
+        for name, how in one.invariants.items():
+            now = invariants.get(name, how)
+            invariants[name] = next(word for word in (VIOLATED, UNKNOWN, HOLDS) if word in (now, how))
+        for name, example in one.counterexamples.items():
+            shortest = examples.get(name, example)
+            examples[name] = min(shortest, example, key=lambda c: (c.actions, c.steps))
+    return evolve(
+        first,
+        invariants=invariants,
+        counterexamples=examples,
+        cut_by=next((one.cut_by for one in found if one.cut_by), None),
+        bases=tuple(dict.fromkeys(word for one in found for word in one.bases)),
+        written=tuple(sorted({number for one in found for number in one.written})),
+    )
+
+
+def _check_host(bounds: _Bounds, limits: Limits, interrupted: list[bool]) -> tuple[HostResult, bool]:
+    """Check one host width. True beside the result: a context switch may leave another value than the task's
+    own in the register."""
     wanted = bounds.invariants
     until = sum(BROKEN[name] for name in wanted)
     try:
@@ -260,7 +362,8 @@ def _check_host(bounds: _Bounds, limits: Limits, interrupted: list[bool]) -> Hos
         early = end.cut if isinstance(end, CutShort) else Cut(INTERRUPTED)
         if isinstance(end, KeyboardInterrupt):
             interrupted.append(True)
-        return HostResult(bounds.host, dict.fromkeys(wanted, UNKNOWN), 0, 0, 0, limits.seconds, {}, {}, early)
+        unknowns = dict.fromkeys(wanted, UNKNOWN)
+        return HostResult(bounds.host, unknowns, 0, 0, 0, limits.seconds, {}, {}, early), False
     total = counts(found, bounds.cpus, bounds.moves)
     states, transitions, depth = total.states, total.transitions, len(found.layers) - 1
     cut = found.cut or bounds.unexplored
@@ -282,10 +385,10 @@ def _check_host(bounds: _Bounds, limits: Limits, interrupted: list[bool]) -> Hos
         if name not in invariants:
             invariants[name] = UNKNOWN if cut else HOLDS
     if counterexamples and not cut:
-        _search_past(bounds, table, invariants, counterexamples, limits)
+        broken |= _search_past(bounds, table, invariants, counterexamples, limits)
     ordered = {name: invariants[name] for name in (*wanted, "contract") if name in invariants}
     sometimes = reached(table, found.taken)
-    return HostResult(
+    result = HostResult(
         bounds.host,
         ordered,
         states,
@@ -296,7 +399,10 @@ def _check_host(bounds: _Bounds, limits: Limits, interrupted: list[bool]) -> Hos
         counterexamples,
         cut,
         found.decided,
+        (bounds.task.bases,),
+        bounds.written,
     )
+    return result, bool(broken & LEFT)
 
 
 def _graphs(
@@ -340,11 +446,12 @@ def _search_past(
     invariants: dict[str, str],
     counterexamples: dict[str, Counterexample],
     limits: Limits,
-) -> None:
-    """Decide the invariants that hold while no other is broken by searching past the others."""
+) -> int:
+    """Decide the invariants that hold while no other is broken by searching past the others. Returns the bits
+    that the search met."""
     open_ones = [name for name, how in invariants.items() if how == HOLDS]
     if not open_ones:
-        return
+        return 0
     ignore = sum(BROKEN[name] for name in counterexamples if name != "contract")
     until = sum(BROKEN[name] for name in open_ones)
     try:
@@ -363,3 +470,4 @@ def _search_past(
             invariants[name], counterexamples[name] = VIOLATED, more[name]
         elif found is None or found.cut:
             invariants[name] = UNKNOWN
+    return found.broken if found else 0

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from vmxsim.checker.search import Path
-from vmxsim.checker.states import CONSTANTS
-from vmxsim.checker.symbolic import Choice, Line
+from vmxsim.checker.states import CONSTANTS, HOST, OTHER
+from vmxsim.checker.symbolic import USER_GS_BASE, Choice, Line
 from vmxsim.checker.transition_table import TransitionTable
 from vmxsim.kernel.instructions import PRIMITIVES
 from vmxsim.kernel.kvm import Kvm
@@ -14,7 +14,7 @@ from vmxsim.kernel.machine import EFER_LMA
 from vmxsim.kernel.program import Function, Instruction
 from vmxsim.kernel.simulator import is_before
 from vmxsim.kernel.thread import Stack
-from vmxsim.simulation.scenario import Scenario, make_scenario
+from vmxsim.simulation.scenario import Scenario, make_host, make_scenario
 
 #: Primitives that identify a preemption point well, the best first.
 _TELLING = ("rdmsr", "wrmsr", "load_gs_index", "preempt_disable", "preempt_enable", "local_irq_disable")
@@ -34,26 +34,33 @@ def scenario_of(
     steps: list[Any] = []
     passed: list[Stack] = []  # scheduling points in the kernel that this action has reached
     asked: list[Line] = []  # lines just before need_resched() that it ran
+    changes = 0  # how often user space has changed its GS base
     for state, edge in path.transitions:
         choice, stack = edge.leaf.choice, table.stacks[table.states[state >> CONSTANTS][0]]
         if edge.at_rest:
             passed, asked = [], []
-            steps.append(action_text(edge.leaf.choice, table))
-        elif choice.kind == "out":
+            changes += choice.verb == USER_GS_BASE
+            steps.append(action_text(choice, table, changes))
+        elif choice.kind != "in":
             passed.append(stack)
+        if choice.kind == "out" and not edge.at_rest:
             _add_point(steps, _point(stack, passed))
         elif choice.pending:
-            passed.append(stack)
             _add_point(steps, _pending_point(edge.leaf.asked[-1], [*asked, *edge.leaf.asked[:-1]]))
-        elif choice.kind == "step":
-            passed.append(stack)
+        elif choice.signal:
+            _options(steps)["signal"] = True
         asked += edge.leaf.asked
-    first = table.states[path.start >> CONSTANTS]
+    first, task = table.states[path.start >> CONSTANTS], table.host
+    width = f"{task.bits}-bit"
+    default = make_host(width, design)
     return make_scenario(
         steps,
         title=title,
         design=design.id or None,
-        host=f"{table.bits}-bit",
+        host=width,
+        gs_base_from=task.gs_base_from if task.gs_base_from != default.gs_base_from else None,
+        fsgsbase=task.fsgsbase if task.fsgsbase != default.fsgsbase else None,
+        user_gs_bases=task.bases,
         long_mode=bool(table.get(first, "vcpu0", "efer") & EFER_LMA),
         cpus=cpus,
         vcpus=vcpus,
@@ -61,23 +68,32 @@ def scenario_of(
     )
 
 
-def action_text(choice: Choice, table: TransitionTable) -> str:
-    """A choice at rest as a scenario's action."""
+def action_text(choice: Choice, table: TransitionTable, changes: int = 1) -> str:
+    """A choice at rest as a scenario's action, the ``changes``-th change of the user GS base if it is one."""
     if choice.kind == "out":
         return "preempt cpu0"
+    if choice.verb == USER_GS_BASE:  # to the other one of two
+        return f"{choice.verb} 0x{table.values[OTHER if changes % 2 else HOST].number:X}"
     if choice.value is None:
         return choice.verb
     return f"{choice.verb} 0x{table.values[choice.value].number:X}"
 
 
 def _add_point(steps: list[Any], point: dict[str, Any]) -> None:
-    last = steps[-1]
-    if isinstance(last, str):
-        steps[-1] = {last: {"preempt": point}}
-        return
-    (action,) = last
-    points = last[action]["preempt"]
-    last[action]["preempt"] = [*(points if isinstance(points, list) else [points]), point]
+    """Add a preemption point to the last action."""
+    points = _options(steps).get("preempt")
+    if points is None:
+        _options(steps)["preempt"] = point
+    else:
+        _options(steps)["preempt"] = [*(points if isinstance(points, list) else [points]), point]
+
+
+def _options(steps: list[Any]) -> dict[str, Any]:
+    """What is written after the last action, ready to be changed."""
+    if isinstance(steps[-1], str):
+        steps[-1] = {steps[-1]: {}}
+    (options,) = steps[-1].values()
+    return options
 
 
 def _point(stack: Stack, passed: list[Stack]) -> dict[str, Any]:

@@ -18,12 +18,12 @@ from vmxsim.checker.check import check, host_widths, kept_table
 from vmxsim.checker.counterexample import action_text
 from vmxsim.checker.result import SAFE, Counterexample
 from vmxsim.checker.states import BITS, CONSTANT_BITS, CONSTANTS, DATA_MASK, REGISTER
-from vmxsim.checker.symbolic import Choice
+from vmxsim.checker.symbolic import USER_GS_BASE, Choice
 from vmxsim.checker.transition_table import TransitionTable
 from vmxsim.designs import find_design
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.kernel.machine import EFER_LMA
-from vmxsim.simulation.scenario import HOSTS, Scenario, make_scenario
+from vmxsim.simulation.scenario import HOSTS, Scenario, make_host, make_scenario
 
 
 @frozen
@@ -92,7 +92,7 @@ class _Walker:
     """Runs whole actions of a design, and tells what can be read between them."""
 
     def __init__(self, design: Any, host: str) -> None:
-        self.table: TransitionTable = kept_table(design, int(host[:2]), Restriction())
+        self.table: TransitionTable = kept_table(design, make_host(host, design), Restriction())
         self.act = cache(self._act)
 
     def choices(self, state: int) -> list[Choice]:
@@ -154,7 +154,10 @@ def _side_by_side(a: Any, b: Any, host: str) -> tuple[tuple[int, int], Differenc
 def _told(left: _Walker, right: _Walker, path: tuple[Any, ...], host: str) -> Difference:
     table = left.table
     long_mode = bool(table.get(path[0], "vcpu0", "efer") & EFER_LMA)
-    steps = [action_text(choice, table) for choice in path[1:]]
+    verbs = [choice.verb for choice in path[1:]]
+    steps = [
+        action_text(choice, table, verbs[: n + 1].count(USER_GS_BASE)) for n, choice in enumerate(path[1:])
+    ]
     names = f"{name_of(left.table.design)} and {name_of(right.table.design)}"
     reason = f"on a {host} host both {names} are violated, and here they return different values"
     reason += " (only schedules of whole actions were compared, without ticks inside the kernel)"

@@ -87,6 +87,9 @@ def fields_read(e: Expr | None, function: Function) -> Iterator[str]:
 BROKEN = {"guest-value": 1, "host-value": 2, "no-leak": 4, "no-host-fault": 8, "contract": 16}
 #: Marks a transition that breaks an invariant before one may break (``guest-wrote-first``).
 EARLY = 32
+#: Marks a context switch that does not leave the task's own base in the register. That breaks nothing where
+#: the next task's base is written: see ``zero`` in :class:`~vmxsim.kernel.machine.Host`.
+LEFT = 64
 
 IDENTITY = tuple(BITS * slot for slot in range(ALL_SLOTS))
 
@@ -97,12 +100,13 @@ class Effect:
 
     ``moves`` has for each slot the bit from which its new value comes; ``checks`` are (kind,
     bit of the value found, bit of the right value); ``broken`` are bits of :data:`BROKEN` set
-    whatever the values.
+    whatever the values. ``exchanges_hosts``: before the moves, HOST and OTHER are exchanged everywhere.
     """
 
     moves: tuple[int, ...]
     checks: tuple[tuple[str, int, int], ...] = ()
     broken: int = 0
+    exchanges_hosts: bool = False
 
 
 @define(eq=False)
@@ -112,7 +116,8 @@ class Leaf:
     If the design looked at a value, ``mask`` and ``bits`` say for which data it applies.
     ``writes`` are (position in the control tuple, value); ``stack`` is the stack afterward,
     with holes for values. ``asked`` are the lines before which a tick would be noticed although
-    preemption is disabled. ``error`` says why the section failed.
+    preemption is disabled. ``error`` says why the section failed. ``may_signal``: a signal could have ended
+    KVM_RUN.
     """
 
     choice: Choice
@@ -123,6 +128,7 @@ class Leaf:
     stack: Stack
     asked: tuple[Line, ...]
     error: SimulationError | None
+    may_signal: bool = False
 
 
 class ReachedDown(Exception):
@@ -254,9 +260,8 @@ class Footprints:
         writes = tuple(
             (self._position[field], m.field(field)) for field in m.written if field in self._position
         )
-        return Leaf(
-            choice, mask, bits, Effect(tuple(moves), checks, broken), writes, stack, tuple(end.asked), None
-        )
+        effect = Effect(tuple(moves), checks, broken, end.exchanges_hosts)
+        return Leaf(choice, mask, bits, effect, writes, stack, tuple(end.asked), None, end.may_signal)
 
     def _constant(self, number: int) -> int:
         return CONSTANTS + BITS * number

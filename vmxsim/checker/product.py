@@ -65,12 +65,32 @@ def counts(found: ReachableStates, cpus: int, moves: bool) -> Counts:
     """The states and transitions of a single thread on ``cpus`` CPUs.
 
     If it ``moves``, every state in which it holds a CPU is reachable on each CPU: preemption
-    in user space changes nothing else.
+    in user space changes nothing else. Only a ``thread.gsbase`` that was never saved is lost with it: such
+    states exist on the first CPU alone.
     """
     if not moves or cpus == 1:
         return Counts(found.states, found.transitions)
     waiting = waiting_states(found)
-    return Counts((found.states - waiting) * cpus + waiting, found.transitions * cpus)
+    total = Counts((found.states - waiting) * cpus + waiting, found.transitions * cpus)
+    if not found.table.host.starts_unsaved:
+        return total
+    states, transitions = _before_a_switch(found)
+    return Counts(total.states - states * (cpus - 1), total.transitions - transitions * (cpus - 1))
+
+
+def _before_a_switch(found: ReachableStates) -> tuple[int, int]:
+    """The states that are reachable only before the first context switch, and the transitions from them."""
+    table = found.table
+    states = [int(state) for layer in found.layers for state in layer]
+    todo = [s for s in states if table.get(table.states[s >> CONSTANTS], "thread0", "waiting")]
+    after = set(todo)
+    while todo:
+        for _, to, broken in table.successors(todo.pop()):
+            if not broken and to >= 0 and to not in after:
+                after.add(to)
+                todo.append(to)
+    before = [state for state in states if state not in after]
+    return len(before), sum(1 for state in before for _ in table.successors(state))
 
 
 def waiting_states(found: ReachableStates) -> int:

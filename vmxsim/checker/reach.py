@@ -6,8 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, frozen
 
-from vmxsim.checker.footprints import BROKEN, IDENTITY, Effect
-from vmxsim.checker.states import ALL_SLOTS, BITS, CONSTANT_BITS, CONSTANTS, DATA_MASK, RESET, unpack
+from vmxsim.checker.footprints import BROKEN, IDENTITY, LEFT, Effect
+from vmxsim.checker.states import (
+    ALL_SLOTS,
+    BITS,
+    CONSTANT_BITS,
+    CONSTANTS,
+    DATA_MASK,
+    RESET,
+    exchange_hosts,
+    unpack,
+)
 from vmxsim.checker.transition_table import (
     Cut,
     TransitionTable,
@@ -138,7 +147,7 @@ def reachable(
         looks = any(edge.leaf.mask for edge in table.edges)
         effects = [as_the_host_sees(effect, looks) for effect in effects]
         initial = [(number, data_as_the_host_sees(data, looks)) for number, data in initial]
-    search = Search(ignore, until, first, effects, initial, watch)
+    search = Search(ignore | LEFT, until, first, effects, initial, watch)
     engine = _in_plain_python if plain or np is None else _with_numpy
     found = engine(table, search)
     if table.suspects and _loops(found):
@@ -242,6 +251,7 @@ class _Arrays:
         self.looks = bool(self.mask.any())
         self.moves = np.array([effect.moves for effect in effects], np.uint64)
         self.moves_any = np.array([effect.moves != IDENTITY for effect in effects])
+        self.exchanges = np.array([effect.exchanges_hosts for effect in effects])
         self.active = moving_slots(table, effects)
         self.kept = np.uint64(DATA_MASK & ~sum(7 << (BITS * slot) for slot in self.active))
         self.to = np.array([BITS * slot for slot in self.active], np.uint64)
@@ -273,6 +283,8 @@ class _Arrays:
             fits = (data & self.mask[edge]) == self.bits[edge]
             edge, source, data = edge[fits], source[fits], data[fits]
         effect = self.effect[edge]
+        exchanged = np.flatnonzero(self.exchanges[effect])
+        data[exchanged] = exchange_hosts(data[exchanged])
         broken = self._broken(effect, data)
         to = self.target[edge]
         target = (to.astype(np.uint64) << np.uint64(CONSTANTS)) | self._moved(effect, data)

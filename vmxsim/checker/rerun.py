@@ -50,7 +50,7 @@ class Remedy:
 
 def host_value(task: Task) -> Value:
     """The value that a task in user space should find."""
-    return task.gs_base
+    return task.true_user_gs_base
 
 
 def undoable(record: Record) -> bool:

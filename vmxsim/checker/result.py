@@ -102,7 +102,9 @@ class HostResult:
     ``invariants`` maps each to ``holds``, ``violated`` or ``unknown``. ``states``,
     ``transitions`` and ``depth`` (transitions to the farthest state) measure the search;
     ``sometimes`` tells which situations it covered. ``cut_by`` says why it is incomplete, None
-    if it is not; ``ended_early``: it stopped because every invariant was broken.
+    if it is not; ``ended_early``: it stopped because every invariant was broken. ``bases`` are the user GS
+    bases for which the verdict holds (``own``, ``zero``: :class:`~vmxsim.kernel.machine.Host`), ``written``
+    the numbers that guest and user space write.
     """
 
     host: str
@@ -115,6 +117,8 @@ class HostResult:
     counterexamples: dict[str, Counterexample]
     cut_by: Cut | None = None
     ended_early: bool = False
+    bases: tuple[str, ...] = ("own",)
+    written: tuple[int, ...] = ()
 
     @property
     def cut(self) -> str:

@@ -69,6 +69,8 @@ SOMETIMES: dict[str, Callable[[_Look], bool]] = {
         lambda x: bool(x.get(x.before, "smram_efer")) and not x.long_mode(x.before) and x.long_mode(x.after)
         and not x.get(x.before, "smm")
     ),
+    "a signal ended KVM_RUN after a handled exit": lambda x: x.choice.signal,
+    "user space changed its GS base": lambda x: x.does("user gs-base"),
     "KVM_GET_MSRS": lambda x: x.does("get-msr"),
     "KVM_SET_SREGS changed long mode": lambda x: x.choice.verb.startswith("set-efer"),
 }  # fmt: skip

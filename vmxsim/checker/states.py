@@ -11,8 +11,8 @@ from __future__ import annotations
 from typing import Any
 
 from vmxsim.errors import SimulationError
-from vmxsim.kernel.machine import Value
-from vmxsim.kernel.simulator import GUEST_GS_BASE, PLAIN_GS_BASE, USER_GS_BASE
+from vmxsim.kernel.machine import NO_BASE, Value
+from vmxsim.kernel.simulator import GUEST_GS_BASE, NEW_GS_BASE, USER_GS_BASE
 from vmxsim.kernel.thread import Stack
 
 #: What the guest and user space write: two values, to tell one write from another.
@@ -21,7 +21,10 @@ GUEST_VALUES = (0xA000, 0xB000)
 NON_CANONICAL = 0x8000_0000_0000_0000
 
 BITS = 3
-RESET, FIRST, SECOND, GUEST_BASE, HOST, PLAIN, DESCRIPTOR, UNKNOWN = range(8)
+#: HOST is always the thread's true user GS base, OTHER the one that its user space may change it to: a change
+#: exchanges the two everywhere (:func:`exchange_hosts`). Nothing tells them apart otherwise, so half of the
+#: states need not be explored. No plain task's value is here: none can get into a vCPU thread's register.
+RESET, FIRST, SECOND, GUEST_BASE, HOST, OTHER, ZERO, UNKNOWN = range(8)
 
 #: A thread's slots in the order in which they are packed; the locals of its stack follow.
 SLOTS = (
@@ -37,17 +40,18 @@ SLOTS = (
 REGISTER, G, H, GS_BASE, TRUE, TRUE_BASE, MSR_DATA, USER = range(len(SLOTS))
 
 
-def numbered_values(second: int = GUEST_VALUES[1]) -> tuple[Value, ...]:
-    """The values of vCPU 0 and its thread, by number."""
+def numbered_values(written: tuple[int, int] = GUEST_VALUES, bases: str = "own") -> tuple[Value, ...]:
+    """The values of vCPU 0 and its thread, by number. ``written`` are the two that the guest and user space
+    write; ``bases`` is ``own`` or ``zero``."""
     guest = "vcpu0"
     return (
         Value(0, guest),
-        Value(GUEST_VALUES[0], guest),
-        Value(second, guest),
+        Value(written[0], guest),
+        Value(written[1], guest),
         Value(GUEST_GS_BASE[0], guest),
-        Value(USER_GS_BASE[0], "thread0"),
-        Value(PLAIN_GS_BASE, "plain"),
-        Value(0, "descriptor"),
+        Value(USER_GS_BASE[0] if bases == "own" else 0, "thread0"),
+        Value(NEW_GS_BASE, "thread0"),
+        NO_BASE,
         Value(0, "unknown"),
     )
 
@@ -58,6 +62,8 @@ ALL_SLOTS = len(SLOTS) + LOCAL_SLOTS
 #: Constants are added above the slots of packed data: value v at bit CONSTANTS + 3 v.
 CONSTANTS = BITS * ALL_SLOTS
 DATA_MASK = (1 << CONSTANTS) - 1
+#: The lowest bit of every slot.
+_LOWEST = sum(1 << (BITS * slot) for slot in range(ALL_SLOTS))
 CONSTANT_BITS = sum(v << (CONSTANTS + BITS * v) for v in range(1 << BITS))
 
 
@@ -115,6 +121,11 @@ def put_in(stack: Stack, values: list[Value]) -> Stack:
 def pack(numbers: list[int]) -> int:
     """The numbers of the values in all slots as one integer."""
     return sum(number << (BITS * slot) for slot, number in enumerate(numbers))
+
+
+def exchange_hosts(data: Any) -> Any:
+    """Packed data (an integer or an array) with HOST for OTHER and OTHER for HOST in every slot."""
+    return data ^ (data >> 2 & ~(data >> 1) & _LOWEST)
 
 
 def unpack(data: int) -> list[int]:

@@ -24,7 +24,7 @@ from vmxsim.errors import InputError, unknown
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.kernel.machine import EFER_LME, Machine, Value
 from vmxsim.kernel.simulator import Simulator, make_machine
-from vmxsim.simulation.scenario import HOSTS
+from vmxsim.simulation.scenario import HOSTS, make_host
 from vmxsim.simulation.trace import Cell
 from vmxsim.simulation.worth import CellJudge
 
@@ -69,7 +69,7 @@ class Looker:
 
     def __init__(self, table: TransitionTable) -> None:
         self._table = table
-        self._machine: Machine = make_machine(table.design, table.bits, False, 1, 1)
+        self._machine: Machine = make_machine(table.design, table.host, False, 1, 1)
         self._simulator = Simulator(table.design, self._machine, table.sections.interception)
         self._judge = CellJudge(table.design, self._machine, (), self._simulator)
         self._objects: dict[str, Any] = {one.id: one for one in self._machine.objects}
@@ -198,7 +198,7 @@ def _smaller(design: type[Kvm], host: str, given: tuple[str, ...], most: int) ->
 def _explored(design: Any, host: str, names: tuple[str, ...]) -> StateSpace | int:
     """The state space, or just the number of states if they are far too many."""
     refuse_cpu_fields(design, restriction(names))
-    resting = _Resting(kept_table(design, int(host[:2]), restriction(names)))
+    resting = _Resting(kept_table(design, make_host(host, design), restriction(names)))
     states = len(resting.arrows)
     if states > _WORTH_MERGING:
         return states

@@ -14,21 +14,23 @@ from typing import Any
 
 from attrs import define, frozen
 
-from vmxsim.checker.states import FIRST, RESET, SECOND, SLOTS, USER, numbered_values
+from vmxsim.checker.states import FIRST, HOST, RESET, SECOND, SLOTS, USER, ZERO, numbered_values
 from vmxsim.errors import SimulationError
 from vmxsim.kernel.actions import VERBS, sregs, why_impossible
 from vmxsim.kernel.attributes import U64
-from vmxsim.kernel.instructions import is_canonical
+from vmxsim.kernel.instructions import base_to_load, is_canonical, save_bases
 from vmxsim.kernel.kvm import Kvm, passes_through, returns_through
-from vmxsim.kernel.machine import EFER_LMA, EFER_LME, X86_CR0_PG, Machine, Value
-from vmxsim.kernel.program import Callee, Function
+from vmxsim.kernel.machine import EFER_LMA, EFER_LME, X86_CR0_PG, Host, Machine, Value, number_of
+from vmxsim.kernel.program import Callee, Current, Field, Function
 from vmxsim.kernel.simulator import check_return_to_user, uses
 from vmxsim.kernel.thread import Stack, enter, step, why_tick_waits
 
 #: A line of kernel code: a function, and the number of an instruction.
 Line = tuple[Function, int]
 
-GUEST_CHECK, HOST_CHECK = "guest", "host"
+#: Kinds of checks. LEFT_CHECK breaks no invariant: it finds out whether, where a context switch leaves the
+#: register alone, it always holds the base of the task that leaves.
+GUEST_CHECK, HOST_CHECK, LEFT_CHECK = "guest", "host", "left"
 
 
 @frozen(cache_hash=True)
@@ -37,7 +39,8 @@ class Choice:
 
     ``action``  an action of the scenario starts (``verb``, ``value``: the number of the value written)
     ``step``    its kernel code continues; with ``pending`` n, a tick arrives while preemption is
-                disabled, and the n-th ``need_resched()`` is the first to see it
+                disabled, and the n-th ``need_resched()`` is the first to see it; with ``signal``, one is
+                pending when KVM asks after a handled exit
     ``out``     a tick: the scheduler preempts it
     ``in``      the scheduler puts it on a CPU
     """
@@ -46,6 +49,7 @@ class Choice:
     verb: str = ""
     value: int | None = None
     pending: int = 0
+    signal: bool = False
 
 
 STEP, OUT, IN = Choice("step"), Choice("out"), Choice("in")
@@ -68,6 +72,10 @@ class Outcome:
     asked: list[Line]
     error: SimulationError | None = None
     lines: int = 0
+    #: A signal pending after the exit that was handled would have been seen.
+    may_signal: bool = False
+    #: User space has changed its GS base.
+    exchanges_hosts: bool = False
 
 
 @frozen
@@ -86,11 +94,13 @@ def actions_at_rest(mode: str, long_mode: bool, smm: bool) -> tuple[Choice, ...]
         Choice("action", name, value)
         for name, verb in VERBS.items()
         if name != "preempt" and not why_impossible(name, mode, at)
-        for value in ((FIRST, SECOND) if verb.takes == "value" else (None,))
+        for value in ((FIRST, SECOND) if verb.takes == "value" and name != USER_GS_BASE else (None,))
     )
     return (*actions, OUT)
 
 
+#: The action in which user space changes its GS base, to the other one of two.
+USER_GS_BASE = "user gs-base"
 #: Fields that belong to a thread's state, besides the slots and the stack.
 CPU_FIELDS = ("preempt_count", "irqs_disabled", "need_resched")
 TASK_FIELDS = ("mode", "preempt_notifier", "signal_pending", "gs_sel", "bits")
@@ -184,15 +194,21 @@ class TracedMachine(Machine):
     ``reads`` lists the fields read since :meth:`start`, unless written before.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, host: Host, values: Sequence[Value]) -> None:
         self.reads: list[tuple[str, str]] = []
         self.written: dict[tuple[str, str], None] = {}
         self._known: set[tuple[str, str]] = set()
         vcpu = Traced("vcpu0", self._note)
         cpu = Traced("cpu0", self._note, index=0)
-        task = Traced("thread0", self._note, vcpu=0, cpu=0)
+        by_descriptor = host.gs_base_from == "descriptor"
+        task = Traced(
+            "thread0", self._note, vcpu=0, cpu=0,
+            by_descriptor=by_descriptor,
+            descriptor_base=values[HOST if by_descriptor else ZERO],
+            true_user_gs_base=values[HOST],
+        )  # fmt: skip
         plain: Any = Traced("plain", self._note)
-        super().__init__([cpu], [task], plain, [vcpu])  # type: ignore[list-item]
+        super().__init__([cpu], [task], plain, [vcpu], host)  # type: ignore[list-item]
         self.cpu, self.task = cpu, task  # type: ignore[assignment]
         self.vcpu: Any = vcpu
         self._traced: dict[str, Traced] = {"vcpu0": vcpu, "cpu0": cpu, "thread0": task}
@@ -245,10 +261,16 @@ MAX_LINES, MAX_DEPTH = 5_000, 60
 class Sections:
     """Runs sections of one design on a :class:`TracedMachine`."""
 
-    def __init__(self, design: type[Kvm], interception: str, second: int) -> None:
+    def __init__(self, design: type[Kvm], host: Host, interception: str, written: tuple[int, int]) -> None:
         self.design, self.interception = design, interception
-        self.m = TracedMachine()
-        self.values = numbered_values(second)
+        self.values = numbered_values(written, host.bases)
+        self.m = TracedMachine(host, self.values)
+        #: Kernel code of the design stores into ``thread.gsbase`` itself.
+        self.stores_gs_base = any(
+            isinstance(i.target, Field) and i.target.base == Current() and i.target.name == "gs_base"
+            for function in design.functions().values()
+            for i in function.instructions
+        )
 
         self.m.slot_fields = (*SLOT_FIELDS, *own_values(design))
 
@@ -262,7 +284,7 @@ class Sections:
 
     def run(self, choice: Choice, stack: Stack) -> Outcome:
         """Run the section that ``choice`` starts, from the machine's current state."""
-        run = _Section(self, stack, choice.pending)
+        run = _Section(self, stack, choice.pending, choice.signal)
         try:
             if choice.kind == "action":
                 run.action(choice)
@@ -293,9 +315,9 @@ class Sections:
 class _Section:
     """One run of a section: the methods from ``action`` to ``switch_in`` start it."""
 
-    def __init__(self, owner: Sections, stack: Stack, pending: int) -> None:
+    def __init__(self, owner: Sections, stack: Stack, pending: int, signal: bool) -> None:
         self.owner, self.m, self.design = owner, owner.m, owner.design
-        self.stack, self.pending = stack, pending
+        self.stack, self.pending, self.signal = stack, pending, signal
         self.end = Outcome("kernel", stack, [], [], [])
         self.before: Line | None = None
 
@@ -311,6 +333,8 @@ class _Section:
                 m.set(m.task, "signal_pending", verb == "run cancelled")
             args = sregs(vcpu, verb.endswith(" on")) if row.ioctl == "KVM_SET_SREGS" else ()
             self.ioctl(row.function, *args)
+        elif verb == USER_GS_BASE:
+            self.change_base()
         elif verb == "guest swapgs":
             self.swapgs()
         elif verb == "guest long-mode on":
@@ -347,6 +371,15 @@ class _Section:
         if self.owner.passes_through():
             self.check(GUEST_CHECK, base, true_base)
         self.end.where = "guest"
+
+    def change_base(self) -> None:
+        """User space changes its GS base: from here on HOST is the new one, and the old one OTHER."""
+        m, base = self.m, self.owner.values[HOST]
+        self.end.exchanges_hosts = True
+        m.set(m.cpu, "kernel_gs_base", base)
+        if not m.task.by_descriptor and not m.host.fsgsbase:
+            m.set(m.task, "gs_base", base)
+        self.user()
 
     def ioctl(self, name: str, *args: Any) -> None:
         self.m.set(self.m.task, "mode", "kernel")
@@ -385,7 +418,7 @@ class _Section:
         """``__switch_to()``: the task's user GS base goes into the register."""
         m = self.m
         m.set(m.task, "waiting", False)
-        m.set(m.cpu, "kernel_gs_base", m.task.gs_base)
+        m.set(m.cpu, "kernel_gs_base", base_to_load(m, m.task))
         m.set(m.cpu, "preempt_count", 1 if self.stack else 0)
         if self.stack is None:
             self.user()
@@ -405,8 +438,7 @@ class _Section:
             self.line()
             if any(event[0] == "switch-out" for event in m.events):
                 self.end.where = "waiting"
-                m.set(m.task, "waiting", True)
-                m.set(m.cpu, "kernel_gs_base", self.owner.values[RESET])
+                self.switch_out()
                 return
             for event in m.events:
                 self.event(event)
@@ -433,6 +465,20 @@ class _Section:
                     return
                 self.schedule()
 
+    def switch_out(self) -> None:
+        """``__switch_to()``: the task's bases are saved, and the next task's base goes into the register."""
+        m, values = self.m, self.owner.values
+        save_bases(m, m.task, m.cpu)
+        if m.host.leaves_zero:
+            # the next task's base is 0, and it finds what is there, unless the kernel believes that this
+            # task had a base
+            if not self.owner.stores_gs_base or not number_of(m.task.gs_base):
+                self.check(HOST_CHECK, m.cpu.kernel_gs_base, values[HOST])
+        elif not m.host.fsgsbase:
+            self.check(LEFT_CHECK, m.cpu.kernel_gs_base, values[HOST])
+        m.set(m.task, "waiting", True)
+        m.set(m.cpu, "kernel_gs_base", values[RESET])
+
     def due(self) -> bool:
         cpu = self.m.cpu
         return bool(cpu.need_resched and not cpu.irqs_disabled and not cpu.preempt_count)
@@ -452,6 +498,8 @@ class _Section:
             self.before = None  # while interrupts stay off, the next check sees the same
             if len(self.end.asked) == self.pending:
                 m.set(m.cpu, "need_resched", True)
+        if uses(i.expr, "signal_pending"):
+            self.ask_for_signal()
         self.stack = step(m, self.design, self.stack)
         self.end.lines += 1
         if self.end.lines > MAX_LINES:
@@ -462,6 +510,19 @@ class _Section:
             raise SimulationError(
                 f"more than {MAX_DEPTH} nested calls: the kernel's stack overflows", function.name
             )
+
+    def ask_for_signal(self) -> None:
+        """KVM asks whether a signal is pending: with interrupts on, and so after it has handled an exit.
+
+        A signal after the exit for an interrupt is left out: a tick, and the action ``exit``, do the same.
+        """
+        m = self.m
+        if m.cpu.irqs_disabled or m.task.signal_pending or m.vcpu.script:
+            return
+        if m.vcpu.exit_reason not in ("", "EXTERNAL_INTERRUPT"):
+            self.end.may_signal = True
+            if self.signal:
+                m.set(m.task, "signal_pending", True)
 
     def event(self, event: tuple[Any, ...]) -> None:
         vcpu = self.m.vcpu
@@ -481,7 +542,7 @@ class _Section:
         check_return_to_user(m.cpu)
         m.set(m.task, "mode", "user")
         self.end.where = "user"
-        self.check(HOST_CHECK, m.cpu.kernel_gs_base, m.task.gs_base)
+        self.check(HOST_CHECK, m.cpu.kernel_gs_base, m.task.true_user_gs_base)
 
 
 def depth(stack: Stack) -> int:

@@ -14,6 +14,7 @@ from vmxsim.checker.footprints import (
     BROKEN,
     EARLY,
     IDENTITY,
+    LEFT,
     Effect,
     Footprints,
     Leaf,
@@ -30,13 +31,13 @@ from vmxsim.checker.states import (
     GUEST_BASE,
     GUEST_VALUES,
     HOST,
-    NON_CANONICAL,
-    PLAIN,
     RESET,
     SECOND,
     TRUE,
     TRUE_BASE,
     UNKNOWN,
+    ZERO,
+    exchange_hosts,
     pack,
     unpack,
 )
@@ -45,9 +46,11 @@ from vmxsim.checker.symbolic import (
     GUEST_CHECK,
     HOST_CHECK,
     IN,
+    LEFT_CHECK,
     OUT,
     STEP,
     TASK_FIELDS,
+    USER_GS_BASE,
     Choice,
     Sections,
     actions_at_rest,
@@ -56,26 +59,29 @@ from vmxsim.checker.symbolic import (
 )
 from vmxsim.errors import SimulationError
 from vmxsim.kernel.attributes import U64
+from vmxsim.kernel.instructions import is_canonical
 from vmxsim.kernel.kvm import Kvm
-from vmxsim.kernel.machine import EFER_LMA, Value, reset_cr0, reset_efer
+from vmxsim.kernel.machine import EFER_LMA, Host, Value, reset_cr0, reset_efer
+from vmxsim.kernel.simulator import TLS_SELECTOR
 from vmxsim.kernel.thread import Stack
 
-#: Kinds of checks; the last two belong to paths on which no violation counts yet.
-CHECKS = (GUEST_CHECK, HOST_CHECK, f"{GUEST_CHECK} {EARLY}", f"{HOST_CHECK} {EARLY}")
+#: Kinds of checks; those with EARLY belong to paths on which no violation counts yet.
+CHECKS = (GUEST_CHECK, HOST_CHECK, LEFT_CHECK, *(f"{kind} {EARLY}" for kind in (GUEST_CHECK, HOST_CHECK)))
 
 
 def breach_table(values: tuple[Value, ...]) -> dict[str, list[int]]:
     """For each of :data:`CHECKS`, the invariants broken by found and right, indexed by found + 8 * right."""
-    guest, host = [], []
+    guest, host, left = [], [], []
     for right in values:
         for found in values:
             wrong = found.number != right.number
-            leaks = found.owner in (values[HOST].owner, values[PLAIN].owner)
+            left.append(wrong * LEFT)
+            leaks = found.owner == values[HOST].owner
             guest.append(wrong * (BROKEN["guest-value"] + leaks * BROKEN["no-leak"]))
             leaked = found.owner.startswith("vcpu")
             host.append(wrong * (BROKEN["host-value"] + leaked * BROKEN["no-leak"]))
     early = [[EARLY * bool(breach) for breach in codes] for codes in (guest, host)]
-    return dict(zip(CHECKS, (guest, host, *early), strict=True))
+    return dict(zip(CHECKS, (guest, host, left, *early), strict=True))
 
 
 class Doer:
@@ -93,6 +99,8 @@ class Doer:
 
     def _do(self, data: int) -> tuple[int, int]:
         """The data afterward, and the bits of the broken invariants."""
+        if self.effect.exchanges_hosts:
+            data = exchange_hosts(data)
         full, broken = data | CONSTANT_BITS, self.effect.broken
         for kind, found, right in self.effect.checks:
             broken |= self._table[kind][(full >> found & 7) | (full >> right & 7) << BITS]
@@ -124,7 +132,8 @@ def as_the_host_sees(effect: Effect, looks: bool) -> Effect:
         reset if slot in (TRUE, TRUE_BASE) or source in guests else source
         for slot, source in enumerate(effect.moves)
     )
-    return evolve(effect, moves=moves, checks=tuple(c for c in effect.checks if c[0].startswith(HOST_CHECK)))
+    checks = tuple(c for c in effect.checks if not c[0].startswith(GUEST_CHECK))
+    return evolve(effect, moves=moves, checks=checks)
 
 
 def data_as_the_host_sees(data: int, looks: bool) -> int:
@@ -225,7 +234,7 @@ _NOTHING = Restriction()
 
 
 class TransitionTable:
-    """All control states that a thread of ``design`` can reach on a host of ``bits`` under assumptions.
+    """All control states that a thread of ``design`` can reach on ``host`` under assumptions.
 
     ``states`` are tuples: the stack's number, then the values of :attr:`fields`. ``edges``
     are grouped by source; those of state n start at ``first[n]``. ``initial`` holds pairs of
@@ -237,15 +246,15 @@ class TransitionTable:
     def __init__(
         self,
         design: type[Kvm],
-        bits: int,
+        host: Host,
         assumed: Restriction = _NOTHING,
         *,
         interception: str = "rule",
-        non_canonical: bool = False,
+        written: tuple[int, int] = GUEST_VALUES,
         watch: Watch | None = None,
     ) -> None:
-        self.design, self.bits = design, bits
-        self.sections = Sections(design, interception, NON_CANONICAL if non_canonical else GUEST_VALUES[1])
+        self.design, self.host = design, host
+        self.sections = Sections(design, host, interception, written)
         self.values = self.sections.values
         own = own_fields(design)
         ghosts = ("script", "guest_wrote") if assumed.guest_wrote_first else ("script",)
@@ -257,7 +266,8 @@ class TransitionTable:
             *(("vcpu0", name) for name in vcpu_fields),
         )
         self._position = {field: n + 1 for n, field in enumerate(self.fields)}
-        self._footprints = Footprints(self.sections, self.fields, non_canonical)
+        secret = not all(is_canonical(number, host.address_bits) for number in written)
+        self._footprints = Footprints(self.sections, self.fields, secret)
         self._allows = assumed.filter()
         self.stacks: Numbered[Stack] = Numbered()
         self.stacks.number(None)
@@ -286,14 +296,15 @@ class TransitionTable:
         return None if at is None else state[at]
 
     def _start(self, long_mode: bool, waiting: bool) -> tuple[int, int]:
+        host, by_descriptor = self.host, self.host.gs_base_from == "descriptor"
         values: dict[tuple[str, str], Any] = {
             ("cpu0", "irqs_disabled"): False,
             ("cpu0", "need_resched"): False,
             ("thread0", "mode"): "user",
             ("thread0", "preempt_notifier"): False,
             ("thread0", "signal_pending"): False,
-            ("thread0", "gs_sel"): 0x63 if self.bits == 32 else 0,
-            ("thread0", "bits"): self.bits,
+            ("thread0", "gs_sel"): TLS_SELECTOR if by_descriptor or host.bits == 32 else 0,
+            ("thread0", "bits"): host.bits,
             ("thread0", "waiting"): waiting,
             ("vcpu0", "efer"): reset_efer(long_mode),
             ("vcpu0", "cr0"): reset_cr0(long_mode),
@@ -310,19 +321,9 @@ class TransitionTable:
         values |= own_fields(self.design)
         in_array = self.design.labels["h"].startswith("host_msrs")
         register, h = RESET if waiting else HOST, HOST if in_array else UNKNOWN
-        data = pack(
-            [
-                register,
-                RESET,
-                h,
-                GUEST_BASE,
-                RESET,
-                GUEST_BASE,
-                RESET,
-                HOST,
-                *[UNKNOWN] * len(own_values(self.design)),
-            ]
-        )
+        saved = ZERO if host.starts_saved_as_zero else HOST
+        own = [UNKNOWN] * len(own_values(self.design))
+        data = pack([register, RESET, h, GUEST_BASE, RESET, GUEST_BASE, RESET, saved, *own])
         return self.states.number((0, *(values.get(field, 0) for field in self.fields))), data
 
     def choices(self, state: State) -> tuple[Choice, ...]:
@@ -333,7 +334,10 @@ class TransitionTable:
         if mode == "kernel":
             return (STEP, OUT)
         long_mode = bool(self.get(state, "vcpu0", "efer") & EFER_LMA)
-        return actions_at_rest(mode, long_mode, bool(self.get(state, "vcpu0", "smm")))
+        actions = actions_at_rest(mode, long_mode, bool(self.get(state, "vcpu0", "smm")))
+        if self.host.bases == "zero":  # both bases are 0 and stay so
+            actions = tuple(choice for choice in actions if choice.verb != USER_GS_BASE)
+        return actions
 
     def _explore(self, watch: Watch | None) -> None:
         done = 0
@@ -363,7 +367,7 @@ class TransitionTable:
         for edge in self.edges[self.first[number] : self.first[number + 1]]:
             if data & edge.leaf.mask == edge.leaf.bits:
                 after, broken = self._doers[edge.effect].done(data)
-                yield edge, (edge.target << CONSTANTS) | after if edge.target >= 0 else -1, broken
+                yield edge, (edge.target << CONSTANTS) | after if edge.target >= 0 else -1, broken & ~LEFT
 
     def alone(self, state: int) -> tuple[Edge, int, int] | None:
         """The successor of a packed state to which the thread goes by itself, without a tick: its kernel
@@ -377,11 +381,14 @@ class TransitionTable:
         if not self._allows(state[self._mode], choice):
             return
         at_rest = choice is not IN and state[self._mode] != "kernel"
-        asks = 0
+        asks, may_signal = 0, False
         below, found = self._outcomes(state, choice)
         for leaf, fields in found:
             if len(leaf.asked) < choice.pending:
                 continue  # with these values nothing checks for the tick
+            if choice.signal and not leaf.may_signal:
+                continue  # nor for the signal
+            may_signal = may_signal or leaf.may_signal
             asks = max(asks, len(leaf.asked) if leaf.error is None else min(1, len(leaf.asked)))
             target = -1
             if leaf.error is None:
@@ -390,6 +397,8 @@ class TransitionTable:
         if choice is STEP:  # a tick may arrive just before the kernel checks for one
             for n in range(1, asks + 1):
                 self._follow(source, state, Choice("step", pending=n))
+            if may_signal:
+                self._follow(source, state, Choice("step", signal=True))
 
     def _leaf_effect(self, state: State, leaf: Leaf) -> int:
         """The number of a section's effect; its breaches are marked EARLY where none counts yet."""
@@ -398,7 +407,10 @@ class TransitionTable:
         if found is None:
             effect = leaf.effect
             if early:
-                checks = tuple((f"{kind} {EARLY}", found, right) for kind, found, right in effect.checks)
+                checks = tuple(
+                    (kind if kind == LEFT_CHECK else f"{kind} {EARLY}", found, right)
+                    for kind, found, right in effect.checks
+                )
                 effect = evolve(effect, checks=checks, broken=EARLY if effect.broken else 0)
             found = self._leaf_effects[leaf, early] = self.effects.number(effect)
         return found

@@ -24,7 +24,7 @@ from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.kernel.patch import changed_functions
 from vmxsim.kernel.program import Expr, Function, Operation, Primitive
 from vmxsim.kernel.simulator import uses
-from vmxsim.simulation.scenario import HOSTS
+from vmxsim.simulation.scenario import HOSTS, make_host
 
 REMOVED, NEGATED = "removed", "negated"
 #: Lines removed together with their counterpart: one without the other is not kernel code.
@@ -272,7 +272,7 @@ def _look(design: type[Kvm], host: str, assumed: Restriction, ignore: int, limit
     """Search a design for the first breach, except those in ``ignore``."""
     wanted = sum(BROKEN[name] for name in _INVARIANTS) & ~ignore
     try:
-        table = TransitionTable(design, int(host[:2]), assumed, watch=limits.watch)
+        table = TransitionTable(design, make_host(host, design), assumed, watch=limits.watch)
     except CutShort:
         return _Look(None, 0, True, set())
     ghosts = bool(wanted & (BROKEN["guest-value"] | BROKEN["no-leak"]))

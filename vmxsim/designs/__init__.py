@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from vmxsim.designs.array_passthrough import ArrayPassthrough
 from vmxsim.designs.dedicated_accessors import DedicatedAccessors
+from vmxsim.designs.fsgsbase import FsGsBase
 from vmxsim.designs.guest_state_loaded import GuestStateLoaded
 from vmxsim.designs.host_always import HostAlways
 from vmxsim.designs.host_from_thread import HostFromThread
@@ -16,6 +17,7 @@ from vmxsim.designs.lma_fix import LmaFix
 from vmxsim.designs.load_gs_index import LoadGsIndex
 from vmxsim.designs.msr_array import MsrArray
 from vmxsim.designs.never_trap import NeverTrap
+from vmxsim.designs.shared_accessors import SharedAccessors
 from vmxsim.designs.vcpu_vt import VcpuVt
 from vmxsim.errors import InputError, printable, unknown
 from vmxsim.kernel.kvm import Kvm
@@ -34,7 +36,9 @@ DESIGNS: dict[str, type[Kvm]] = {
         DedicatedAccessors,
         NeverTrap,
         GuestStateLoaded,
+        FsGsBase,
         VcpuVt,
+        SharedAccessors,
     )
 }
 

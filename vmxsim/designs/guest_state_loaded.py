@@ -35,11 +35,13 @@ class GuestStateLoaded(NeverTrap):
         vmx.host_state.ldt_sel = sldt()
         savesegment("ds")
         savesegment("es")
-        savesegment("fs")
-        vmx.host_state.gs_sel = savesegment("gs")
         if current.bits == 64:
+            save_fsgs_for_kvm()
+            vmx.host_state.gs_sel = current.thread.gsindex
             vmx.msr_host_kernel_gs_base = current.thread.gsbase
         else:
+            savesegment("fs")
+            vmx.host_state.gs_sel = savesegment("gs")
             rdmsr(MSR_FS_BASE)
             vmx.msr_host_kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE)
         wrmsr(MSR_KERNEL_GS_BASE, vmx.msr_guest_kernel_gs_base)

@@ -1,10 +1,10 @@
 """Current mainline: h and L live in ``struct vcpu_vt``, shared with TDX."""
 
-from vmxsim.designs.guest_state_loaded import GuestStateLoaded
+from vmxsim.designs.fsgsbase import FsGsBase
 from vmxsim.kernel.language import *
 
 
-class VcpuVt(GuestStateLoaded):
+class VcpuVt(FsGsBase):
     """6.15 to 6.17 (several commits; absent in 6.14, present in 6.17)."""
 
     id = "vcpu-vt"
@@ -34,11 +34,13 @@ class VcpuVt(GuestStateLoaded):
         vmx.host_state.ldt_sel = sldt()
         savesegment("ds")
         savesegment("es")
-        savesegment("fs")
-        vmx.host_state.gs_sel = savesegment("gs")
         if current.bits == 64:
+            current_save_fsgs()
+            vmx.host_state.gs_sel = current.thread.gsindex
             vmx.vt.msr_host_kernel_gs_base = current.thread.gsbase
         else:
+            savesegment("fs")
+            vmx.host_state.gs_sel = savesegment("gs")
             rdmsr(MSR_FS_BASE)
             vmx.vt.msr_host_kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE)
         wrmsr(MSR_KERNEL_GS_BASE, vmx.msr_guest_kernel_gs_base)

@@ -26,8 +26,8 @@ from vmxsim.designs.own import design_of_file
 from vmxsim.errors import InputError, printable
 from vmxsim.kernel.kvm import Kvm, name_of, release_of
 from vmxsim.kernel.machine import Task
-from vmxsim.kernel.simulator import Simulator, make_machine
-from vmxsim.simulation.run import RunTrace
+from vmxsim.kernel.simulator import Simulator
+from vmxsim.simulation.run import RunTrace, machine_of
 from vmxsim.simulation.scenario import Scenario
 from vmxsim.simulation.trace import Trace, Violation
 from vmxsim.views.telling import passed_over
@@ -45,8 +45,7 @@ class _Watched(Simulator):
 
 def failing_line(scenario: Scenario, design: type[Kvm]) -> tuple[str, tuple[str, ...], int] | None:
     """(function, its lines, the failing line); None if the run does not fail in kernel code."""
-    bits = int(scenario.host[:2])
-    machine = make_machine(design, bits, scenario.long_mode, scenario.cpus, scenario.vcpus)
+    machine = machine_of(scenario, design)
     simulator = _Watched(design, machine, scenario.interception)
     try:
         for action in scenario.actions:

@@ -36,6 +36,11 @@ class Verb:
     #: In the guest: what the processor does if there is no VM exit.
     instruction: Callable[..., None] | None = None
 
+    @property
+    def handled(self) -> bool:
+        """Whether it may exit to KVM, which handles it and enters the guest again if no signal is pending."""
+        return bool(self.exit) and self.exit != "IO_INSTRUCTION"
+
 
 #: Every verb, in the order in which the checker tries them.
 VERBS: dict[str, Verb] = {
@@ -68,6 +73,7 @@ VERBS: dict[str, Verb] = {
     "guest smi": Verb("guest", source="an SMI arrives: VM exit", exit="SMI"),
     "guest rsm": Verb("guest", source="RSM: VM exit, KVM emulates it", exit="RSM"),
     "guest swapgs": Verb("guest", source="SWAPGS", instruction=guest_swapgs),
+    "user gs-base": Verb("user", takes="value"),
     "preempt": Verb("either", takes="cpu"),
 }  # fmt: skip
 
@@ -92,6 +98,13 @@ def why_impossible(name: str, mode: str, vcpu: Any) -> str:
     if VERBS[name].ioctl == "KVM_SET_SREGS" and vcpu.smm:
         return "the vCPU is in SMM ('guest rsm' first)"
     return ""
+
+
+def user_gs_base_source(by_descriptor: bool, fsgsbase: bool) -> str:
+    """What user space does to change its GS base, as the source line of a step."""
+    if by_descriptor:
+        return "set_thread_area(), MOV %gs: base {}"
+    return "WRGSBASE {}" if fsgsbase else "arch_prctl(ARCH_SET_GS, {})"
 
 
 def sregs(vcpu: Vcpu, long_mode: bool) -> tuple[int, int]:
@@ -128,3 +141,5 @@ class Action:
     expected: int | str | None = None
     #: The ticks inside the kernel, in order.
     preempt: tuple[PreemptPoint, ...] = ()
+    #: A signal is pending once the VM exit has been handled.
+    signal: bool = False

@@ -13,7 +13,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from vmxsim.kernel.machine import EFER_LMA, MSR_KERNEL_GS_BASE, Machine, Value, Vcpu, no_owner
+from vmxsim.kernel.machine import (
+    EFER_LMA,
+    MSR_KERNEL_GS_BASE,
+    NO_BASE,
+    Cpu,
+    Machine,
+    Task,
+    Value,
+    Vcpu,
+    no_owner,
+    number_of,
+)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -45,15 +56,17 @@ def cost_only(function: F) -> F:
 # -- the processor and KERNEL_GS_BASE
 
 
-def is_canonical(number: int) -> bool:
-    """Whether bits 63 to 47 are all the same (48-bit linear addresses)."""
-    return number >> 47 in (0, 0x1FFFF)
+def is_canonical(number: int, address_bits: int = 48) -> bool:
+    """Whether all bits from the top bit of a linear address up are the same. Linear addresses are 48 bits
+    wide, or 57 with LA57."""
+    top = number >> (address_bits - 1)
+    return top in (0, (1 << (65 - address_bits)) - 1)
 
 
 @query
 def is_noncanonical_address(m: Machine, data: Value) -> bool:
     """Whether WRMSR of this value would raise #GP."""
-    return not is_canonical(data.number)
+    return not is_canonical(data.number, m.host.address_bits)
 
 
 @query
@@ -84,7 +97,7 @@ def wrmsr(m: Machine, msr: int, value: Value | None = None) -> None:
     if isinstance(value, int):  # kernel code is not type-checked
         raise TypeError(no_owner(value))
     m.operations.append(("wrmsr_kernel_gs_base", 1))
-    if not is_canonical(value.number):
+    if not is_canonical(value.number, m.host.address_bits):
         m.events.append(("host-fault", m.cpu.index, value))
         return
     m.set(m.cpu, "kernel_gs_base", value)
@@ -92,11 +105,76 @@ def wrmsr(m: Machine, msr: int, value: Value | None = None) -> None:
 
 
 @primitive
+def wrmsrns(m: Machine, msr: int, value: Value | None = None) -> None:
+    """WRMSRNS: a WRMSR that does not serialize the processor."""
+    wrmsr(m, msr, value)
+
+
+@primitive
 def load_gs_index(m: Machine, selector: int) -> None:
-    """SWAPGS; MOV %gs; SWAPGS: leaves the *descriptor's* base in KERNEL_GS_BASE."""
+    """SWAPGS; MOV %gs; SWAPGS: leaves the *descriptor's* base in KERNEL_GS_BASE. A null selector (0 to 3)
+    has no descriptor, and its base is 0."""
+    base = m.task.descriptor_base if selector > 3 else NO_BASE
     m.operations.append(("load_gs_index", 1))
-    m.set(m.cpu, "kernel_gs_base", m.descriptor_base)
-    m.accesses.append(("load_gs_index", m.cpu.index, m.descriptor_base.number))
+    m.set(m.cpu, "kernel_gs_base", base)
+    m.accesses.append(("load_gs_index", m.cpu.index, base.number))
+
+
+# -- the host task's user GS base (arch/x86/kernel/process_64.c)
+
+
+def save_bases(m: Machine, task: Task, cpu: Cpu) -> None:
+    """Save the bases of the task that runs on ``cpu``: at a context switch, and when KVM asks.
+
+    With FSGSBASE ``thread.gsbase`` is read from the register, which leaves no MSR event. Without it, the
+    kernel takes ``thread.gsbase`` to be right already, and stores 0 if the base comes from a descriptor.
+    """
+    if m.host.fsgsbase:
+        m.set(task, "gs_base", cpu.kernel_gs_base)
+    elif task.by_descriptor:
+        m.set(task, "gs_base", NO_BASE)
+
+
+def base_to_load(m: Machine, task: Task) -> Value:
+    """The base that a context switch to ``task`` loads."""
+    return task.gs_base if m.host.fsgsbase or not task.by_descriptor else task.descriptor_base
+
+
+def load_bases(m: Machine, task: Task, cpu: Cpu, previous: Task) -> bool:
+    """Load the base of the task that ``cpu`` runs next into the register. False if the register is left
+    alone, which happens without FSGSBASE if neither task has a base or a selector."""
+    base = base_to_load(m, task)
+    if m.host.leaves_zero and not number_of(base) and not number_of(previous.gs_base):
+        return False
+    m.set(cpu, "kernel_gs_base", base)
+    m.accesses.append(("ctxsw", cpu.index, base.number))
+    return True
+
+
+def set_user_gs_base(m: Machine, task: Task, value: Value) -> None:
+    """User space changes its own GS base. Seen from the kernel that is the register: by arch_prctl(), which
+    sets ``thread.gsbase`` as well, by WRGSBASE, or by MOV %gs after set_thread_area()."""
+    m.set(task, "true_user_gs_base", value)
+    m.set(m.cpu, "kernel_gs_base", value)
+    m.accesses.append(("user", m.cpu.index, value.number))
+    if task.by_descriptor:
+        m.set(task, "descriptor_base", value)
+    elif not m.host.fsgsbase:
+        m.set(task, "gs_base", value)
+
+
+@primitive
+def save_fsgs_for_kvm(m: Machine) -> None:
+    """Save the current task's FS and GS selectors and bases in ``current.thread``. From 4.17 (not looked up)
+    to 5.8."""
+    m.operations.append(("savesegment", 2))
+    save_bases(m, m.task, m.cpu)
+
+
+@primitive
+def current_save_fsgs(m: Machine) -> None:
+    """What save_fsgs_for_kvm() is called from 5.9 on. With FSGSBASE it reads the register."""
+    save_fsgs_for_kvm(m)
 
 
 @primitive
@@ -127,7 +205,7 @@ def guest_rdmsr(m: Machine, vcpu: Vcpu) -> None:
 
 def guest_wrmsr(m: Machine, vcpu: Vcpu, value: Value) -> None:
     """The guest writes the register itself; the processor checks the address."""
-    if not is_canonical(value.number):
+    if not is_canonical(value.number, m.host.address_bits):
         m.set(vcpu, "returned", "#GP")
         return
     m.set(m.cpu, "kernel_gs_base", value)

@@ -2,7 +2,8 @@
 
 ``guest-value``: the guest, KVM_GET_MSRS and the emulator read the true guest value, and the register
 holds it whenever the guest runs with access passed through.
-``host-value``: a host task in user space has its own user GS base in the register.
+``host-value``: a host task in user space finds the GS base that it last set itself (a ghost variable: no
+kernel code can change it) in the register.
 ``no-leak``: no guest can read a host task's value, and no host task a guest's.
 ``no-host-fault``: the host never executes a WRMSR that raises #GP.
 """
@@ -72,13 +73,13 @@ def _guest_finds(vcpu: Vcpu, found: Value, true: Value, wrong: str, leak: str) -
 def user_runs(task: Task, cpu: Cpu) -> Iterator[Breach]:
     """The violations if this task runs in user space on this CPU now."""
     found = cpu.kernel_gs_base
-    if found.number == task.gs_base.number:
+    if found.number == task.true_user_gs_base.number:
         return
     yield (
         "host-value",
         task.id,
         f"{owner_words(task.id)} is in user space on CPU {cpu.index}; KERNEL_GS_BASE holds {describe(found)},"
-        f" its own user GS base is {task.gs_base}",
+        f" its own user GS base is {task.true_user_gs_base}",
     )
     if found.owner.startswith("vcpu"):
         yield (

@@ -32,6 +32,8 @@ class Kvm(KernelSource, abstract=("enter_lmode", "exit_lmode")):
     interception: ClassVar[str] = "outside long mode"
     #: A new vCPU's MSR bitmap passes the register through, in any mode.
     bitmap_passes_at_creation: ClassVar[bool] = False
+    #: The release uses the FSGSBASE instructions for user GS bases (5.9 on, where the processor has them).
+    fsgsbase: ClassVar[bool] = False
     #: How many shared MSRs enter sets, outside long mode and in it.
     shared_msrs: ClassVar[tuple[int, int]] = (0, 0)
     #: What this version calls g, h and L.
@@ -155,7 +157,8 @@ class Kvm(KernelSource, abstract=("enter_lmode", "exit_lmode")):
                 self.em_rsm(vcpu)
             case "IO_INSTRUCTION":
                 return False
-        return True
+        # with a signal pending, vcpu_run() returns to user space instead of entering the guest again
+        return not signal_pending()
 
     # -- the guest's RDMSR and WRMSR in KVM's hands (vmx.c, emulate.c, x86.c): intercepted or emulated
 

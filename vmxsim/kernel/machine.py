@@ -10,7 +10,7 @@ from __future__ import annotations
 from copy import copy
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import Factory, define, field, frozen
 
 # Registers and bits (Intel SDM volume 4, and volume 3, section 2.5)
 MSR_EFER = 0xC0000080
@@ -36,8 +36,8 @@ class Value:
     color and its name in pictures and words; it travels with the number through registers and memory.
 
     Owners: ``vcpu0``, ``vcpu1`` (a guest's value), ``thread0``, ``thread1`` (the user GS base of a
-    vCPU thread), ``plain`` (the user GS base of the plain task), ``descriptor`` (the base that
-    ``load_gs_index()`` leaves behind), ``unknown``.
+    vCPU thread), ``plain`` (the user GS base of the plain task), ``descriptor`` (a base of 0, which
+    belongs to nobody), ``unknown``.
     """
 
     number: int
@@ -55,6 +55,10 @@ class Value:
 def number_of(x: Any) -> Any:
     """What an expression in kernel code sees of a value: its number. Owners are for people."""
     return x.look() if isinstance(x, Value) else x
+
+
+#: The base of a task that has none, and of the null selector.
+NO_BASE = Value(0, "descriptor")
 
 
 def owner_words(owner: str) -> str:
@@ -94,20 +98,59 @@ class Cpu:
 MODE_WORDS = {"user": "in user space", "kernel": "in the kernel", "guest": "in the guest"}
 
 
+@frozen
+class Host:
+    """The vCPU threads' user space and the processor under it.
+
+    ``bits`` is the width of user space. ``gs_base_from`` says where a thread's user GS base comes from:
+    ``msr`` (arch_prctl() or WRGSBASE) or ``descriptor`` (a TLS selector). ``fsgsbase``: the kernel saves and
+    loads bases by the FSGSBASE instructions. ``bases``: every task has its ``own`` base, or all have
+    ``zero``, as most 64-bit programs do. ``address_bits`` is the width of linear addresses, 48 or 57 (LA57).
+    """
+
+    bits: int = 64
+    gs_base_from: str = "msr"
+    fsgsbase: bool = False
+    bases: str = "own"
+    address_bits: int = 48
+
+    @property
+    def starts_unsaved(self) -> bool:
+        """Whether a thread starts with a ``thread.gsbase`` that the first save overwrites: a 64-bit task that
+        has just loaded its selector."""
+        return self.gs_base_from == "descriptor" and self.bits == 64 and not self.fsgsbase
+
+    @property
+    def starts_saved_as_zero(self) -> bool:
+        """Whether a thread starts with the ``thread.gsbase`` of 0 that its last save left."""
+        return self.gs_base_from == "descriptor" and self.bits == 32 and not self.fsgsbase
+
+    @property
+    def leaves_zero(self) -> bool:
+        """Whether a context switch leaves the register alone between two tasks: both bases are 0."""
+        return self.bases == "zero" and self.gs_base_from == "msr" and not self.fsgsbase
+
+
 @define(eq=False, slots=False)
 class Task:
     """A host task: a vCPU thread or the plain task."""
 
     id: str
-    #: Its user GS base (``thread.gsbase``).
+    #: ``thread.gsbase``, the kernel's saved copy of its user GS base. May be old, or 0, while the task runs.
     gs_base: Value
     #: The width of its user space, 64 or 32.
     bits: int
     cpu: int
     #: ``user``, ``kernel`` or ``guest``.
     mode: str = "user"
-    #: Its GS selector: 0x63 for a 32-bit task, else 0.
+    #: Its GS selector: 0x63 for a task whose base comes from a descriptor and for a 32-bit one, else 0.
     gs_sel: int = 0
+    #: Its base comes from the descriptor that its selector names, not from the MSR.
+    by_descriptor: bool = False
+    #: The base in that descriptor: what ``load_gs_index()`` puts into the register.
+    descriptor_base: Value = NO_BASE
+    #: Ghost variable: the GS base that its user space must find. Only user space changes it.
+    true_user_gs_base: Value = field(default=Factory(lambda task: task.gs_base, takes_self=True))
     #: Handle of the vCPU that it runs.
     vcpu: int | None = None
     #: vcpu_load() has registered a notifier, and vcpu_put() has not removed it yet.
@@ -140,6 +183,8 @@ FIELD_NAMES = {
     # the task's own saved base: thread.gs until 4.x, thread.gsbase since
     "thread.gs": "gs_base",
     "thread.gsbase": "gs_base",
+    # the selector that save_fsgs_for_kvm() saved
+    "thread.gsindex": "gs_sel",
 }
 
 
@@ -212,7 +257,7 @@ class Machine:
     #: Where and for whom the current step runs.
     cpu: Cpu = field(init=False)
     task: Task = field(init=False)
-    descriptor_base: Value = field(factory=lambda: Value(0, "descriptor"))
+    host: Host = Host()
     #: The step's changes, as (object id, field, before, after).
     log: list[tuple[str, str, Any, Any]] = field(factory=list)
     #: Its accesses to KERNEL_GS_BASE, as (kind, CPU, value).

@@ -8,16 +8,25 @@ from typing import Any
 from attrs import define, field
 
 from vmxsim.errors import InputError, SimulationError, nearest
-from vmxsim.kernel.actions import VERBS, Action, PreemptPoint, sregs, why_impossible
+from vmxsim.kernel.actions import (
+    VERBS,
+    Action,
+    PreemptPoint,
+    sregs,
+    user_gs_base_source,
+    why_impossible,
+)
 from vmxsim.kernel.attributes import at_first
-from vmxsim.kernel.instructions import vm_exit
-from vmxsim.kernel.invariants import check_event, check_user_space, guest_runs
+from vmxsim.kernel.instructions import load_bases, save_bases, set_user_gs_base, vm_exit
+from vmxsim.kernel.invariants import check_event, check_user_space, guest_runs, user_runs
 from vmxsim.kernel.kvm import Kvm, name_of, passes_through, returns_through
 from vmxsim.kernel.machine import (
     EFER_LME,
     MSR_KERNEL_GS_BASE,
+    NO_BASE,
     X86_CR0_PG,
     Cpu,
+    Host,
     Machine,
     Task,
     Value,
@@ -30,7 +39,7 @@ from vmxsim.kernel.thread import enter, step, why_tick_waits
 
 # -- points in kernel code, as scenarios name them: before a primitive, or before a line
 
-_REGISTER = ("rdmsr", "wrmsr")
+_REGISTER = ("rdmsr", "wrmsr", "wrmsrns")
 
 
 def is_before(i: Instruction, before: str) -> bool:
@@ -92,17 +101,46 @@ MAX_STEPS = 20_000
 
 USER_GS_BASE = (0x7F0000001000, 0x7F0000003000)
 PLAIN_GS_BASE = 0x7F0000002000
+#: The base to which the checker's user space changes its own, in turn with the first one.
+NEW_GS_BASE = 0x7F0000005000
+#: The end of user space (arch/x86/include/asm/page_64.h, 48-bit addresses).
+TASK_SIZE_MAX = 0x7FFFFFFFF000
 GUEST_GS_BASE = (0xFFFF800000001000, 0xFFFF800000002000)
 
 
-def make_machine(design: type[Kvm], bits: int, long_mode: bool, cpus: int, vcpus: int) -> Machine:
+#: The selector that a 32-bit C library uses for thread-local storage.
+TLS_SELECTOR = 0x63
+
+
+def make_thread(host: Host, n: int, cpu: int) -> Task:
+    """The thread of vCPU ``n``, in user space.
+
+    A 32-bit one with a descriptor has been saved before, so that its ``thread.gsbase`` is 0. A 64-bit one has
+    just loaded its selector: ``thread.gsbase`` still holds the base.
+    """
+    base = Value(USER_GS_BASE[n] if host.bases == "own" else 0, f"thread{n}")
+    by_descriptor = host.gs_base_from == "descriptor"
+    return Task(
+        f"thread{n}",
+        NO_BASE if host.starts_saved_as_zero else base,
+        host.bits,
+        cpu,
+        gs_sel=TLS_SELECTOR if by_descriptor or host.bits == 32 else 0,
+        by_descriptor=by_descriptor,
+        descriptor_base=base if by_descriptor else NO_BASE,
+        true_user_gs_base=base,
+        vcpu=n,
+    )
+
+
+def make_machine(design: type[Kvm], host: Host, long_mode: bool, cpus: int, vcpus: int) -> Machine:
     """The machine at the start: every thread is in user space, and every guest's register is 0."""
-    plain = Task("plain", Value(PLAIN_GS_BASE, "plain"), 64, cpu=0)
+    plain = Task("plain", Value(PLAIN_GS_BASE if host.bases == "own" else 0, "plain"), 64, cpu=0)
     threads, guests, current = [], [], ["plain"] * cpus
     for n in range(vcpus):
         cpu = min(n, cpus - 1)
-        gs_base = Value(USER_GS_BASE[n], f"thread{n}")
-        threads.append(Task(f"thread{n}", gs_base, bits, cpu, gs_sel=0x63 if bits == 32 else 0, vcpu=n))
+        threads.append(make_thread(host, n, cpu))
+        gs_base = threads[n].true_user_gs_base
         if current[cpu] == "plain":
             current[cpu] = f"thread{n}"
         reset, base = Value(0, f"vcpu{n}"), Value(GUEST_GS_BASE[n], f"vcpu{n}")
@@ -116,13 +154,13 @@ def make_machine(design: type[Kvm], bits: int, long_mode: bool, cpus: int, vcpus
                 bitmap_passes=long_mode or design.bitmap_passes_at_creation,
             )
         )  # fmt: skip
-    values = {"plain": plain.gs_base} | {t.id: t.gs_base for t in threads}
+    values = {task.id: task.true_user_gs_base for task in (plain, *threads)}
     machine_cpus = [Cpu(f"cpu{n}", n, values[task], task) for n, task in enumerate(current)]
     for kind, holders in (("fields", guests), ("cpu_fields", machine_cpus)):
         for name, first in design.own_fields(kind).items():
             for holder in holders:
                 setattr(holder, name, at_first(first))
-    return Machine(machine_cpus, threads, plain, guests)
+    return Machine(machine_cpus, threads, plain, guests, host)
 
 
 @define(eq=False)
@@ -217,6 +255,8 @@ class Simulator:
                 self.break_invariants(record, check_event(m, event, self._passes(event)))
         if switched_out:
             self.place(self.picked.pop(thread.cpu, m.plain), m.cpus[record.cpu])
+            if m.cpu.current == m.plain.id:
+                self.break_invariants(record, user_runs(m.plain, m.cpu))
         self.commit(record)
         if thread.mode == "guest" and m.cpu.need_resched:
             self.exit_guest(thread, "EXTERNAL_INTERRUPT", "the pending tick: VM exit")
@@ -300,10 +340,11 @@ class Simulator:
                 self.note(f"a tick comes on CPU {cpu.index} while {why}: pending until preempt_enable()")
 
     def place(self, task: Task, cpu: Cpu) -> None:
-        """``__switch_to()``: load the task's user GS base into the register."""
+        """``__switch_to()``: save the user GS base of the task that leaves, load that of the next one."""
         m = self.m
-        m.set(cpu, "kernel_gs_base", task.gs_base)
-        m.accesses.append(("ctxsw", cpu.index, task.gs_base.number))
+        previous = m.task_named(cpu.current)
+        save_bases(m, previous, cpu)
+        load_bases(m, task, cpu, previous)
         m.set(cpu, "current", task.id)
         m.set(cpu, "preempt_count", 1 if task.stack else 0)
         if task is not m.plain:
@@ -405,14 +446,27 @@ class Simulator:
         vcpu = self.m.vcpus[action.vcpu]
         self._check_possible(action, thread, vcpu)
         self.m.set(vcpu, "returned", None)
-        self.m.set(vcpu, "msr_data", None if action.value is None else Value(action.value, vcpu.id))
+        self.m.set(
+            vcpu,
+            "msr_data",
+            None if action.value is None or action.verb == "user gs-base" else Value(action.value, vcpu.id),
+        )
         self._do(thread, vcpu, action)
         self.settle(thread)
+        self.m.set(thread, "signal_pending", False)
 
     def _check_possible(self, action: Action, thread: Task, vcpu: Vcpu) -> None:
         why = why_impossible(action.verb, thread.mode, vcpu)
         if why:
             raise InputError(f"'{action.text}' is not possible: {why}")
+        if action.verb == "user gs-base" and not 0 <= (action.value or 0) < TASK_SIZE_MAX:
+            raise InputError(
+                f"'{action.text}': a user GS base is an address of user space, below {hex(TASK_SIZE_MAX)}"
+            )
+        if action.signal and VERBS[action.verb].instruction and self.passes_through(vcpu):
+            raise InputError(
+                f"'{action.text}' does not exit, because access is passed through: no signal can end KVM_RUN"
+            )
         if action.cpu is not None and action.cpu >= len(self.m.cpus):
             raise InputError(
                 f"'{action.text}': there is no CPU {action.cpu}; the last is cpu{len(self.m.cpus) - 1}"
@@ -424,6 +478,12 @@ class Simulator:
         source = verb.source.format(*value)
         if action.verb == "preempt":
             self.tick(thread, action.cpu)
+        elif action.verb == "user gs-base":
+            base = Value(action.value or 0, thread.id)
+            how = user_gs_base_source(thread.by_descriptor, m.host.fsgsbase)
+            self.act(
+                thread, "user", "user space", how.format(base), lambda: set_user_gs_base(m, thread, base)
+            )
         elif verb.ioctl:
             args = sregs(vcpu, action.verb.endswith(" on")) if verb.ioctl == "KVM_SET_SREGS" else ()
             cancelled = action.verb == "run cancelled"
@@ -432,9 +492,6 @@ class Simulator:
                 thread, "user", "user space", f"ioctl(vcpu_fd, {verb.ioctl})",
                 lambda: self.call(thread, verb.function, thread.vcpu, *args),
             )  # fmt: skip
-            if cancelled:
-                self.settle(thread)
-                m.set(thread, "signal_pending", False)
         elif verb.instruction and (not verb.exit or self.passes_through(vcpu)):
             instruction = verb.instruction
             self.act(thread, "guest", "guest", source, lambda: instruction(m, vcpu, *value))
@@ -442,7 +499,9 @@ class Simulator:
             if action.verb == "guest long-mode on":
                 self._prepare_long_mode(thread, vcpu)
             intercepted = ": intercepted, VM exit" if verb.instruction else ""
-            self.exit_guest(thread, verb.exit, source + intercepted)
+            pending = ", with a signal pending" if action.signal else ""
+            self.exit_guest(thread, verb.exit, source + intercepted + pending)
+            m.set(thread, "signal_pending", action.signal)
 
     def _prepare_long_mode(self, thread: Task, vcpu: Vcpu) -> None:
         """What the guest must do before CR0.PG = 1 can switch to long mode: after an SMI, EFER.LME is 0."""

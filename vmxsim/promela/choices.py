@@ -7,15 +7,16 @@ from collections.abc import Iterator
 from attrs import frozen
 
 from vmxsim.checker.assumptions import ASSUMPTIONS, Restriction
+from vmxsim.checker.states import SLOTS, USER
 from vmxsim.errors import InputError
-from vmxsim.kernel.machine import EFER_LMA, EFER_LME
+from vmxsim.kernel.machine import EFER_LMA, EFER_LME, Host
 from vmxsim.promela.code import Lines, asks
 from vmxsim.promela.terms import IOCTLS, Routine, Term
 
 #: Supported assumptions that do more than forbid actions.
 _KNOWN = {
     "no-preemption", "no-kernel-preemption", "no-migration", "one-value", "starts-in-long-mode",
-    "starts-outside-long-mode", "guest-wrote-first",
+    "starts-outside-long-mode", "guest-wrote-first", "no-signal",
 }  # fmt: skip
 
 
@@ -28,7 +29,8 @@ class Environment:
     user space) or ``never``. Without ``migration`` a thread resumes on the CPU where it was
     preempted. With ``one_value`` guest and user space write only the first of the two values.
     With ``guest_wrote_first`` transitions that break an invariant before the guest has written
-    a value with WRMSR in long mode do not happen.
+    a value with WRMSR in long mode do not happen. With ``signals`` one may be pending when an exit has
+    been handled.
     """
 
     forbid: frozenset[str] = frozenset()
@@ -36,6 +38,7 @@ class Environment:
     migration: bool = True
     one_value: bool = False
     guest_wrote_first: bool = False
+    signals: bool = True
 
 
 def restricted(restriction: Restriction) -> Environment:
@@ -53,6 +56,7 @@ def restricted(restriction: Restriction) -> Environment:
         migration="no-migration" not in names,
         one_value="one-value" in names,
         guest_wrote_first="guest-wrote-first" in names,
+        signals=not names & {"no-signal", "no-exit"},
     )
 
 
@@ -71,7 +75,9 @@ ACTIONS = {
     "emulate rdmsr": ("GUEST", ""), "emulate wrmsr": ("GUEST", ""), "exit": ("GUEST", ""),
     "guest long-mode on": ("GUEST", f"!{_LONG}"), "guest long-mode off": ("GUEST", _LONG),
     "guest smi": ("GUEST", "!T.smm"), "guest rsm": ("GUEST", "T.smm"), "guest swapgs": ("GUEST", _LONG),
+    "user gs-base": ("USER", ""),
 }  # fmt: skip
+
 _WRITES = ("set-msr", "guest wrmsr", "emulate wrmsr")
 
 
@@ -91,7 +97,17 @@ def names() -> set[str]:
     """The names of all choices."""
     plain = {_name(verb) for verb in ACTIONS}
     values = {f"{_name(verb)}_{value}" for verb in _WRITES for value in ("FIRST", "SECOND")}
-    return {*plain, *values, "STEP", "PENDING", "OUT", "IN", "START_IN_LONG_MODE", "START_OUTSIDE_LONG_MODE"}
+    return {
+        *plain,
+        *values,
+        "STEP",
+        "PENDING",
+        "SIGNAL",
+        "OUT",
+        "IN",
+        "START_IN_LONG_MODE",
+        "START_OUTSIDE_LONG_MODE",
+    }
 
 
 def _name(verb: str) -> str:
@@ -102,16 +118,23 @@ class Choices:
     """All choices in one environment."""
 
     def __init__(
-        self, lines: Lines, routines: list[Routine], environment: Environment, cpus: int, vcpus: int
+        self,
+        lines: Lines,
+        routines: list[Routine],
+        environment: Environment,
+        cpus: int,
+        vcpus: int,
+        host: Host,
     ) -> None:
         self.lines, self.environment, self.cpus, self.vcpus = lines, environment, cpus, vcpus
+        self.host = host
         self.ioctls = {r.function.name: r for r in routines if not r.calls and not r.scheduler}
 
-    def all(self, asking: list[int]) -> Iterator[Possible]:
+    def all(self, asking: list[int], ending: list[int]) -> Iterator[Possible]:
         """Every choice except the start. ``asking`` are the positions from which a tick can be
-        pending that only need_resched() sees."""
+        pending that only need_resched() sees, ``ending`` those from which a signal can end KVM_RUN."""
         for verb, (mode, also) in ACTIONS.items():
-            if verb in self.environment.forbid:
+            if verb in self.environment.forbid or (verb == "user gs-base" and self.host.bases == "zero"):
                 continue
             guard = f"!T.waiting && T.mode == {mode}" + (f" && {also}" if also else "")
             values = ("FIRST", "SECOND") if verb in _WRITES else ("",)
@@ -129,6 +152,11 @@ class Choices:
             yield Possible(
                 "PENDING", words, f"{kernel} && T.scheduler_pc == 0 && ({there})", [], ["pending = 1"]
             )
+        if self.environment.signals and ending:
+            there = " || ".join(f"T.pc == {position}" for position in ending)
+            words = "a signal is pending once the exit has been handled"
+            guard = f"{kernel} && T.scheduler_pc == 0 && {_MAY_SIGNAL.format(EXTERNAL=self._word(_TICK))}"
+            yield Possible("SIGNAL", words, f"{guard} && ({there})", [], ["signal = 1"])
         if ticks != "never":
             where = "T.mode != OFF" if ticks == "everywhere" else "(T.mode == USER || T.mode == GUEST)"
             yield Possible("OUT", "a tick: it is preempted", f"!T.waiting && {where}", [], ["tick()"])
@@ -161,6 +189,8 @@ class Choices:
                 return self._ioctl(SET_MSRS)
             case "set-efer long-mode on" | "set-efer long-mode off":
                 return self._ioctl(SET_SREGS, *self._sregs(verb.endswith("on")))
+            case "user gs-base":
+                return [*self._exchange(), "running = 0"]
             case "guest swapgs":
                 return ["guest_swapgs()", "running = 0"]
             case "guest long-mode on":
@@ -181,6 +211,14 @@ class Choices:
     def _word(self, word: str) -> str:
         return self.lines.terms.encoding.text(word)
 
+    def _exchange(self) -> list[str]:
+        """User space changes its base: HOST is the new one, OTHER the old one."""
+        kept = [f"T.{name}" for name in SLOTS if self.lines.terms.store.kept(name)]
+        changes = [f"{x} = ({x} == HOST -> OTHER : ({x} == OTHER -> HOST : {x}))" for x in kept]
+        by_msr = self.host.gs_base_from == "msr" and not self.host.fsgsbase
+        user = [f"T.{SLOTS[USER]} = HOST"] if by_msr and f"T.{SLOTS[USER]}" in kept else []
+        return [*changes, "T.kernel_gs_base = HOST", *user]
+
     def _sregs(self, on: bool) -> tuple[Term, Term]:
         domains, pg = self.lines.store.domains, 1 << 31
         efers, cr0s = domains.get("efer", set()), domains.get("cr0", set())
@@ -195,6 +233,13 @@ class Choices:
 
 #: Lines after which a section is taken to loop forever.
 MAX_LINES = 5000
+#: When a signal that is pending after an exit makes a difference, see ``checker/symbolic.py``.
+_TICK = "EXTERNAL_INTERRUPT"
+_MAY_SIGNAL = (
+    "!T.signal_pending && !T.irqs_disabled && T.script == NOTHING"
+    " && T.exit_reason != NOTHING && T.exit_reason != {EXTERNAL}"
+)
+_SIGNAL = "if\n:: signal && {may} -> T.signal_pending = 1; signal = 0\n:: else -> skip\nfi"
 _PENDING = "if\n:: pending -> T.need_resched = 1; pending = 0\n:: else -> skip\nfi"
 
 #: The process of a thread: a choice, then a section, line by line.
@@ -280,7 +325,12 @@ def _dispatch(lines: Lines, routines: list[Routine], ends: int, of_ends: bool) -
         for position, index in own:
             i = f.instructions[index]
             text = f"line {i.line}: {routine.source(i)}" if i.kind != "end" or i.expr else "its end"
-            statements = [_PENDING] * asks(i.expr) + lines.line(routine, index)
+            may = _MAY_SIGNAL.format(EXTERNAL=lines.terms.encoding.text(_TICK))
+            statements = [
+                *[_PENDING] * asks(i.expr, "need_resched"),
+                *[_SIGNAL.format(may=may)] * asks(i.expr, "signal_pending"),
+                *lines.line(routine, index),
+            ]
             out.append(f"               /* {f.name}, {text} */")
             out.append(f"               :: {pc} == {position} -> " + joined(statements, 18))
         if of_ends:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
+from vmxsim.checker.states import SLOTS, USER
 from vmxsim.errors import InputError
 from vmxsim.kernel.machine import MSR_KERNEL_GS_BASE
 from vmxsim.kernel.program import (
@@ -28,35 +29,35 @@ _IRQS = {"local_irq_disable": True, "local_irq_enable": False}
 Place = tuple[Routine, int]
 
 
-def asks(e: Expr | None) -> bool:
-    """Whether an expression calls need_resched()."""
-    if isinstance(e, Primitive):
-        return e.name == "need_resched" or any(map(asks, e.args))
-    return isinstance(e, Operation) and any(map(asks, e.args))
+def asks(e: Expr | None, query: str) -> bool:
+    """Whether an expression calls a primitive: ``need_resched`` or ``signal_pending``."""
+    if isinstance(e, Primitive) and e.name == query:
+        return True
+    return isinstance(e, (Primitive, Operation)) and any(asks(arg, query) for arg in e.args)
 
 
-def may_ask(routines: list[Routine]) -> list[int]:
-    """The positions from which need_resched() can be reached with preemption disabled: where a
-    tick can arrive that only need_resched() sees.
+def may_ask(routines: list[Routine], query: str) -> list[int]:
+    """The positions from which a line that calls ``query`` can be reached without preemption: where a tick
+    can arrive that only need_resched() sees, or a signal.
 
-    Extra positions do no harm: a tick that nobody checks for changes nothing.
+    Extra positions do no harm: a tick or signal that nobody checks for changes nothing.
     """
     return [
         routine.positions[index]
         for routine in routines
         if not routine.scheduler
         for index, i in enumerate(routine.function.instructions)
-        if i.kind != "end" and _reaches(routine, index)
+        if i.kind != "end" and _reaches(routine, index, query)
     ]
 
 
-def _reaches(routine: Routine, index: int) -> bool:
+def _reaches(routine: Routine, index: int, query: str) -> bool:
     waiting: list[tuple[Place, int, bool]] = [((routine, index), 0, False)]
     seen = set(waiting)
     while waiting:
         (routine, index), count, irqs = waiting.pop()
         i = routine.function.instructions[index]
-        if asks(i.expr):
+        if asks(i.expr, query) and not (query == "signal_pending" and irqs):
             return True
         name = i.expr.name if isinstance(i.expr, Primitive) and i.kind == "do" else ""
         count = min(DEEPEST, max(0, count + _COUNT.get(name, 0)))
@@ -81,12 +82,15 @@ def _next(routine: Routine, index: int, i: Instruction) -> Iterator[Place]:
             yield routine, to
 
 
+#: Primitives that save the current task's bases.
+SAVES = ("save_fsgs_for_kvm", "current_save_fsgs")
+
+
 class Effects:
     """Promela for the primitives that change the machine, written by hand."""
 
     #: Primitives whose statements do not depend on the arguments.
     _plain: ClassVar[dict[str, list[str]]] = {
-        "load_gs_index": ["T.kernel_gs_base = DESCRIPTOR"],
         "vm_entry": ["T.mode = GUEST", "guest_runs()"],
         "preempt_disable": ["disable_preemption()"],
         "preempt_enable": ["enable_preemption()"],
@@ -99,7 +103,9 @@ class Effects:
         "kvm_inject_gp": [],
         "refuse_msr": [],
     }
-    known = frozenset({*_plain, "wrmsr", "complete_rdmsr", "copy_to_user"})
+    known = frozenset(
+        {*_plain, "wrmsr", "wrmsrns", "complete_rdmsr", "copy_to_user", "load_gs_index", *SAVES}
+    )
 
     def __init__(self, terms: Terms) -> None:
         self.terms = terms
@@ -108,8 +114,14 @@ class Effects:
         """The statements for a call of a primitive."""
         args = [self.terms.term(arg, routine, index) for arg in e.args]
         fails = [fail for arg in args for fail in arg.fails]
-        if e.name == "wrmsr":
+        if e.name in ("wrmsr", "wrmsrns"):
             done = self._wrmsr(e, args, fails, routine, index)
+        elif e.name in SAVES:
+            done = self._save()
+        elif e.name == "load_gs_index":
+            has_base = self.terms.host.gs_base_from == "descriptor"
+            base = f"({args[0].text} > 3 -> HOST : ZERO)" if has_base else "ZERO"
+            done = [f"T.kernel_gs_base = {base}"]
         elif e.name in ("complete_rdmsr", "copy_to_user"):
             self.terms.handle(e.args[0], routine, index)
             data = self.terms.register_value(args[1], routine, index)
@@ -120,6 +132,15 @@ class Effects:
                 self.terms.handle(e.args[0], routine, index)
             done = self._plain[e.name]
         return [f"fails_if({' || '.join(dict.fromkeys(fails))})", *done] if fails else list(done)
+
+    def _save(self) -> list[str]:
+        """Save the thread's bases, as a context switch does."""
+        host, name = self.terms.host, SLOTS[USER]
+        if host.fsgsbase:
+            return [f"T.{name} = T.kernel_gs_base"]
+        if host.gs_base_from == "descriptor" and self.terms.store.kept(name):
+            return [f"T.{name} = ZERO"]
+        return []
 
     def _wrmsr(
         self, e: Primitive, args: list[Term], fails: list[str], routine: Routine, index: int

@@ -13,19 +13,23 @@ from vmxsim.checker.states import (
     GUEST_VALUES,
     HOST,
     NON_CANONICAL,
+    OTHER,
     RESET,
     SLOTS,
     UNKNOWN,
     USER,
+    ZERO,
     numbered_values,
 )
 from vmxsim.errors import InputError
 from vmxsim.kernel.attributes import U64, at_first
 from vmxsim.kernel.kvm import Kvm, hook, name_of
-from vmxsim.kernel.machine import EFER_LMA, EFER_LME, Value, reset_cr0, reset_efer
+from vmxsim.kernel.machine import EFER_LMA, EFER_LME, Host, Value, reset_cr0, reset_efer
+from vmxsim.kernel.simulator import TLS_SELECTOR
 from vmxsim.promela.choices import Choices, Environment, Possible, names, process
 from vmxsim.promela.code import DEEPEST, Effects, Lines, may_ask
 from vmxsim.promela.terms import SCHEDULE, VALUE_NAMES, Encoding, Store, Term, Terms, collect, variable_of
+from vmxsim.simulation.scenario import make_host
 
 HEADER = """\
 /*
@@ -48,6 +52,9 @@ HEADER = """\
  *   spin -a model.pml
  *   gcc -O2 -DSAFETY -DNOREDUCE -o pan pan.c; ./pan -n -m3000000      (add -DBFS for a shortest trail)
  *   spin -t -p model.pml                                              (shows the trail)
+ *
+ * HOST is always the thread's true user GS base. When its user space changes it, HOST and OTHER are exchanged
+ * in every place, so that the new base is HOST again.
  *
  * With -DWATCH=n (spin -DWATCH=2 -a ...) only the invariants in n are asserted; the others still end a
  * path. With -DCOUNT no assertion fails: every violation leads to one sink state. The states stored are
@@ -82,7 +89,7 @@ inline fails_if(condition) {{
 inline guest_finds(found, right) {{
   if
   :: wrong(found, right) -> bad = bad | GUEST_VALUE |
-     ((found) == HOST || (found) == PLAIN -> NO_LEAK : 0)
+     ((found) == HOST || (found) == OTHER -> NO_LEAK : 0)
   :: else -> skip
   fi
 }}
@@ -90,7 +97,7 @@ inline guest_finds(found, right) {{
 inline user_space() {{
   T.mode = USER;
   if
-  :: wrong(T.kernel_gs_base, {user}) -> bad = bad | HOST_VALUE |
+  :: wrong(T.kernel_gs_base, HOST) -> bad = bad | HOST_VALUE |
      (T.kernel_gs_base <= GUEST_BASE -> NO_LEAK : 0)
   :: else -> skip
   fi
@@ -171,17 +178,18 @@ inline tick() {{
   fi
 }}
 
+/* __switch_to(): the task's bases are saved */
 inline switch_out() {{
   T.need_resched = 0;
-  T.waiting = 1;
+  T.waiting = 1;{save}
   T.kernel_gs_base = RESET;{leave_cpu}
   running = 0
 }}
 
-/* __switch_to() */
+/* __switch_to(): the task's base is loaded */
 inline switch_in() {{
   T.waiting = 0;
-  T.kernel_gs_base = {user};
+  T.kernel_gs_base = {base};
   if
   :: no_stack() -> T.preempt_count = 0; user_space(); running = 0
   :: else -> T.preempt_count = 1
@@ -226,7 +234,7 @@ inline end_of_section() {{
   :: bad -> sink()
   :: else -> rest()
   fi;
-  choice = 0; bad = 0; lines = 0; pending = 0; running = 0; result = 0{counts}
+  choice = 0; bad = 0; lines = 0; pending = 0; signal = 0; running = 0; result = 0{counts}
 }}
 """
 
@@ -248,8 +256,13 @@ SCRIPTS = ("PG off", "LME on", "PG on")
 _FLAGS = ("waiting", "preempt_notifier", "signal_pending", "need_resched", "irqs_disabled")
 
 
+def saved_base(host: Host) -> int:
+    """The number of the value in ``thread.gsbase`` at the start."""
+    return ZERO if host.starts_saved_as_zero else HOST
+
+
 def start_values(
-    design: type[Kvm], bits: int, long_mode: bool, waiting: bool, cpu: int, values: tuple[Value, ...]
+    design: type[Kvm], host: Host, long_mode: bool, waiting: bool, cpu: int, values: tuple[Value, ...]
 ) -> dict[str, Any]:
     """The initial values of a thread's variables, in user space or waiting for a CPU."""
     in_array = design.labels["h"].startswith("host_msrs")
@@ -260,8 +273,8 @@ def start_values(
         "waiting": waiting,
         "cpu": cpu,
         "preempt_count": 0,
-        "task_gs_sel": 0x63 if bits == 32 else 0,
-        "bits": bits,
+        "task_gs_sel": TLS_SELECTOR if host.bits == 32 or host.gs_base_from == "descriptor" else 0,
+        "bits": host.bits,
         "efer": reset_efer(long_mode),
         "cr0": reset_cr0(long_mode),
         "loaded": False,
@@ -277,12 +290,12 @@ def start_values(
         "smram_cr0": 0,
         "script": "",
         "guest_wrote": False,
-        **{name: values[n] for name, n in zip(SLOTS, [*slots, RESET, HOST], strict=True)},
+        **{name: values[n] for name, n in zip(SLOTS, [*slots, RESET, saved_base(host)], strict=True)},
         **{variable_of(name, True): at_first(first) for name, first in design.own_fields("fields").items()},
     }
 
 
-def declare(store: Store, values: tuple[Value, ...], cpus: int, guest_wrote_first: bool) -> None:
+def declare(store: Store, values: tuple[Value, ...], cpus: int, guest_wrote_first: bool, host: Host) -> None:
     """Declare the values that guest, user space and scheduler store in the variables."""
     store.grow("mode", ["", "user", "kernel", "guest"])
     for name in _FLAGS:
@@ -293,8 +306,11 @@ def declare(store: Store, values: tuple[Value, ...], cpus: int, guest_wrote_firs
     store.grow("script", ["", *SCRIPTS])
     store.grow("guest_wrote", [False, guest_wrote_first])
     for n, name in enumerate(SLOTS):
-        if n != USER:
+        if n != USER or host.fsgsbase:  # saving reads the register
             store.grow(name, values)
+    if host.gs_base_from == "descriptor":
+        saved = [saved_base(host), ZERO]
+        store.grow(SLOTS[USER], [values[n] for n in (*saved, *([OTHER] if HOST in saved else []))])
 
 
 #: One bit for each invariant; the last means that the model cannot follow the design.
@@ -306,6 +322,9 @@ def promela(
     design: type[Kvm],
     *,
     bits: int = 64,
+    gs_base_from: str | None = None,
+    fsgsbase: bool | None = None,
+    bases: str = "own",
     cpus: int = 2,
     vcpus: int = 1,
     long_modes: tuple[bool, ...] = (False, True),
@@ -315,7 +334,8 @@ def promela(
 ) -> str:
     """The design as a self-contained model for Spin.
 
-    Its states are those of the checker, with the CPU of each running thread. Raises InputError
+    Its states are those of the checker, with the CPU of each running thread. ``bits``, ``gs_base_from``,
+    ``fsgsbase`` and ``bases`` describe the :class:`~vmxsim.kernel.machine.Host`. Raises InputError
     for anything that a finite Promela model cannot express.
     """
     if vcpus not in (1, 2):
@@ -324,13 +344,14 @@ def promela(
         raise InputError("the model supports 1 to 16 CPUs", "cpus")
     if hook(design, "exit_to_user_mode"):
         raise InputError("the Promela model has no exit_to_user_mode()", name_of(design))
-    return _Model(design, bits, cpus, vcpus, long_modes, interception, non_canonical, environment).text()
+    host = make_host(f"{bits}-bit", design, gs_base_from, fsgsbase, bases)
+    return _Model(design, host, cpus, vcpus, long_modes, interception, non_canonical, environment).text()
 
 
 @define(slots=False)
 class _Model:
     design: type[Kvm]
-    bits: int
+    host: Host
     cpus: int
     vcpus: int
     long_modes: tuple[bool, ...]
@@ -339,10 +360,11 @@ class _Model:
     environment: Environment
 
     def __attrs_post_init__(self) -> None:
-        self.values = numbered_values(NON_CANONICAL if self.non_canonical else GUEST_VALUES[1])
+        second = NON_CANONICAL if self.non_canonical else GUEST_VALUES[1]
+        self.values = numbered_values((GUEST_VALUES[0], second), self.host.bases)
         self.encoding = Encoding(self.values, {*names(), *BITS})
         self.store = Store(self.encoding)
-        self.terms = Terms(self.store, self.non_canonical)
+        self.terms = Terms(self.store, self.non_canonical, self.host)
         own = self.design.own_fields("fields")
         fields = relevant_vcpu_fields(self.design, self.interception)
         self.fields = [variable_of(name, name in own) for name in fields]
@@ -350,8 +372,8 @@ class _Model:
         self.lines = Lines(self.terms, Effects(self.terms), self.fields, self.holders)
         self.routines, self.ends = collect(self.design)
         self.scheduler = next(r for r in self.routines if r.scheduler and r.function.name == SCHEDULE)
-        self.choices = Choices(self.lines, self.routines, self.environment, self.cpus, self.vcpus)
-        self.asking = may_ask(self.routines)
+        self.choices = Choices(self.lines, self.routines, self.environment, self.cpus, self.vcpus, self.host)
+        self.asking = may_ask(self.routines, "need_resched"), may_ask(self.routines, "signal_pending")
         self.counts = self.environment.guest_wrote_first
 
     def text(self) -> str:
@@ -365,7 +387,7 @@ class _Model:
     def _start_values(self, long_mode: bool, thread: int) -> dict[str, object]:
         waiting = thread >= self.cpus
         cpu = min(thread, self.cpus - 1) if not waiting or not self.environment.migration else 0
-        found = start_values(self.design, self.bits, long_mode, waiting, cpu, self.values)
+        found = start_values(self.design, self.host, long_mode, waiting, cpu, self.values)
         known = {
             *self.fields, *self.holders, *_FLAGS,
             "script", "guest_wrote", "mode", "cpu", "bits", "task_gs_sel", "preempt_count",
@@ -373,7 +395,7 @@ class _Model:
         return {name: value for name, value in found.items() if name in known}
 
     def _find_values(self) -> None:
-        declare(self.store, self.values, self.cpus, self.environment.guest_wrote_first)
+        declare(self.store, self.values, self.cpus, self.environment.guest_wrote_first, self.host)
         for name in self.holders[len(SLOTS) :]:
             self.store.grow(name, self.values)
         for long_mode in self.long_modes:
@@ -383,7 +405,7 @@ class _Model:
         self.store.grown = True
         while self.store.grown:
             self.store.grown = False
-            list(self.choices.all(self.asking))
+            list(self.choices.all(*self.asking))
             self._schedule()
             for routine in self.routines:
                 for index in range(len(routine.positions)):
@@ -395,8 +417,14 @@ class _Model:
 
     def _header(self) -> str:
         return HEADER.format(
-            title=self.design.title, host=f"{self.bits}-bit", cpus=self.cpus, vcpus=self.vcpus
+            title=self.design.title, host=self._host_words(), cpus=self.cpus, vcpus=self.vcpus
         )
+
+    def _host_words(self) -> str:
+        host = self.host
+        words = [f"{host.bits}-bit", f"GS base from {host.gs_base_from}"]
+        words += ["FSGSBASE"] * host.fsgsbase + ["all bases 0"] * (host.bases == "zero")
+        return f"{', '.join(words)};"
 
     def _names(self) -> str:
         values = [f"#define {name} {n} /* {v}, {v.owner} */" for n, (name, v) in enumerate(
@@ -427,7 +455,7 @@ class _Model:
             f"typedef Thread {{\n  {rows}\n}}\nThread thread[{self.vcpus}];\n"
             "bit broken; /* the sink */\n"
             "/* used only within a transition */\n"
-            f"mtype choice; byte bad; bit running, pending; short lines; int result;\n{counts}"
+            f"mtype choice; byte bad; bit running, pending, signal; short lines; int result;\n{counts}"
         )
 
     def _start(self) -> str:
@@ -466,11 +494,25 @@ class _Model:
         wrote = f"#define guest_wrote() T.guest_wrote = (T.guest_wrote || (T.efer & {EFER_LMA}) != 0)\n"
         return (wrote if first else "") + MACROS.format(
             first=steps[0], last=steps[-1], passes=passes, number_of=number_of, lme=EFER_LME,
-            user=self.terms.variable(SLOTS[USER]).text, schedule=";\n  ".join(self._schedule()),
+            save=self._save(), base=self.terms.base_to_load(), schedule=";\n  ".join(self._schedule()),
             leave_cpu="\n  T.cpu = 0;" if moves else "", rest=";\n     ".join(rest),
             uncounted=EARLY if first else "",
             counts="; counts = 0" if first else "",
         )  # fmt: skip
+
+    def _save(self) -> str:
+        """What a context switch does with the bases of the task that leaves."""
+        if self.host.fsgsbase:
+            return f"\n  T.{SLOTS[USER]} = T.kernel_gs_base;"
+        if self.host.gs_base_from == "descriptor":
+            kept = self.store.kept(SLOTS[USER])
+            return f"\n  T.{SLOTS[USER]} = {VALUE_NAMES[ZERO]};" if kept else ""
+        if not self.host.leaves_zero:
+            return ""
+        # the next task's base is 0: it finds what is there, unless the kernel thinks that this task had one
+        none = f"!wrong({self.terms.variable(SLOTS[USER]).text}, {VALUE_NAMES[ZERO]})"
+        broken = "bad = bad | HOST_VALUE | (T.kernel_gs_base <= GUEST_BASE -> NO_LEAK : 0)"
+        return f"\n  if\n  :: {none} && wrong(T.kernel_gs_base, HOST) -> {broken}\n  :: else -> skip\n  fi;"
 
     def _all_choices(self) -> Iterable[Possible]:
         for long_mode in self.long_modes:
@@ -479,4 +521,4 @@ class _Model:
                 f"START_{where.upper()}_LONG_MODE", f"the guests start {where} long mode",
                 "_pid == 0 && T.mode == OFF && !broken", [], [f"start_{where}_long_mode()"],
             )  # fmt: skip
-        yield from self.choices.all(self.asking)
+        yield from self.choices.all(*self.asking)

@@ -10,10 +10,11 @@ from typing import Any
 
 from attrs import define, field, frozen
 
+from vmxsim.checker.states import HOST, SLOTS, USER
 from vmxsim.errors import InputError
 from vmxsim.kernel.instructions import COST_ONLY
 from vmxsim.kernel.kvm import Kvm
-from vmxsim.kernel.machine import EFER_LMA, MSR_KERNEL_GS_BASE, Value
+from vmxsim.kernel.machine import EFER_LMA, MSR_KERNEL_GS_BASE, Host, Value
 from vmxsim.kernel.machine import number_of as number
 from vmxsim.kernel.program import (
     MOST,
@@ -31,7 +32,7 @@ from vmxsim.kernel.program import (
 )
 
 #: Names of the values of the register, by number (see ``checker/states.py``).
-VALUE_NAMES = ("RESET", "FIRST", "SECOND", "GUEST_BASE", "HOST", "PLAIN", "DESCRIPTOR", "UNKNOWN")
+VALUE_NAMES = ("RESET", "FIRST", "SECOND", "GUEST_BASE", "HOST", "OTHER", "ZERO", "UNKNOWN")
 
 
 class Encoding:
@@ -329,8 +330,8 @@ class Term:
 class Terms:
     """Translates expressions. ``store`` has the values of variables found so far."""
 
-    def __init__(self, store: Store, non_canonical: bool) -> None:
-        self.store, self.non_canonical = store, non_canonical
+    def __init__(self, store: Store, non_canonical: bool, host: Host) -> None:
+        self.store, self.non_canonical, self.host = store, non_canonical, host
 
     @property
     def encoding(self) -> Encoding:
@@ -344,6 +345,11 @@ class Terms:
         if not self.store.kept(name):  # constant, or in a function that is never called
             return Term(self.encoding.text(next(iter(domain), 0)), values)
         return Term(f"T.{name}", values)
+
+    def base_to_load(self) -> str:
+        """The user GS base that a context switch to the thread loads."""
+        saved = self.host.fsgsbase or self.host.gs_base_from == "msr"
+        return self.variable(SLOTS[USER]).text if saved else VALUE_NAMES[HOST]
 
     def term(self, e: Expr, routine: Routine, index: int) -> Term:
         """An expression at an instruction of a function.

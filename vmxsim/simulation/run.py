@@ -24,20 +24,25 @@ from vmxsim.simulation.worth import CellJudge
 _CELLS = ("g", "h", "gs_base")
 
 
-def moves_of(record: Record) -> tuple[Move, ...]:
-    """Which way values went in a step, read off the instruction that ran."""
+def moves_of(record: Record, by_descriptor: bool = False) -> tuple[Move, ...]:
+    """Which way values went in a step, read off the instruction that ran. ``by_descriptor``: a vCPU thread's
+    base comes from its descriptor."""
     moves = []
     i = record.instruction
     expr, target = (i.expr, _place(record, i.target)) if i is not None else (None, "")
     for kind, cpu, _ in record.accesses:
         here = f"cpu{cpu}.kernel_gs_base"
         if kind == "ctxsw":
-            moves.append(Move(kind, f"{_placed(record, cpu)}.gs_base", here))
+            task = _placed(record, cpu)
+            field = "descriptor_base" if by_descriptor and task != "plain" else "gs_base"
+            moves.append(Move(kind, f"{task}.{field}", here))
         elif kind == "guest_rdmsr":
             moves.append(Move(kind, here, ""))
         elif kind == "guest_swapgs":
             moves.append(Move(kind, here, f"vcpu{record.thread[6:]}.gs_base", both=True))
-        elif kind in ("guest_wrmsr", "load_gs_index"):
+        elif kind == "load_gs_index" and by_descriptor:
+            moves.append(Move(kind, f"{record.thread}.descriptor_base", here))
+        elif kind in ("guest_wrmsr", "load_gs_index", "user"):
             moves.append(Move(kind, "", here))
         elif kind == "rdmsr":
             moves.append(Move(kind, here, target))
@@ -157,7 +162,9 @@ class RunTrace:
             next=Frame(after[0].name, after[0].instructions[after[1]].line) if after else None,
             changes=tuple(Change(f"{obj}.{name}", before, now) for obj, name, before, now in record.changes),
             accesses=tuple(Access(*access) for access in record.accesses),
-            moves=moves_of(record),
+            moves=moves_of(
+                record, self.simulator.m.threads[0].by_descriptor and not self.simulator.m.host.fsgsbase
+            ),
             preemptible=not why_not,
             why_not=why_not,
             cost=dict(cost),
@@ -205,6 +212,10 @@ def run(
     design: str | type[Kvm] | None = None,
     *,
     host: str | None = None,
+    gs_base_from: str | None = None,
+    fsgsbase: bool | None = None,
+    user_gs_bases: str | None = None,
+    address_bits: int | None = None,
     long_mode: bool | None = None,
     cpus: int | None = None,
     vcpus: int | None = None,
@@ -225,13 +236,13 @@ def run(
     """
     own = None if design is None or isinstance(design, str) else find_design(design)
     s = make_scenario(
-        scenario, design=None if own else design, host=host, long_mode=long_mode, cpus=cpus, vcpus=vcpus,
+        scenario, design=None if own else design, host=host, gs_base_from=gs_base_from, fsgsbase=fsgsbase,
+        user_gs_bases=user_gs_bases, address_bits=address_bits, long_mode=long_mode, cpus=cpus, vcpus=vcpus,
         interception=interception, title=title,
     )  # fmt: skip
     chosen = own or _named_design(s)
-    bits = int(s.host[:2])
-    simulator = Simulator(chosen, make_machine(chosen, bits, s.long_mode, s.cpus, s.vcpus), s.interception)
-    trace = RunTrace(s, chosen, simulator, make_machine(chosen, bits, s.long_mode, s.cpus, s.vcpus))
+    simulator = Simulator(chosen, machine_of(s, chosen), s.interception)
+    trace = RunTrace(s, chosen, simulator, machine_of(s, chosen))
     due = {int(step): cpu for step, cpu in ticks}
     if due:
         _deliver(simulator, due)
@@ -252,6 +263,11 @@ def run(
     return trace
 
 
+def machine_of(s: Scenario, design: type[Kvm]) -> Machine:
+    """The machine on which the scenario starts."""
+    return make_machine(design, s.host_of(design), s.long_mode, s.cpus, s.vcpus)
+
+
 def _named_design(s: Scenario) -> type[Kvm]:
     if not s.design:
         hint = (
@@ -267,7 +283,7 @@ def _named_design(s: Scenario) -> type[Kvm]:
 
 def _equal_numbers(s: Scenario, m: Machine) -> list[str]:
     """What cannot be told apart: a value given to a guest that a host task has too."""
-    hosts = {task.gs_base.number: owner_words(task.id) for task in (*m.threads, m.plain)}
+    hosts = {task.true_user_gs_base.number: owner_words(task.id) for task in (*m.threads, m.plain)}
     given = {a.value: f"guest {a.vcpu}" for a in s.actions if a.value in hosts and a.value is not None}
     return [
         f"{hex(value)} is both {guest}'s value and the user GS base of {hosts[value]}:"
@@ -327,5 +343,5 @@ def _vcpu_result(simulator: Simulator, n: int, acting: bool) -> dict[str, Any]:
         "intercepted": not passes,
         "true_guest_value": hex(true),
         "guest_wrong": bool(misread or (in_guest and passes and register != true)),
-        "host_wrong": current and thread.mode == "user" and register != thread.gs_base.number,
+        "host_wrong": current and thread.mode == "user" and register != thread.true_user_gs_base.number,
     }

@@ -17,7 +17,8 @@ from attrs import evolve, field, frozen
 from vmxsim.errors import InputError, nearest, printable, unknown
 from vmxsim.kernel.actions import VERBS, Action, PreemptPoint
 from vmxsim.kernel.instructions import PRIMITIVES
-from vmxsim.kernel.machine import U64
+from vmxsim.kernel.kvm import Kvm
+from vmxsim.kernel.machine import U64, Host
 
 #: An action as text: ``guest wrmsr 0xA000``, ``get-msr -> 0xA000``.
 _ACTION = re.compile(r"^(?P<body>.*?)(?:\s*->\s*(?P<expected>.*))?$", re.S)
@@ -43,10 +44,23 @@ def parse_action(step: Any, vcpu: int = 0) -> Action:
     action = _parse_text(str(key), vcpu)
     if value is None:
         return action
-    if not isinstance(value, Mapping) or set(value) != {"preempt"}:
+    if not isinstance(value, Mapping) or not value or not set(value) <= {"preempt", "signal"}:
         raise InputError(
-            f"after '{printable(key)}:', expected only {{preempt: ...}}, not {printable(repr(value))}"
+            f"after '{printable(key)}:', expected {{preempt: ...}}, {{signal: true}} or both,"
+            f" not {printable(repr(value))}"
         )
+    if not isinstance(value.get("signal", False), bool):
+        raise InputError(f"expected true or false, not {printable(repr(value['signal']))}", "signal")
+    if value.get("signal") and not VERBS[action.verb].handled:
+        handled = ", ".join(verb for verb, row in VERBS.items() if row.handled)
+        raise InputError(
+            f"no signal can end KVM_RUN after '{action.verb}', because KVM handles no exit of it;"
+            f" it can after {handled}",
+            "signal",
+        )
+    action = evolve(action, signal=value.get("signal", False))
+    if "preempt" not in value:
+        return action
     points = value["preempt"] if isinstance(value["preempt"], list) else [value["preempt"]]
     if not 1 <= len(points) <= MAX_POINTS:
         raise InputError(f"expected one preemption point, or a list of up to {MAX_POINTS}", "preempt")
@@ -148,17 +162,25 @@ MAX_STEPS = 10_000
 MAX_CPUS = 64
 HOSTS = ("64-bit", "32-bit")
 INTERCEPTIONS = ("rule", "bitmap")
-FIELDS = ("title", "design", "cpus", "vcpus", "host", "long_mode", "interception", "steps")
+GS_BASES_FROM = ("msr", "descriptor")
+BASES = ("own", "zero")
+ADDRESS_BITS = (48, 57)
+#: The fields, besides ``host``, that describe the host task and its processor.
+HOST_FIELDS = ("gs_base_from", "fsgsbase", "user_gs_bases", "address_bits")
+FIELDS = ("title", "design", "cpus", "vcpus", "host", *HOST_FIELDS, "long_mode", "interception", "steps")
 
 
 @frozen
 class Scenario:
     """What to do. ``steps`` is how the actions were written, ``actions`` what they mean.
 
-    ``host`` is the width of the vCPU thread's user space; ``interception`` is ``rule``
-    (the design's rule, the default) or ``bitmap`` (what the real MSR bitmaps were left
-    at). ``lines`` are the actions' lines in ``file`` and ``design_line`` that of the
-    design, empty and 0 where it was not read from there.
+    ``host`` is the width of the vCPU thread's user space. ``gs_base_from`` says where its GS base comes
+    from, ``msr`` or ``descriptor`` (None: ``msr`` with a 64-bit host, else ``descriptor``). ``fsgsbase``: the
+    kernel uses the FSGSBASE instructions (None: as the design's release did). ``user_gs_bases`` is ``own``
+    (every task has one of its own) or ``zero``. ``address_bits`` is 48 or 57 (LA57). ``interception`` is
+    ``rule`` (the design's rule, the default) or ``bitmap`` (what the real MSR bitmaps were left at).
+    ``lines`` are the actions' lines in ``file`` and ``design_line`` that of the design, empty and 0 where
+    it was not read from there.
     """
 
     title: str = ""
@@ -166,6 +188,10 @@ class Scenario:
     cpus: int = 2
     vcpus: int = 1
     host: str = "64-bit"
+    gs_base_from: str | None = None
+    fsgsbase: bool | None = None
+    user_gs_bases: str = "own"
+    address_bits: int = 48
     long_mode: bool = False
     interception: str = "rule"
     steps: tuple[Any, ...] = ()
@@ -174,10 +200,35 @@ class Scenario:
     lines: tuple[int, ...] = field(default=(), repr=False)
     design_line: int = 0
 
+    def host_of(self, design: type[Kvm]) -> Host:
+        """The host task and its processor, when ``design`` runs on them."""
+        return make_host(
+            self.host, design, self.gs_base_from, self.fsgsbase, self.user_gs_bases, self.address_bits
+        )
+
     def where(self, index: int) -> str:
         """Where action ``index`` (from 0) was written."""
         step = f"steps[{index}]"
         return f"{self.file}:{self.lines[index]}, {step}" if self.lines else step
+
+
+def make_host(
+    host: str,
+    design: type[Kvm],
+    gs_base_from: str | None = None,
+    fsgsbase: bool | None = None,
+    bases: str = "own",
+    address_bits: int = 48,
+) -> Host:
+    """The host task and its processor. ``gs_base_from`` None means each width's own, ``fsgsbase`` None what
+    the design's release had."""
+    return Host(
+        bits=int(host[:2]),
+        gs_base_from=gs_base_from or ("msr" if host == "64-bit" else "descriptor"),
+        fsgsbase=design.fsgsbase if fsgsbase is None else fsgsbase,
+        bases=bases,
+        address_bits=address_bits,
+    )
 
 
 def read_scenarios(source: str | Path) -> list[Scenario]:
@@ -194,8 +245,7 @@ def read_scenarios(source: str | Path) -> list[Scenario]:
 def make_scenario(source: Scenario | str | Path | Sequence[Any], **fields: Any) -> Scenario:
     """One scenario from a Scenario, a path, YAML text or a list of actions.
 
-    ``fields`` (design, host, long_mode, cpus, vcpus, interception, title) replace what the
-    source says. Raises InputError.
+    ``fields`` (those of a Scenario that can be written) replace what the source says. Raises InputError.
     """
     fields = {name: value for name, value in fields.items() if value is not None}
     if isinstance(source, Scenario):
@@ -344,6 +394,15 @@ def _build(data: Mapping[str, Any], where: Any) -> Scenario:
     return scenario
 
 
+_CHOICES: dict[str, tuple[Any, ...]] = {
+    "host": HOSTS,
+    "interception": INTERCEPTIONS,
+    "gs_base_from": GS_BASES_FROM,
+    "user_gs_bases": BASES,
+    "address_bits": ADDRESS_BITS,
+}
+
+
 def _check_fields(data: Mapping[str, Any], where: Any) -> None:
     def check(key: str, good: bool, expected: str) -> None:
         if not good:
@@ -359,10 +418,12 @@ def _check_fields(data: Mapping[str, Any], where: Any) -> None:
             check(key, whole and 1 <= value <= 2, "1 or 2")
         elif key == "long_mode":
             check(key, isinstance(value, bool), "true or false")
-        elif key == "host":
-            check(key, value in HOSTS, "64-bit or 32-bit")
-        elif key == "interception":
-            check(key, value in INTERCEPTIONS, "rule or bitmap")
+        elif key == "fsgsbase":
+            check(key, value is None or isinstance(value, bool), "true or false")
+        elif key in _CHOICES and not (key == "gs_base_from" and value is None):
+            choices = _CHOICES[key]
+            is_one = isinstance(value, type(choices[0])) and value in choices
+            check(key, is_one, " or ".join(map(str, choices)))
 
 
 def _check_vcpus(scenario: Scenario, where: Any) -> None:
@@ -378,7 +439,7 @@ def scenario_yaml(scenario: Scenario | Mapping[str, Any]) -> str:
     """A scenario, or its fields as plain data, as YAML; a field at its default is left out,
     but for the host and the guest's mode."""
     if isinstance(scenario, Scenario):
-        names = ("title", "design", "cpus", "vcpus", "interception")
+        names = ("title", "design", "cpus", "vcpus", "interception", *HOST_FIELDS)
         fields: dict[str, Any] = {name: getattr(scenario, name) for name in names}
         fields = {name: value for name, value in fields.items() if value != getattr(Scenario(), name)}
         fields |= {"host": scenario.host, "long_mode": scenario.long_mode, "steps": list(scenario.steps)}
@@ -396,7 +457,7 @@ def _item(step: Any) -> str:
         ((key, value),) = step.items()
         if isinstance(value, str):
             return f"{key}: {value}"
-        if isinstance(value, Mapping) and set(value) == {"preempt"}:
+        if isinstance(value, Mapping) and set(value) <= {"preempt", "signal"}:
             return f"{key}: {_flow(value)}"
     return _flow(step)
 

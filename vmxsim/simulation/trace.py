@@ -91,7 +91,8 @@ class Change:
 @frozen
 class Access:
     """One access of KERNEL_GS_BASE. ``kind``: ``rdmsr``, ``wrmsr``, ``load_gs_index``,
-    ``ctxsw``, ``guest_rdmsr``, ``guest_wrmsr``, ``guest_swapgs``. ``value`` is what was
+    ``ctxsw``, ``guest_rdmsr``, ``guest_wrmsr``, ``guest_swapgs``, ``user`` (user space changes its GS
+    base). ``value`` is what was
     read or what the register holds now; None if a recording does not tell."""
 
     kind: str

@@ -61,7 +61,7 @@ class CellJudge:
         m, found = self.m, cpu.kernel_gs_base
         task = m.task_named(cpu.current)
         if task.vcpu is None or task.mode == "user":
-            return self.judge(found, task.gs_base, task.id), task.id
+            return self.judge(found, task.true_user_gs_base, task.id), task.id
         vcpu = m.vcpus[task.vcpu]
         true = vcpu.true_guest_value
         if task.mode == "guest" and self.system.passes_through(vcpu):
@@ -71,7 +71,7 @@ class CellJudge:
                 return "stale", vcpu.id
             here = self.design._in_register(vcpu) or vcpu.g.number != true.number
             return ("live" if here else "copy"), vcpu.id
-        return self.judge(found, task.gs_base, task.id), task.id
+        return self.judge(found, task.true_user_gs_base, task.id), task.id
 
     @staticmethod
     def judge(found: Value, true: Value, owner: str) -> str:
@@ -104,7 +104,11 @@ class CellJudge:
         g = self.judge(vcpu.g, vcpu.true_guest_value, vcpu.id)
         if g == "live" and guest_in_register:
             g = "copy"
-        h = self.judge(vcpu.h, thread.gs_base, thread.id) if self.h_in_use(vcpu, thread) else "unused"
+        h = (
+            self.judge(vcpu.h, thread.true_user_gs_base, thread.id)
+            if self.h_in_use(vcpu, thread)
+            else "unused"
+        )
         if h == "live" and host_in_register:
             h = "copy"
         active = self.judge(vcpu.gs_base, vcpu.true_gs_base, vcpu.id)
@@ -129,13 +133,14 @@ class CellJudge:
         """Whether the saved host value means anything: while guest state is loaded, and until
         leave, which in most designs clears L first, has written the register."""
         register = self.m.cpus[thread.cpu].kernel_gs_base
-        leaving = self.m.is_current(thread) and register.number != thread.gs_base.number
+        leaving = self.m.is_current(thread) and register.number != thread.true_user_gs_base.number
         return vcpu.h.owner != "unknown" and (vcpu.loaded or (leaving and thread.mode == "kernel"))
 
     def task_box(self, task: Task, judged: dict[int, tuple[str, str]]) -> Box:
         if task is self.m.plain:
             held = any(
-                c.current == "plain" and c.kernel_gs_base.number == task.gs_base.number for c in self.m.cpus
+                c.current == "plain" and c.kernel_gs_base.number == task.true_user_gs_base.number
+                for c in self.m.cpus
             )
             on = [str(c.index) for c in self.m.cpus if c.current == "plain"]
             facts = (("mode", MODE_WORDS["user"] if on else "waits"), ("CPU", ", ".join(on) or "none"))
@@ -144,12 +149,30 @@ class CellJudge:
             status, whose = self.register_of(task, judged)
             vcpu = self.m.vcpus[task.vcpu or 0]
             held = (status == "live" and whose == task.id) or (
-                self.h_in_use(vcpu, task) and vcpu.h.number == task.gs_base.number and current
+                self.h_in_use(vcpu, task) and vcpu.h.number == task.true_user_gs_base.number and current
             )
             facts = (("mode", MODE_WORDS[task.mode] if current else "waits"), ("CPU", str(task.cpu)))
-        cell = Cell(f"{task.id}.gs_base", "thread.gsbase", task.gs_base, "copy" if held else "live")
         title = "plain task" if task is self.m.plain else f"vCPU thread {task.id[6:]} ({task.bits}-bit)"
-        return Box(task.id, "task", title, facts, (cell,))
+        return Box(task.id, "task", title, facts, self.task_cells(task, held))
+
+    def task_cells(self, task: Task, held: bool) -> tuple[Cell, ...]:
+        """Where the kernel keeps a task's base; ``held``: the register or h holds it, and counts."""
+        saved = self.judge(task.gs_base, task.true_user_gs_base, task.id)
+        status = "copy" if held and saved == "live" else saved
+        if not task.by_descriptor:
+            return (Cell(f"{task.id}.gs_base", "thread.gsbase", task.gs_base, status),)
+        # the kernel does not take such a task's base from thread.gsbase, unless it uses FSGSBASE
+        if not self.m.host.fsgsbase:
+            status = "unused"
+        return (
+            Cell(f"{task.id}.gs_base", "thread.gsbase", task.gs_base, status),
+            Cell(
+                f"{task.id}.descriptor_base",
+                "descriptor's base",
+                task.descriptor_base,
+                "copy" if held else "live",
+            ),
+        )
 
     def dangers(self, vcpu: Vcpu, thread: Task) -> list[tuple[str, str]]:
         """What guest and user space of this thread would find if they ran now."""
@@ -168,7 +191,7 @@ class CellJudge:
         if served.number != true.number:
             words = f"it would get {describe(served)} {how}; right is {true}."
             dangers.append(("guest-value", f"If {owner_words(vcpu.id)} read its KERNEL_GS_BASE now, {words}"))
-        if found.number != thread.gs_base.number:
-            words = f"its GS base would be {describe(found)}; right is {thread.gs_base}."
+        if found.number != thread.true_user_gs_base.number:
+            words = f"its GS base would be {describe(found)}; right is {thread.true_user_gs_base}."
             dangers.append(("host-value", f"If user space of {owner_words(thread.id)} ran now, {words}"))
         return dangers

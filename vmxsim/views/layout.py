@@ -111,6 +111,7 @@ COLUMN_TITLES = {"task": "Tasks", "cpu": "CPUs", "vcpu": "vCPUs"}
 MOVE_WORDS = {
     "guest_rdmsr": "guest rdmsr",
     "guest_wrmsr": "guest wrmsr",
+    "user": "user space",
     "guest_swapgs": "swapgs",
 }
 

@@ -89,6 +89,10 @@ def field_words(change: Change, boxes: Mapping[str, str]) -> str:
         case "true_guest_value" | "true_gs_base" if isinstance(after, Value):
             what = "value" if name == "true_guest_value" else "GS base"
             return f"the true {what} of guest {box_id.removeprefix('vcpu')} is now {after}"
+        case "true_user_gs_base" if isinstance(after, Value):
+            return f"the true user GS base of {box} is now {after}"
+        case "gs_base" if not box_id.startswith("vcpu") and isinstance(after, Value):
+            return f"thread.gsbase of {box} is now {after}"
         case "runs":
             return f"{box} now runs {printable(after)}"
         case "thread":
@@ -181,6 +185,7 @@ _MOVES = {
     "wrmsr": "WRMSR writes {value}{origin} into {target}",
     "guest_rdmsr": "RDMSR in the guest reads {value}{origin}",
     "guest_wrmsr": "WRMSR in the guest puts {value} into {target}",
+    "user": "user space puts {value} into {target}",
     "load_gs_index": "load_gs_index() leaves {value} in {target}",
     "ctxsw": "the context switch puts {value} into {target}",
     "store": "stores {value}{origin} in {target}",

@@ -163,7 +163,7 @@ def _guest_reads_hosts(trace: RunTrace) -> bool:
     return (
         last.verb == "guest rdmsr"
         and isinstance(returned, Value)
-        and returned.number == machine.threads[0].gs_base.number
+        and returned.number == machine.threads[0].true_user_gs_base.number
     )
 
 

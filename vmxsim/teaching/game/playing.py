@@ -17,7 +17,7 @@ from vmxsim.kernel.program import Instruction
 from vmxsim.kernel.simulator import Simulator, is_before, make_machine
 from vmxsim.kernel.thread import Stack, why_tick_waits
 from vmxsim.simulation.run import RunTrace, result, run
-from vmxsim.simulation.scenario import Scenario, make_scenario, parse_action
+from vmxsim.simulation.scenario import Scenario, make_host, make_scenario, parse_action
 
 
 @frozen
@@ -90,7 +90,7 @@ def outcome(trace: RunTrace) -> Any:
 
 def machine_of(s: Setting) -> Machine:
     """The machine at its start."""
-    return make_machine(s.design, int(s.host[:2]), s.long_mode, s.cpus, 1)
+    return make_machine(s.design, make_host(s.host, s.design), s.long_mode, s.cpus, 1)
 
 
 class Position:

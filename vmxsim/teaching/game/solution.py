@@ -23,7 +23,7 @@ from vmxsim.checker.transition_table import TransitionTable
 from vmxsim.errors import InputError, SimulationError, counted
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.kernel.machine import EFER_LMA
-from vmxsim.simulation.scenario import Scenario
+from vmxsim.simulation.scenario import Scenario, make_host
 from vmxsim.teaching.game.playing import Position
 
 #: What nothing depends on anymore once an action is over, and the value it has in the checker then. In
@@ -185,7 +185,7 @@ def solve(design: type[Kvm], host: str, cpus: int, long_mode: bool | None, assum
         found = result.hosts[0]
         if found.verdict == SAFE or not found.counterexamples:
             return Solution(found.verdict, states=found.states, why=found.cut_without_option)
-        table = kept_table(design, int(host[:2]), restriction(names))
+        table = kept_table(design, make_host(host, design), restriction(names))
         path = shortest_path(table, WANTED, count_ticks=True)
     except InputError as error:  # it does what the checker does not follow
         return Solution("incomplete", why=str(error))
