@@ -19,12 +19,13 @@ from vmxsim.checker.check import kept_table
 from vmxsim.checker.product import product, thread_graph
 from vmxsim.checker.reach import reachable
 from vmxsim.designs import find_design
+from vmxsim.kernel.machine import Host
 
 
 def measure(design: str, names: list[str], least: float = 0.3) -> tuple[int, float]:
     """States and seconds of one search: the best of as many as fit in ``least`` seconds."""
     assumed = restriction(names)
-    found = reachable(kept_table(find_design(design), 64, assumed))
+    found = reachable(kept_table(find_design(design), Host(), assumed))
     graphs = [thread_graph(found, 2, assumed.moves, cpu) for cpu in (0, 1)]
     best, total = math.inf, 0.0
     while total < least:

@@ -24,6 +24,7 @@ from vmxsim.checker.check import kept_table
 from vmxsim.checker.product import product, thread_graph
 from vmxsim.checker.reach import reachable
 from vmxsim.designs import find_design
+from vmxsim.kernel.machine import Host
 from vmxsim.promela import promela, restricted
 from vmxsim.promela.spin import Options, missing, run_spin
 
@@ -31,7 +32,7 @@ from vmxsim.promela.spin import Options, missing, run_spin
 def search(design: str, names: str, plain: bool) -> dict[str, float]:
     """One search in this process."""
     assumed = restriction(names)
-    found = reachable(kept_table(find_design(design), 64, assumed))
+    found = reachable(kept_table(find_design(design), Host(), assumed))
     graphs = [thread_graph(found, 2, assumed.moves, cpu) for cpu in (0, 1)]
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()

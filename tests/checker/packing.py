@@ -1,8 +1,8 @@
 """The simulator's machine as the checker would name it: an independent way from one to the other."""
 
-from vmxsim.checker.states import CONSTANTS, pack, take_out, unpack
+from vmxsim.checker.states import CONSTANTS, HOST, OTHER, pack, take_out, unpack
 from vmxsim.kernel.machine import Value
-from vmxsim.kernel.simulator import GUEST_GS_BASE, USER_GS_BASE
+from vmxsim.kernel.simulator import GUEST_GS_BASE
 
 
 def fields_at_rest(control, machine, n=0):
@@ -41,11 +41,17 @@ def slots_at_rest(control, machine, n=0):
     values = [register, vcpu.g, vcpu.h, vcpu.gs_base, *ghosts, reset, thread.gs_base]
     own = control.design.own_fields("fields")
     values += [getattr(vcpu, name) for name in own if isinstance(getattr(vcpu, name), Value)]
-    owners = {f"vcpu{n}": "vcpu0", f"thread{n}": "thread0"}
-    bases = {GUEST_GS_BASE[n]: GUEST_GS_BASE[0], USER_GS_BASE[n]: USER_GS_BASE[0]}
+    owners = {f"vcpu{n}": "vcpu0"}
+    bases = {GUEST_GS_BASE[n]: GUEST_GS_BASE[0]}
     known = {(value.number, value.owner): number for number, value in enumerate(control.values)}
     values += take_out(thread.stack)[1]
-    return [known[bases.get(v.number, v.number), owners.get(v.owner, v.owner)] for v in values]
+
+    def number(v):
+        if v.owner == thread.id:  # its true base, or an older one
+            return HOST if v.number == thread.true_user_gs_base.number else OTHER
+        return known[bases.get(v.number, v.number), owners.get(v.owner, v.owner)]
+
+    return [number(v) for v in values]
 
 
 def packed(control, machine, n=0):

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from tests.checker.odd import ODD
 from tests.checker.packing import fields_at_rest, packed, slots_at_rest, unpacked
 from tests.checker.walks import WALKS, Walk, table
+from vmxsim.checker.states import GUEST_VALUES, NON_CANONICAL
 from vmxsim.checker.why import mutants
 from vmxsim.designs import DESIGNS
 from vmxsim.errors import SimulationError
@@ -26,9 +27,9 @@ VIOLATED = [DESIGNS[name] for name in ("lazy-long-mode", "load-gs-index", "dedic
 settled = settings(deadline=None, suppress_health_check=list(HealthCheck))
 
 
-def follow(design, host, choices, cpus, on_cpus, interception="rule", non_canonical=False):
+def follow(design, host, choices, cpus, on_cpus, interception="rule", written=GUEST_VALUES):
     """A walk through the checker's table and what the simulator says of it."""
-    control = table(design, host, interception=interception, non_canonical=non_canonical)
+    control = table(design, host, interception=interception, written=written)
     walk = Walk(control, choices)
     scenario = walk.scenario(cpus, lambda tick: on_cpus[tick % len(on_cpus)], interception=interception)
     try:
@@ -79,7 +80,15 @@ def test_they_agree_on_what_breaks_where_something_does(design, host, choices):
     st.sampled_from(["rule", "bitmap"]),
 )
 def test_they_agree_on_non_canonical_addresses_and_on_the_real_bitmaps(choices, interception):
-    follow(DESIGNS["host-from-thread"], "64-bit", choices, 2, [0, 1], interception, non_canonical=True)
+    follow(
+        DESIGNS["host-from-thread"],
+        "64-bit",
+        choices,
+        2,
+        [0, 1],
+        interception,
+        written=(GUEST_VALUES[0], NON_CANONICAL),
+    )
 
 
 @settings(settled, max_examples=150)

@@ -17,6 +17,7 @@ from vmxsim.checker.footprints import BROKEN
 from vmxsim.checker.product import counts, product, thread_graph
 from vmxsim.checker.reach import ReachableStates, reachable
 from vmxsim.checker.search import shortest_path
+from vmxsim.checker.states import GUEST_VALUES, NON_CANONICAL
 from vmxsim.checker.transition_table import TransitionTable
 from vmxsim.cli import _status
 from vmxsim.designs import DESIGNS
@@ -27,17 +28,25 @@ from vmxsim.kernel.kvm import Kvm
 from vmxsim.kernel.language import *
 from vmxsim.promela import promela, restricted
 from vmxsim.promela.spin import Options, SpinRun, missing, run_spin
+from vmxsim.simulation.scenario import make_host
 
 needs_spin = pytest.mark.skipif(
     bool(missing()), reason=f"NOT COMPARED WITH SPIN: {' and '.join(missing())} not installed"
 )
 #: -O0: most of the time is gcc's.
 COUNT = Options(count=True, optimize="-O0")
-VIOLATED = {(d, bits) for d in ("lazy-long-mode", "dedicated-accessors") for bits in (32, 64)} | {
-    ("load-gs-index", 32)
-}
+ALWAYS_VIOLATED = ("msr-array", "array-passthrough", "lazy-long-mode", "dedicated-accessors")
+VIOLATED = {(d, bits) for d in ALWAYS_VIOLATED for bits in (32, 64)} | {("load-gs-index", 32)}
 
 
+def table_of(design, bits, assumed=restriction(()), non_canonical=False, **options):
+    """The checker's table on a host, see make_host()."""
+    host = make_host(f"{bits}-bit", design, **{n: options.pop(n) for n in tuple(options) if n in HOST})
+    written = (GUEST_VALUES[0], NON_CANONICAL) if non_canonical else GUEST_VALUES
+    return TransitionTable(design, host, assumed, written=written, **options)
+
+
+HOST = ("gs_base_from", "fsgsbase", "bases")
 POOL = ThreadPoolExecutor(2)  # gcc and our own search at the same time
 
 
@@ -59,7 +68,7 @@ def test_spin_stores_exactly_our_states(name: str, bits: int) -> None:
     storing = POOL.submit(run_spin, model, COUNT)
     violated = (name, bits) in VIOLATED
     trail = shortest(model, list(BROKEN)) if violated else None
-    control = TransitionTable(DESIGNS[name], bits)
+    control = table_of(DESIGNS[name], bits)
     found = reachable(control)
     assert bool(found.broken) is violated
     run = storing.result()
@@ -77,7 +86,7 @@ def test_spin_stores_exactly_our_states(name: str, bits: int) -> None:
 @needs_spin
 def test_spin_stores_our_states_of_a_design_with_fields_of_its_own() -> None:
     storing = POOL.submit(run_spin, promela(KeepsFields), COUNT)
-    found = reachable(TransitionTable(KeepsFields, 64))
+    found = reachable(table_of(KeepsFields, 64))
     assert found.broken, "a read that is not the first returns what was there before"
     run = storing.result()
     assert run.complete and run.states == counted(found)
@@ -98,7 +107,7 @@ class AroundTheSwitch(NeverTrap):
 @needs_spin
 def test_spin_stores_our_states_of_a_design_with_hooks_around_the_context_switch() -> None:
     storing = POOL.submit(run_spin, promela(AroundTheSwitch), COUNT)
-    found = reachable(TransitionTable(AroundTheSwitch, 64))
+    found = reachable(table_of(AroundTheSwitch, 64))
     assert not found.broken
     assert storing.result().states == counted(found)
 
@@ -111,12 +120,36 @@ class OnTheCpu(NeverTrap):
         return super().vmx_get_msr(vmx)
 
 
+ERAS = [
+    ("load-gs-index", 64, {"gs_base_from": "descriptor"}),
+    ("host-from-thread", 64, {"gs_base_from": "descriptor"}),
+    ("never-trap", 64, {"bases": "zero"}),
+    ("never-trap", 64, {"fsgsbase": True}),
+    ("fsgsbase", 64, {"gs_base_from": "descriptor"}),
+    ("fsgsbase", 64, {"fsgsbase": False, "bases": "zero"}),
+    ("vcpu-vt", 32, {"gs_base_from": "msr"}),
+]
+
+
+@needs_spin
+@pytest.mark.parametrize(("name", "bits", "host"), ERAS)
+def test_spin_agrees_wherever_a_task_has_its_base_from(name, bits, host) -> None:
+    model = promela(DESIGNS[name], bits=bits, **host)
+    storing = POOL.submit(run_spin, model, COUNT)
+    control = table_of(DESIGNS[name], bits, **host)
+    found = reachable(control)
+    assert storing.result().states == counted(found)
+    if found.broken:
+        path = shortest_path(control, BROKEN, steps_alone=True)
+        assert path is not None
+        assert shortest(model, list(BROKEN)).result().steps == len(path.transitions)
+
+
 @needs_spin
 def test_each_invariant_can_be_looked_for_alone() -> None:
     design = DESIGNS["lazy-long-mode"]
     paths = [
-        shortest_path(TransitionTable(design, 64), name, steps_alone=True)
-        for name in ("guest-value", "host-value")
+        shortest_path(table_of(design, 64), name, steps_alone=True) for name in ("guest-value", "host-value")
     ]
     trail = shortest(promela(design), ["guest-value"]).result()
     assert [path and len(path.transitions) for path in paths] == [trail.steps, 32]
@@ -201,7 +234,7 @@ def test_a_readers_own_design(design: type[Kvm], broken: str) -> None:
     assumed = restriction("one-value")
     model = promela(design, environment=restricted(assumed))
     running = shortest(model, [broken]) if broken else POOL.submit(run_spin, model, COUNT)
-    control = TransitionTable(design, 64, assumed)
+    control = table_of(design, 64, assumed)
     if broken:
         path = shortest_path(control, broken, steps_alone=True)
         assert path is not None
@@ -232,7 +265,7 @@ def test_environments(name: str, names: str, options: dict[str, object]) -> None
         **options,  # type: ignore[arg-type]
     )
     storing = POOL.submit(run_spin, model, COUNT)
-    control = TransitionTable(DESIGNS[name], 32, assumed, **options)  # type: ignore[arg-type]
+    control = table_of(DESIGNS[name], 32, assumed, **options)  # type: ignore[arg-type]
     assert storing.result().states == counted(reachable(control), moves=assumed.moves)
 
 
@@ -243,7 +276,7 @@ def test_two_vcpus(cpus: int) -> None:
     assumed = restriction(
         "no-swapgs,no-smm,no-emulation,no-set-msr,no-get-msr,no-set-efer,no-mode-switch,no-cancelled-run,one-value"
     )
-    control = TransitionTable(NeverTrap, 64, assumed)
+    control = table_of(NeverTrap, 64, assumed)
     graphs = [
         thread_graph(reachable(control), cpus, True, 0),
         thread_graph(reachable(control, waiting=cpus == 1), cpus, True, 1 if cpus > 1 else None),

@@ -10,12 +10,13 @@ from vmxsim.checker.search import Path
 from vmxsim.checker.states import CONSTANTS, DATA_MASK
 from vmxsim.checker.symbolic import IN, STEP
 from vmxsim.checker.transition_table import make_doers
-from vmxsim.simulation.scenario import make_scenario
+from vmxsim.simulation.scenario import HOST_FIELDS, make_host, make_scenario
 
 
-def table(design, host="64-bit", assume=(), **options):
+def table(design, host="64-bit", assume=(), gs_base_from=None, fsgsbase=None, bases="own", **options):
     """The checker's table of one thread."""
-    return kept_table(design, int(host[:2]), restriction(assume), **options)
+    task = make_host(host, design, gs_base_from, fsgsbase, bases)
+    return kept_table(design, task, restriction(assume), **options)
 
 
 def edges_from(control, state):
@@ -81,7 +82,8 @@ class Walk:
         made = scenario_of(path, self.control, self.control.design, cpus=cpus, vcpus=1, **options)
         ticks = iter(range(100_000))
         steps = [_on_cpus(step, lambda: cpu_of(next(ticks)) % cpus) for step in made.steps]
-        fields = {"design": made.design, "host": made.host, "long_mode": made.long_mode}
+        names = ("design", "host", "long_mode", *HOST_FIELDS)
+        fields = {name: getattr(made, name) for name in names}
         return make_scenario(steps, cpus=cpus, **fields, **options)
 
 
@@ -90,5 +92,7 @@ def _on_cpus(step, cpu):
         return f"preempt cpu{cpu()}" if step.startswith("preempt") else step
     ((action, value),) = step.items()
     action = _on_cpus(action, cpu)
+    if "preempt" not in value:
+        return {action: value}
     points = value["preempt"] if isinstance(value["preempt"], list) else [value["preempt"]]
-    return {action: {"preempt": [{**point, "cpu": cpu()} for point in points]}}
+    return {action: {**value, "preempt": [{**point, "cpu": cpu()} for point in points]}}

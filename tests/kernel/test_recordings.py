@@ -19,7 +19,11 @@ def lines(name):
 def test_every_field_of_every_recorded_run(number):
     for recorded in lines("sample.jsonl")[number : number + 10]:
         trace = run(
-            recorded["steps"], recorded["design"], host=recorded["host"], long_mode=recorded["long_mode"]
+            recorded["steps"],
+            recorded["design"],
+            host=recorded["host"],
+            gs_base_from="msr",
+            long_mode=recorded["long_mode"],
         )
         for step, found, expected in zip(recorded["steps"], trace.results, recorded["results"], strict=True):
             assert found == expected, (recorded["design"], recorded["steps"], step)
@@ -36,7 +40,14 @@ def test_every_recorded_cost(host):
 
 def test_costs_without_a_recording_are_marked_derived():
     derived = {row.design for row in cost() if row.derived}
-    assert derived == {"msr-array", "lma-fix", "host-from-thread", "guest-state-loaded"}
+    assert derived == {
+        "msr-array",
+        "lma-fix",
+        "host-from-thread",
+        "guest-state-loaded",
+        "fsgsbase",
+        "shared-accessors",
+    }
     assert all("derived" in row.as_json() for row in cost(["lma-fix"]))
 
 

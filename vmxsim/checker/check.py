@@ -13,7 +13,7 @@ from typing import Any
 from attrs import define, evolve, field
 
 from vmxsim.checker.assumptions import Restriction, restriction
-from vmxsim.checker.footprints import BROKEN, LEFT
+from vmxsim.checker.footprints import BROKEN
 from vmxsim.checker.product import counts, product, thread_graph
 from vmxsim.checker.reach import ReachableStates, reachable
 from vmxsim.checker.result import (
@@ -367,7 +367,7 @@ def _check_host(bounds: _Bounds, limits: Limits, interrupted: list[bool]) -> tup
     total = counts(found, bounds.cpus, bounds.moves)
     states, transitions, depth = total.states, total.transitions, len(found.layers) - 1
     cut = found.cut or bounds.unexplored
-    broken = found.broken
+    broken, left = found.broken, found.left
     if bounds.vcpus > 1 and not cut and not found.decided:
         graphs = _graphs(bounds, table, found, limits)
         try:
@@ -385,7 +385,7 @@ def _check_host(bounds: _Bounds, limits: Limits, interrupted: list[bool]) -> tup
         if name not in invariants:
             invariants[name] = UNKNOWN if cut else HOLDS
     if counterexamples and not cut:
-        broken |= _search_past(bounds, table, invariants, counterexamples, limits)
+        left |= _search_past(bounds, table, invariants, counterexamples, limits)
     ordered = {name: invariants[name] for name in (*wanted, "contract") if name in invariants}
     sometimes = reached(table, found.taken)
     result = HostResult(
@@ -402,7 +402,7 @@ def _check_host(bounds: _Bounds, limits: Limits, interrupted: list[bool]) -> tup
         (bounds.task.bases,),
         bounds.written,
     )
-    return result, bool(broken & LEFT)
+    return result, left
 
 
 def _graphs(
@@ -446,12 +446,12 @@ def _search_past(
     invariants: dict[str, str],
     counterexamples: dict[str, Counterexample],
     limits: Limits,
-) -> int:
-    """Decide the invariants that hold while no other is broken by searching past the others. Returns the bits
-    that the search met."""
+) -> bool:
+    """Decide the invariants that hold while no other is broken by searching past the others. Returns whether
+    a context switch may find another value than the thread's own in the register."""
     open_ones = [name for name, how in invariants.items() if how == HOLDS]
     if not open_ones:
-        return 0
+        return False
     ignore = sum(BROKEN[name] for name in counterexamples if name != "contract")
     until = sum(BROKEN[name] for name in open_ones)
     try:
@@ -470,4 +470,4 @@ def _search_past(
             invariants[name], counterexamples[name] = VIOLATED, more[name]
         elif found is None or found.cut:
             invariants[name] = UNKNOWN
-    return found.broken if found else 0
+    return found.left if found else False

@@ -86,7 +86,8 @@ class ReachableStates:
     ``layers`` holds packed states by distance from the start. ``transitions`` counts those
     taken, ``broken`` has the bits of all breaches met, ``taken`` a flag for each edge of the
     table. ``cut`` says why an incomplete search ended; ``decided``: it ended because there was
-    nothing left to find.
+    nothing left to find. ``left``: a context switch may find another value than the thread's own in the
+    register.
     """
 
     table: TransitionTable
@@ -96,6 +97,7 @@ class ReachableStates:
     taken: Any
     cut: Cut | None = None
     decided: bool = False
+    left: bool = False
 
     @property
     def states(self) -> int:
@@ -150,6 +152,7 @@ def reachable(
     search = Search(ignore | LEFT, until, first, effects, initial, watch)
     engine = _in_plain_python if plain or np is None else _with_numpy
     found = engine(table, search)
+    found.left, found.broken = bool(found.broken & LEFT), found.broken & ~LEFT
     if table.suspects and _loops(found):
         found.broken |= BROKEN["contract"]
     return found
