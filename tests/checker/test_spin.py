@@ -39,7 +39,10 @@ ALWAYS_VIOLATED = ("msr-array", "array-passthrough", "lazy-long-mode", "dedicate
 VIOLATED = {(d, bits) for d in ALWAYS_VIOLATED for bits in (32, 64)} | {("load-gs-index", 32)}
 
 
-def table_of(design, bits, assumed=restriction(()), non_canonical=False, **options):
+NOTHING = restriction(())
+
+
+def table_of(design, bits, assumed=NOTHING, non_canonical=False, **options):
     """The checker's table on a host, see make_host()."""
     host = make_host(f"{bits}-bit", design, **{n: options.pop(n) for n in tuple(options) if n in HOST})
     written = (GUEST_VALUES[0], NON_CANONICAL) if non_canonical else GUEST_VALUES

@@ -86,7 +86,7 @@ def test_load_gs_index_takes_the_saved_base_of_a_32_bit_task_for_its_own():
 
 
 def test_the_arrays_restore_an_old_base_after_the_guest_left_long_mode():
-    """enter saves the host's value only in long mode; the list keeps the register until the next setup_msrs()."""
+    """enter saves the host's value only in long mode; the list keeps the register until setup_msrs()."""
     steps = ["run", "guest long-mode off", "exit", "user gs-base 0x7f0000005000", "run", "exit"]
     for design in ("msr-array", "array-passthrough"):
         trace = run(steps, design, long_mode=True)
