@@ -150,6 +150,52 @@ class SavesTheGuestsAsHosts(Leave):
         wrmsr(MSR_KERNEL_GS_BASE, vmx.msr_guest_kernel_gs_base)
 
 
+class HostCachedOnce(Leave):
+    """The host's value is saved by the first enter only, and user space may change it later."""
+
+    @requires("preemption disabled", "vCPU loaded")
+    def vmx_prepare_switch_to_guest(self, vmx):
+        if vmx.loaded_cpu_state:
+            return
+        vmx.loaded_cpu_state = True
+        if not vmx.guest_msrs_ready:
+            vmx.guest_msrs_ready = True
+            vmx.msr_host_kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE)
+        wrmsr(MSR_KERNEL_GS_BASE, vmx.msr_guest_kernel_gs_base)
+
+
+class ThreadBaseAlways(Leave):
+    """thread.gsbase is 0 for a task whose base comes from a descriptor."""
+
+    @requires("preemption disabled", "vCPU loaded")
+    def vmx_prepare_switch_to_guest(self, vmx):
+        if vmx.loaded_cpu_state:
+            return
+        vmx.loaded_cpu_state = True
+        vmx.msr_host_kernel_gs_base = current.thread.gsbase
+        wrmsr(MSR_KERNEL_GS_BASE, vmx.msr_guest_kernel_gs_base)
+
+
+class Steals(NeverTrap):
+    """The thread is given the guest's value for its own."""
+
+    def vmx_vcpu_put(self, vmx):
+        self.vmx_prepare_switch_to_host(vmx)
+        current.thread.gsbase = vmx.msr_guest_kernel_gs_base
+        wrmsr(MSR_KERNEL_GS_BASE, vmx.msr_guest_kernel_gs_base)
+
+
+class IgnoreWriteOfZero(NeverTrap):
+    def vmx_write_guest_kernel_gs_base(self, vmx, data):
+        if data == 0:
+            return
+        preempt_disable()
+        if vmx.loaded_cpu_state:
+            wrmsr(MSR_KERNEL_GS_BASE, data)
+        preempt_enable()
+        vmx.msr_guest_kernel_gs_base = data
+
+
 class DoesNotSayLoaded(Leave):
     @requires("preemption disabled", "vCPU loaded")
     def vmx_prepare_switch_to_guest(self, vmx):
@@ -353,6 +399,13 @@ CASES = [
         SavesTheGuestsAsHosts, H, ENTER, "vmx.msr_host_kernel_gs_base = vmx.msr_guest_kernel_gs_base", TAKEN,
         (SAVE_HOST,),
     ),
+    Case(HostCachedOnce, H, ENTER, "if not vmx.guest_msrs_ready:", WRONG, ("if vmx.loaded_cpu_state:",)),
+    Case(
+        ThreadBaseAlways, H, ENTER, "vmx.msr_host_kernel_gs_base = current.thread.gsbase", TAKEN,
+        (SAVE_HOST,), "32-bit",
+    ),
+    Case(Steals, H, "vmx_vcpu_put", LOAD, WRONG),
+    Case(IgnoreWriteOfZero, G, WRITER, "if data == 0:", LOST, ("if is_noncanonical_address(data):",)),
     Case(DoesNotSayLoaded, H, ENTER, LOAD, MISSING, (LOAD, LOADED)),
     Case(NeverEnters, G, "vcpu_enter_guest", "vm_entry(vcpu)", MISSING, ENTERED),
     Case(NeverEnters, H, "vcpu_enter_guest", "vm_entry(vcpu)", MISSING, ENTERED),

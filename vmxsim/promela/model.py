@@ -34,7 +34,7 @@ from vmxsim.simulation.scenario import make_host
 HEADER = """\
 /*
  * {title}
- * {host} host, {cpus} CPU(s), {vcpus} vCPU(s); written by vmxsim from the design's kernel code.
+ * {host}, {cpus} CPU(s), {vcpus} vCPU(s); written by vmxsim from the design's kernel code.
  *
  * A transition of a thread is a choice (the if at the top of the process) and a section: what follows up
  * to the next point where somebody else can act. Spin takes three steps for it (the choice, the join
@@ -422,9 +422,9 @@ class _Model:
 
     def _host_words(self) -> str:
         host = self.host
-        words = [f"{host.bits}-bit", f"GS base from {host.gs_base_from}"]
+        words = [f"{host.bits}-bit host", f"GS base from {host.gs_base_from}"]
         words += ["FSGSBASE"] * host.fsgsbase + ["all bases 0"] * (host.bases == "zero")
-        return f"{', '.join(words)};"
+        return ", ".join(words)
 
     def _names(self) -> str:
         values = [f"#define {name} {n} /* {v}, {v.owner} */" for n, (name, v) in enumerate(
