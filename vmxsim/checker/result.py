@@ -17,7 +17,7 @@ from vmxsim.designs.history import never_called
 from vmxsim.errors import InputError, counted
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.simulation.run import RunTrace, run
-from vmxsim.simulation.scenario import Scenario, scenario_yaml
+from vmxsim.simulation.scenario import HOST_FIELDS, Scenario, scenario_yaml
 
 SAFE, VIOLATED, INCOMPLETE = "safe", "violated", "incomplete"
 HOLDS, UNKNOWN = "holds", "unknown"
@@ -79,8 +79,10 @@ class Counterexample:
         if s.design:
             data["design"] = s.design
         data |= {"cpus": s.cpus, "vcpus": s.vcpus, "host": s.host, "long_mode": s.long_mode}
-        if s.interception != Scenario().interception:
-            data["interception"] = s.interception
+        usual = Scenario()
+        for name in (*HOST_FIELDS, "interception"):
+            if getattr(s, name) != getattr(usual, name):
+                data[name] = getattr(s, name)
         return data | {"steps": list(s.steps)}
 
 

@@ -30,6 +30,8 @@ from vmxsim.checker.result import (
 from vmxsim.commands.common import (
     ASSUME_OPTION,
     FINE,
+    FSGSBASE_OPTION,
+    GS_BASE_OPTION,
     INCONCLUSIVE,
     INTERCEPTION_OPTION,
     console,
@@ -44,7 +46,7 @@ from vmxsim.designs import DESIGNS
 from vmxsim.designs.own import designs_in
 from vmxsim.errors import InputError, nearest, printable, writing
 from vmxsim.kernel.kvm import Kvm
-from vmxsim.simulation.scenario import GS_BASES_FROM, HOSTS, scenario_yaml
+from vmxsim.simulation.scenario import HOSTS, scenario_yaml
 
 _STYLES = {SAFE: "bold green", VIOLATED: "bold red", INCOMPLETE: "bold yellow"}
 
@@ -56,16 +58,8 @@ _STYLES = {SAFE: "bold green", VIOLATED: "bold red", INCOMPLETE: "bold yellow"}
 @click.option("--cpus", type=click.IntRange(1, 64), default=2, show_default=True)
 @click.option("--vcpus", type=click.IntRange(1, 2), default=1, show_default=True)
 @click.option("--host", type=click.Choice([*HOSTS, "both"]), default="both", show_default=True)
-@click.option(
-    "--gs-base-from",
-    type=click.Choice(GS_BASES_FROM),
-    help="Where the vCPU thread's GS base comes from. [default: msr with a 64-bit host, else descriptor]",
-)
-@click.option(
-    "--fsgsbase/--no-fsgsbase",
-    default=None,
-    help="Whether the kernel uses the FSGSBASE instructions. [default: as the design's release]",
-)
+@GS_BASE_OPTION
+@FSGSBASE_OPTION
 @ASSUME_OPTION
 @click.option("--max-states", type=click.IntRange(1), default=MAX_STATES, show_default=True)
 @click.option(

@@ -19,7 +19,7 @@ from vmxsim.designs.own import design_of_file
 from vmxsim.errors import InputError, printable
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.kernel.machine import Value
-from vmxsim.simulation.scenario import HOSTS
+from vmxsim.simulation.scenario import GS_BASES_FROM, HOSTS
 
 FINE, VIOLATED, BAD_INPUT, INCONCLUSIVE = 0, 1, 2, 3
 #: A bug in vmxsim itself (EX_SOFTWARE of sysexits.h).
@@ -30,6 +30,19 @@ INTERCEPTION_OPTION = click.option(
     "--interception",
     type=click.Choice(["rule", "bitmap"]),
     help="When guest accesses exit: by the design's rule, or by what the real MSR bitmaps were left at.",
+)
+
+
+#: Where the vCPU thread's user GS base comes from, and how the kernel saves and loads it.
+GS_BASE_OPTION = click.option(
+    "--gs-base-from",
+    type=click.Choice(GS_BASES_FROM),
+    help="Where the vCPU thread's GS base comes from. [default: msr with a 64-bit host, else descriptor]",
+)
+FSGSBASE_OPTION = click.option(
+    "--fsgsbase/--no-fsgsbase",
+    default=None,
+    help="Whether the kernel uses the FSGSBASE instructions. [default: as the design's release]",
 )
 
 

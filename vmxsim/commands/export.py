@@ -11,7 +11,15 @@ import click
 from vmxsim.checker.assumptions import restriction
 from vmxsim.checker.check import check
 from vmxsim.checker.result import SAFE, VIOLATED
-from vmxsim.commands.common import ASSUME_OPTION, FINE, INCONCLUSIVE, named_design, remark
+from vmxsim.commands.common import (
+    ASSUME_OPTION,
+    FINE,
+    FSGSBASE_OPTION,
+    GS_BASE_OPTION,
+    INCONCLUSIVE,
+    named_design,
+    remark,
+)
 from vmxsim.designs import DESIGNS
 from vmxsim.errors import InputError, nearest, printable, unknown, writing
 from vmxsim.exports.subject import nothing_found
@@ -165,6 +173,8 @@ class _Format(click.Choice[str]):
 @click.option("--vcpus", type=click.IntRange(1, 2), help="Of a design (1).")
 @click.option("--interception", type=click.Choice(["rule", "bitmap"]), help="When the guest's access exits.")
 @click.option("--non-canonical", is_flag=True, help="The guest also writes a non-canonical address.")
+@GS_BASE_OPTION
+@FSGSBASE_OPTION
 @ASSUME_OPTION
 def export_command(
     what: str, form: str, output: Path | None, design: str | None, number: int | None, **options: Any
@@ -177,6 +187,7 @@ def export_command(
     """
     _check(form, {"design": design, "number": number, **options})
     asked = {name: options[name] for name in ("host", "cpus", "vcpus", "interception") if options[name]}
+    asked |= {name: options[name] for name in ("gs_base_from", "fsgsbase") if options[name] is not None}
     asked |= {name: options[name] for name in ("non_canonical", "assume") if options[name]}
     if form == "promela":
         return _model(what, output, asked)
@@ -234,6 +245,8 @@ def _model(name: str, output: Path | None, asked: dict[str, Any]) -> int:
     model = promela(
         named_design(name),
         bits=int(host[:2]),
+        gs_base_from=asked.get("gs_base_from"),
+        fsgsbase=asked.get("fsgsbase"),
         cpus=asked.get("cpus", 2),
         vcpus=asked.get("vcpus", 1),
         long_modes=assumed.long_modes,

@@ -12,6 +12,8 @@ from rich.text import Text
 
 from vmxsim.commands.common import (
     FINE,
+    FSGSBASE_OPTION,
+    GS_BASE_OPTION,
     INTERCEPTION_OPTION,
     VIOLATED,
     console,
@@ -41,6 +43,8 @@ from vmxsim.views.words import cells_in_use, step_words
 @click.option("--words", is_flag=True, help="Describe every step in words.")
 @click.option("--svg", type=click.Path(path_type=Path), help="Write a picture of every step to this folder.")
 @INTERCEPTION_OPTION
+@GS_BASE_OPTION
+@FSGSBASE_OPTION
 def run_command(
     file: Path,
     design: str | None,
@@ -48,7 +52,7 @@ def run_command(
     micro: bool,
     words: bool,
     svg: Path | None,
-    interception: str | None,
+    **options: Any,
 ) -> int:
     """Run a scenario file and print what happened.
 
@@ -62,7 +66,7 @@ def run_command(
         with writing(svg):
             svg.mkdir(parents=True, exist_ok=True)
     for number, scenario in enumerate(scenarios, 1):
-        trace = run(scenario, design and named_design(design), interception=interception)
+        trace = run(scenario, design and named_design(design), **options)
         if as_json:
             print_json(as_object(trace, micro))
         else:

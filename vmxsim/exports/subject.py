@@ -356,6 +356,10 @@ def _options(about: Subject) -> str:
         )
         if value != usual
     )
+    if scenario.gs_base_from:
+        sizes += f" --gs-base-from {scenario.gs_base_from}"
+    if scenario.fsgsbase is not None:
+        sizes += " --fsgsbase" if scenario.fsgsbase else " --no-fsgsbase"
     extra = " --non-canonical" if about.invariant == "no-host-fault" else ""
     return f" --host {scenario.host}{assume}{sizes}{extra}"
 
