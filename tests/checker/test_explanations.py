@@ -5,10 +5,13 @@ import pytest
 from tests.checker.blamed import CASES
 from tests.checker.failing import SwitchesNothing
 from tests.checker.replaying import checked
+from vmxsim.checker import explanation
 from vmxsim.checker.explanation import KINDS, explain
-from vmxsim.checker.rerun import Remedy, rerun
+from vmxsim.checker.rerun import Remedy, mends, rerun
 from vmxsim.checker.why import variant
+from vmxsim.designs.host_always import HostAlways
 from vmxsim.kernel.compiler import lower_text
+from vmxsim.kernel.language import *
 from vmxsim.simulation.run import run
 
 
@@ -89,3 +92,67 @@ def test_a_fault_is_blamed_on_the_line_that_stored_the_address_unchecked():
     assert (step.function, step.source) == ("vmx_set_msr", "vmx.msr_guest_kernel_gs_base = data")
     again = rerun(example.trace, found.remedy, example.actions)
     assert "no-host-fault" not in {v.invariant for v in again.violations}
+
+
+class StoresTwice(HostAlways):
+    """A second copy is stored unchecked, and enter loads that one."""
+
+    fields = {"written": u64}
+
+    def vmx_set_msr(self, vmx, data):
+        super().vmx_set_msr(vmx, data)
+        vmx.written = data
+
+    @requires("preemption disabled", "vCPU loaded")
+    def vmx_save_host_state(self, vmx):
+        if vmx.host_state.loaded:
+            return
+        vmx.host_state.loaded = True
+        vmx.msr_host_kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE)
+        if is_long_mode(vmx):
+            wrmsr(MSR_KERNEL_GS_BASE, vmx.written)
+
+
+class LoadsBoth(StoresTwice):
+    """Both copies are loaded: the host faults unless both stores are mended."""
+
+    @requires("preemption disabled", "vCPU loaded")
+    def vmx_save_host_state(self, vmx):
+        if vmx.host_state.loaded:
+            return
+        vmx.host_state.loaded = True
+        vmx.msr_host_kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE)
+        if is_long_mode(vmx):
+            wrmsr(MSR_KERNEL_GS_BASE, vmx.written)
+            wrmsr(MSR_KERNEL_GS_BASE, vmx.msr_guest_kernel_gs_base)
+
+
+def faulting(design):
+    return run(["set-msr 0x800000000000", "run"], design, long_mode=True)
+
+
+def test_of_two_unchecked_stores_the_one_whose_copy_faults_is_blamed():
+    trace = faulting(StoresTwice)
+    found = explain(trace, "no-host-fault")
+    assert trace.steps[found.step].source == "vmx.written = data"
+
+
+@pytest.mark.parametrize(
+    ("most", "told"), [(150, "none mends the run."), (1, "none mends the run; 3 more not")]
+)
+def test_if_no_single_line_mends_the_run_it_says_how_many_were_tried(monkeypatch, most, told):
+    monkeypatch.setattr(explanation, "MOST_TRIED", most)
+    tried = []
+    monkeypatch.setattr(explanation, "mends", lambda *a: tried.append(a) or mends(*a))
+    found = explain(faulting(LoadsBoth), "no-host-fault")
+    assert (found.step, found.where, found.remedy) == (-1, "", None)
+    assert len(tried) == min(most, 4)  # either store undone, once and each time
+    assert told in found.words and f": {len(tried)} change" in found.words
+
+
+def test_an_address_that_only_57_bits_allow_is_no_fault_to_blame():
+    """The store of such an address comes first; the one that faults is blamed."""
+    actions = ["set-msr 0x800000000000", "run", "exit", "set-msr 0x100000000000000", "run"]
+    trace = run(actions, "host-always", long_mode=True, address_bits=57)
+    step = trace.steps[explain(trace, "no-host-fault").step]
+    assert trace.scenario.actions[step.action].text == "set-msr 0x100000000000000"

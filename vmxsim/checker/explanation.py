@@ -6,14 +6,21 @@ out right (:mod:`vmxsim.checker.rerun`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from attrs import evolve, frozen
 
-from vmxsim.checker.rerun import Remedy
+from vmxsim.checker.rerun import Remedy, mends
 from vmxsim.checker.sides import Guest, Host
 from vmxsim.checker.suspects import Blame, suspects
+from vmxsim.errors import counted
 from vmxsim.kernel.instructions import is_canonical
+from vmxsim.kernel.machine import Machine, Value
 from vmxsim.simulation.run import RunTrace
 from vmxsim.simulation.trace import Violation, action_name
+
+#: The most changed runs tried for one explanation.
+MOST_TRIED = 150
 
 
 @frozen
@@ -83,19 +90,28 @@ def explain(trace: RunTrace, invariant: str) -> Explanation | None:
     violation = next((v for v in trace.violations if v.invariant == invariant), None)
     if violation is None:
         return None
+    outcome: Callable[[Machine], object]
     if invariant == "no-host-fault":
-        return _of_fault(trace, violation)
-    side = (Guest if _is_guests(trace, violation) else Host)(trace, violation)
-    tries = [(blame, remedy) for blame in suspects(side) for remedy in blame.remedies]
+        blames, symptom, outcome = _unchecked(trace, violation), _FAULT, _modes
+    else:
+        side = (Guest if _is_guests(trace, violation) else Host)(trace, violation)
+        blames, symptom, outcome = suspects(side), side.symptom(), side.outcome
+    tries = [(blame, remedy) for blame in blames for remedy in blame.remedies]
     tries += [(b, evolve(r, every=True)) for b, r in tries if r.kind in ("undo", "turn")]
-    for blame, remedy in tries:
-        if side.mends(remedy):
-            return _named(trace, violation, blame, remedy, side.symptom())
-    found = (
-        f"{violation.words.rstrip('.')}. No single line is to blame: without any one of them the run is still"
-        " wrong."
-    )
-    return Explanation("several steps together", found, -1, symptom=side.symptom())
+    for blame, remedy in tries[:MOST_TRIED]:
+        if mends(trace, violation, remedy, outcome):
+            return _named(trace, violation, blame, remedy, symptom)
+    found = f"{violation.words.rstrip('.')}. {_none_mends(len(tries))}"
+    return Explanation("no single line to blame was found", found, -1, symptom=symptom)
+
+
+def _none_mends(tries: int) -> str:
+    """What is known if no step can be named: how many changes of the run were tried, and how many not."""
+    if not tries:
+        return "No line is suspect, so that no change of one was tried."
+    tried = f"{counted(min(tries, MOST_TRIED), 'change')} of one line tried, and none mends the run"
+    rest = f"; {tries - MOST_TRIED} more not tried" if tries > MOST_TRIED else ""
+    return f"No single line to blame was found: {tried}{rest}."
 
 
 def _named(trace: RunTrace, violation: Violation, blame: Blame, remedy: Remedy, symptom: str) -> Explanation:
@@ -103,6 +119,8 @@ def _named(trace: RunTrace, violation: Violation, blame: Blame, remedy: Remedy, 
     step = trace.steps[blame.step]
     where = f"{step.function}, line {step.line}" if step.line else step.function
     place = f"step {step.index + 1} of the run ({where}: {step.source}), at {action_name(trace, step.action)}"
+    if remedy.every:
+        place += " and each time that this line runs again"
     return Explanation(
         blame.mechanism,
         violation.words,
@@ -116,26 +134,32 @@ def _named(trace: RunTrace, violation: Violation, blame: Blame, remedy: Remedy, 
     )
 
 
-def _of_fault(trace: RunTrace, violation: Violation) -> Explanation:
-    """Why the host's WRMSR raises #GP: a line of KVM stored an address that it did not check."""
-    stores = (
-        step.index
-        for step in trace.steps
-        for change in step.changes
-        if change.place.endswith(".g") and not is_canonical(change.after.number)
-    )
-    number = next(stores, violation.step)
-    blame = Blame(
-        number,
-        "missing step",
-        "the host writes a non-canonical address",
-        "the guest's address is not canonical, and KVM does not check it: when the host writes it to the"
-        f" register, at step {violation.step + 1}, the processor raises #GP.",
-        f"after {trace.steps[number].function}() took a non-canonical address unchecked",
-        (),
-    )
-    symptom = "#GP on the host's WRMSR of MSR_KERNEL_GS_BASE"
-    return _named(trace, violation, blame, Remedy("undo", number), symptom)
+_FAULT = "#GP on the host's WRMSR of MSR_KERNEL_GS_BASE"
+
+
+def _unchecked(trace: RunTrace, violation: Violation) -> list[Blame]:
+    """Whom to suspect when the host's WRMSR raises #GP: lines of KVM that store a non-canonical address."""
+    bits = trace.machine(0).host.address_bits
+    return [
+        Blame(
+            step.index,
+            "missing step",
+            "the host writes a non-canonical address",
+            "the guest's address is not canonical, and KVM does not check it: when the host writes it to the"
+            f" register, at step {violation.step + 1}, the processor raises #GP.",
+            f"after {step.function}() took a non-canonical address unchecked",
+            [Remedy("undo", step.index)],
+        )
+        for step, record in zip(trace.steps[: violation.step], trace.simulator.records, strict=False)
+        if step.line
+        and record.stack[0].owner != "Kvm"
+        and any(isinstance(c.after, Value) and not is_canonical(c.after.number, bits) for c in step.changes)
+    ]
+
+
+def _modes(m: Machine) -> list[str]:
+    """Where the threads are."""
+    return [thread.mode for thread in m.threads]
 
 
 def _is_guests(trace: RunTrace, violation: Violation) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from copy import deepcopy
 from typing import Any
 
@@ -13,13 +14,14 @@ from vmxsim.kernel.program import Current, Field, Operation
 from vmxsim.kernel.simulator import Record, Simulator
 from vmxsim.kernel.thread import settle
 from vmxsim.simulation.run import RunTrace
+from vmxsim.simulation.trace import Violation
 
 #: What decides where a thread is and what it runs next, not what the register and its copies are worth:
 #: undoing a step leaves it alone.
 _CONTROL = frozenset(
     {
         "mode", "current", "cpu", "preempt_count", "irqs_disabled", "need_resched", "preempt_notifier",
-        "signal_pending", "exit_reason", "true_guest_value", "true_gs_base",
+        "signal_pending", "exit_reason", "true_guest_value", "true_gs_base", "true_user_gs_base",
     }
 )  # fmt: skip
 
@@ -67,6 +69,31 @@ def turnable(record: Record) -> bool:
         return False
     tested = i.expr.args if isinstance(i.expr, Operation) else (i.expr,)
     return Field(Current(), "bits") not in tested
+
+
+def mends(
+    trace: RunTrace, violation: Violation, remedy: Remedy, outcome: Callable[[Machine], object]
+) -> bool:
+    """Whether the run, changed, comes through the action of the violation with the same ``outcome``, without
+    that violation and without a new one."""
+    action = violation.action
+    again = rerun(trace, remedy, action + 1)
+    if again is None:
+        return False
+    left, was = _broken(again.violations), _broken(trace.violations)
+    if (action, violation.invariant) in left or not left <= was:
+        return False
+    return outcome(again.simulator.m) == outcome(trace.machine(_end_of(trace, action)))
+
+
+def _broken(violations: Iterable[Violation]) -> set[tuple[int, str]]:
+    return {(v.action, v.invariant) for v in violations if v.invariant != "expectation"}
+
+
+def _end_of(trace: RunTrace, action: int) -> int:
+    """How many steps have run at the end of an action."""
+    records = trace.simulator.records
+    return next((n for n, record in enumerate(records) if record.action > action), len(records))
 
 
 def rerun(trace: RunTrace, remedy: Remedy, actions: int) -> RunTrace | None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from vmxsim.checker.rerun import Remedy, host_value, rerun
+from vmxsim.checker.rerun import Remedy, host_value
 from vmxsim.kernel.invariants import describe, is_host
 from vmxsim.kernel.machine import Machine, Value
 from vmxsim.simulation.run import RunTrace
@@ -80,9 +78,6 @@ SKIPS = {
     ),
 }
 
-#: The most runs tried for one explanation.
-_MOST_TRIED = 150
-
 
 class Side:
     """A side of vCPU ``n``. Places are named ``register``, ``g`` and ``h``; an index is a number of steps."""
@@ -102,7 +97,6 @@ class Side:
         self.born = self.end
         while self.born and self.is_right(self.right(trace.machine(self.born - 1))):
             self.born -= 1
-        self._tried = 0
 
     def _whose(self, step: Step) -> int:
         """The vCPU of the side: the one that ran, unless only another one finds a wrong value."""
@@ -193,33 +187,10 @@ class Side:
         """The right value put in a place after a step."""
         return Remedy("put", step, self.place(step + 1, name), self.true)
 
-    def mends(self, remedy: Remedy) -> bool:
-        """Whether the run, changed, comes as far with the same true value, and nothing breaks."""
-        if self._tried >= _MOST_TRIED:
-            return False
-        self._tried += 1
-        action = self.violation.action
-        again = rerun(self.trace, remedy, action + 1)
-        if again is None:
-            return False
-        left, was = _broken(again.violations), _broken(self.trace.violations)
-        if (action, self.violation.invariant) in left or not left <= was:
-            return False
-        return self._outcome(again.simulator.m) == self._outcome(self.trace.machine(self._last(action)))
-
-    def _last(self, action: int) -> int:
-        """How many steps have run at the end of an action."""
-        records = self.trace.simulator.records
-        return next((n for n, record in enumerate(records) if record.action > action), len(records))
-
-    def _outcome(self, m: Machine) -> tuple[str, int, bool]:
+    def outcome(self, m: Machine) -> tuple[str, int, bool]:
         """Where the thread is, what is right, and whether a value was returned."""
         returned = m.vcpus[self.n].returned
         return m.threads[self.n].mode, self.right(m).number, isinstance(returned, Value)
-
-
-def _broken(violations: Iterable[Violation]) -> set[tuple[int, str]]:
-    return {(v.action, v.invariant) for v in violations if v.invariant != "expectation"}
 
 
 class Guest(Side):
