@@ -86,8 +86,8 @@ CAREFUL_WRITE = Exercise(
         CostAtMost("emulate wrmsr", {"wrmsr_kernel_gs_base": 1, "full_host_reload": 0}),
     ),
     hints=(
-        "Check the function as it is, and play the counterexample. Between which two lines does the tick"
-        " come, and what has changed when the thread resumes?",
+        "Check the function as it is, and play the counterexample. Between which two lines does the first"
+        " tick come, and what has changed when the thread resumes?",
         "What must stay together is not a single line. It is a test and what is done because of its result.",
         "preempt_disable() must come before the flag is tested. And on every way out of the function"
         " preempt_enable() must have been called as often as preempt_disable().",
@@ -130,8 +130,9 @@ SAVE_BEFORE_LOAD = Exercise(
     id="save-before-load",
     title="Save before you load",
     task=(
-        "In Linux 2.6.36 leave reloads the GS selector of a 32-bit host process with load_gs_index(), and the"
-        " guest's value is lost. Repair leave, so that it is right for 32-bit and for 64-bit host processes."
+        "In Linux 2.6.36 leave reloads the GS selector of a 32-bit host process with load_gs_index(). The"
+        " guest's value is lost, and so is the process's own GS base. Repair leave, so that it is right for"
+        " 32-bit and for 64-bit host processes."
     ),
     start="load-gs-index",
     edit=(_LEAVE,),
@@ -143,7 +144,9 @@ SAVE_BEFORE_LOAD = Exercise(
     hints=(
         "load_gs_index() is SWAPGS; MOV %gs; SWAPGS. Where does the base go that MOV %gs loads from the"
         " descriptor, and who still had something there?",
-        "The guest's value must be read back before load_gs_index() runs.",
+        "The guest's value must be read back before load_gs_index() runs. What load_gs_index() leaves in the"
+        " register is right for a 32-bit process: who overwrites it? current.thread.gs is 0 if the base comes"
+        " from a descriptor.",
         "What is only true of a guest in long mode must be asked again: the value is read back at one place"
         " and the host's is written at another, and both stand under the same condition.",
     ),

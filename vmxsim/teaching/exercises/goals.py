@@ -18,7 +18,7 @@ from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.kernel.program import Function
 from vmxsim.simulation.costs import PATHS, count
 from vmxsim.simulation.run import RunTrace, run
-from vmxsim.simulation.scenario import HOSTS, Scenario, make_scenario
+from vmxsim.simulation.scenario import HOST_FIELDS, HOSTS, Scenario, make_scenario
 from vmxsim.views.words import sentence, several
 
 
@@ -52,8 +52,8 @@ def design_answer(start: type[Kvm], given: Any) -> Answer:
 
 
 def schedule_answer(start: type[Kvm], given: Any, host: str, long_mode: bool) -> Answer:
-    """A list of actions, YAML text or a Scenario as an answer. The exercise sets where it starts: ``host``,
-    ``long_mode``, two CPUs, one vCPU. Raises InputError."""
+    """A list of actions, YAML text or a Scenario as an answer. The exercise sets where it starts: ``host``
+    with the default user GS bases, ``long_mode``, two CPUs, one vCPU. Raises InputError."""
     if isinstance(given, type):
         raise InputError(f"expected a schedule, a list of actions, and {given.__name__} is a class")
     if isinstance(given, str):
@@ -70,7 +70,8 @@ def schedule_answer(start: type[Kvm], given: Any, host: str, long_mode: bool) ->
             "`schedule` is a text; expected a list of actions, such as"
             ' ["run", "emulate rdmsr"], or the text of a scenario with \'steps:\''
         ) from None
-    return Answer(start, start, scenario)
+    defaults = {name: getattr(Scenario(), name) for name in HOST_FIELDS}
+    return Answer(start, start, evolve(scenario, **defaults))
 
 
 def as_tuple(given: Iterable[Any]) -> tuple[Any, ...]:
@@ -175,7 +176,7 @@ class ArrowsMet:
 
 
 #: What a class says besides its functions, and what the machine does because of it.
-_SETTINGS = ("interception", "bitmap_passes_at_creation", "shared_msrs", "kvm_x86_ops")
+_SETTINGS = ("interception", "bitmap_passes_at_creation", "shared_msrs", "kvm_x86_ops", "fsgsbase")
 
 
 @frozen(init=False)

@@ -6,7 +6,7 @@ from html import escape
 from textwrap import TextWrapper, indent
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from vmxsim.checker.result import Counterexample
 from vmxsim.errors import InputError
@@ -152,11 +152,8 @@ def as_text(grade: Grade) -> str:
 
 
 def schedule_text(example: Example) -> str:
-    """The schedule of a counterexample or a run, as a scenario file has it, without its title."""
-    scenario = example.scenario
-    return scenario_yaml(
-        {"host": scenario.host, "long_mode": scenario.long_mode, "steps": list(scenario.steps)}
-    )
+    """The schedule of a counterexample or a run, as a scenario file has it, without title and design."""
+    return scenario_yaml(evolve(example.scenario, title="", design=None))
 
 
 def _wrapped(text: str, first: str, rest: str) -> str:
