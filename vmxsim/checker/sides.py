@@ -8,27 +8,31 @@ from vmxsim.kernel.machine import Machine, Value
 from vmxsim.simulation.run import RunTrace
 from vmxsim.simulation.trace import Step, Violation
 
-#: What a missing step leaves undone: (mechanism, clause, when).
+#: What a missing step leaves undone: (mechanism, clause, what a function does not do, what nothing does).
 MISSING = {
     "not loaded": (
         "the guest's value is not loaded",
         "nothing puts the guest's value there",
-        "because {} does not load the guest's value",
+        "does not load the guest's value",
+        "loads the guest's value",
     ),
     "not saved": (
         "the guest's value is not saved",
         "nothing saves the guest's value there",
-        "because {} does not save the guest's value",
+        "does not save the guest's value",
+        "saves the guest's value",
     ),
     "host not saved": (
         "the host's value is not saved",
         "nothing saves the host's value there",
-        "because {} does not save the host's value",
+        "does not save the host's value",
+        "saves the host's value",
     ),
     "not restored": (
         "the host's value is not restored",
         "nothing restores the host's value",
-        "because {} does not restore the host's value",
+        "does not restore the host's value",
+        "restores the host's value",
     ),
 }
 
@@ -178,8 +182,8 @@ class Side:
         return f"cpu{cpu}.kernel_gs_base" if name == "register" else f"vcpu{self.n}.{name}"
 
     def named(self, name: str) -> str:
-        """The design's own name for a place, or the register's."""
-        return str(self.trace.design.labels.get(name, "MSR_KERNEL_GS_BASE"))
+        """``the register``, or the design's own name for another place."""
+        return str(self.trace.design.labels.get(name, "the register"))
 
     # -- trying
 
@@ -254,8 +258,8 @@ class Host(Side):
     def mode_left(self, held: Value) -> tuple[str, str]:
         return (
             "LMA is changed before state is left",
-            "EFER.LMA is cleared while guest state is loaded; the code that unloads it tests LMA and now"
-            f" skips the register, which holds {describe(held)}.",
+            "EFER.LMA is cleared while guest state is loaded: from here on the host's value is looked for in"
+            f" the register, which holds {describe(held)}.",
         )
 
     def right(self, m: Machine) -> Value:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import takewhile
 
 from attrs import evolve, frozen
 
@@ -53,6 +54,12 @@ def switches_task(step: Step) -> bool:
 def _loads_gs(step: Step) -> bool:
     """Whether load_gs_index() leaves the descriptor's base in the register."""
     return any(access.kind == "load_gs_index" for access in step.accesses)
+
+
+def _inside(step: Step, call: Step) -> bool:
+    """Whether a step runs in the function of ``call`` or below it."""
+    outer = [frame.function for frame in call.stack]
+    return [frame.function for frame in step.stack][: len(outer)] == outer
 
 
 def _by_scheduler(step: Step) -> bool:
@@ -207,7 +214,7 @@ class _Suspects:
         whose, place = owner_words(after.owner), self.side.named(name)
         spoiled = self._spoiled(index)
         undo = [Remedy("undo", index), self.side.put(index, name)]
-        if self._preempted(step):
+        if self._preempted(index):
             theirs = is_host(after) or name == "h"
             yield self._blame_preempted(index, "taken for another's" if theirs else "lost value", undo)
         elif spoiled is not None and self.steps[spoiled].function == step.function:
@@ -274,14 +281,14 @@ class _Suspects:
         """The register is switched, and what it held is saved nowhere."""
         step = self.steps[index]
         saved, now = self.side.saved, self.side.held(index, "register")
-        mechanism, _, when = MISSING[self.side.missing(saved)]
+        mechanism, _, does_not, _ = MISSING[self.side.missing(saved)]
         yield Blame(
             index,
             "missing step",
             mechanism,
             f"the register is overwritten, and {describe(now)} was not saved in {self.side.named(saved)}"
             " before.",
-            when.format(f"{step.function}()"),
+            f"because {step.function}() {does_not}",
             [self.side.put(index - 1, saved)] if self.side.is_right(now) else [],
         )
 
@@ -368,18 +375,16 @@ class _Suspects:
         switched = entry or self.side.mode(index + 1) == "user"
         before = self._action_of(index) if switched else range(0)
         yield from self._turned([*call, *before], what, held)
-        mechanism, missing, when = MISSING[what]
-        function = f"{step.function}()"
+        mechanism, missing, does_not, does = MISSING[what]
+        when = f"{step.function}() {does_not}"
         if switched:
-            function = f"nothing before {'VM entry' if entry else 'the return to user space'}"
-            when = when.replace("does not ", "").replace("load ", "loads ").replace("restore ", "restores ")
-        place = "the register" if counts == "register" else self.side.named(counts)
+            when = f"nothing before {'VM entry' if entry else 'the return to user space'} {does}"
         yield Blame(
             index,
             "missing step",
             mechanism,
-            f"from here on {place} counts, and {missing}: it holds {describe(held)}.",
-            when.format(function),
+            f"from here on {self.side.named(counts)} counts, and {missing}: it holds {describe(held)}.",
+            f"because {when}",
             [
                 *(self.side.put(n, counts) for n in (index, index - 1, *written)),
                 Remedy("enter" if entry else "leave", index),
@@ -388,15 +393,13 @@ class _Suspects:
 
     def _call(self, index: int) -> list[int]:
         """The steps after this one, up to the violation, in the same call of its function."""
-        step, found = self.steps[index], []
-        outer = [frame.function for frame in step.stack]
-        for later in self.steps[index + 1 : self.side.end]:
-            if later.thread != step.thread:
-                continue
-            if [frame.function for frame in later.stack][: len(outer)] != outer:
-                break
-            found.append(later.index)
-        return found
+        return self._in_call(index, self.steps[index + 1 : self.side.end])
+
+    def _in_call(self, index: int, steps: Iterable[Step]) -> list[int]:
+        """Those of the thread's ``steps``, on one side of this one, that are in the same call."""
+        call = self.steps[index]
+        own = (step for step in steps if step.thread == call.thread)
+        return [step.index for step in takewhile(lambda step: _inside(step, call), own)]
 
     def _written(self, index: int, name: str) -> list[int]:
         """The steps after this one, in the same call, that write a place."""
@@ -453,7 +456,7 @@ class _Suspects:
         setter = self.trace.design.kvm_x86_ops["set_msr"]
         own = [n for n in writing if any(frame.function == setter for frame in steps[n].stack)]
         at = (stores or own or [born])[-1]
-        if stores and self._preempted(steps[at]):
+        if stores and self._preempted(at):
             yield self._blame_preempted(
                 at, "lost write", [self.side.put(at, counts), self.side.put(born, counts)]
             )
@@ -461,7 +464,7 @@ class _Suspects:
             yield self._cut_in_two(blame, stores) if stores else blame
         other = "g" if counts == "register" else "register"
         wrote = f"only {self.side.named(other)} is written" if stores else "nothing is written here"
-        place = "the register" if counts == "register" else self.side.named(counts)
+        place = self.side.named(counts)
         state = "guest state is loaded" if loaded else "guest state is not loaded"
         yield Blame(
             at,
@@ -533,15 +536,14 @@ class _Suspects:
             counts = self.side.counts(index)
             yield from self._turned(self._same_call(index), "not read", got)
             loaded = "guest state is loaded" if self.side.loaded(index) else "guest state is not loaded"
-            where = "the register" if counts == "register" else self.side.named(counts)
             yield Blame(
                 index,
                 "stale read" if own or name != "h" else "taken for another's",
                 "a stale copy is read"
                 if own
                 else f"{owner_words(got.owner)}'s value is returned as the guest's",
-                f"it reads {'the register' if name == 'register' else self.side.named(name)}, which holds"
-                f" {describe(got)}; {loaded}, so the guest's value is in {where}.",
+                f"it reads {self.side.named(name)}, which holds {describe(got)}; {loaded}, so the guest's"
+                f" value is in {self.side.named(counts)}.",
                 f"because {step.function}() reads {_place_words(name)}"
                 + (" while state is loaded" if counts == "register" else ""),
                 [Remedy("read", index, self.side.place(index, name), self.side.true)],
@@ -550,16 +552,7 @@ class _Suspects:
 
     def _same_call(self, index: int) -> list[int]:
         """The steps before this one in the same call of its function."""
-        step = self.steps[index]
-        outer = [frame.function for frame in step.stack]
-        found: list[int] = []
-        for earlier in reversed(self.steps[:index]):
-            if earlier.thread != step.thread:
-                continue
-            if [frame.function for frame in earlier.stack][: len(outer)] != outer:
-                break
-            found.append(earlier.index)
-        return found
+        return self._in_call(index, reversed(self.steps[:index]))
 
     def _anything(self) -> Iterator[Blame]:
         """Any step of the design's code, the last one first."""
@@ -583,14 +576,11 @@ class _Suspects:
                     f"because of a test in {step.function}()", [Remedy("turn", index)],
                 )  # fmt: skip
 
-    def _preempted(self, step: Step) -> bool:
-        """Whether the call that runs this step was preempted earlier in this action."""
-        inside = [frame.function for frame in step.stack]
-        return any(
-            s.action == step.action
-            and s.thread == step.thread
-            and switches_task(s)
-            and [f.function for f in s.stack][: len(inside)] == inside
-            and not _by_scheduler(step)
-            for s in self.steps[: step.index]
-        )
+    def _preempted(self, index: int) -> list[int]:
+        """Where the call that runs this step was preempted earlier in this action, the last first."""
+        step = self.steps[index]
+        return [
+            n
+            for n in self._same_call(index)
+            if switches_task(self.steps[n]) and self.steps[n].action == step.action and not _by_scheduler(step)
+        ]
