@@ -9,6 +9,7 @@ from vmxsim.checker import explanation
 from vmxsim.checker.explanation import KINDS, explain
 from vmxsim.checker.rerun import Remedy, mends, rerun
 from vmxsim.checker.why import variant
+from vmxsim.designs.dedicated_accessors import DedicatedAccessors
 from vmxsim.designs.host_always import HostAlways
 from vmxsim.kernel.compiler import lower_text
 from vmxsim.kernel.language import *
@@ -156,3 +157,29 @@ def test_an_address_that_only_57_bits_allow_is_no_fault_to_blame():
     trace = run(actions, "host-always", long_mode=True, address_bits=57)
     step = trace.steps[explain(trace, "no-host-fault").step]
     assert trace.scenario.actions[step.action].text == "set-msr 0x100000000000000"
+
+
+def test_a_store_of_what_the_saved_copy_holds_already_is_a_store():
+    actions = ["set-msr 0xA000", "run", "guest wrmsr 0xB000", "emulate wrmsr 0xA000"]
+    field_only = next(case.design for case in CASES if case.design.__name__ == "FieldOnlyWrite")
+    found = explain(run(actions, field_only, long_mode=True), "guest-value")
+    assert found.why.startswith("only msr_guest_kernel_gs_base is written")
+
+
+class RestoresInSmm(DedicatedAccessors):
+    """exit_lmode() saves the guest's value and restores the host's, but guest state stays loaded."""
+
+    def vmx_set_efer(self, vmx, efer):
+        if not efer & EFER_LMA:
+            self.vmx_read_guest_kernel_gs_base(vmx)
+            wrmsr(MSR_KERNEL_GS_BASE, vmx.msr_host_kernel_gs_base)
+        vmx.efer = efer
+        self.setup_msrs(vmx)
+
+
+@pytest.mark.parametrize(("design", "unloads"), [(RestoresInSmm, False), (DedicatedAccessors, True)])
+def test_rsm_is_blamed_for_an_unload_in_smm_only_if_there_was_one(design, unloads):
+    actions = ["run", "guest wrmsr 0xA000", "guest smi", "preempt cpu0", "guest rsm"]
+    found = explain(run(actions[: 3 + unloads] + actions[4:], design, long_mode=True), "guest-value")
+    assert found.why.startswith("EFER.LMA is set while guest state is loaded"), found.words
+    assert ("guest state was unloaded" in found.why) == unloads

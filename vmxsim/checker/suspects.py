@@ -133,13 +133,12 @@ class _Suspects:
     def _mode_change(self, index: int, on: bool) -> Blame:
         held = self.side.held(index, "register")
         remedies = [Remedy("undo", index), self.side.put(index, self.side.counts(index + 1))]
-        step = self.steps[index]
         if not on:
             mechanism, why = self.side.mode_left(held)
             return Blame(index, "missing step", mechanism, why, _WHEN[-1], remedies)
         nothing = "EFER.LMA is set while guest state is loaded, and nothing is loaded with it: from here on"
         when = _WHEN[1]
-        if held.owner.startswith("vcpu"):
+        if self._written_outside_long_mode():
             return Blame(
                 index,
                 "missing step",
@@ -149,7 +148,7 @@ class _Suspects:
                 when,
                 remedies,
             )
-        if self.trace.scenario.actions[step.action].text.startswith("guest rsm"):
+        if self._left_in_smm(index):
             return Blame(
                 index,
                 "missing step",
@@ -168,18 +167,32 @@ class _Suspects:
             remedies,
         )
 
+    def _written_outside_long_mode(self) -> bool:
+        """Whether the true value was written while EFER.LMA was clear."""
+        born = self.side.born
+        return bool(born) and not self.trace.machine(born).vcpus[self.side.n].long_mode
+
+    def _left_in_smm(self, index: int) -> bool:
+        """Whether this step belongs to an RSM, and guest state was unloaded since the SMI."""
+        verbs = [action.verb for action in self.trace.scenario.actions[: self.steps[index].action + 1]]
+        if verbs[-1] != "guest rsm":
+            return False
+        smi = max(n for n, verb in enumerate(verbs) if verb == "guest smi")
+        return any(not self.side.loaded(n) for n in range(index) if self.steps[n].action >= smi)
+
     def _not_entered(self, index: int) -> Iterator[Blame]:
         """The guest itself overwrites the host's value: it should have been saved before VM entry."""
         entry = next((n for n in range(index - 1, -1, -1) if "vm_entry(" in self.steps[n].source), index)
         held = self.side.held(index + 1, "register")
         yield from self._turned(self._action_of(entry), "host not saved", held)
+        loaded = self.side.loaded(entry)
         yield Blame(
             entry,
             "missing step",
-            "the guest runs though its state is not loaded",
-            f"{self.side.named('loaded')} is 0 here: nothing has saved the host's value, and later"
-            f" the guest overwrites it in the register with {describe(held)}.",
-            "because guest state is not loaded before VM entry",
+            MISSING["host not saved"][0] if loaded else "the guest runs though its state is not loaded",
+            f"{self.side.named('loaded')} is {int(loaded)} here, and later the guest overwrites the host's"
+            f" value in the register with {describe(held)}.",
+            f"because {'the host is not saved' if loaded else 'guest state is not loaded'} before VM entry",
             [Remedy("enter", entry)],
         )
 
@@ -189,13 +202,13 @@ class _Suspects:
         when = "after its thread was scheduled out with state loaded"
         held = self.side.held(index + 1, "register")
         yield from self._turned(self._scheduling(index), "not unloaded", held)
-        flag = f"{self.side.named('loaded')} is still {int(self.side.loaded(index))}"
+        loaded = self.side.loaded(index)
         yield Blame(
             index,
             "missing step",
             "guest state is not unloaded when the thread is scheduled out",
-            f"{owner_words(step.thread)} is scheduled out, and {flag}: kvm_sched_out() has neither saved the"
-            f" guest's value nor restored the host's. The register holds {describe(held)} now.",
+            f"{owner_words(step.thread)} is scheduled out, and {self.side.named('loaded')} is"
+            f" {'still 1' if loaded else '0'}, but the register holds {describe(held)} now.",
             when,
             [Remedy("leave", index)],
         )
@@ -214,7 +227,7 @@ class _Suspects:
         whose, place = owner_words(after.owner), self.side.named(name)
         spoiled = self._spoiled(index)
         undo = [Remedy("undo", index), self.side.put(index, name)]
-        if self._preempted(index):
+        if self._overtaken(index):
             theirs = is_host(after) or name == "h"
             yield self._blame_preempted(index, "taken for another's" if theirs else "lost value", undo)
         elif spoiled is not None and self.steps[spoiled].function == step.function:
@@ -236,15 +249,15 @@ class _Suspects:
                 undo,
             )
         else:
-            first = next((s for s in self.steps[:index] if s.action == step.action and lma_change(s)), None)
-            if first is not None:
+            first = next((self.steps[n] for n in self._action_of(index) if lma_change(self.steps[n])), None)
+            if first is not None and self.side.loaded(first.index) and step.accesses:
                 yield Blame(
                     index,
                     "taken for another's",
                     "LMA is changed before state is left",
                     f"EFER.LMA changed earlier (step {first.index + 1}, {first.function}, line {first.line}),"
-                    f" so the code that unloads guest state saves {describe(after)} from the register as"
-                    " the guest's.",
+                    f" while guest state was loaded; here {describe(after)} is saved from the register as the"
+                    " guest's.",
                     _WHEN[lma_change(first)],
                     undo,
                 )
@@ -456,22 +469,26 @@ class _Suspects:
         setter = self.trace.design.kvm_x86_ops["set_msr"]
         own = [n for n in writing if any(frame.function == setter for frame in steps[n].stack)]
         at = (stores or own or [born])[-1]
-        if stores and self._preempted(at):
+        if stores and self._overtaken(at):
             yield self._blame_preempted(
                 at, "lost write", [self.side.put(at, counts), self.side.put(born, counts)]
             )
         for blame in self._written_over(before.start):
             yield self._cut_in_two(blame, stores) if stores else blame
-        other = "g" if counts == "register" else "register"
-        wrote = f"only {self.side.named(other)} is written" if stores else "nothing is written here"
-        place = self.side.named(counts)
+        other, place = self.side.named("g" if counts == "register" else "register"), self.side.named(counts)
+        mechanism = f"a write does not reach {'the register' if counts == 'register' else 'the saved copy'}"
+        wrote = f"only {other} is written" if stores else f"the value goes neither to {other} nor to {place}"
+        when = f"because {steps[at].function}() does not write {place}{' while state is loaded' * loaded}"
+        if any(self.side.held(n + 1, counts).number == self.side.true.number for n in stores):
+            mechanism, wrote = "a write is overwritten", f"{place} is written and then overwritten"
+            when = f"after {steps[at].function}() wrote {place}"
         state = "guest state is loaded" if loaded else "guest state is not loaded"
         yield Blame(
             at,
             "lost write",
-            f"a write does not reach {'the register' if counts == 'register' else 'the saved copy'}",
-            f"{wrote}, but {state}, so {place} counts: it still holds {describe(held)}.",
-            f"because {steps[at].function}() does not write {place}{' while state is loaded' * loaded}",
+            mechanism,
+            f"{wrote}, but {state}, so {place} counts: it holds {describe(held)}.",
+            when,
             [self.side.put(at, counts), self.side.put(born, counts)],
         )
 
@@ -499,12 +516,11 @@ class _Suspects:
     def _stores(self, index: int) -> bool:
         """Whether a step stores the value in a place that can hold it."""
         step = self.steps[index]
-        if not step.line:
-            return False
-        before, after = (
-            [self.side.held(at, name).number for name in ("register", "g")] for at in (index, index + 1)
+        return bool(step.line) and any(
+            _writes(step, self.side.place(index + 1, name))
+            and self.side.held(index + 1, name).number == self.side.true.number
+            for name in ("register", "g")
         )
-        return before != after and self.side.true.number in after
 
     def _written_over(self, first: int) -> Iterator[Blame]:
         """The value got to a place, and a later step overwrote it there."""
@@ -576,11 +592,15 @@ class _Suspects:
                     f"because of a test in {step.function}()", [Remedy("turn", index)],
                 )  # fmt: skip
 
-    def _preempted(self, index: int) -> list[int]:
-        """Where the call that runs this step was preempted earlier in this action, the last first."""
+    def _overtaken(self, index: int) -> bool:
+        """Whether the call that runs this step was preempted earlier in this action, which unloaded guest
+        state, and state is not loaded yet."""
         step = self.steps[index]
-        return [
-            n
-            for n in self._same_call(index)
-            if switches_task(self.steps[n]) and self.steps[n].action == step.action and not _by_scheduler(step)
-        ]
+        if _by_scheduler(step) or self.side.loaded(index):
+            return False
+        switches = [n for n in self._same_call(index) if switches_task(self.steps[n])]
+        return any(
+            self.side.loaded(self._scheduling(n).start) and not self.side.loaded(n + 1)
+            for n in switches
+            if self.steps[n].action == step.action
+        )
