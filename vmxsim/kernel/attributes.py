@@ -24,8 +24,8 @@ u64 = U64()
 MOST_VALUES = 2
 
 
-#: When the guest's RDMSR and WRMSR exit.
-INTERCEPTIONS = ("always", "outside long mode", "never")
+#: When the guest's RDMSR and WRMSR exit, by a design's own rule.
+INTERCEPTION_RULES = ("always", "outside long mode", "never")
 _LABELS = ("g", "h", "loaded")
 
 #: Every attribute, and what it must be.
@@ -54,9 +54,9 @@ def why_wrong(name: str, value: Any, design: Any) -> str:
     expected = f"expected {ATTRIBUTES[name]}, not {printable(repr(value))}"
     match name:
         case "interception":
-            if value in INTERCEPTIONS:
+            if value in INTERCEPTION_RULES:
                 return ""
-            return expected + nearest(value, INTERCEPTIONS)
+            return expected + nearest(value, INTERCEPTION_RULES)
         case "bitmap_passes_at_creation" | "fsgsbase":
             return "" if isinstance(value, bool) else expected
         case "shared_msrs":
