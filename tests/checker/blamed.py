@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from tests.checker.failing import SwitchesNothing, WithoutPreemptDisable, WrongAtTheSecondPoll
+from tests.checker.failing import (
+    SwitchesNothing,
+    TakesEqualForDone,
+    WithoutPreemptDisable,
+    WrongAtTheSecondPoll,
+)
 from vmxsim.designs.dedicated_accessors import DedicatedAccessors
 from vmxsim.designs.host_from_thread import HostFromThread
 from vmxsim.designs.lazy_long_mode import LazyLongMode
@@ -32,19 +37,6 @@ class WritesOnePlace(NeverTrap):
             wrmsr(MSR_KERNEL_GS_BASE, data)
         else:
             vmx.msr_guest_kernel_gs_base = data
-
-
-class SkipWhenCached(NeverTrap):
-    """The saved copy may be stale, and yet equal what is written."""
-
-    def vmx_write_guest_kernel_gs_base(self, vmx, data):
-        if vmx.msr_guest_kernel_gs_base == data:
-            return
-        preempt_disable()
-        if vmx.loaded_cpu_state:
-            wrmsr(MSR_KERNEL_GS_BASE, data)
-        preempt_enable()
-        vmx.msr_guest_kernel_gs_base = data
 
 
 class FieldOnlyRead(HostFromThread):
@@ -189,11 +181,7 @@ class IgnoreWriteOfZero(NeverTrap):
     def vmx_write_guest_kernel_gs_base(self, vmx, data):
         if data == 0:
             return
-        preempt_disable()
-        if vmx.loaded_cpu_state:
-            wrmsr(MSR_KERNEL_GS_BASE, data)
-        preempt_enable()
-        vmx.msr_guest_kernel_gs_base = data
+        super().vmx_write_guest_kernel_gs_base(vmx, data)
 
 
 class DoesNotSayLoaded(Leave):
@@ -385,7 +373,7 @@ CASES = [
         (f"return {COPY}",),
     ),
     # writes
-    Case(SkipWhenCached, G, WRITER, f"if {COPY} == data:", LOST, ("if is_noncanonical_address(data):",)),
+    Case(TakesEqualForDone, G, WRITER, f"if {COPY} == data:", LOST, ("if is_noncanonical_address(data):",)),
     Case(FieldOnlyWrite, G, "vmx_set_msr", f"{COPY} = data", LOST, (f"{COPY} = data", WRITE)),
     Case(
         RegisterOnlyWrite, G, "vmx_set_msr", "preempt_enable()", LOST, (f"{COPY} = data", "preempt_enable()")

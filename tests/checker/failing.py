@@ -92,11 +92,7 @@ class TakesEqualForDone(NeverTrap):
     def vmx_write_guest_kernel_gs_base(self, vmx, data):
         if vmx.msr_guest_kernel_gs_base == data:
             return
-        preempt_disable()
-        if vmx.loaded_cpu_state:
-            wrmsr(MSR_KERNEL_GS_BASE, data)
-        preempt_enable()
-        vmx.msr_guest_kernel_gs_base = data
+        super().vmx_write_guest_kernel_gs_base(vmx, data)
 
 
 class ReadsTheCpu(NeverTrap):

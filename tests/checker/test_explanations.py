@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.checker.blamed import CASES
-from tests.checker.failing import SwitchesNothing
+from tests.checker.blamed import CASES, FieldOnlyWrite
+from tests.checker.failing import SwitchesNothing, TakesEqualForDone
 from tests.checker.replaying import checked
 from vmxsim.checker import explanation
 from vmxsim.checker.explanation import KINDS, explain
@@ -72,8 +72,7 @@ def test_a_run_in_which_nothing_is_changed_is_the_same(example):
 
 def test_it_does_not_start_before_the_value_came_to_be():
     """What the guest wrote before does not matter: the last write is lost."""
-    skips = next(case.design for case in CASES if case.design.__name__ == "SkipWhenCached")
-    example = checked(skips, host="64-bit").hosts[0].counterexample
+    example = checked(TakesEqualForDone, host="64-bit").hosts[0].counterexample
     step = example.trace.steps[example.explanation.step]
     assert step.action == example.actions - 1 and step.mode == "kernel"
 
@@ -161,8 +160,7 @@ def test_an_address_that_only_57_bits_allow_is_no_fault_to_blame():
 
 def test_a_store_of_what_the_saved_copy_holds_already_is_a_store():
     actions = ["set-msr 0xA000", "run", "guest wrmsr 0xB000", "emulate wrmsr 0xA000"]
-    field_only = next(case.design for case in CASES if case.design.__name__ == "FieldOnlyWrite")
-    found = explain(run(actions, field_only, long_mode=True), "guest-value")
+    found = explain(run(actions, FieldOnlyWrite, long_mode=True), "guest-value")
     assert found.why.startswith("only msr_guest_kernel_gs_base is written")
 
 
