@@ -1,6 +1,7 @@
 """A reader's own designs from a file: every mistake in it is told with its line."""
 
 import os
+import signal
 
 import pytest
 
@@ -153,6 +154,33 @@ def test_a_file_can_neither_hang_nor_end_the_program(mine, monkeypatch, line, sa
         monkeypatch.setattr(own, "SECONDS", 0.5)
     mine.write_text(line + MINE)
     assert says in refused(mine)
+
+
+ENDLESS = "while True:\n        pass\n"
+DEAF = "while True:\n        try:\n            while True: pass\n        except Exception: pass\n"
+
+
+@pytest.mark.parametrize("loop", [ENDLESS, DEAF])
+def test_a_file_that_hangs_only_the_second_time_is_ended_by_an_alarm(mine, monkeypatch, loop):
+    monkeypatch.setattr(own, "SECONDS", 0.5)
+    mine.write_text(f"import os\nif os.getpid() == {os.getpid()}:\n    {loop}{MINE}")
+    assert "does not come to an end: loaded a second time" in refused(mine)
+    assert signal.getsignal(signal.SIGALRM) == signal.SIG_DFL and not signal.alarm(0)
+
+
+def test_what_the_child_answers_is_never_run(mine, tmp_path, monkeypatch):
+    """A pickle in place of the answer would make the program call what it names."""
+    made, pipe = tmp_path / "made", os.pipe()
+    monkeypatch.setattr(os, "pipe", lambda: pipe)
+    mine.write_text(
+        "import os, pathlib, pickle\n"
+        "class Call:\n    def __reduce__(self):\n"
+        f"        return pathlib.Path.touch, (pathlib.Path({str(made)!r}),)\n"
+        f"if os.getpid() != {os.getpid()}:\n"
+        f"    os.write({pipe[1]}, pickle.dumps(Call()))\n    os._exit(0)\n{MINE}"
+    )
+    assert "writes into a pipe that is not its own" in refused(mine)
+    assert not made.exists()
 
 
 def test_the_command_says_so_with_status_2(mine, monkeypatch, capsys):

@@ -1,22 +1,26 @@
 """A reader's own designs, loaded from a Python file.
 
-Loading executes the file. So that it cannot hang, exhaust the memory or end the program, a child process
-loads it first, within :data:`SECONDS` and :data:`MEMORY`. Where there is no ``os.fork()`` (Windows, a
-browser), nothing guards against an endless loop, a huge number or ``os._exit()`` in the file.
+Loading executes the file twice. So that it cannot hang, exhaust the memory or end the program, a child
+process loads it first, within :data:`SECONDS` and :data:`MEMORY`; only if that succeeds, this one does. The
+second time is for a file that does the same again. A loop that has no end then is ended by an alarm, in the
+main thread; nothing guards against one in another thread, a huge number or ``os._exit()``, nor does anything
+the first time where there is no ``os.fork()`` (Windows, a browser).
 """
 
 from __future__ import annotations
 
+import json
 import linecache
 import os
-import pickle
 import signal
 import stat
 import sys
+import threading
 import time
 import traceback
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from select import select
 from types import ModuleType
@@ -39,7 +43,38 @@ def designs_in(path: Path) -> dict[str, type[Kvm]]:
     name = printable(path, 200)
     source = _read(path, name)
     _try_in_child(path, source)
-    return _execute(path, source)
+    try:
+        with _alarm():
+            return _execute(path, source)
+    except _OutOfTimeError:
+        raise InputError(
+            f"does not come to an end: loaded a second time, it takes more than {SECONDS:g} seconds", name
+        ) from None
+
+
+class _OutOfTimeError(BaseException):
+    """The alarm's: no ``except Exception`` in the file catches it."""
+
+
+@contextmanager
+def _alarm() -> Iterator[None]:
+    """Raise _OutOfTimeError in the block after :data:`SECONDS`, where a signal can: in the main thread of a
+    system that has them, unless another alarm is set."""
+    here = threading.current_thread() is threading.main_thread() and hasattr(signal, "setitimer")
+    if not here or signal.getitimer(signal.ITIMER_REAL)[0]:
+        yield
+        return
+
+    def ring(*_: object) -> None:
+        raise _OutOfTimeError
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, SECONDS, 1)  # again each second: the file may catch the first
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before if before is not None else signal.SIG_DFL)
 
 
 def _read(path: Path, name: str) -> bytes:
@@ -131,8 +166,13 @@ def _try_in_child(path: Path, source: bytes) -> None:
         raise InputError(f"does not come to an end: it was given {SECONDS:g} seconds to load", name)
     if not told:
         raise InputError("ends Python while it is loaded, as os._exit() does", name)
-    if (refused := pickle.loads(told)) is not None:
-        raise InputError(*refused)
+    try:
+        refused = json.loads(told)
+        message, where = ("", "") if refused is None else map(str, refused)
+    except (TypeError, ValueError):
+        raise InputError("writes into a pipe that is not its own while it is loaded", name) from None
+    if message:
+        raise InputError(message, where)
 
 
 def _in_child(path: Path, source: bytes, writes: int) -> None:
@@ -151,7 +191,7 @@ def _in_child(path: Path, source: bytes, writes: int) -> None:
             refused = (error.message, error.where)
         except BaseException as error:
             refused = (_told(error), printable(path, 200))
-        os.write(writes, pickle.dumps(refused))
+        os.write(writes, json.dumps(refused).encode())
     finally:
         os._exit(0)
 
