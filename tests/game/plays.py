@@ -23,6 +23,15 @@ class Careless(NeverTrap):
         return vmx.msr_guest_kernel_gs_base
 
 
+class CarelessWrite(NeverTrap):
+    """The accessor that writes without its preempt_disable(): a tick, and then somebody who looks."""
+
+    def vmx_write_guest_kernel_gs_base(self, vmx, data):
+        if vmx.loaded_cpu_state:
+            wrmsr(MSR_KERNEL_GS_BASE, data)
+        vmx.msr_guest_kernel_gs_base = data
+
+
 class NeverEnables(NeverTrap):
     """Goes back to user space with preemption disabled."""
 

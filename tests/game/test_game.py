@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import vmxsim
-from tests.game.plays import Careless, NeverEnables, possible
+from tests.game.plays import Careless, CarelessWrite, NeverEnables, possible
 from vmxsim.errors import InputError
 from vmxsim.teaching.game.game import Game
 
@@ -87,6 +87,77 @@ def test_a_tick_with_preemption_disabled_stays_pending() -> None:
     assert game.at.cpu == 1 and game.broken is None
 
 
+def test_a_signal_after_the_exit_breaks_what_entering_again_would_mend() -> None:
+    """The careless write on a 64-bit host: enter takes the host's value from the thread structure."""
+    game = Game(CarelessWrite)
+    assert (game.par, game.setting.bases) == (4, "own")
+    for move in ("run", "to the end", "emulate wrmsr 0xB000"):
+        game.do(move)
+    while game.at.line != "wrmsr(MSR_KERNEL_GS_BASE, data)":
+        game.do("next line")
+    game.do("tick cpu1")
+    game.do("to the end")
+    assert game.at.mode == "guest" and game.broken is None
+    game.undo()
+    game.do("tick cpu1")
+    game.do("signal")
+    with pytest.raises(InputError, match="'signal' is not possible now: a signal is already pending"):
+        game.do("signal")
+    assert game.moves[-1].text.startswith("signal before line")
+    game.do("to the end")
+    assert game.broken is not None and game.broken.invariant == "host-value"
+    assert game.score is not None and game.score.words == "4 moves: par"
+    assert "signal: true" in game.scenario_text
+    game.undo()
+    assert game.plays[-1].signal == 0 and game.count == 3
+
+
+def test_a_signal_comes_only_while_kvm_handles_an_exit() -> None:
+    game = Game("never-trap")
+    assert "signal" not in [option.name for option in game.options]
+    game.do("run")
+    with pytest.raises(InputError, match="'signal' is not possible now: KVM is not handling an exit"):
+        game.do("signal")
+    game.do("to the end")
+    game.do("emulate rdmsr")
+    assert "signal" in possible(game)
+    game.do("to the end")
+    game.do("guest smi")
+    while game.at.line != "return not signal_pending()":
+        game.do("next line")
+    game.do("next line")
+    with pytest.raises(InputError, match="KVM has already asked whether a signal is pending"):
+        game.do("signal")
+
+
+def test_the_threads_program_changes_its_gs_base_to_the_other_one_of_two() -> None:
+    """msr-array leaves an old value on its list, and restores it after the program has set another."""
+    game = Game("msr-array", long_mode=True)
+    for move in ("run", "to the end", "guest long-mode off", "signal", "to the end"):
+        game.do(move)
+    with pytest.raises(InputError, match="only the value 0x7F0000005000 now"):
+        game.do("user gs-base 0x7F0000001000")
+    game.do("user gs-base 0x7F0000005000")
+    assert "user gs-base 0x7F0000001000" in [option.name for option in game.options]
+    game.do("run cancelled")
+    game.do("to the end")
+    assert game.broken is not None and game.broken.invariant == "host-value"
+    assert game.count == game.par == 5
+    assert Game("msr-array", assume="no-user-gs-base").solution.verdict == "safe"
+
+
+def test_bases_are_0_where_only_that_breaks_a_design() -> None:
+    """Without a signal the next task finds the guest's value: a context switch leaves the register alone."""
+    game = Game(CarelessWrite, assume="no-signal")
+    assert (game.par, game.setting.bases) == (4, "zero")
+    assert not [option.name for option in game.options if option.name.startswith("user")]
+    with pytest.raises(InputError, match="all user GS bases are 0 in this game"):
+        game.do("user gs-base 0x7F0000005000")
+    game.show_solution()
+    assert game.won and "user_gs_bases: zero" in game.scenario_text
+    assert [tick for play in game.plays for tick in play.ticks] and not game.plays[-1].signal
+
+
 def test_a_design_that_fails_is_broken_too() -> None:
     game = Game(NeverEnables)
     assert game.par == 1
@@ -153,6 +224,7 @@ FORBIDDEN = [
     ("no-migration", "tick cpu1", "you granted no-migration"),
     ("one-value", "set-msr 0xB000", "you granted one-value"),
     ("no-set-efer", "set-efer long-mode on", "user space does not change EFER"),
+    ("no-user-gs-base", "user gs-base 0x7F0000005000", "user space does not change its GS base"),
 ]
 
 
@@ -170,6 +242,15 @@ def test_a_tick_in_the_kernel_can_be_forbidden_alone() -> None:
     game.do("run")
     with pytest.raises(InputError, match="you granted no-kernel-preemption"):
         game.do("tick cpu1")
+
+
+def test_a_signal_can_be_forbidden() -> None:
+    game = Game(assume="no-signal")
+    for move in ("run", "to the end", "guest smi"):
+        game.do(move)
+    assert "signal" not in possible(game)
+    with pytest.raises(InputError, match="you granted no-signal"):
+        game.do("signal")
 
 
 def test_what_breaks_before_the_guest_wrote_does_not_count_where_that_is_granted() -> None:

@@ -133,7 +133,7 @@ def shortest_path(
     """The shortest path that breaks one of ``invariants``, None if there is none.
 
     The shortest has the fewest actions, then the fewest transitions; with ``steps_alone``
-    only transitions count, with ``count_ticks`` a tick inside the kernel counts as an action.
+    only transitions count, with ``count_ticks`` a tick or a signal inside the kernel counts as an action.
     It starts in an initial state, or in one of the packed states ``starts``. It does not
     continue past a broken invariant; with ``past_others`` it may, past the other invariants.
     ``watch`` is called regularly with the number of states visited, and may raise.
@@ -164,7 +164,7 @@ def shortest_path(
                     if loop is not None:
                         return _path(parents, state, loop, BROKEN["contract"])
                 for edge, to, broken in table.successors(state):
-                    costs_action = not steps_alone and (edge.at_rest or (count_ticks and edge.is_tick))
+                    costs_action = not steps_alone and (edge.at_rest or (count_ticks and edge.interrupts))
                     if broken & wanted:
                         if not costs_action:
                             return _path(parents, state, edge, broken)

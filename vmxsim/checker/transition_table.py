@@ -229,6 +229,11 @@ class Edge:
         choice = self.leaf.choice
         return not self.at_rest and (choice.kind == "out" or choice.pending > 0)
 
+    @property
+    def interrupts(self) -> bool:
+        """Whether a tick or a signal arrives inside the kernel."""
+        return self.is_tick or self.leaf.choice.signal
+
 
 _NOTHING = Restriction()
 

@@ -155,7 +155,7 @@ class Board {
   showSchedule(moves) {
     const rows = moves.map((move) => make("li", { class: move.tick ? "tick" : "" },
       make("span", {}, move.tick ? (move.pending ? "◔ " : "▼ ") : "", move.text), move.pending ? make("em", {}, " (stays pending)") : ""));
-    if (!rows.length) rows.push(make("li", { class: "none" }, "No moves yet. Every action and every tick is a move; stepping is free."));
+    if (!rows.length) rows.push(make("li", { class: "none" }, "No moves yet. Every action, every tick and every signal is a move; stepping is free."));
     this.schedule.replaceChildren(...rows);
     this.schedule.scrollTop = this.schedule.scrollHeight;
   }
@@ -182,7 +182,7 @@ class Board {
     return [
       make("p", {}, "Break an invariant in as few moves as the checker: make the guest or a host task see a wrong value, or one of",
         " them see the other's. You are the guest, user space and the scheduler. Inside the kernel, you only decide when",
-        " a tick comes; while preemption is disabled, it stays pending."),
+        " a tick comes (while preemption is disabled, it stays pending), and whether a signal ends KVM_RUN once an exit is handled."),
       make("p", { class: "vs-dim" }, state.start),
       ...state.granted.map(([name, words]) => make("p", { class: "vs-dim" }, make("strong", {}, `Assumption ${name}: `), words, ".")),
     ];

@@ -18,12 +18,13 @@ from vmxsim.checker.assumptions import ASSUMPTIONS
 from vmxsim.designs import DESIGNS, find_design
 from vmxsim.errors import InputError, counted
 from vmxsim.kernel.kvm import Kvm
+from vmxsim.kernel.simulator import NEW_GS_BASE, USER_GS_BASE
 from vmxsim.simulation.run import RunTrace
 from vmxsim.simulation.scenario import HOSTS
 from vmxsim.simulation.trace import Scene, Step, Violation, Window
 from vmxsim.teaching.game.game import Game
 from vmxsim.teaching.game.moves import GROUPS, Option
-from vmxsim.teaching.game.playing import Play, Run, Setting
+from vmxsim.teaching.game.playing import SIGNAL, Play, Run, Setting
 from vmxsim.teaching.game.solution import against_par
 from vmxsim.views.film import film
 from vmxsim.views.layout import move_key
@@ -68,6 +69,8 @@ def _rehearsal(setting: Setting) -> Iterator[str]:
     for cpu in range(setting.cpus):
         yield f"preempt cpu{cpu}"
         for _ in range(2):
+            if setting.bases == "own":
+                yield from (f"user gs-base 0x{base:X}" for base in (NEW_GS_BASE, USER_GS_BASE[0]))
             yield from ("set-msr 0xA000", "get-msr", "run", "guest rdmsr", "guest wrmsr 0xB000")
             yield from ("emulate rdmsr", "emulate wrmsr 0xA000", *(["guest swapgs"] if on else []))
             yield from ("guest smi", "exit", "run", "guest rsm", f"preempt cpu{cpu}")
@@ -110,7 +113,7 @@ def _texts(scene: Scene) -> set[Any]:
 
 
 #: The keys of each group's moves, in order; JupyterLab never sees them.
-KEYS = {"user space": "123456", "guest": "rabglsx", "emulator": "789", "scheduler": "tyui"}
+KEYS = {"user space": "123456m", "guest": "rabglsx", "emulator": "789", "scheduler": "tyui", SIGNAL: "p"}
 #: The keys of the free moves.
 FREE_KEYS = {"next line": "n", "next function": "f", "to the end": "e", "back": "k"}
 _OWN = "own"
@@ -145,7 +148,7 @@ def board_state(game: Game, said: str = "", alert: str = "") -> dict[str, Any]:
         "host": game.setting.host,
         "hosts": list(HOSTS),
         "granted": [[name, ASSUMPTIONS[name].words] for name in game.assumed.names],
-        "start": f"The guest starts {'in' if game.setting.long_mode else 'outside'} long mode.",
+        "start": _start_words(game.setting),
         "where": game.at.words,
         "line": game.at.line,
         "tick": _tick_words(game),
@@ -164,6 +167,11 @@ def board_state(game: Game, said: str = "", alert: str = "") -> dict[str, Any]:
     }
 
 
+def _start_words(setting: Setting) -> str:
+    bases = "" if setting.bases == "own" else " Every task's user GS base is 0."
+    return f"The guest starts {'in' if setting.long_mode else 'outside'} long mode.{bases}"
+
+
 def _groups(options: Sequence[Option]) -> list[dict[str, Any]]:
     """The groups with their buttons; a reason shared by all actions appears once, in ``tick``."""
     found = [_group(name, [o for o in options if o.group == name and o.counts]) for name in GROUPS]
@@ -175,7 +183,8 @@ def _groups(options: Sequence[Option]) -> list[dict[str, Any]]:
 
 
 def _group(name: str, options: list[Option]) -> dict[str, Any]:
-    buttons = [_button(o, key, _label(o)) for o, key in zip(options, KEYS[name], strict=False)]
+    keys = iter(KEYS[name])
+    buttons = [_button(o, KEYS[SIGNAL] if o.name == SIGNAL else next(keys), _label(o)) for o in options]
     reasons: dict[str, list[str]] = {}
     for button in buttons:
         if button["why"]:
@@ -194,7 +203,7 @@ def _button(option: Option, key: str, label: str) -> dict[str, str]:
 
 def _label(option: Option) -> str:
     """A move's name without its group's."""
-    if option.group == "scheduler":
+    if option.group == "scheduler" and option.name != SIGNAL:
         return f"tick, on to CPU {option.name[-1]}"
     return option.name.removeprefix("guest ").removeprefix("emulate ")
 
@@ -263,8 +272,9 @@ def be_the_scheduler(
 
     ``design`` is an id, a commit's hash, a prefix or your own subclass of a design; ``long_mode`` is the
     guest's initial mode (None: as in the checker's shortest schedule). ``assume`` names assumptions as for
-    ``vmxsim.check``, which forbid moves. Actions and ticks count as moves; ``par`` is the number to match
-    (None: the fewest that the checker finds), ``budget`` the most allowed. Stepping is free.
+    ``vmxsim.check``, which forbid moves. Actions, ticks and signals count as moves; ``par`` is the number to
+    match (None: the fewest that the checker finds), ``budget`` the most allowed. Stepping is free. The tasks
+    have their own user GS bases, unless the design can only be broken where all of them are 0.
 
     Raises InputError.
     """

@@ -10,15 +10,24 @@ from attrs import evolve, frozen
 
 from vmxsim.checker.assumptions import restriction
 from vmxsim.checker.explanation import explain
-from vmxsim.checker.states import GUEST_VALUES
 from vmxsim.designs import DESIGNS, find_design
 from vmxsim.errors import InputError, counted, nearest, printable, unknown
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.simulation.run import RunTrace
 from vmxsim.simulation.scenario import HOSTS, Scenario, make_scenario, parse_action, scenario_yaml
 from vmxsim.teaching.game import solution as scores
-from vmxsim.teaching.game.moves import Move, Option, action_name, moves_of, options, why_no_tick, why_not
-from vmxsim.teaching.game.playing import Play, Position, Run, Setting, as_plays, as_scenario
+from vmxsim.teaching.game.moves import (
+    Move,
+    Option,
+    action_name,
+    moves_of,
+    options,
+    values_of,
+    why_no_signal,
+    why_no_tick,
+    why_not,
+)
+from vmxsim.teaching.game.playing import SIGNAL, Play, Position, Run, Setting, as_plays, as_scenario
 from vmxsim.teaching.game.solution import LEVELS, NO_HINT, Hints, Score, solve
 
 
@@ -95,7 +104,8 @@ class Game:
         self.told, self.chose_start = False, long_mode is not None
         self._hints = Hints(self.solution)
         title = f"Your schedule on {name_of(chosen)}"
-        self.setting, self.assumed, self.budget = Setting(chosen, host, cpus, start, title), assumed, budget
+        self.setting = Setting(chosen, host, cpus, start, title, self.solution.bases)
+        self.assumed, self.budget = assumed, budget
         #: What was played.
         self.plays: list[Play] = []
         self._history: list[tuple[list[Play], int]] = []
@@ -107,8 +117,8 @@ class Game:
 
     @property
     def count(self) -> int:
-        """How many moves were made: actions and ticks."""
-        return sum(1 + len(play.ticks) for play in self.plays)
+        """How many moves were made: actions, ticks and signals."""
+        return sum(1 + len(play.interrupts) for play in self.plays)
 
     @property
     def moves(self) -> tuple[Move, ...]:
@@ -133,7 +143,7 @@ class Game:
 
     def do(self, name: str) -> None:
         """Make a move: an action as a scenario writes it, ``tick cpu1`` (at rest the same as ``preempt
-        cpu1``), or a free one. Raises InputError with the reason where it is not possible."""
+        cpu1``), ``signal``, or a free one. Raises InputError with the reason where it is not possible."""
         words = " ".join(str(name).split())
         if words in FREE:
             self._refuse(words, self._why_not_free(words))
@@ -141,6 +151,8 @@ class Game:
         elif words.startswith(("tick ", "preempt")):
             action = parse_action(f"preempt {words.split(maxsplit=1)[-1]}" if words != "preempt" else words)
             self._tick(action.cpu or 0)
+        elif words == SIGNAL:
+            self._signal()
         else:
             self._act(words)
 
@@ -152,9 +164,13 @@ class Game:
             raise InputError(f"no move '{printable(words)}'{near}; {error.message}") from None
         if action.expected is not None:
             raise InputError("a move cannot have an expectation: leave out '->'", printable(words))
-        if action.value is not None and action.value not in GUEST_VALUES:
-            values = " and ".join(f"0x{value:X}" for value in GUEST_VALUES)
-            raise InputError(f"the game knows the values {values}", printable(words))
+        known = values_of(action.verb, self.at)
+        if not known:
+            raise InputError("all user GS bases are 0 in this game, and stay 0", printable(words))
+        if action.value not in known:
+            values = " and ".join(f"0x{value:X}" for value in known)
+            only = f"the values {values}" if len(known) > 1 else f"only the value {values} now"
+            raise InputError(f"the game knows {only}", printable(words))
         name = action_name(action.verb, action.value)
         self._refuse(name, self.over or why_not(action.verb, action.value, self.at, self.assumed))
         self._start(name)
@@ -174,6 +190,11 @@ class Game:
         self._move([*self.plays[:-1], evolve(play, ticks=(*play.ticks, (offset, cpu)))], 1)
         while at_once and self.at.scheduling and self.broken is None:  # nobody can act in between
             self._show(self.at.shown + 1)
+
+    def _signal(self) -> None:
+        self._refuse(SIGNAL, self.over or why_no_signal(self.at, self.assumed))
+        offset = self.at.shown - self.run.first[-1]
+        self._move([*self.plays[:-1], evolve(self.plays[-1], signal=offset)], 1)
 
     def _move(self, plays: list[Play], steps: int) -> None:
         self._history.append((self.plays, self.at.shown))
@@ -204,8 +225,8 @@ class Game:
         """How far back is free: right after the last move."""
         if not self.plays:
             return 0
-        ticks = self.plays[-1].ticks
-        return self.run.first[-1] + (ticks[-1][0] if ticks else 0) + 1
+        interrupts = self.plays[-1].interrupts
+        return self.run.first[-1] + (interrupts[-1][0] if interrupts else 0) + 1
 
     def _free(self, name: str) -> None:
         function = self.at.function
@@ -288,9 +309,9 @@ class Game:
             if self.broken is not None:
                 break
             self.do(play.action)
-            for offset, cpu in play.ticks:
+            for offset, cpu in play.interrupts:
                 self._show(self.run.first[-1] + offset)
-                self.do(f"tick cpu{cpu}")
+                self.do(SIGNAL if cpu is None else f"tick cpu{cpu}")
             if not self.at.at_rest and self.broken is None:
                 self.do("to the end")
 
@@ -337,7 +358,7 @@ class Game:
                 f" proved it, every schedule was explored ({s.states:,} states)."
             )
         if s.moves is None:
-            return f"Nobody knows: the checker did not finish. {s.why}"
+            return f"Nobody knows: {s.why}"
         return f"Yes: the checker breaks it in {counted(s.moves, 'move')}{granted}. Fewer are not enough."
 
     def show_solution(self) -> None:

@@ -1,4 +1,4 @@
-"""What can be done at a position, and why not what cannot: every action and tick, in words."""
+"""What can be done at a position, and why not what cannot: every action, tick and signal, in words."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from attrs import frozen
 from vmxsim.checker.assumptions import ASSUMPTIONS, Restriction
 from vmxsim.checker.states import GUEST_VALUES
 from vmxsim.kernel.actions import VERBS, why_impossible
-from vmxsim.teaching.game.playing import Play, Position, Run
+from vmxsim.kernel.simulator import NEW_GS_BASE, USER_GS_BASE
+from vmxsim.teaching.game.playing import SIGNAL, Play, Position, Run
 
 
 @frozen
 class Move:
-    """``text`` is the action's, or says where a tick came; ``tick`` tells the two apart; ``pending``: it
-    came while preemption was disabled. ``step`` is the index of the run's next step."""
+    """``text`` is the action's, or says where a tick or a signal came (``tick``: inside an action);
+    ``pending``: it came while preemption was disabled. ``step`` is the index of the run's next step."""
 
     text: str
     tick: bool
@@ -24,15 +25,18 @@ class Move:
 
 
 def moves_of(run: Run, plays: Sequence[Play]) -> tuple[Move, ...]:
-    """What counts in a play: actions and ticks, in order."""
+    """What counts in a play: actions, ticks and signals, in order."""
     found = []
     for first, play in zip(run.first, plays, strict=True):
         found.append(Move(play.action, False, False, first))
-        for offset, cpu in play.ticks:
+        for offset, cpu in play.interrupts:
             at = Position(run, first + offset)
             line = f"line {at.instruction.line} of {at.function}()" if at.instruction else "the next line"
-            words = f"tick before {line}, on to CPU {cpu}"
-            found.append(Move(words, True, not at.preemptible, first + offset))
+            if cpu is None:
+                found.append(Move(f"signal before {line}", True, False, first + offset))
+            else:
+                words = f"tick before {line}, on to CPU {cpu}"
+                found.append(Move(words, True, not at.preemptible, first + offset))
     return tuple(found)
 
 
@@ -58,6 +62,7 @@ _VERBS = {
     "get-msr": ("user space", "KVM_GET_MSRS reads the guest's register"),
     "set-msr": ("user space", "KVM_SET_MSRS writes the guest's register"),
     "set-efer long-mode": ("user space", "KVM_SET_SREGS switches the guest's long mode"),
+    "user gs-base": ("user space", "the thread's program changes its own GS base"),
     "guest rdmsr": ("guest", "the guest reads its register"),
     "guest wrmsr": ("guest", "the guest writes its register"),
     "guest swapgs": ("guest", "the guest exchanges its register with its GS base"),
@@ -71,8 +76,10 @@ _VERBS = {
 
 
 def options(at: Position, assumed: Restriction, cpus: int) -> tuple[Option, ...]:
-    """Every action and tick, except those that would change nothing."""
-    return (*_actions(at, assumed), *(_tick(at, assumed, cpu) for cpu in range(cpus)))
+    """Every action and tick, except those that would change nothing, and a signal in an action whose exit KVM
+    handles."""
+    signals = () if at.at_rest or not at.run.signal_steps else (_signal(at, assumed),)
+    return (*_actions(at, assumed), *(_tick(at, assumed, cpu) for cpu in range(cpus)), *signals)
 
 
 def _actions(at: Position, assumed: Restriction) -> Iterator[Option]:
@@ -81,8 +88,17 @@ def _actions(at: Position, assumed: Restriction) -> Iterator[Option]:
             continue
         if verb.endswith("long-mode"):
             verb += " off" if at.long_mode else " on"
-        for value in GUEST_VALUES if VERBS[verb].takes == "value" else (None,):
+        for value in values_of(verb, at):
             yield Option(action_name(verb, value), group, words, why_not(verb, value, at, assumed))
+
+
+def values_of(verb: str, at: Position) -> tuple[int | None, ...]:
+    """The values with which a verb is offered. A thread's program changes its GS base to the other one of
+    two, and not at all where all bases are 0."""
+    if verb == "user gs-base":
+        other = USER_GS_BASE[0] if at.user_gs_base == NEW_GS_BASE else NEW_GS_BASE
+        return (other,) if at.bases == "own" else ()
+    return GUEST_VALUES if VERBS[verb].takes == "value" else (None,)
 
 
 def action_name(verb: str, value: int | None) -> str:
@@ -95,6 +111,11 @@ def _tick(at: Position, assumed: Restriction, cpu: int) -> Option:
     if at.holds_back and at.mode == "kernel" and not at.scheduling:
         words += f"; it stays pending: {at.holds_back}"
     return Option(f"tick cpu{cpu}", "scheduler", words, why_no_tick(cpu, at, assumed))
+
+
+def _signal(at: Position, assumed: Restriction) -> Option:
+    words = "a signal comes; KVM_RUN returns to user space once this exit is handled"
+    return Option(SIGNAL, "scheduler", words, why_no_signal(at, assumed))
 
 
 def why_not(verb: str, value: int | None, at: Position, assumed: Restriction) -> str:
@@ -132,3 +153,19 @@ def why_no_tick(cpu: int, at: Position, assumed: Restriction) -> str:
     if at.mode != "kernel":
         return "the action continues immediately: let it run to the kernel's next line"
     return ""
+
+
+def why_no_signal(at: Position, assumed: Restriction) -> str:
+    """Why no signal can end KVM_RUN now, '' if one can."""
+    for name in ("no-signal", "no-exit"):
+        if name in assumed.names:
+            return _granted(name)
+    steps = at.run.signal_steps
+    if at.at_rest or not steps:
+        return "KVM is not handling an exit"
+    step = at.shown - at.run.first[-1]
+    if at.run.plays[-1].signal:
+        return "a signal is already pending"
+    if step < steps.start:
+        return "KVM is not handling this action's exit yet"
+    return "" if step in steps else "KVM has already asked whether a signal is pending"

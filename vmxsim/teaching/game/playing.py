@@ -1,4 +1,4 @@
-"""Running what was played: actions, with a tick right after some of their steps."""
+"""Running what was played: actions, with a tick or a signal right after some of their steps."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import Any
 from attrs import define, evolve, field, frozen
 
 from vmxsim.errors import InputError, SimulationError
+from vmxsim.kernel.actions import VERBS
 from vmxsim.kernel.instructions import PRIMITIVES
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.kernel.machine import MODE_WORDS, Machine, Task
 from vmxsim.kernel.program import Instruction
-from vmxsim.kernel.simulator import Simulator, is_before, make_machine
+from vmxsim.kernel.simulator import Record, Simulator, is_before, make_machine, uses
 from vmxsim.kernel.thread import Stack, why_tick_waits
 from vmxsim.simulation.run import RunTrace, result, run
 from vmxsim.simulation.scenario import Scenario, make_host, make_scenario, parse_action
@@ -22,21 +23,42 @@ from vmxsim.simulation.scenario import Scenario, make_host, make_scenario, parse
 
 @frozen
 class Setting:
-    """Where a game is played: the design, the host's width, how many CPUs, how the guest starts."""
+    """Where a game is played: the design, the host's width, how many CPUs, how the guest starts, and whether
+    the tasks have their ``own`` user GS bases or ``zero``."""
 
     design: type[Kvm]
     host: str
     cpus: int
     long_mode: bool
     title: str = field(default="", eq=False)
+    bases: str = "own"
 
 
 @frozen
 class Play:
-    """One action. ``ticks`` are (step of the action, from 1, after which it comes; CPU to resume on)."""
+    """One action. ``ticks`` are (step of the action, from 1, after which it comes; CPU to resume on);
+    ``signal`` is the step after which a signal comes, 0 if none does."""
 
     action: str
     ticks: tuple[tuple[int, int], ...] = ()
+    signal: int = 0
+
+    @property
+    def interrupts(self) -> list[tuple[int, int | None]]:
+        """Ticks and signal in order; a signal has no CPU."""
+        signal = [(self.signal, None)] if self.signal else []
+        return sorted([*self.ticks, *signal], key=lambda come: come[0])
+
+
+#: The name of the move.
+SIGNAL = "signal"
+
+
+def exit_of(verb: str, records: Sequence[Record]) -> int:
+    """How many of an action's steps it takes to the VM exit that the action is, 0 if there is none."""
+    begins = VERBS[verb].source.split("{")[0]
+    exits = (n for n, r in enumerate(records, 1) if r.mode == "guest" and r.source.startswith(begins))
+    return next(exits, 0) if VERBS[verb].exit else 0
 
 
 class Run:
@@ -48,11 +70,12 @@ class Run:
 
     def __init__(self, setting: Setting, plays: Sequence[Play]) -> None:
         s = setting
-        actions = tuple(parse_action(play.action) for play in plays)
+        actions = tuple(evolve(parse_action(play.action), signal=play.signal > 0) for play in plays)
         scenario = Scenario(
-            title=s.title, design=s.design.id or None, cpus=s.cpus, host=s.host, long_mode=s.long_mode,
-            steps=tuple(play.action for play in plays), actions=actions,
+            title=s.title, design=s.design.id or None, cpus=s.cpus, host=s.host, user_gs_bases=s.bases,
+            long_mode=s.long_mode, steps=tuple(play.action for play in plays), actions=actions,
         )  # fmt: skip
+        self.plays = plays
         simulator = Simulator(s.design, machine_of(s))
         self.trace = RunTrace(scenario, s.design, simulator, machine_of(s))
         self.first: list[int] = []
@@ -81,6 +104,20 @@ class Run:
         """How many steps it has."""
         return len(self.trace.simulator.records)
 
+    @cached_property
+    def signal_steps(self) -> range:
+        """The steps of the last action after which a signal can come: from the exit that KVM handles until
+        it asks for one. Empty if there is no such exit."""
+        records = self.trace.simulator.records[self.first[-1] :] if self.first else []
+        verb = self.trace.scenario.actions[-1].verb if records else "run"
+        start = exit_of(verb, records) if VERBS[verb].handled else 0
+        for asked, record in enumerate(records[start:], start):
+            interrupts_off = record.state[1]
+            if start and record.instruction and uses(record.instruction.expr, "signal_pending"):
+                if not interrupts_off:
+                    return range(start, asked + 1)
+        return range(0)
+
 
 def outcome(trace: RunTrace) -> Any:
     """What two runs must agree in to be the same play: the machine at the end, what broke."""
@@ -90,7 +127,7 @@ def outcome(trace: RunTrace) -> Any:
 
 def machine_of(s: Setting) -> Machine:
     """The machine at its start."""
-    return make_machine(s.design, make_host(s.host, s.design), s.long_mode, s.cpus, 1)
+    return make_machine(s.design, make_host(s.host, s.design, bases=s.bases), s.long_mode, s.cpus, 1)
 
 
 class Position:
@@ -106,6 +143,7 @@ class Position:
         m = run.trace.machine(shown)
         thread, vcpu = m.threads[0], m.vcpus[0]
         self.mode, self.cpu = thread.mode, thread.cpu
+        self.user_gs_base, self.bases = thread.true_user_gs_base.number, m.host.bases
         cpu = m.cpus[thread.cpu]
         self.waits = cpu.current != thread.id
         self.at_rest = shown == run.length and not run.failure
@@ -197,22 +235,26 @@ def as_scenario(setting: Setting, plays: Sequence[Play]) -> Scenario:
         for count in range(1, len(play.ticks) + 1):
             now = [*plays[:number], evolve(play, ticks=play.ticks[:count])]
             points.append(_point(setting, steps, now, points))
-        steps.append(_step(play.action, points))
+        steps.append(_step(play, points))
     return _scenario(setting, steps)
 
 
-def _step(action: str, points: Sequence[dict[str, Any]]) -> Any:
-    if not points:
-        return action
-    return {action: {"preempt": points[0] if len(points) == 1 else list(points)}}
+def _step(play: Play, points: Sequence[dict[str, Any]]) -> Any:
+    options: dict[str, Any] = {}
+    if points:
+        options["preempt"] = points[0] if len(points) == 1 else list(points)
+    if play.signal:
+        options["signal"] = True
+    return {play.action: options} if options else play.action
 
 
 def _scenario(setting: Setting, steps: Sequence[Any]) -> Scenario:
     s = setting
     design = s.design.id or None
     return make_scenario(
-        list(steps), title=s.title, design=design, host=s.host, long_mode=s.long_mode, cpus=s.cpus
-    )
+        list(steps), title=s.title, design=design, host=s.host, user_gs_bases=s.bases,
+        long_mode=s.long_mode, cpus=s.cpus,
+    )  # fmt: skip
 
 
 def _point(
@@ -225,7 +267,7 @@ def _point(
     before = Run(setting, [*plays[:-1], evolve(play, ticks=play.ticks[:-1])])
     for point in _candidates(before, before.first[-1] + offset):
         found = point | {"cpu": cpu}
-        if _plays_the_same(setting, [*steps, _step(play.action, [*points, found])], wanted):
+        if _plays_the_same(setting, [*steps, _step(play, [*points, found])], wanted):
             return found
     raise InputError(f"no scenario names the tick after step {offset} of '{play.action}'")
 
@@ -290,17 +332,20 @@ class _Listening(Simulator):
 
 
 def as_plays(setting: Setting, scenario: Scenario) -> list[Play]:
-    """The play that a scenario says: its ticks, in steps. Raises InputError for an action that is
-    not possible."""
+    """The play that a scenario says: its ticks and signals, in steps. Raises InputError for an action that
+    is not possible."""
     listening = _Listening(setting.design, machine_of(setting))
+    signals = []
     for action in scenario.actions:
         listening.first = len(listening.records)
         with suppress(SimulationError):  # the game comes to the same end, and says so
             listening.perform(action)
+        signals.append(exit_of(action.verb, listening.records[listening.first :]) if action.signal else 0)
     return [
         Play(
             action.text.split("->")[0].strip(),
             tuple(sorted((at, cpu) for (n, at), cpu in listening.came.items() if n == number)),
+            signals[number],
         )
         for number, action in enumerate(scenario.actions)
     ]

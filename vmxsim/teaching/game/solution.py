@@ -1,6 +1,6 @@
 """What the checker knows of a game: whether it can be won, and in how few moves.
 
-A move is an action or a tick: what the search counts with ``count_ticks``. Par is the least of it
+A move is an action, a tick or a signal: what the search counts with ``count_ticks``. Par is the least of it
 over *every* schedule, proved by that search, which goes through all schedules of fewer moves.
 ``vmxsim.check`` counts actions first; its counterexample may spend a tick more.
 """
@@ -17,13 +17,14 @@ from vmxsim.checker.check import ALWAYS, check, kept_table
 from vmxsim.checker.counterexample import action_text, scenario_of
 from vmxsim.checker.result import SAFE
 from vmxsim.checker.search import Path, shortest_path
-from vmxsim.checker.states import ALL_SLOTS, CONSTANTS, RESET, pack, take_out
+from vmxsim.checker.states import ALL_SLOTS, CONSTANTS, RESET, exchange_hosts, pack, take_out
 from vmxsim.checker.symbolic import Choice
 from vmxsim.checker.transition_table import TransitionTable
 from vmxsim.errors import InputError, SimulationError, counted
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.kernel.machine import EFER_LMA
-from vmxsim.simulation.scenario import Scenario, make_host
+from vmxsim.kernel.simulator import NEW_GS_BASE
+from vmxsim.simulation.scenario import BASES, Scenario, make_host
 from vmxsim.teaching.game.playing import Position
 
 #: What nothing depends on anymore once an action is over, and the value it has in the checker then. In
@@ -65,7 +66,10 @@ class Packer:
             for left_over in ({}, _NO_EXIT, no_smm, _NO_EXIT | no_smm):
                 number = self._state(self._stacks[stack], fields | left_over)
                 if number is not None:
-                    return (number << CONSTANTS) | pack(slots + [RESET] * (ALL_SLOTS - len(slots)))
+                    data = pack(slots + [RESET] * (ALL_SLOTS - len(slots)))
+                    if at.user_gs_base == NEW_GS_BASE:  # HOST is always the true one
+                        data = exchange_hosts(data)
+                    return (number << CONSTANTS) | data
         except (KeyError, SimulationError):
             pass
         return None
@@ -136,19 +140,22 @@ WANTED = (*ALWAYS, "contract")
 
 @frozen
 class FirstMove:
-    """The first move of a path: an action's text, or a tick before ``line`` of ``function``."""
+    """The first move of a path: an action's text, or a tick (``signal``: a signal) before ``line`` of
+    ``function``."""
 
     action: str
     function: str = ""
     line: int = 0
     source: str = ""
+    signal: bool = False
 
 
 @define(eq=False)
 class Solution:
     """``verdict`` is ``safe``, ``violated`` or ``incomplete``; ``why`` says why it is the last.
     ``path`` is one with the fewest ``moves``, ``scenario`` the same as a scenario, ``states`` how many
-    were searched for the verdict."""
+    were searched for the verdict. ``bases`` are the tasks' user GS bases, ``zero`` if it can only be broken
+    with these."""
 
     verdict: str
     table: TransitionTable | None = None
@@ -156,6 +163,7 @@ class Solution:
     scenario: Scenario | None = None
     states: int = 0
     why: str = ""
+    bases: str = BASES[0]
 
     @property
     def moves(self) -> int | None:
@@ -184,15 +192,19 @@ def solve(design: type[Kvm], host: str, cpus: int, long_mode: bool | None, assum
         result = check(design, host=host, cpus=cpus, assume=names, max_seconds=PATIENCE)
         found = result.hosts[0]
         if found.verdict == SAFE or not found.counterexamples:
-            return Solution(found.verdict, states=found.states, why=found.cut_without_option)
-        table = kept_table(design, make_host(host, design), restriction(names))
-        path = shortest_path(table, WANTED, count_ticks=True)
+            why = f"the checker did not finish. {found.cut_without_option}"
+            return Solution(found.verdict, states=found.states, why=why)
+        for bases in found.bases:
+            table = kept_table(design, make_host(host, design, bases=bases), restriction(names))
+            path = shortest_path(table, WANTED, count_ticks=True)
+            if path is not None:
+                title = f"The checker breaks {name_of(design)}: {path.invariant}"
+                scenario = scenario_of(path, table, design, cpus=cpus, vcpus=1, title=title)
+                return Solution(found.verdict, table, path, scenario, found.states, bases=bases)
     except InputError as error:  # it does what the checker does not follow
-        return Solution("incomplete", why=str(error))
-    assert path is not None
-    title = f"The checker breaks {name_of(design)}: {path.invariant}"
-    scenario = scenario_of(path, table, design, cpus=cpus, vcpus=1, title=title)
-    return Solution(found.verdict, table, path, scenario, found.states)
+        return Solution("incomplete", why=f"the checker did not finish. {error}")
+    why = "the checker breaks it, but with values that nobody writes in this game."
+    return Solution("incomplete", states=found.states, why=why)
 
 
 def assumed_with_start(assumed: Restriction, long_mode: bool | None) -> Restriction:
@@ -204,7 +216,7 @@ def assumed_with_start(assumed: Restriction, long_mode: bool | None) -> Restrict
 
 def cost(path: Path) -> int:
     """How many moves a path takes."""
-    return sum(edge.at_rest or edge.is_tick for _, edge in path.transitions)
+    return sum(edge.at_rest or edge.interrupts for _, edge in path.transitions)
 
 
 def first_move(path: Path, table: TransitionTable) -> FirstMove | None:
@@ -213,11 +225,11 @@ def first_move(path: Path, table: TransitionTable) -> FirstMove | None:
         choice: Choice = edge.leaf.choice
         if edge.at_rest:
             return FirstMove(action_text(choice, table))
-        if edge.is_tick:
+        if edge.interrupts:
             stack = table.stacks[table.states[state >> CONSTANTS][0]]
             function, index = edge.leaf.asked[-1] if choice.pending else stack[:2]
             line = function.instructions[index].line
-            return FirstMove("", function.name, line, function.source[line - 1].strip())
+            return FirstMove("", function.name, line, function.source[line - 1].strip(), choice.signal)
     return None
 
 
@@ -289,6 +301,8 @@ def _distance(left: int, moves: int, par: int | None) -> str:
 
 
 def _who(first: FirstMove) -> str:
+    if first.signal:
+        return f"A signal comes next, while {first.function}() is running."
     if not first.action:
         return f"The scheduler moves next: a tick inside {first.function}()."
     return _WHO.get(first.action.split()[0], "User space moves next.")
@@ -299,4 +313,5 @@ def _which(first: FirstMove, here: Position, at: Position) -> str:
         run_on = "Let the action run to its end, then: " if not at.at_rest else ""
         action = "a tick" if first.action.startswith("preempt") else first.action
         return f"{run_on}{action}." if run_on else f"Next: {action}."
-    return f"A tick before line {first.line} of {first.function}(): {first.source}"
+    name = "signal" if first.signal else "tick"
+    return f"A {name} before line {first.line} of {first.function}(): {first.source}"
