@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from vmxsim.ftrace.reader import FUNCTIONS
-from vmxsim.simulation.trace import Step, Trace
+from vmxsim.simulation.run import RunTrace
+from vmxsim.simulation.trace import Access, Step
 
 #: The functions that have a kprobe, by role.
 _STATE = {*FUNCTIONS.values()} - {"efer_work", "intercept_on", "intercept_off"}
@@ -18,10 +19,10 @@ _MSR = 0xC0000102
 class Emitter:
     """Writes the events of a run; ``probes`` switches the kprobes on."""
 
-    def __init__(self, trace: Trace, long_mode: bool, probes: bool = True, fsgsbase: bool = True) -> None:
+    def __init__(self, trace: RunTrace, long_mode: bool, probes: bool = True) -> None:
         self.trace = trace
         self.probes = probes
-        self.fsgsbase = fsgsbase
+        self.host = trace.machine(0).host
         self.lines = ["# tracer: nop", "#"]
         self.step_of_line: dict[int, int] = {}
         self.values: dict[str, Any] = {}
@@ -133,7 +134,11 @@ class Emitter:
 
     def accesses(self, step: Step) -> None:
         for access in step.accesses:
-            if access.kind in ("rdmsr", "wrmsr"):
+            if access.kind == "user":
+                self.changed(step, access)
+            elif access.kind == "wrmsr" and step.source.startswith("wrmsrns"):
+                pass  # WRMSRNS leaves no event
+            elif access.kind in ("rdmsr", "wrmsr"):
                 name = "read_msr" if access.kind == "rdmsr" else "write_msr"
                 self.emit(step.thread, access.cpu, name, f"c0000102, value {access.value:x}")
             elif access.kind == "ctxsw":
@@ -148,8 +153,18 @@ class Emitter:
                     self.emit(step.thread, access.cpu, "sched_switch", text)
                 else:
                     self.switched = False
-                if not self.fsgsbase:
+                if not self.host.fsgsbase and access.value and not self.by_descriptor(step):
                     self.emit(step.thread, access.cpu, "write_msr", f"c0000102, value {access.value:x}")
+
+    def by_descriptor(self, step: Step) -> bool:
+        """Whether the base that a context switch loads comes from a descriptor: no MSR is written."""
+        incoming = next(c.after for c in step.changes if c.place.endswith(".current"))
+        return self.host.gs_base_from == "descriptor" and incoming != "plain"
+
+    def changed(self, step: Step, access: Access) -> None:
+        """User space changes its base: only arch_prctl() writes the MSR, with preemption disabled."""
+        if not self.host.fsgsbase and self.host.gs_base_from == "msr":
+            self.emit(step.thread, access.cpu, "write_msr", f"c0000102, value {access.value:x}")
 
     @staticmethod
     def switch_text(prev: str, following: str) -> str:

@@ -13,13 +13,16 @@ lazy ... load-gs-index rw / ''                       rw / '' [#tls]_            
 host-always            rw / r                        rw / w                     full host reload
 host-from-thread       w / '' [#host32]_             rw / w                     full host reload
 dedicated-accessors    w / '' [#host32]_             rw / w                     r or w in LM only
-never-trap and later   w / w [#host32]_              rw / rw                    r or w
+never-trap to vcpu-vt  w / w [#host32]_              rw / rw                    r or w
+shared-accessors       w / w [#host32]_              rw / rw                    r, w or '' [#wrmsrns]_
 =====================  ============================  =========================  ====================
 
 .. [#array] After CR0.PG is cleared, the array still lists the register until it is rebuilt, so these
    designs may still read it and write it back.
 .. [#tls] ``load-gs-index`` writes it in every leave of a 32-bit host task with a TLS selector.
-.. [#host32] With one ``r`` more if the vCPU thread is a 32-bit host task.
+.. [#host32] With one ``r`` more if the vCPU thread is a 32-bit host task. FSGSBASE saves and loads bases by
+   RDGSBASE and WRGSBASE, which leave no event, also when enter saves those of a 64-bit task.
+.. [#wrmsrns] It writes with WRMSRNS, which has no tracepoint in the sources looked up (not those of 7.1).
 """
 
 from __future__ import annotations
@@ -39,6 +42,8 @@ HOST_ALWAYS = ("host-always",)
 FROM_THREAD = ("host-from-thread",)
 DEDICATED = ("dedicated-accessors",)
 NEVER_TRAP = DESIGNS[8:]
+#: Whose accessor writes with WRMSRNS: there may be no event.
+SHARED = ("shared-accessors",)
 #: Designs whose accessors and vmx_set_efer do a full host reload.
 RELOADING = DESIGNS[:7]
 
@@ -147,12 +152,16 @@ class Fits:
         elif long_mode is False:
             self.rule_out(DEDICATED, line, "the guest's value is accessed in the register outside long mode")
 
-    def no_access(self, long_mode: bool | None, line: int) -> None:
-        """KVM read or wrote the guest's MSR while state was loaded, without touching the register. (In
-        long mode no design does this.)"""
-        if long_mode is not True:
-            why = "KVM's access of the guest's MSR does not touch the register though state is loaded"
-            self.rule_out(HOST_ALWAYS + FROM_THREAD + NEVER_TRAP, line, why)
+    def no_access(self, long_mode: bool | None, writes: bool, line: int) -> bool:
+        """KVM read or wrote the guest's MSR while state was loaded, and no event shows that it touched the
+        register. False if no design does this: events are missing."""
+        if long_mode is True:
+            return writes and SHARED[0] in self.remaining
+        why = "KVM's access of the guest's MSR does not touch the register though state is loaded"
+        spared = SHARED if writes else ()
+        touching = {*HOST_ALWAYS, *FROM_THREAD, *NEVER_TRAP}.difference(spared)
+        self.rule_out(touching, line, why)
+        return True
 
 
 @define
@@ -178,6 +187,11 @@ class Evidence:
     #: Two owners' numbers were equal where it mattered: line of the first such event.
     equal: int = 0
 
+    @property
+    def writes_unseen(self) -> bool:
+        """Whether an accessor may have written the register without an event."""
+        return SHARED[0] in self.fits.remaining
+
     def conclude(self) -> None:
         """At the end: a leave and an enter between a VM exit and the next entry were a full host reload
         if the trace would show a preemption or a return to user space."""
@@ -194,10 +208,11 @@ class Evidence:
 class Finding:
     """A place where an invariant is broken, if the conclusions so far are right.
 
-    ``kind``: ``host value`` (the guest runs with what the host left in the register), ``old value``
-    (it runs with an older value of its own), ``wrong read`` (KVM returns a wrong value), ``not restored``
-    (the thread returns to user space with a value other than its own). ``value`` was found where
-    ``expected`` should be; None: not known. ``anomalies``: how many the thread had had by then.
+    ``kind``: ``host value`` (the guest runs with what the host left in the register), ``taken value``
+    (it runs with a host value that leave saved as the guest's), ``old value`` (it runs with an older value
+    of its own), ``wrong read`` (KVM returns a wrong value), ``not restored`` (the thread returns to user
+    space with a value other than its own). ``value`` was found where ``expected`` should be; None: not
+    known. ``anomalies``: how many the thread had had by then.
     """
 
     kind: str
@@ -228,6 +243,9 @@ class Finding:
             if evidence.complete:
                 return "dedicated-accessors" in remaining
             return remaining == {"dedicated-accessors"} and evidence.traps_outside_long_mode()
+        if self.kind == "taken value":
+            known = self.value is not None and is_user(self.value) and self.differs()
+            return known and not self.anomalies and "dedicated-accessors" in remaining
         if self.kind == "not restored":
             wanted = bool(remaining & set(LAZY)) and remaining <= {*ARRAYS, *LAZY}
             user = self.expected is None or is_user(self.expected)
@@ -260,6 +278,12 @@ class Finding:
                 f"KVM reads {value} back as the value of {guest}, but that is the user GS base of {thread}: "
                 f"enter had loaded nothing, so the guest last ran in long mode with the host's value{right}. "
                 "The guest could read it (no-leak too)."
+            )
+        if self.kind == "taken value":
+            return (
+                f"Here {guest} runs with its accesses passed through, but the register holds {value}, "
+                f"the user GS base of {thread}: leave had read it back as the guest's value{right}. "
+                "The guest can read a host value (no-leak too)."
             )
         if self.kind == "old value":
             return (

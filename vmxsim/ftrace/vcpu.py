@@ -78,6 +78,8 @@ class Vcpu:
     #: The guest may have left long mode (CR0.PG), so an array may still list the register. At the start
     #: of a trace it is assumed not to have.
     was_long_mode: bool = False
+    #: The host's value that KVM has read back as the guest's.
+    taken: int | None = None
     #: The true value before a WRMSR exit, until kvm_msr shows which register is written.
     held: int | None = None
     anomalies: int = 0
@@ -96,7 +98,7 @@ class Vcpu:
         """This cannot happen unless events are missing: forget the values."""
         self.anomalies += 1
         self.first_anomaly = self.first_anomaly or line
-        self.true = self.held = None
+        self.true = self.held = self.taken = None
         self.register, self.owner = None, ""
         self.residence.silent = None
         self.residence.reads.clear()
@@ -105,7 +107,8 @@ class Vcpu:
         """Events were lost here: nothing is known anymore."""
         self.loaded = self.long_mode = self.intercepted = self.lme = None
         self.changing = False
-        self.saved = self.saved_next = self.true = self.held = self.register = self.host_saved = None
+        self.saved = self.saved_next = self.true = self.held = self.taken = None
+        self.register = self.host_saved = None
         self.owner = ""
         self.close_residence()
         self.residence = Residence()
@@ -173,6 +176,8 @@ class Vcpu:
     def leave(self, accesses: list[Event], at: Event, inside: bool = False) -> None:
         """The host is restored. ``inside``: by a full host reload in the middle of KVM's work, where a
         mode change may or may not be complete."""
+        # the mode may have changed since the guest last ran
+        changed = self.changing and self.next_mode is not False
         if not inside:
             self.settle_mode()
         mode = None if self.changing else self.long_mode
@@ -193,6 +198,10 @@ class Vcpu:
             else:
                 self.roles[event.line] = "leave-restore"
                 self._restore(event)
+        if self.residence.silent and ops == "rw" and accesses[0].data == accesses[1].data:
+            self.taken = accesses[0].data
+            if changed:
+                self.residence.reads.clear()  # the guest has not run with it yet
         if not accesses and self.owner == "guest":
             self.left_behind = (self.register, self.base)
         self._left(accesses[-1].data if accesses else None, inside)
@@ -237,6 +246,14 @@ class Vcpu:
         self.register, self.owner, self.true = event.data, "guest", event.data
         self.saved_next = event.data
 
+    def untouched(self, event: Event, writes: bool) -> bool:
+        """KVM read or wrote the guest's MSR while state was loaded, without an event of the register. False
+        if no design does this."""
+        possible = self.evidence.fits.no_access(self.long_mode, writes, event.line)
+        if writes and self.owner == "guest" and self.evidence.writes_unseen:
+            self.register = None
+        return possible
+
     def unknown(self, accesses: list[Event]) -> None:
         """Accesses of unknown purpose; they still show the number in the register."""
         for event in accesses:
@@ -260,10 +277,13 @@ class Vcpu:
         if self.owner != "guest":
             residence.reads.append((event, value))
             confirmed = confirmed or (self.owner == "host" and value == residence.host)
-        self.true = residence.before if confirmed else value
+        if confirmed:
+            self.true = residence.before
+        elif self.true is None or self.owner != "guest" or self.register is None:
+            self.true = value  # the guest may have written it
         self.register = value
         self.saved = value
-        self.saved_next = None
+        self.saved_next = self.taken = None
 
     def run(self, event: Event) -> None:
         """VM entry."""
@@ -277,6 +297,8 @@ class Vcpu:
         elif self.owner == "host" and residence.silent:
             if not residence.findings:
                 self._found("host value", "guest-value", event, residence.host, self.true)
+        elif self.owner == "guest" and self.register == self.taken is not None:
+            self._found("taken value", "guest-value", event, self.register, self.true)
         elif self.owner == "guest" and None not in (self.register, self.true) and self.register != self.true:
             self._found("old value", "guest-value", event, self.register, self.true)
         if self.true is not None:
@@ -296,7 +318,7 @@ class Vcpu:
     def set(self, value: int) -> None:
         """KVM stores a new value of the guest's register."""
         self.true = value
-        self.saved_next = value
+        self.saved_next, self.taken = value, None
 
     def learn_host(self, value: int) -> None:
         """The thread's user GS base, as this residence's enter saved it."""

@@ -176,7 +176,7 @@ class Thread:
             known = vcpu.loaded is True
             ends = kind == "userspace" or loaded == 0 or group[0].data == vcpu.residence.host
             if loaded != 1 and (ops in ("rw", "wrw") or (known and ops == "w" and ends)):
-                vcpu.leave(group, event)
+                vcpu.leave(group, event, inside=vcpu.changing)
             elif known and ops == "r" and kind not in ("userspace", "switch"):
                 vcpu.read(group[0], False)
             else:
@@ -196,7 +196,13 @@ class Thread:
             vcpu.write(group[0])
         elif ops == "w" and group[0].data == vcpu.residence.host:
             self._leave_and_enter(group, 1, event)
-        elif ops == "wrw" and group[0].data == group[2].data != group[1].data:
+        elif ops == "wrw" and len({access.data for access in group}) == 1 and vcpu.long_mode is None:
+            vcpu.unknown(group)  # load-gs-index leaves, or another leaves and enters
+        elif (
+            ops == "wrw"
+            and group[0].data == group[2].data
+            and (group[1].data != group[2].data or vcpu.long_mode)
+        ):
             self._leave_and_enter(group, 3, event)
         elif ops in _LEAVE_LENGTH:
             self._leave_and_enter(group, _LEAVE_LENGTH[ops], event)
@@ -342,7 +348,7 @@ class Thread:
                 vcpu.anomaly(event.line)  # stored by something not in the trace
                 vcpu.saved_next = None
             vcpu.saved = saved
-            if vcpu.loaded is False and vcpu.true is None and vcpu.saved_next is None:
+            if vcpu.loaded is False and vcpu.true is None and vcpu.saved_next is None and saved != vcpu.taken:
                 vcpu.true = saved
 
     def _observe_loaded(self, loaded: bool, event: Event) -> None:
@@ -426,13 +432,12 @@ class Thread:
 
     def _accessed(self, called: tuple[str, Fields, Event]) -> None:
         """KVM has read or written the guest's MSR: did it touch the register while state was loaded?"""
-        _, fields, event = called
+        role, fields, event = called
         vcpu = self.vcpu
         last_access = next(reversed(vcpu.roles), 0)
         if fields.get("loaded") != 1 or vcpu.loaded is not True or last_access > event.line:
             return
-        vcpu.evidence.fits.no_access(vcpu.long_mode, event.line)
-        if vcpu.long_mode is True:
+        if not vcpu.untouched(event, role == "set"):
             vcpu.anomaly(event.line)
 
     def _entry(self, event: Event) -> None:
@@ -490,7 +495,7 @@ class Thread:
             self._other_register()
             return
         if vcpu.loaded is True and not self.touched:
-            vcpu.evidence.fits.no_access(vcpu.long_mode, event.line)
+            vcpu.untouched(event, is_write)
         if is_write:
             vcpu.set(value)
         else:

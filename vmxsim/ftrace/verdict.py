@@ -212,6 +212,7 @@ def notes(reader: Reader, follower: Follower) -> list[str]:
         found.append("no design fits the whole trace: events are missing, or this kernel has another design")
     if len(remaining) > 1 and set(remaining) <= set(NEVER_TRAP):
         found.append(
-            "never-trap and the two designs after it access the register alike: no trace tells them apart"
+            "never-trap and the designs after it access the register alike:"
+            " this trace does not tell them apart"
         )
     return found
