@@ -147,4 +147,4 @@ def test_a_scenario_says_itself_what_it_runs_on(scenario):
 
 def test_promela_is_as_it_was():
     done = vmxsim("export", "never", "--to", "promela", "--host", "32-bit")
-    assert done.returncode == 0 and "32-bit host, 2 CPU(s), 1 vCPU(s)" in done.stdout
+    assert done.returncode == 0 and "32-bit host, GS base from descriptor, 2 CPU(s), 1 vCPU(s)" in done.stdout

@@ -84,7 +84,7 @@ def test_history_follows_a_renamed_function(capsys, name):
     assert status == 0
     assert [version["design"] for version in versions] == [
         "msr-array", "lazy-long-mode", "host-always", "host-from-thread",
-        "never-trap", "guest-state-loaded", "vcpu-vt",
+        "never-trap", "guest-state-loaded", "fsgsbase", "vcpu-vt",
     ]  # fmt: skip
     assert {version["name"] for version in versions[:4]} == {"vmx_save_host_state"}
     assert {version["name"] for version in versions[4:]} == {"vmx_prepare_switch_to_guest"}

@@ -13,12 +13,24 @@ from vmxsim.ftrace.recording import EXAMPLES, read
 
 #: (design, host) of every violated pair.
 VIOLATED = (
+    ("msr-array", "64-bit"),
+    ("msr-array", "32-bit"),
+    ("array-passthrough", "64-bit"),
+    ("array-passthrough", "32-bit"),
     ("lazy-long-mode", "64-bit"),
     ("lazy-long-mode", "32-bit"),
     ("load-gs-index", "32-bit"),
     ("dedicated-accessors", "64-bit"),
     ("dedicated-accessors", "32-bit"),
 )
+
+#: What is wrong at the step to blame.
+BLAMED = {
+    (design, host): "a restore goes wrong"
+    if design in ("msr-array", "array-passthrough", "load-gs-index")
+    else "the right value is lost"
+    for design, host in VIOLATED
+}
 
 
 @cache

@@ -6,7 +6,7 @@ import pytest
 
 import vmxsim
 from tests.checker import failing
-from tests.exports.cases import VIOLATED, checked, named, names
+from tests.exports.cases import BLAMED, VIOLATED, checked, named, names
 from vmxsim.exports.mail import ascii_text, block, code, paragraph
 from vmxsim.exports.subject import change
 from vmxsim.simulation.scenario import Scenario, make_scenario, read_scenarios
@@ -32,7 +32,7 @@ def test_it_says_the_claim_what_was_expected_and_found_and_how_to_see_it_again(d
     for part in ("Found: ", "Why (", "The schedule", "What happens", "To reproduce"):
         assert part in text
     assert f"Subject: KVM: VMX: {example.explanation.effect}" in flowing and "is a model checker" in flowing
-    assert "The right value is lost at step" in flowing
+    assert f"{BLAMED[design, host].capitalize()} at step {example.explanation.step + 1}" in flowing
     assert f"vmxsim check {design} --host {host}" in text
     lost = example.trace.steps[example.explanation.step]
     assert f"{lost.function}:{lost.line}" in text
@@ -56,9 +56,9 @@ def test_the_schedule_in_it_breaks_the_same_invariant(name):
 def test_the_seed_s_mail_shows_the_return_that_leaves_the_register_alone():
     text = vmxsim.export(checked("dedicated-accessors", "64-bit"), "mail")
     assert "vmx_save_host_state:3: return" in text
-    assert "not run: line 20: wrmsr(MSR_KERNEL_GS_BASE," in text
+    assert "not run: line 22: wrmsr(MSR_KERNEL_GS_BASE," in text
     assert re.search(r"^ +> +3 +return$", text, re.MULTILINE), "the function that fails to load"
-    assert re.search(r"^ +- +20 +wrmsr\(MSR_KERNEL_GS_BASE,$", text, re.MULTILINE)
+    assert re.search(r"^ +- +22 +wrmsr\(MSR_KERNEL_GS_BASE,$", text, re.MULTILINE)
     assert "EFER.LMA: 0 -> 1" in text
     assert "commit 678e315e78a7" in " ".join(text.split())
     assert len(text.splitlines()) < 70

@@ -210,7 +210,7 @@ def test_a_defect_of_our_own_is_no_traceback(monkeypatch: pytest.MonkeyPatch) ->
 def test_the_state_space_is_drawn_or_it_says_what_would_make_it_small() -> None:
     form = opened(vmxsim.explore())
     form.space.draw.click()
-    assert "Not drawn: 356 states at rest" in form.space.told.value
+    assert "Not drawn: 626 states at rest" in form.space.told.value
     assert "assuming one-value, no-smm, no-swapgs there are 12" in form.space.told.value
     assert form.space.picture.value == ""
     form.space.fewer.click()

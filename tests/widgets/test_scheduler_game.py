@@ -114,7 +114,7 @@ def test_a_win_with_hints_is_not_recorded_and_says_so() -> None:
     game = vmxsim.be_the_scheduler("lazy-long-mode", host="32-bit")
     assert not game.board.state["restart"]
     assert press(game, ":hint")["restart"], "hints alone can be forgotten"
-    state = press(game, "run", "to the end", "guest long-mode on", "to the end")
+    state = press(game, "run", "to the end", "guest long-mode off", "to the end", "exit", "to the end")
     assert state["over"]["score"].endswith("with 1 hint")
     assert state["best"] == "not recorded: with hints"
     assert not press(game, ":restart")["restart"]
@@ -124,7 +124,7 @@ def test_another_design_another_host_and_back_to_ones_own() -> None:
     game = vmxsim.be_the_scheduler(Careless, budget=7)
     assert game.board.state["designs"][0] == ["own", "Careless (your own)"]
     game.board._handle_custom_msg({"kind": "game", "design": "load-gs-index", "host": "32-bit"}, [])
-    assert game.board.state["tally"] == "0 of 7 moves · par 2"
+    assert game.board.state["tally"] == "0 of 7 moves · par 1"
     game.board._handle_custom_msg({"kind": "game", "design": "own", "host": "64-bit"}, [])
     assert (game.game.setting.design, game.game.par) == (Careless, 3)
 

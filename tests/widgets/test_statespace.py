@@ -59,7 +59,7 @@ def test_it_says_what_a_run_says(design: str, host: str) -> None:
 
 
 def test_too_many_states_say_what_makes_them_fewer() -> None:
-    with pytest.raises(TooManyStates, match="356 states at rest") as told:
+    with pytest.raises(TooManyStates, match="626 states at rest") as told:
         states_at_rest("dedicated-accessors")
     assert told.value.suggestion == ("one-value", "no-smm", "no-swapgs")
     assert len(states_at_rest("dedicated-accessors", assume=told.value.suggestion).nodes) == told.value.fewer
