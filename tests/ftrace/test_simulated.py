@@ -119,3 +119,33 @@ def test_the_switchs_own_writes_without_fsgsbase(design: str) -> None:
         f"design: {design}\nlong_mode: true\nhost: 64-bit\nfsgsbase: false\nsteps:{steps}\n", False
     )
     assert not broken and told["verdict"] == "ok" and design in told["fits"]  # type: ignore[operator]
+
+
+def test_a_host_value_that_leave_takes_for_the_guests_breaks_the_next_entry() -> None:
+    """A signal ends KVM_RUN after the mode change, so that the guest has not run with it yet."""
+    steps = "\n  - run\n  - guest long-mode on: {signal: true}"
+    head = "design: dedicated-accessors\nlong_mode: false\nhost: 64-bit\nsteps:"
+    told, broken, _ = replayed(f"{head}{steps}\n", True)
+    assert (told["verdict"], broken) == ("ok", [])
+    told, broken, step = replayed(f"{head}{steps}\n  - run\n", True)
+    assert (told["verdict"], told["invariant"]) == ("violated", "guest-value") and abs(step - broken[0]) <= 1
+    assert "leave had read it back as the guest's value" in str(told["words"])
+
+
+def test_a_write_by_wrmsrns_leaves_no_event() -> None:
+    steps = "\n  - run\n  - guest wrmsr 0xA000\n  - emulate wrmsr 0xB000\n  - guest rdmsr\n  - exit"
+    for design, others in (("vcpu-vt", True), ("shared-accessors", False)):
+        text = f"design: {design}\nlong_mode: true\nhost: 64-bit\nsteps:{steps}\n"
+        told, broken, _ = replayed(text, False)
+        assert not broken and told["verdict"] == "ok" and "shared-accessors" in told["fits"]  # type: ignore[operator]
+        assert ("fsgsbase" in told["fits"]) == others  # type: ignore[operator]
+
+
+def test_after_such_a_write_the_register_is_not_known_until_it_is_read(tmp_path: Path) -> None:
+    actions = ["run", "guest wrmsr 0xA000", "emulate wrmsr 0xB000", "emulate rdmsr"]
+    file = tmp_path / "a.trace"
+    file.write_text(Emitter(vmxsim.run(actions, "shared-accessors", long_mode=True), True).text())
+    recording = read(file)
+    written = next(step.index for step in recording.steps if any("WRMSRNS" in note for note in step.notes))
+    held = [recording.scene(n).cells()["cpu0.kernel_gs_base"].value for n in range(len(recording.steps) + 1)]
+    assert held[written + 1] is None and held[-1] is not None and held[-1].number == 0xB000

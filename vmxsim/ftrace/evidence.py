@@ -209,7 +209,7 @@ class Finding:
     """A place where an invariant is broken, if the conclusions so far are right.
 
     ``kind``: ``host value`` (the guest runs with what the host left in the register), ``taken value``
-    (it runs with a host value that leave saved as the guest's), ``old value`` (it runs with an older value
+    (it gets a host value that leave saved as its own), ``old value`` (it runs with an older value
     of its own), ``wrong read`` (KVM returns a wrong value), ``not restored`` (the thread returns to user
     space with a value other than its own). ``value`` was found where ``expected`` should be; None: not
     known. ``anomalies``: how many the thread had had by then.
@@ -280,10 +280,11 @@ class Finding:
                 "The guest could read it (no-leak too)."
             )
         if self.kind == "taken value":
+            runs = f"Here {guest} runs with its accesses passed through, but the register holds {value}"
+            read = f"KVM returns {value} as the value of {guest}"
             return (
-                f"Here {guest} runs with its accesses passed through, but the register holds {value}, "
-                f"the user GS base of {thread}: leave had read it back as the guest's value{right}. "
-                "The guest can read a host value (no-leak too)."
+                f"{runs if self.event.kind == 'entry' else read}, the user GS base of {thread}: leave had "
+                f"read it back as the guest's value{right}. The guest can read a host value (no-leak too)."
             )
         if self.kind == "old value":
             return (

@@ -375,7 +375,14 @@ class Playback:
         if number == KERNEL_GS_BASE:
             self._number(f"vcpu{index}.g", value, f"vcpu{index}")
         verb = "writes" if is_write else "reads"
-        return self._step(event, "kernel", f"kvm_msr: KVM {verb} {number:x} for the guest: {value:#x}")
+        notes: tuple[str, ...] = ()
+        thread = self.follower.threads[event.pid]
+        unseen = number == KERNEL_GS_BASE and is_write and not thread.touched and thread.vcpu.owner == "guest"
+        if unseen and self.told.evidence.writes_unseen:
+            self._set(f"cpu{event.cpu}.kernel_gs_base", None)
+            notes = ("WRMSRNS leaves no event: the next read shows what the register holds now.",)
+        text = f"kvm_msr: KVM {verb} {number:x} for the guest: {value:#x}"
+        return self._step(event, "kernel", text, notes=notes)
 
     def _call(self, event: Event, index: int) -> Step | None:
         role, fields = event.data

@@ -270,6 +270,9 @@ class Vcpu:
             residence.read_host = self.register = value  # the guest could not touch the host's value
             self.saved, self.saved_next = value, None
             return
+        if self.owner == "guest" and self.register == value == self.taken:
+            self.saved_next = None
+            return  # the guest has not run with it
         confirmed = False
         for finding in residence.findings:
             if finding.value == value:
@@ -312,7 +315,9 @@ class Vcpu:
 
     def given(self, event: Event, value: int) -> None:
         """KVM returns ``value`` as the guest's."""
-        if self.true is not None and value != self.true:
+        if value == self.taken:
+            self._found("taken value", "guest-value", event, value, self.true)
+        elif self.true is not None and value != self.true:
             self._found("wrong read", "guest-value", event, value, self.true)
 
     def set(self, value: int) -> None:
