@@ -72,3 +72,17 @@ def test_a_readers_own_design_is_told_from_the_one_it_comes_from():
     found, broken = difference("never-trap", WithoutPreemptDisable)
     assert broken[1] and not broken[0] and "preempt" in str(found.scenario.steps)
     assert shortest_difference("never-trap", LooksAtTheRegister).scenario is None
+
+
+def test_mainline_differs_from_host_always_where_a_64_bit_task_has_a_selector():
+    found = shortest_difference("host-always", "vcpu-vt", ["64-bit"], "descriptor", False)
+    assert found.reason.startswith(
+        "on a 64-bit host (GS base from a descriptor, no FSGSBASE) host-always is safe"
+    )
+    assert [visible_in(found.scenario, design) for design in ("host-always", "vcpu-vt")] == [
+        set(),
+        {"host-value"},
+    ]
+    pair = "lazy-long-mode", "dedicated-accessors"
+    together = shortest_difference(*pair, ["32-bit"], "msr").scenario
+    assert (together.host, together.gs_base_from, together.fsgsbase) == ("32-bit", "msr", None)

@@ -122,3 +122,21 @@ def test_compare_passes_over_what_differs_from_the_start(seed):
         "divergence"
     ]
     assert (told["step"], told["differs"]) == (0, "cpu0.kernel_gs_base")
+
+
+def test_a_host_task_that_has_loaded_a_selector_is_asked_for_by_options(tmp_path):
+    """Without FSGSBASE, mainline loses such a task's base."""
+    options = ("--gs-base-from", "descriptor", "--no-fsgsbase")
+    file = tmp_path / "run.yaml"
+    file.write_text("design: vcpu-vt\nsteps:\n  - run\n  - exit\n")
+    assert vmxsim("run", file).returncode == 0
+    assert vmxsim("run", file, *options[:2]).returncode == 0
+    broken = vmxsim("run", file, *options, "--json")
+    assert {v["invariant"] for v in json.loads(broken.stdout)["violations"]} == {"host-value"}
+    told = json.loads(vmxsim("compare", "host-always", "vcpu-vt", file, *options, "--json").stdout)
+    assert [{v["invariant"] for v in found} for found in told["violations"]] == [set(), {"host-value"}]
+    done = vmxsim("compare", "host-always", "vcpu-vt", "--host", "64-bit", *options)
+    assert "(GS base from a descriptor, no FSGSBASE)" in done.stderr
+    rows = [json.loads(row) for row in vmxsim("cost", "vcpu-vt", *options, "--json").stdout.splitlines()]
+    leaves = [row for row in rows if row["path"] == "exit" and row["host"] == "64-bit"]
+    assert all(row["derived"] and row["operations"]["load_gs_index"] == 1 for row in leaves)

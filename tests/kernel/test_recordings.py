@@ -49,6 +49,7 @@ def test_costs_without_a_recording_are_marked_derived():
         "shared-accessors",
     }
     assert all("derived" in row.as_json() for row in cost(["lma-fix"]))
+    assert all(row.derived for row in cost(gs_base_from="descriptor"))
 
 
 def test_a_read_by_kvm_costs_twenty_operations_before_the_seed_patch_and_one_after():

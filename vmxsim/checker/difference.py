@@ -38,61 +38,91 @@ class Difference:
     complete: bool = True
 
 
+@frozen
+class _Where:
+    """The host on which two designs are compared. None: each width's own; what each design's release had."""
+
+    host: str
+    gs_base_from: str | None
+    fsgsbase: bool | None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of ``check``, and the fields of a scenario."""
+        return {"host": self.host, "gs_base_from": self.gs_base_from, "fsgsbase": self.fsgsbase}
+
+    @property
+    def words(self) -> str:
+        """``64-bit host``, with what else was asked for."""
+        asked = []
+        if self.gs_base_from:
+            asked.append(f"GS base from {'the MSR' if self.gs_base_from == 'msr' else 'a descriptor'}")
+        if self.fsgsbase is not None:
+            asked.append("FSGSBASE" if self.fsgsbase else "no FSGSBASE")
+        return f"{self.host} host" + (f" ({', '.join(asked)})" if asked else "")
+
+
 def shortest_difference(
-    a: str | type[Kvm], b: str | type[Kvm], hosts: str | Iterable[str] = HOSTS
+    a: str | type[Kvm],
+    b: str | type[Kvm],
+    hosts: str | Iterable[str] = HOSTS,
+    gs_base_from: str | None = None,
+    fsgsbase: bool | None = None,
 ) -> Difference:
     """The shortest schedule after which guest, user space or a host task reads a different value.
 
-    Raises InputError for an unknown design or host.
+    ``gs_base_from`` and ``fsgsbase`` are those of ``check``. Raises InputError for an unknown design or host.
     """
     pair: Any = find_design(a), find_design(b)
-    return _shortest(*pair, host_widths(hosts), *(design._revision for design in pair))
+    places = tuple(_Where(host, gs_base_from, fsgsbase) for host in host_widths(hosts))
+    return _shortest(*pair, places, *(design._revision for design in pair))
 
 
 @lru_cache(maxsize=64)  # the explorer asks again for each preemption of the schedule
-def _shortest(a: Any, b: Any, hosts: tuple[str, ...], *_revisions: int) -> Difference:
+def _shortest(a: Any, b: Any, places: tuple[_Where, ...], *_revisions: int) -> Difference:
     if a is b:
         return Difference(None, f"both are {name_of(a)}")
     found: list[tuple[tuple[int, int], Difference]] = []
-    open_hosts = []
-    for host in hosts:
-        results = [check(design, host=host) for design in (a, b)]
+    unsettled = []
+    for where in places:
+        results = [check(design, **where.options) for design in (a, b)]
         wrong = [result for result in results if result.verdict != SAFE]
         if len(wrong) == 1 and (example := wrong[0].counterexample):
-            found.append(((example.actions, example.steps), _one_is_wrong(example, results, host)))
+            found.append(((example.actions, example.steps), _one_is_wrong(example, results, where)))
         elif wrong:
-            together = _side_by_side(a, b, host)
+            together = _side_by_side(a, b, where)
             if together is not None:
                 found.append(together)
             else:
-                open_hosts.append(host)
+                unsettled.append(where)
     if found:
         return min(found, key=lambda pair: pair[0])[1]
-    widths = " or a ".join(hosts)
-    if open_hosts:
+    where_ = " or a ".join(where.words for where in places)
+    if unsettled:
         return Difference(
-            None, f"no schedule of whole actions on a {widths} host shows a difference", complete=False
+            None, f"no schedule of whole actions on a {where_} shows a difference", complete=False
         )
     return Difference(
         None,
-        f"no schedule shows a difference on a {widths} host: both designs are safe:"
+        f"no schedule shows a difference on a {where_}: both designs are safe:"
         " every read gives the guest its true value and every host task its own",
     )
 
 
-def _one_is_wrong(example: Counterexample, results: list[Any], host: str) -> Difference:
+def _one_is_wrong(example: Counterexample, results: list[Any], where: _Where) -> Difference:
     right = next(result for result in results if result.verdict == SAFE)
     scenario = evolve(example.scenario, title="", design=None)
     wrong = name_of(example.design)
-    reason = f"on a {host} host {right.name} is safe, but {wrong} breaks {example.invariant}"
+    reason = f"on a {where.words} {right.name} is safe, but {wrong} breaks {example.invariant}"
     return Difference(scenario, reason)
 
 
 class _Walker:
     """Runs whole actions of a design, and tells what can be read between them."""
 
-    def __init__(self, design: Any, host: str) -> None:
-        self.table: TransitionTable = kept_table(design, make_host(host, design), Restriction())
+    def __init__(self, design: Any, where: _Where) -> None:
+        host = make_host(where.host, design, where.gs_base_from, where.fsgsbase)
+        self.table: TransitionTable = kept_table(design, host, Restriction())
         self.act = cache(self._act)
 
     def choices(self, state: int) -> list[Choice]:
@@ -123,8 +153,8 @@ class _Walker:
         return read, values[register].number if in_user else None
 
 
-def _side_by_side(a: Any, b: Any, host: str) -> tuple[tuple[int, int], Difference] | None:
-    left, right = _Walker(a, host), _Walker(b, host)
+def _side_by_side(a: Any, b: Any, where: _Where) -> tuple[tuple[int, int], Difference] | None:
+    left, right = _Walker(a, where), _Walker(b, where)
     starts = zip(left.table.initial, right.table.initial, strict=True)
     paths: list[tuple[int, int, tuple[Any, ...]]] = [
         ((m << CONSTANTS) | x, (n << CONSTANTS) | y, (left.table.states[m],)) for (m, x), (n, y) in starts
@@ -142,7 +172,7 @@ def _side_by_side(a: Any, b: Any, host: str) -> tuple[tuple[int, int], Differenc
                     continue
                 longer = (*path, choice)
                 if left.visible(one[0]) != right.visible(other[0]):
-                    return (len(path), 0), _told(left, right, longer, host)
+                    return (len(path), 0), _told(left, right, longer, where)
                 pair = one[0], other[0]
                 if pair not in seen:
                     seen.add(pair)
@@ -151,7 +181,7 @@ def _side_by_side(a: Any, b: Any, host: str) -> tuple[tuple[int, int], Differenc
     return None
 
 
-def _told(left: _Walker, right: _Walker, path: tuple[Any, ...], host: str) -> Difference:
+def _told(left: _Walker, right: _Walker, path: tuple[Any, ...], where: _Where) -> Difference:
     table = left.table
     long_mode = bool(table.get(path[0], "vcpu0", "efer") & EFER_LMA)
     verbs = [choice.verb for choice in path[1:]]
@@ -159,6 +189,6 @@ def _told(left: _Walker, right: _Walker, path: tuple[Any, ...], host: str) -> Di
         action_text(choice, table, verbs[: n + 1].count(USER_GS_BASE)) for n, choice in enumerate(path[1:])
     ]
     names = f"{name_of(left.table.design)} and {name_of(right.table.design)}"
-    reason = f"on a {host} host both {names} are violated, and here they return different values"
+    reason = f"on a {where.words} both {names} are violated, and here they return different values"
     reason += " (only schedules of whole actions were compared, without ticks inside the kernel)"
-    return Difference(make_scenario(steps, host=host, long_mode=long_mode), reason)
+    return Difference(make_scenario(steps, **where.options, long_mode=long_mode), reason)

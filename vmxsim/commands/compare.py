@@ -10,7 +10,17 @@ from rich.console import Console
 from rich.text import Text
 
 from vmxsim.checker.difference import shortest_difference
-from vmxsim.commands.common import FINE, HOST_OPTION, INCONCLUSIVE, console, named_design, print_json, remark
+from vmxsim.commands.common import (
+    FINE,
+    FSGSBASE_OPTION,
+    GS_BASE_OPTION,
+    HOST_OPTION,
+    INCONCLUSIVE,
+    console,
+    named_design,
+    print_json,
+    remark,
+)
 from vmxsim.commands.run import show_run, violations
 from vmxsim.kernel.kvm import name_of
 from vmxsim.simulation.compare import Divergence, divergence
@@ -24,7 +34,11 @@ from vmxsim.simulation.scenario import HOSTS, read_scenarios
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per scenario.")
 @HOST_OPTION
-def compare_command(a: str, b: str, file: Path | None, as_json: bool, host: str | None) -> int:
+@GS_BASE_OPTION
+@FSGSBASE_OPTION
+def compare_command(
+    a: str, b: str, file: Path | None, as_json: bool, host: str | None, **options: Any
+) -> int:
     """Run designs A and B on one schedule and show the first point where they differ.
 
     Without FILE, find the shortest schedule on which the guest, user space or a host task can see a
@@ -32,7 +46,7 @@ def compare_command(a: str, b: str, file: Path | None, as_json: bool, host: str 
     """
     designs = [named_design(name) for name in (a, b)]
     if file is None:
-        found = shortest_difference(designs[0], designs[1], (host,) if host else HOSTS)
+        found = shortest_difference(designs[0], designs[1], (host,) if host else HOSTS, **options)
         remark(found.reason)
         if found.scenario is None:
             if as_json:
@@ -46,7 +60,7 @@ def compare_command(a: str, b: str, file: Path | None, as_json: bool, host: str 
     else:
         scenarios = list(read_scenarios(file))
     for scenario in scenarios:
-        traces = [run(scenario, design, host=host) for design in designs]
+        traces = [run(scenario, design, host=host, **options) for design in designs]
         split = divergence(*traces)
         if as_json:
             print_json(_comparison(traces, split))

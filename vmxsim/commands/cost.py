@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 from rich.table import Table
 from rich.text import Text
 
-from vmxsim.commands.common import FINE, HOST_OPTION, console, make_table, named_design, print_json
+from vmxsim.commands.common import (
+    FINE,
+    FSGSBASE_OPTION,
+    GS_BASE_OPTION,
+    HOST_OPTION,
+    console,
+    make_table,
+    named_design,
+    print_json,
+)
 from vmxsim.simulation.costs import PATHS, CostRow, cost
 from vmxsim.simulation.scenario import HOSTS
 
@@ -14,8 +25,10 @@ from vmxsim.simulation.scenario import HOSTS
 @click.command("cost")
 @click.argument("designs", nargs=-1)
 @HOST_OPTION
+@GS_BASE_OPTION
+@FSGSBASE_OPTION
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per row.")
-def cost_command(designs: tuple[str, ...], host: str | None, as_json: bool) -> int:
+def cost_command(designs: tuple[str, ...], host: str | None, as_json: bool, **options: Any) -> int:
     """Count the operations on each path, by running the designs.
 
     These are operations, not cycles: nobody has published figures in cycles for these patches.
@@ -23,10 +36,10 @@ def cost_command(designs: tuple[str, ...], host: str | None, as_json: bool) -> i
     chosen = [named_design(name) for name in designs]
     if as_json:
         for width in (host,) if host else HOSTS:
-            for row in cost(chosen, width):
+            for row in cost(chosen, width, **options):
                 print_json(row.as_json())
         return FINE
-    rows = cost(chosen, host or HOSTS[0])
+    rows = cost(chosen, host or HOSTS[0], **options)
     out = console()
     for path in PATHS:
         for long_mode in (False, True):

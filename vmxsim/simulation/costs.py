@@ -50,7 +50,7 @@ RECORDED = (
 class CostRow:
     """Operations of one path. ``operations`` counts by name; ``full_host_reloads`` counts
     every *leave* that finds guest state loaded. ``derived``: no recording of the real
-    functions stands behind this design's row."""
+    functions stands behind this row."""
 
     design: str
     host: str
@@ -84,12 +84,19 @@ class CostRow:
         return row | ({"derived": True} if self.derived else {})
 
 
-def count(design: str | type[Kvm], host: str, long_mode: bool, path: str) -> CostRow:
+def count(
+    design: str | type[Kvm],
+    host: str,
+    long_mode: bool,
+    path: str,
+    gs_base_from: str | None = None,
+    fsgsbase: bool | None = None,
+) -> CostRow:
     """Count one path of one design. Raises InputError for an unknown design or host."""
     chosen = find_design(design)
     before, counted = PATHS[path]
     actions = ["run", "exit", *before, counted]
-    trace = run(actions, chosen, host=host, long_mode=long_mode)
+    trace = run(actions, chosen, host=host, long_mode=long_mode, gs_base_from=gs_base_from, fsgsbase=fsgsbase)
     operations: Counter[str] = Counter()
     for record in trace.simulator.records:
         if record.action == len(actions) - 1:
@@ -97,7 +104,8 @@ def count(design: str | type[Kvm], host: str, long_mode: bool, path: str) -> Cos
                 operations[name] += times
     reloads = operations.pop("full_host_reload", 0)
     name = name_of(chosen)
-    return CostRow(name, host, long_mode, path, dict(operations), reloads, name not in RECORDED)
+    derived = name not in RECORDED or (host == "64-bit" and gs_base_from == "descriptor")
+    return CostRow(name, host, long_mode, path, dict(operations), reloads, derived)
 
 
 class CostTable(list[CostRow]):
@@ -135,16 +143,22 @@ def _row(row: CostRow) -> str:
     return f'{cells}<td style="{_LEFT}">{escape(row.words)}</td>'
 
 
-def cost(designs: Iterable[str | type[Kvm]] | str | type[Kvm] = (), host: str = "64-bit") -> CostTable:
+def cost(
+    designs: Iterable[str | type[Kvm]] | str | type[Kvm] = (),
+    host: str = "64-bit",
+    gs_base_from: str | None = None,
+    fsgsbase: bool | None = None,
+) -> CostTable:
     """Count every path of the designs (all, if none is named), out of long mode and in it.
 
-    ``host`` is ``64-bit`` or ``32-bit``. Raises InputError.
+    ``host`` is ``64-bit`` or ``32-bit``; ``gs_base_from`` and ``fsgsbase`` are those of ``run``. Raises
+    InputError.
     """
     if isinstance(designs, (str, type)):
         designs = [designs]
     chosen = [find_design(d) for d in designs] or list(DESIGNS.values())
     return CostTable(
-        count(design, host, long_mode, path)
+        count(design, host, long_mode, path, gs_base_from, fsgsbase)
         for path in PATHS
         for long_mode in (False, True)
         if _ONLY_IN.get(path, long_mode) == long_mode
