@@ -237,7 +237,7 @@ class Guest(Side):
         if value.owner == f"vcpu{self.n}":
             return "a stale KERNEL_GS_BASE"
         if value.owner == "descriptor":
-            return "the descriptor's base"
+            return "a GS base of 0"
         return "another guest's KERNEL_GS_BASE" if value.owner.startswith("vcpu") else "a value never set"
 
 
@@ -285,5 +285,5 @@ class Host(Side):
         if value.owner.startswith("vcpu"):
             return "the guest's KERNEL_GS_BASE"
         if value.owner == "descriptor":
-            return "the descriptor's base"
+            return "a GS base of 0"
         return "a stale GS base" if value.owner == f"thread{self.n}" else "another task's GS base"

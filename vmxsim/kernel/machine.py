@@ -62,12 +62,12 @@ NO_BASE = Value(0, "descriptor")
 
 
 def owner_words(owner: str) -> str:
-    """The owner's name in a sentence: ``guest 0``, ``vCPU thread 0``, ``plain task``."""
+    """The owner's name in a sentence: ``guest 0``, ``vCPU thread 0``, ``plain task``, ``nobody``."""
     if owner.startswith("vcpu"):
         return f"guest {owner[4:]}"
     if owner.startswith("thread"):
         return f"vCPU thread {owner[6:]}"
-    return {"plain": "plain task", "descriptor": "descriptor"}.get(owner, "unknown owner")
+    return {"plain": "plain task", "descriptor": "nobody"}.get(owner, "unknown owner")
 
 
 def no_owner(number: int) -> str:

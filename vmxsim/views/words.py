@@ -120,7 +120,7 @@ def value_words(value: Value | None) -> str:
     if value.owner == "unknown":
         return f"{value} (owner unknown)"
     if value.owner == "descriptor":
-        return f"the descriptor's base {value}"
+        return f"nobody's base {value}"
     task = value.owner == "plain" or value.owner.startswith("thread")
     return f"{owner_words(value.owner)}'s {'user GS base' if task else 'value'} {value}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import pairwise
 
 from vmxsim.errors import InputError, unknown
@@ -57,15 +58,17 @@ def _about(trace: Trace, action: int, decisive: bool) -> Question | None:
     steps = [s for s in trace.steps if s.action == action]
     if not steps:
         return None
-    try:
-        return ask(trace, "value", action=action)
-    except InputError:
-        pass  # it returns nothing
     lma = any(c.place.endswith(".efer") for s in steps for c in s.changes)
     moved = any(s.moves for s in steps)
+    kinds = ["value"]
     if lma or (decisive and not moved):
-        return ask(trace, "owner", action=action)
-    return ask(trace, "live", action=action) if moved else None
+        kinds.append("owner")
+    elif moved:
+        kinds.append("live")
+    for kind in kinds:
+        with suppress(InputError):  # it returns nothing, or all owners have the same value
+            return ask(trace, kind, action=action)
+    return None
 
 
 def spans_apart(questions: Sequence[Question]) -> bool:

@@ -88,7 +88,7 @@ def _numbers(span: Span) -> dict[int, list[str]]:
         for cell in box.cells:
             if cell.value is not None and cell.value.owner != "unknown":
                 known.setdefault(cell.value.number, [])
-                if not cell.place.endswith("gs_base") or box.kind == "cpu":
+                if box.kind != "vcpu" or not cell.place.endswith(".gs_base"):
                     known[cell.value.number].append(place_words(box, cell))
     own = {
         c.value.number
@@ -263,6 +263,10 @@ def owner(span: Span) -> Question:
     nameless = any(cell.value is None or cell.value.owner == "unknown" for _, cell in span.cells())
     names += ["unknown"] if span.recorded or nameless else []
     names += [holder] if holder not in names else []
+    same = _owners_of(span, register.value) - {holder}  # right as well, where bases are equal
+    names = [name for name in names if name not in same]
+    if len(names) < 2:
+        raise InputError("'owner' cannot be asked here: every owner has the same value", "predict")
     held = f"KERNEL_GS_BASE of CPU {span.last.cpu} holds {value_words(register.value)}: {span.how(place)}."
     if register.value is None:
         held = f"What KERNEL_GS_BASE of CPU {span.last.cpu} holds is not known: no event tells."
@@ -279,8 +283,16 @@ def owner(span: Span) -> Question:
     return _question("owner", span, asked, options, telling, span.holds(telling))
 
 
+def _owners_of(span: Span, value: Value | None) -> set[str]:
+    """Who has a value of this number."""
+    if value is None:
+        return set()
+    cells = (cell for box in span.scene().boxes for cell in box.cells)
+    return {c.value.owner for c in cells if c.value and c.value.number == value.number} - {"unknown"}
+
+
 def _whose(name: str) -> str:
-    named = {"descriptor": "the descriptor's base", "unknown": "nobody's that is known"}
+    named = {"descriptor": "nobody's: a base of 0", "unknown": "nobody's that is known"}
     return named.get(name) or f"{owner_words(name)}'s"
 
 
@@ -295,4 +307,5 @@ def _elsewhere(span: Span, name: str) -> str:
     ]
     if not places:
         return f" No place that is shown holds {'that' if name == 'descriptor' else 'a value of that owner'}."
-    return " " + sentence(f"{_whose(name)} is in {' and '.join(places)}")
+    what = "a base of 0" if name == "descriptor" else _whose(name)
+    return " " + sentence(f"{what} is in {' and '.join(places)}")
