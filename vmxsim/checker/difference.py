@@ -23,7 +23,7 @@ from vmxsim.checker.transition_table import TransitionTable
 from vmxsim.designs import find_design
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.kernel.machine import EFER_LMA
-from vmxsim.simulation.scenario import HOSTS, Scenario, make_host, make_scenario
+from vmxsim.simulation.scenario import HOSTS, Scenario, make_scenario
 
 
 @frozen
@@ -38,28 +38,9 @@ class Difference:
     complete: bool = True
 
 
-@frozen
-class _Where:
-    """The host on which two designs are compared. None: each width's own; what each design's release had."""
-
-    host: str
-    gs_base_from: str | None
-    fsgsbase: bool | None
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The options of ``check``, and the fields of a scenario."""
-        return {"host": self.host, "gs_base_from": self.gs_base_from, "fsgsbase": self.fsgsbase}
-
-    @property
-    def words(self) -> str:
-        """``64-bit host``, with what else was asked for."""
-        asked = []
-        if self.gs_base_from:
-            asked.append(f"GS base from {'the MSR' if self.gs_base_from == 'msr' else 'a descriptor'}")
-        if self.fsgsbase is not None:
-            asked.append("FSGSBASE" if self.fsgsbase else "no FSGSBASE")
-        return f"{self.host} host" + (f" ({', '.join(asked)})" if asked else "")
+def _asked(where: Scenario) -> dict[str, Any]:
+    """The host, as options of ``check`` and as fields of a scenario."""
+    return {"host": where.host, "gs_base_from": where.gs_base_from, "fsgsbase": where.fsgsbase}
 
 
 def shortest_difference(
@@ -74,18 +55,20 @@ def shortest_difference(
     ``gs_base_from`` and ``fsgsbase`` are those of ``check``. Raises InputError for an unknown design or host.
     """
     pair: Any = find_design(a), find_design(b)
-    places = tuple(_Where(host, gs_base_from, fsgsbase) for host in host_widths(hosts))
+    places = tuple(
+        Scenario(host=host, gs_base_from=gs_base_from, fsgsbase=fsgsbase) for host in host_widths(hosts)
+    )
     return _shortest(*pair, places, *(design._revision for design in pair))
 
 
 @lru_cache(maxsize=64)  # the explorer asks again for each preemption of the schedule
-def _shortest(a: Any, b: Any, places: tuple[_Where, ...], *_revisions: int) -> Difference:
+def _shortest(a: Any, b: Any, places: tuple[Scenario, ...], *_revisions: int) -> Difference:
     if a is b:
         return Difference(None, f"both are {name_of(a)}")
     found: list[tuple[tuple[int, int], Difference]] = []
     unsettled = []
     for where in places:
-        results = [check(design, **where.options) for design in (a, b)]
+        results = [check(design, **_asked(where)) for design in (a, b)]
         wrong = [result for result in results if result.verdict != SAFE]
         if len(wrong) == 1 and (example := wrong[0].counterexample):
             found.append(((example.actions, example.steps), _one_is_wrong(example, results, where)))
@@ -97,7 +80,7 @@ def _shortest(a: Any, b: Any, places: tuple[_Where, ...], *_revisions: int) -> D
                 unsettled.append(where)
     if found:
         return min(found, key=lambda pair: pair[0])[1]
-    where_ = " or a ".join(where.words for where in places)
+    where_ = " or a ".join(where.host_words for where in places)
     if unsettled:
         return Difference(
             None, f"no schedule of whole actions on a {where_} shows a difference", complete=False
@@ -109,20 +92,19 @@ def _shortest(a: Any, b: Any, places: tuple[_Where, ...], *_revisions: int) -> D
     )
 
 
-def _one_is_wrong(example: Counterexample, results: list[Any], where: _Where) -> Difference:
+def _one_is_wrong(example: Counterexample, results: list[Any], where: Scenario) -> Difference:
     right = next(result for result in results if result.verdict == SAFE)
     scenario = evolve(example.scenario, title="", design=None)
     wrong = name_of(example.design)
-    reason = f"on a {where.words} {right.name} is safe, but {wrong} breaks {example.invariant}"
+    reason = f"on a {where.host_words} {right.name} is safe, but {wrong} breaks {example.invariant}"
     return Difference(scenario, reason)
 
 
 class _Walker:
     """Runs whole actions of a design, and tells what can be read between them."""
 
-    def __init__(self, design: Any, where: _Where) -> None:
-        host = make_host(where.host, design, where.gs_base_from, where.fsgsbase)
-        self.table: TransitionTable = kept_table(design, host, Restriction())
+    def __init__(self, design: Any, where: Scenario) -> None:
+        self.table: TransitionTable = kept_table(design, where.host_of(design), Restriction())
         self.act = cache(self._act)
 
     def choices(self, state: int) -> list[Choice]:
@@ -153,7 +135,7 @@ class _Walker:
         return read, values[register].number if in_user else None
 
 
-def _side_by_side(a: Any, b: Any, where: _Where) -> tuple[tuple[int, int], Difference] | None:
+def _side_by_side(a: Any, b: Any, where: Scenario) -> tuple[tuple[int, int], Difference] | None:
     left, right = _Walker(a, where), _Walker(b, where)
     starts = zip(left.table.initial, right.table.initial, strict=True)
     paths: list[tuple[int, int, tuple[Any, ...]]] = [
@@ -181,7 +163,7 @@ def _side_by_side(a: Any, b: Any, where: _Where) -> tuple[tuple[int, int], Diffe
     return None
 
 
-def _told(left: _Walker, right: _Walker, path: tuple[Any, ...], where: _Where) -> Difference:
+def _told(left: _Walker, right: _Walker, path: tuple[Any, ...], where: Scenario) -> Difference:
     table = left.table
     long_mode = bool(table.get(path[0], "vcpu0", "efer") & EFER_LMA)
     verbs = [choice.verb for choice in path[1:]]
@@ -189,6 +171,6 @@ def _told(left: _Walker, right: _Walker, path: tuple[Any, ...], where: _Where) -
         action_text(choice, table, verbs[: n + 1].count(USER_GS_BASE)) for n, choice in enumerate(path[1:])
     ]
     names = f"{name_of(left.table.design)} and {name_of(right.table.design)}"
-    reason = f"on a {where.words} both {names} are violated, and here they return different values"
+    reason = f"on a {where.host_words} both {names} are violated, and here they return different values"
     reason += " (only schedules of whole actions were compared, without ticks inside the kernel)"
-    return Difference(make_scenario(steps, **where.options, long_mode=long_mode), reason)
+    return Difference(make_scenario(steps, **_asked(where), long_mode=long_mode), reason)

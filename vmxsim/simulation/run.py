@@ -86,7 +86,7 @@ class RunTrace:
         self.title = scenario.title or ", ".join(self.actions)
         self.name = name_of(design)
         release = f" ({design.release})" if design.release else ""
-        self.subtitle = f"{self.name}{release}, {scenario.host} host"
+        self.subtitle = f"{self.name}{release}, {scenario.host_words}"
         self.results: list[dict[str, Any]] = []
         self.notes: list[str] = []
         self._start = start

@@ -200,6 +200,20 @@ class Scenario:
     lines: tuple[int, ...] = field(default=(), repr=False)
     design_line: int = 0
 
+    @property
+    def host_words(self) -> str:
+        """``64-bit host``, with what differs from the usual one."""
+        told = []
+        if self.gs_base_from:
+            told.append(f"GS base from {'the MSR' if self.gs_base_from == 'msr' else 'a descriptor'}")
+        if self.fsgsbase is not None:
+            told.append("FSGSBASE" if self.fsgsbase else "no FSGSBASE")
+        if self.user_gs_bases == "zero":
+            told.append("all GS bases 0")
+        if self.address_bits == 57:
+            told.append("LA57")
+        return f"{self.host} host" + (f" ({', '.join(told)})" if told else "")
+
     def host_of(self, design: type[Kvm]) -> Host:
         """The host task and its processor, when ``design`` runs on them."""
         return make_host(
