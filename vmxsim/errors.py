@@ -32,6 +32,10 @@ class SimulationError(InputError):
     """A design did something that the kernel must not: broke a contract, looped forever."""
 
 
+class NoSuchPointError(InputError):
+    """A design lacks the function or the line before which a scenario has a tick come."""
+
+
 def printable(text: object, limit: int = 80) -> str:
     """Text from outside, safe to print: control characters escaped, cut to ``limit``."""
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))

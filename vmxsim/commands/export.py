@@ -21,7 +21,7 @@ from vmxsim.commands.common import (
     remark,
 )
 from vmxsim.designs import DESIGNS
-from vmxsim.errors import InputError, nearest, printable, unknown, writing
+from vmxsim.errors import InputError, NoSuchPointError, nearest, printable, unknown, writing
 from vmxsim.exports.subject import nothing_found
 from vmxsim.ftrace.recording import EXAMPLES, read
 from vmxsim.kernel.kvm import Kvm, name_of
@@ -80,13 +80,9 @@ def run_on(scenario: Scenario, design: type[Kvm] | None) -> RunTrace:
     and how to name the point instead."""
     try:
         return run(scenario, design)
-    except InputError as error:
+    except NoSuchPointError as error:
         made_for = scenario.design
-        if (
-            design is None
-            or made_for in (None, design.id)
-            or not error.where.endswith(("preempt, before", "preempt, in"))
-        ):
+        if design is None or made_for in (None, design.id):
             raise
         raise InputError(
             f"{name_of(design)} lacks this point: {error.message}. The schedule was made for"

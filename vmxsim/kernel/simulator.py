@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import define, field
 
-from vmxsim.errors import InputError, SimulationError, nearest
+from vmxsim.errors import InputError, NoSuchPointError, SimulationError, nearest
 from vmxsim.kernel.actions import (
     VERBS,
     Action,
@@ -582,7 +582,7 @@ class Simulator:
             and point.function not in functions
             and RENAMED.get(point.function) not in functions
         ):
-            raise InputError(
+            raise NoSuchPointError(
                 f"{name_of(self.design)} has no function '{point.function}'"
                 f"{nearest(point.function, functions)}",
                 "preempt, in",
@@ -596,7 +596,7 @@ class Simulator:
             lines = {i.line for f in self._versions(name) for i in f.instructions if i.kind != "end"}
             if int(point.before[5:]) not in lines:
                 known = ", ".join(map(str, sorted(lines)))
-                raise InputError(
+                raise NoSuchPointError(
                     f"no step starts on {point.before} of {name}; steps start on lines {known}",
                     "preempt, before",
                 )
