@@ -44,7 +44,7 @@ class Hostile:
                 0, 0, HOSTILE, 0, "kernel", HOSTILE, 0, HOSTILE,
                 changes=(Change("cpu0.preempt_count", HOSTILE, HOSTILE),),
                 moves=(Move(HOSTILE, "cpu0.kernel_gs_base", "vcpu0.g"),),
-                notes=(HOSTILE,), why_not=HOSTILE, violations=self.violations,
+                notes=(HOSTILE,), held_back=HOSTILE, violations=self.violations,
             ),
         )  # fmt: skip
 

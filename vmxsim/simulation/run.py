@@ -136,15 +136,15 @@ class RunTrace:
             function, line = record.stack[0].name, i.line
             source = record.stack[0].source[line - 1].strip()
         count, irqs_off, mode = record.state
-        why_not = ""
+        held_back = until = ""
         if irqs_off and mode == "kernel":
-            why_not = "interrupts are off: a tick stays pending until they are on and preempt_enable() is met"
+            held_back = "interrupts are off"
+            until = "a tick stays pending until they are on and preempt_enable() is met"
         elif count and mode == "kernel":
-            why_not = (
-                f"preemption is disabled (preempt_count {count}): a tick stays pending until preempt_enable()"
-            )
+            held_back = f"preemption is disabled (preempt_count {count})"
+            until = "a tick stays pending until preempt_enable()"
         elif record.thread == "plain":
-            why_not = "the plain task runs here, not a vCPU thread"
+            held_back = "the plain task runs here, not a vCPU thread"
         cost: Counter[str] = Counter()
         for name, times in record.operations:
             cost[name] += times
@@ -165,8 +165,9 @@ class RunTrace:
             moves=moves_of(
                 record, self.simulator.m.threads[0].by_descriptor and not self.simulator.m.host.fsgsbase
             ),
-            preemptible=not why_not,
-            why_not=why_not,
+            preemptible=not held_back,
+            held_back=held_back,
+            until=until,
             cost=dict(cost),
             notes=record.notes,
             violations=violations,

@@ -135,8 +135,8 @@ class Step:
     ``function``, ``line`` and ``source`` say which line ran; ``stack`` is the call stack
     with that line innermost (last). ``next`` is where this thread goes on, if it is in
     the kernel. ``mode`` is where the thread was: ``kernel``, ``guest`` or ``user``.
-    ``preemptible`` says whether the scheduler may act right after this step;
-    ``why_not`` says why it may not. ``cost`` counts operations by name.
+    ``preemptible`` says whether the scheduler may act right after this step. ``held_back`` says what keeps
+    it from that, and ``until`` what becomes of a tick. ``cost`` counts operations by name.
     """
 
     index: int
@@ -153,10 +153,16 @@ class Step:
     accesses: tuple[Access, ...] = ()
     moves: tuple[Move, ...] = ()
     preemptible: bool = False
-    why_not: str = ""
+    held_back: str = ""
+    until: str = ""
     cost: Mapping[str, int] = field(factory=dict)
     notes: tuple[str, ...] = ()
     violations: tuple[Violation, ...] = ()
+
+    @property
+    def why_not(self) -> str:
+        """Why the scheduler may not act right after this step."""
+        return ": ".join(filter(None, (self.held_back, self.until)))
 
 
 class Trace(Protocol):

@@ -18,9 +18,7 @@ def preempt(span: Span) -> Question:
     step = span.last
     if span.whole or step.mode != "kernel" or not step.line:
         raise InputError("'preempt' asks about one line of kernel code: name it by step=", "predict")
-    facts = {
-        name: value for box in span.scene().boxes if box.id == f"cpu{step.cpu}" for name, value in box.facts
-    }
+    facts = _cpu_facts(span, step)
     state = (
         f"preempt_count is {facts['preempt_count']} and interrupts are {facts['interrupts']} after this line"
     )
@@ -28,7 +26,7 @@ def preempt(span: Span) -> Question:
     at_once = (
         f"{state}: nothing holds the scheduler back."
         if step.preemptible
-        else f"{state}: {step.why_not.split(': ')[-1]}."
+        else f"{state}: {step.until or step.held_back}."
     )
     options = [Option("right away: the thread may be scheduled out here", step.preemptible, at_once)]
     if step.preemptible:
@@ -70,11 +68,16 @@ def _next_chance(span: Span) -> tuple[str, str]:
 def _inner(span: Span) -> list[Option]:
     """The ``preempt_enable()`` that comes next, where it is not yet the outermost one."""
     step = next((s for s in _later(span) if s.preemptible or s.source == "preempt_enable()"), None)
-    if step is None or step.preemptible or "preempt_count" not in step.why_not:
+    if step is None or step.preemptible or _cpu_facts(span, step)["interrupts"] == "off":
         return []
     where = _after(step.function, step.line, step.source)
-    still = step.why_not.split(":")[0]
-    return [Option(where, False, f"preempt_disable() nests. After that line, too, {still}.")]
+    return [Option(where, False, f"preempt_disable() nests. After that line, too, {step.held_back}.")]
+
+
+def _cpu_facts(span: Span, step: Step) -> dict[str, str]:
+    """The facts of the step's CPU after it."""
+    boxes = span.trace.scene(step.index + 1).boxes
+    return {name: value for box in boxes if box.id == f"cpu{step.cpu}" for name, value in box.facts}
 
 
 def _too_late(span: Span, offered: set[str]) -> list[Option]:
