@@ -200,18 +200,18 @@ def _fact_words(box: Box, name: str, was: str, now: str, several: bool) -> str:
 
 
 def _modes(step: Step, before: Scene, after: Scene) -> Iterator[str]:
-    """Transitions between kernel, guest and user space that the source line does not show; the CPU's facts
-    cover task switches."""
+    """Transitions between kernel, guest and user space that the step itself does not tell: the guest's tells
+    its entry or exit, user space's its return. The CPU's facts cover task switches."""
     old = modes(before)
     for thread, mode in modes(after).items():
         was, number = old.get(thread, mode), thread.removeprefix("thread")
         if was == mode:
             continue
-        if mode == "in the guest" and "guest runs" not in step.source:
+        if mode == "in the guest" and step.mode != "guest":
             yield f"guest {number} runs"
-        elif was == "in the guest" and "exit" not in step.source:
+        elif was == "in the guest" and step.mode != "guest":
             yield f"guest {number} exits"
-        elif mode == "in user space" and "user space" not in step.source:
+        elif mode == "in user space" and step.mode != "user":
             yield f"vCPU thread {number} is back in user space"
 
 
