@@ -5,7 +5,7 @@ from vmxsim.kernel.language import *
 
 
 class DedicatedAccessors(HostFromThread):
-    """678e315e78a7, "KVM: vmx: add dedicated utility to access guest's kernel_gs_base".
+    """678e315e78a7: two accessors read and write the guest's value without a full host reload.
 
     Its diff removes vmx_load_host_state(), which nothing calls anymore. 4.19-rc1 as released calls enter and
     leave ``vmx_prepare_switch_to_*``; this commit did not rename them.
@@ -14,6 +14,7 @@ class DedicatedAccessors(HostFromThread):
     id = "dedicated-accessors"
     title = "Dedicated accessors (the seed patch)"
     commit = "678e315e78a7"
+    commit_title = "KVM: vmx: add dedicated utility to access guest's kernel_gs_base"
     release = "4.19-rc1"
     story = (
         "Reading or writing one MSR no longer reloads the whole host state: two small functions find out"

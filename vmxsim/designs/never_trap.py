@@ -5,11 +5,12 @@ from vmxsim.kernel.language import *
 
 
 class NeverTrap(DedicatedAccessors):
-    """ "KVM: x86: never trap MSR_KERNEL_GS_BASE", 2018-09-24, Fixes: 678e315e78a7."""
+    """2018-09-24, Fixes: 678e315e78a7: passed through in any mode, and switched in any mode."""
 
     id = "never-trap"
     title = "Never intercepted, always switched"
     commit = None
+    commit_title = "KVM: x86: never trap MSR_KERNEL_GS_BASE"
     release = "4.19"
     release_note = "rc7"
     story = (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -313,9 +312,8 @@ def introduction(about: Subject) -> str:
 
 
 def _origin(design: type[Kvm]) -> str:
-    quoted = re.search(r'"([^"]+)"', design.__doc__ or "")
-    if quoted:
-        title = f'"{" ".join(quoted[1].split())}"'
+    if design.commit_title:
+        title = f'"{design.commit_title}"'
         said = f"commit {design.commit}, {title}" if design.commit else title
     else:  # the title is vmxsim's, not the commit's
         said = f"commit {design.commit} (in short: {design.title})" if design.commit else design.title

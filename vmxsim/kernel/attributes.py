@@ -33,6 +33,7 @@ ATTRIBUTES = {
     "id": "a text",
     "title": "a text",
     "commit": "a text or None",
+    "commit_title": "a text",
     "release": "a text or None",
     "release_note": "a text",
     "story": "a text",

@@ -20,6 +20,8 @@ class Kvm(KernelSource, abstract=("enter_lmode", "exit_lmode")):
     title: ClassVar[str] = ""
     #: None where the facts give nothing; invent none.
     commit: ClassVar[str | None] = None
+    #: The commit's own title, '' where there are several or the facts do not give it.
+    commit_title: ClassVar[str] = ""
     release: ClassVar[str | None] = None
     #: What is to be said about the release beside its number.
     release_note: ClassVar[str] = ""
@@ -58,6 +60,7 @@ class Kvm(KernelSource, abstract=("enter_lmode", "exit_lmode")):
             "id": "",
             "title": cls.__name__,
             "commit": None,
+            "commit_title": "",
             "release": None,
             "release_note": "",
             "story": "",
