@@ -153,7 +153,7 @@ def board_state(game: Game, said: str = "", alert: str = "") -> dict[str, Any]:
         "line": game.at.line,
         "tick": _tick_words(game),
         "groups": _groups(options),
-        "free": [_button(o, FREE_KEYS[o.name], o.name) for o in options if not o.counts],
+        "free": [_button(o, FREE_KEYS[o.name]) for o in options if not o.counts],
         "moves": [{"text": move.text, "tick": move.tick, "pending": move.pending} for move in game.moves],
         "count": game.count,
         "tally": _tally(game),
@@ -184,7 +184,7 @@ def _groups(options: Sequence[Option]) -> list[dict[str, Any]]:
 
 def _group(name: str, options: list[Option]) -> dict[str, Any]:
     keys = iter(KEYS[name])
-    buttons = [_button(o, KEYS[SIGNAL] if o.name == SIGNAL else next(keys), _label(o)) for o in options]
+    buttons = [_button(o, KEYS[SIGNAL] if o.name == SIGNAL else next(keys)) for o in options]
     reasons: dict[str, list[str]] = {}
     for button in buttons:
         if button["why"]:
@@ -197,15 +197,14 @@ def _group(name: str, options: list[Option]) -> dict[str, Any]:
     return {"name": name, "title": title, "buttons": buttons, "why": why}
 
 
-def _button(option: Option, key: str, label: str) -> dict[str, str]:
-    return {"name": option.name, "label": label, "key": key, "words": option.words, "why": option.why_not}
-
-
-def _label(option: Option) -> str:
-    """A move's name without its group's."""
-    if option.group == "scheduler" and option.name != SIGNAL:
-        return f"tick, on to CPU {option.name[-1]}"
-    return option.name.removeprefix("guest ").removeprefix("emulate ")
+def _button(option: Option, key: str) -> dict[str, str]:
+    return {
+        "name": option.name,
+        "label": option.label,
+        "key": key,
+        "words": option.words,
+        "why": option.why_not,
+    }
 
 
 def _tick_words(game: Game) -> str:

@@ -132,7 +132,7 @@ class Game:
         found = options(self.at, self.assumed, self.setting.cpus)
         counted = tuple(evolve(option, why_not=over or option.why_not) for option in found)
         return counted + tuple(
-            Option(name, "scheduler", words, self._why_not_free(name), counts=False)
+            Option(name, "scheduler", name, words, self._why_not_free(name), counts=False)
             for name, words in FREE.items()
         )
 

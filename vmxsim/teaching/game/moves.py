@@ -45,33 +45,42 @@ GROUPS = ("user space", "guest", "emulator", "scheduler")
 
 @frozen
 class Option:
-    """``name`` is what :meth:`~vmxsim.teaching.game.game.Game.do` takes. ``words`` say what it does,
-    ``why_not`` why it is not possible now, '' if it is. ``counts``: it is a move; else it is free."""
+    """``name`` is what :meth:`~vmxsim.teaching.game.game.Game.do` takes, ``label`` what to call it in its
+    ``group``. ``words`` say what it does, ``why_not`` why it is not possible now, '' if it is. ``counts``: it
+    is a move; else it is free."""
 
     name: str
     group: str
+    label: str
     words: str
     why_not: str = ""
     counts: bool = True
 
 
-#: Group and meaning of each verb, in the order in which they are offered.
+#: By group and the words with which its actions start, each action's rest and meaning, in the order in which
+#: they are offered.
 _VERBS = {
-    "run": ("user space", "KVM_RUN: from user space until the guest executes"),
-    "run cancelled": ("user space", "KVM_RUN with a signal pending: enter, but the guest does not run"),
-    "get-msr": ("user space", "KVM_GET_MSRS reads the guest's register"),
-    "set-msr": ("user space", "KVM_SET_MSRS writes the guest's register"),
-    "set-efer long-mode": ("user space", "KVM_SET_SREGS switches the guest's long mode"),
-    "user gs-base": ("user space", "the thread's program changes its own GS base"),
-    "guest rdmsr": ("guest", "the guest reads its register"),
-    "guest wrmsr": ("guest", "the guest writes its register"),
-    "guest swapgs": ("guest", "the guest exchanges its register with its GS base"),
-    "guest long-mode": ("guest", "the guest flips CR0.PG"),
-    "guest smi": ("guest", "an SMI comes: system-management mode, outside long mode"),
-    "guest rsm": ("guest", "RSM: back from system-management mode"),
-    "exit": ("guest", "a VM exit that user space handles: KVM_RUN returns"),
-    "emulate rdmsr": ("emulator", "KVM's emulator runs the guest's RDMSR"),
-    "emulate wrmsr": ("emulator", "KVM's emulator runs the guest's WRMSR"),
+    ("user space", ""): {
+        "run": "KVM_RUN: from user space until the guest executes",
+        "run cancelled": "KVM_RUN with a signal pending: enter, but the guest does not run",
+        "get-msr": "KVM_GET_MSRS reads the guest's register",
+        "set-msr": "KVM_SET_MSRS writes the guest's register",
+        "set-efer long-mode": "KVM_SET_SREGS switches the guest's long mode",
+        "user gs-base": "the thread's program changes its own GS base",
+    },
+    ("guest", "guest "): {
+        "rdmsr": "the guest reads its register",
+        "wrmsr": "the guest writes its register",
+        "swapgs": "the guest exchanges its register with its GS base",
+        "long-mode": "the guest flips CR0.PG",
+        "smi": "an SMI comes: system-management mode, outside long mode",
+        "rsm": "RSM: back from system-management mode",
+    },
+    ("guest", ""): {"exit": "a VM exit that user space handles: KVM_RUN returns"},
+    ("emulator", "emulate "): {
+        "rdmsr": "KVM's emulator runs the guest's RDMSR",
+        "wrmsr": "KVM's emulator runs the guest's WRMSR",
+    },
 }
 
 
@@ -83,13 +92,16 @@ def options(at: Position, assumed: Restriction, cpus: int) -> tuple[Option, ...]
 
 
 def _actions(at: Position, assumed: Restriction) -> Iterator[Option]:
-    for verb, (group, words) in _VERBS.items():
-        if verb == ("guest rsm" if not at.smm else "guest smi"):
-            continue
-        if verb.endswith("long-mode"):
-            verb += " off" if at.long_mode else " on"
-        for value in values_of(verb, at):
-            yield Option(action_name(verb, value), group, words, why_not(verb, value, at, assumed))
+    for (group, start), actions in _VERBS.items():
+        for short, words in actions.items():
+            if short == ("smi" if at.smm else "rsm"):
+                continue
+            if short.endswith("long-mode"):
+                short += " off" if at.long_mode else " on"
+            verb = f"{start}{short}"
+            for value in values_of(verb, at):
+                name, label = action_name(verb, value), action_name(short, value)
+                yield Option(name, group, label, words, why_not(verb, value, at, assumed))
 
 
 def values_of(verb: str, at: Position) -> tuple[int | None, ...]:
@@ -110,12 +122,14 @@ def _tick(at: Position, assumed: Restriction, cpu: int) -> Option:
     words = f"a tick comes; the thread resumes on CPU {cpu}"
     if at.holds_back and at.mode == "kernel" and not at.scheduling:
         words += f"; it stays pending: {at.holds_back}"
-    return Option(f"tick cpu{cpu}", "scheduler", words, why_no_tick(cpu, at, assumed))
+    return Option(
+        f"tick cpu{cpu}", "scheduler", f"tick, on to CPU {cpu}", words, why_no_tick(cpu, at, assumed)
+    )
 
 
 def _signal(at: Position, assumed: Restriction) -> Option:
     words = "a signal comes; KVM_RUN returns to user space once this exit is handled"
-    return Option(SIGNAL, "scheduler", words, why_no_signal(at, assumed))
+    return Option(SIGNAL, "scheduler", SIGNAL, words, why_no_signal(at, assumed))
 
 
 def why_not(verb: str, value: int | None, at: Position, assumed: Restriction) -> str:
