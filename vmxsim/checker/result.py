@@ -63,6 +63,11 @@ class Counterexample:
         return None if self.failure else explain(self.trace, self.invariant)
 
     @property
+    def schedule(self) -> str:
+        """Its actions in one line, with the ticks and signals inside them."""
+        return "; ".join(map(_step_words, self.scenario.steps))
+
+    @property
     def mechanism(self) -> str:
         """A short name for what goes wrong."""
         return self.explanation.mechanism if self.explanation else "the design does what the kernel must not"
@@ -84,6 +89,19 @@ class Counterexample:
             if getattr(s, name) != getattr(usual, name):
                 data[name] = getattr(s, name)
         return data | {"steps": list(s.steps)}
+
+
+def _step_words(step: Any) -> str:
+    if isinstance(step, str):
+        return step
+    ((action, options),) = step.items()
+    points = options.get("preempt", [])
+    told = [
+        f"tick before {p['before']} in {p['in']}" for p in (points if isinstance(points, list) else [points])
+    ]
+    if options.get("signal"):
+        told.append("then a signal")
+    return f"{action} ({', '.join(told)})"
 
 
 def counterexample_of(

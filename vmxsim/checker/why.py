@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from html import escape
-from typing import Any
 
 from attrs import define, field, frozen
 
@@ -335,18 +334,8 @@ def reason_words(reason: Reason) -> str:
         return f"{reason.breaks}{never}"
     granted = f", assuming {', '.join(reason.granted)}" if reason.granted else ""
     mode = "in" if example.scenario.long_mode else "outside"
-    schedule = "; ".join(map(_step_words, example.scenario.steps))
     failure = f" ({example.failure})" if example.failure else ""
-    return f"on a {reason.host} host{granted}, starting {mode} long mode: {schedule}{failure}"
-
-
-def _step_words(step: Any) -> str:
-    if isinstance(step, str):
-        return step
-    ((action, value),) = step.items()
-    points = value["preempt"] if isinstance(value["preempt"], list) else [value["preempt"]]
-    ticks = ", ".join(f"before {p['before']} in {p['in']}" for p in points)
-    return f"{action} (tick {ticks})"
+    return f"on a {reason.host} host{granted}, starting {mode} long mode: {example.schedule}{failure}"
 
 
 def granted_words(found: Why) -> list[str]:
