@@ -5,6 +5,7 @@ import pytest
 import vmxsim
 from vmxsim.designs import DedicatedAccessors, NeverTrap
 from vmxsim.kernel.language import *
+from vmxsim.teaching.game.game import Game
 
 
 class Careless(NeverTrap):
@@ -157,17 +158,26 @@ def test_the_careless_accessors_need_a_tick_in_the_kernel_but_no_migration(desig
     assert vmxsim.check(design, assume=["no-migration"]).verdict == "violated"
 
 
-def test_two_of_the_five_need_a_32_bit_host():
+def test_one_of_the_five_needs_a_32_bit_host():
     five = ("lazy-long-mode", "load-gs-index", "dedicated-accessors", Careless, CarelessWrite)
     safe = [design for design in five if vmxsim.check(design, host="64-bit").verdict == "safe"]
-    assert safe == ["load-gs-index", CarelessWrite]
+    assert safe == ["load-gs-index"]
 
 
-def test_the_careless_write_is_seen_only_in_user_space():
-    """Section 8: one action more than the careless read, the exit."""
-    read, write = vmxsim.check(Careless).scenario, vmxsim.check(CarelessWrite).scenario
-    assert (len(read.steps), len(write.steps)) == (2, 3)
-    assert write.steps[-1] == "exit"
+@pytest.mark.parametrize("host", ["64-bit", "32-bit"])
+def test_the_careless_write_takes_one_move_more_than_the_read(host):
+    """Section 8: it is seen only once user space or another task runs."""
+    assert Game(CarelessWrite, host=host).par == Game(Careless, host=host).par + 1
+
+
+@pytest.mark.parametrize("last", ["signal", "exit"])
+def test_a_signal_shows_the_careless_write_everywhere_and_an_exit_on_a_32_bit_host(last):
+    tick = {"before": "wrmsr", "in": "vmx_write_guest_kernel_gs_base"}
+    write = {"emulate wrmsr 0xA000": {"preempt": tick} | ({"signal": True} if last == "signal" else {})}
+    steps = ["run", write] + (["exit"] if last == "exit" else [])
+    wide, narrow = (vmxsim.run(steps, CarelessWrite, host=host).violations for host in ("64-bit", "32-bit"))
+    assert narrow
+    assert bool(wide) == (last == "signal")
 
 
 def test_a_tick_during_enter_gives_the_entry_up():

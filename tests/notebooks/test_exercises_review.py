@@ -82,7 +82,16 @@ def test_the_bitmap_is_right_when_it_is_told():
 def test_each_direction_of_2_6_33_breaks_something_else():
     found = vmxsim.check("lazy-long-mode", host="64-bit").hosts[0].counterexamples
     assert found["guest-value"].scenario.steps == ("run", "guest long-mode on")
-    assert found["host-value"].scenario.steps == ("run", "guest long-mode off", "exit")
+    assert found["host-value"].scenario.steps == ("run", {"guest long-mode off": {"signal": True}})
+
+
+@pytest.mark.parametrize("design", ["msr-array", "array-passthrough"])
+def test_the_array_designs_need_more_than_a_change_of_mode(design):
+    """05, section 5, and 06, section 1."""
+    assert vmxsim.check(design, assume=["no-user-gs-base"]).verdict == "safe"
+    assert vmxsim.check(design).counterexample.schedule == (
+        "run; guest long-mode off (then a signal); user gs-base 0x7F0000005000; run cancelled"
+    )
 
 
 def test_2_6_33_is_repaired_in_both_directions():
@@ -191,11 +200,24 @@ def test_five_designs_are_wrong_and_the_next_right_one_repairs_each():
     assert repairs == ["lma-fix", "host-always", "never-trap"]
 
 
-def test_always_is_needed_on_a_32_bit_host_outside_long_mode():
-    wide, narrow = vmxsim.check(NotAlways).hosts
+def test_always_is_needed_on_a_32_bit_host_outside_long_mode_if_the_descriptor_does_not_hold_the_base():
+    assert vmxsim.check(NotAlways).verdict == "safe"
+    wide, narrow = vmxsim.check(NotAlways, gs_base_from="msr").hosts
     assert (wide.verdict, narrow.verdict) == ("safe", "violated")
     assert set(narrow.counterexamples) == {"host-value"}
     assert not narrow.counterexample.scenario.long_mode
+
+
+def test_the_last_puzzle_has_an_answer():
+    """06, section 12: h is thread.gsbase, which a save without FSGSBASE sets to 0."""
+
+    def verdict(design, fsgsbase=False):
+        found = vmxsim.check(design, host="64-bit", gs_base_from="descriptor", fsgsbase=fsgsbase)
+        return found.verdict
+
+    assert verdict("vcpu-vt") == "violated"
+    assert verdict("vcpu-vt", fsgsbase=True) == verdict("host-always") == "safe"
+    assert verdict("host-from-thread") == "violated"
 
 
 def test_the_order_of_the_message_works_too():
