@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import vmxsim
-from tests.game.plays import Careless
+from tests.game.plays import Careless, CarelessWrite
 from vmxsim.errors import InputError
 from vmxsim.web.assets import script
 from vmxsim.widgets.be_the_scheduler import FREE_KEYS, KEYS, SchedulerGame
@@ -89,6 +89,27 @@ def test_a_pending_tick_is_shown() -> None:
     assert state["moves"][-1]["pending"]
     assert "A tick is pending" in state["tick"]
     assert buttons(state)["tick cpu0"]["why"] == "a tick is already pending"
+
+
+def test_a_signal_has_a_button_while_kvm_handles_an_exit() -> None:
+    game = vmxsim.be_the_scheduler(CarelessWrite)
+    state = press(game, "run", "to the end")
+    assert "signal" not in buttons(state)
+    assert buttons(state)["user gs-base 0x7F0000005000"]["label"] == "gs-base 0x7F0000005000"
+    state = press(game, "emulate wrmsr 0xA000")
+    assert (buttons(state)["signal"]["key"], buttons(state)["signal"]["why"]) == ("p", "")
+    state = press(game, "signal")
+    assert buttons(state)["signal"]["why"] == "a signal is already pending"
+    assert state["moves"][-1]["text"].startswith("signal before line") and state["count"] == 3
+    press(game, "to the end")
+    assert game.game.at.mode == "user"
+
+
+def test_a_game_that_only_bases_of_0_break_says_so() -> None:
+    game = vmxsim.be_the_scheduler(CarelessWrite, assume="no-signal")
+    assert game.board.state["start"].endswith("Every task's user GS base is 0.")
+    assert "user_gs_bases: zero" in press(game, ":show")["over"]["scenario"]
+    assert vmxsim.be_the_scheduler(Careless).board.state["start"] == "The guest starts outside long mode."
 
 
 def test_help_does_not_make_a_move() -> None:

@@ -66,8 +66,8 @@ _VERBS = {
         "get-msr": "KVM_GET_MSRS reads the guest's register",
         "set-msr": "KVM_SET_MSRS writes the guest's register",
         "set-efer long-mode": "KVM_SET_SREGS switches the guest's long mode",
-        "user gs-base": "the thread's program changes its own GS base",
     },
+    ("user space", "user "): {"gs-base": "the thread's program changes its own GS base"},
     ("guest", "guest "): {
         "rdmsr": "the guest reads its register",
         "wrmsr": "the guest writes its register",

@@ -54,11 +54,18 @@ class Play:
 SIGNAL = "signal"
 
 
-def exit_of(verb: str, records: Sequence[Record]) -> int:
-    """How many of an action's steps it takes to the VM exit that the action is, 0 if there is none."""
+def signal_steps(verb: str, records: Sequence[Record]) -> range:
+    """The steps of an action after which a signal can come: from the exit that KVM handles until it asks for
+    one. Empty if there is no such exit."""
     begins = VERBS[verb].source.split("{")[0]
     exits = (n for n, r in enumerate(records, 1) if r.mode == "guest" and r.source.startswith(begins))
-    return next(exits, 0) if VERBS[verb].exit else 0
+    start = next(exits, 0) if VERBS[verb].handled else 0
+    for asked, record in enumerate(records[start:] if start else (), start):
+        interrupts_off = record.state[1]
+        asks = record.instruction is not None and uses(record.instruction.expr, "signal_pending")
+        if asks and not interrupts_off:
+            return range(start, asked + 1)
+    return range(0)
 
 
 class Run:
@@ -106,17 +113,11 @@ class Run:
 
     @cached_property
     def signal_steps(self) -> range:
-        """The steps of the last action after which a signal can come: from the exit that KVM handles until
-        it asks for one. Empty if there is no such exit."""
-        records = self.trace.simulator.records[self.first[-1] :] if self.first else []
-        verb = self.trace.scenario.actions[-1].verb if records else "run"
-        start = exit_of(verb, records) if VERBS[verb].handled else 0
-        for asked, record in enumerate(records[start:], start):
-            interrupts_off = record.state[1]
-            if start and record.instruction and uses(record.instruction.expr, "signal_pending"):
-                if not interrupts_off:
-                    return range(start, asked + 1)
-        return range(0)
+        """The steps of the last action after which a signal can come."""
+        if not self.first:
+            return range(0)
+        action = self.trace.scenario.actions[len(self.first) - 1]
+        return signal_steps(action.verb, self.trace.simulator.records[self.first[-1] :])
 
 
 def outcome(trace: RunTrace) -> Any:
@@ -340,7 +341,8 @@ def as_plays(setting: Setting, scenario: Scenario) -> list[Play]:
         listening.first = len(listening.records)
         with suppress(SimulationError):  # the game comes to the same end, and says so
             listening.perform(action)
-        signals.append(exit_of(action.verb, listening.records[listening.first :]) if action.signal else 0)
+        steps = signal_steps(action.verb, listening.records[listening.first :])
+        signals.append(steps[-1] if steps and action.signal else 0)  # as late as it can come
     return [
         Play(
             action.text.split("->")[0].strip(),
