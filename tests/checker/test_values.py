@@ -1,9 +1,12 @@
 """Kernel code that looks at a value sees its number, in the simulator and in the checker."""
 
+from html import unescape
+
 import pytest
 
 import vmxsim
 from tests.checker.replaying import replay
+from vmxsim.checker.result import explored_line, explored_with
 from vmxsim.designs import NeverTrap
 from vmxsim.kernel.language import *
 
@@ -52,3 +55,35 @@ def test_zero_of_any_owner_is_zero():
             return current.thread.gsbase
 
     assert vmxsim.run(["get-msr"], Equal).results[0]["returned"] == "0x0"
+
+
+def test_a_verdict_says_for_which_bases_and_values_it_holds():
+    line = explored_line(vmxsim.check("never-trap"))
+    assert line == (
+        "Explored on a 64-bit host: user GS bases from the MSR (each task's own or all 0)"
+        " and writes of 0xa000 and 0xb000; on a 32-bit host: user GS bases from a descriptor"
+        " (each task's own) and writes of 0xa000 and 0xb000."
+    )
+
+
+def test_it_says_what_a_design_that_looks_at_values_was_explored_with():
+    class Looks(NeverTrap):
+        def vmx_get_msr(self, vmx):
+            if vmx.msr_guest_kernel_gs_base == 0xC0DE:
+                sldt()
+            return super().vmx_get_msr(vmx)
+
+    (host,) = vmxsim.check(Looks, host="64-bit", gs_base_from="descriptor", fsgsbase=True).hosts
+    told = explored_with(host, Looks)
+    assert told.startswith("user GS bases from a descriptor (each task's own, FSGSBASE) and writes of 0x0, ")
+    assert "0xc0de" in told and told.endswith(", two at a time")
+
+
+@pytest.mark.parametrize("form", ["mail", "markdown", "html"])
+def test_texts_say_so_beside_the_verdict(form):
+    result = vmxsim.check("dedicated-accessors", host="64-bit")
+    text = " ".join(unescape(vmxsim.export(result, form)).split())
+    assert "of a 64-bit host, with user GS bases from the MSR (each task's own or all 0)" in text
+    assert "user GS bases from the MSR" in result._repr_html_() and "user GS bases from the MSR" in repr(
+        result
+    )

@@ -363,7 +363,8 @@ def _check_host(bounds: _Bounds, limits: Limits, interrupted: list[bool]) -> tup
         if isinstance(end, KeyboardInterrupt):
             interrupted.append(True)
         unknowns = dict.fromkeys(wanted, UNKNOWN)
-        return HostResult(bounds.host, unknowns, 0, 0, 0, limits.seconds, {}, {}, early), False
+        none = HostResult(bounds.host, unknowns, 0, 0, 0, limits.seconds, {}, {}, early)
+        return evolve(none, bases=(bounds.task.bases,), written=bounds.written, task=bounds.task), False
     total = counts(found, bounds.cpus, bounds.moves)
     states, transitions, depth = total.states, total.transitions, len(found.layers) - 1
     cut = found.cut or bounds.unexplored
@@ -401,6 +402,7 @@ def _check_host(bounds: _Bounds, limits: Limits, interrupted: list[bool]) -> tup
         found.decided,
         (bounds.task.bases,),
         bounds.written,
+        bounds.task,
     )
     return result, left
 

@@ -16,6 +16,7 @@ from vmxsim.checker.transition_table import Cut, TransitionTable
 from vmxsim.designs.history import never_called
 from vmxsim.errors import InputError, counted
 from vmxsim.kernel.kvm import Kvm, name_of
+from vmxsim.kernel.machine import Host
 from vmxsim.simulation.run import RunTrace, run
 from vmxsim.simulation.scenario import HOST_FIELDS, Scenario, scenario_yaml
 
@@ -124,7 +125,7 @@ class HostResult:
     ``sometimes`` tells which situations it covered. ``cut_by`` says why it is incomplete, None
     if it is not; ``ended_early``: it stopped because every invariant was broken. ``bases`` are the user GS
     bases for which the verdict holds (``own``, ``zero``: :class:`~vmxsim.kernel.machine.Host`), ``written``
-    the numbers that guest and user space write.
+    the numbers that guest and user space write; ``task`` says where the bases come from.
     """
 
     host: str
@@ -139,6 +140,7 @@ class HostResult:
     ended_early: bool = False
     bases: tuple[str, ...] = ("own",)
     written: tuple[int, ...] = ()
+    task: Host = field(factory=Host)
 
     @property
     def cut(self) -> str:
@@ -235,7 +237,7 @@ class CheckResult:
                 f"  {host.host}: {how}; {host.states:,} states, {host.transitions:,} transitions,"
                 f" depth {host.depth}, {host.seconds:.2f} s"
             )
-        lines += [f"  {sometimes_line(self)}", f"  {omitted_line()}"]
+        lines += [f"  {line}" for line in (explored_line(self), sometimes_line(self), omitted_line())]
         if example := self.counterexample:
             lines += [counterexample_line(example), scenario_yaml(example.scenario), example.words]
         return "\n".join(line for line in lines if line.strip())
@@ -276,6 +278,35 @@ def counterexample_line(example: Counterexample) -> str:
         f"Shortest counterexample to {example.invariant}: {actions}, {example.steps} transitions{past}."
         f" Mechanism: {example.mechanism}."
     )
+
+
+_BASES = {"own": "each task's own", "zero": "all 0"}
+#: The most values that are named one by one.
+_MOST_NAMED = 6
+
+
+def explored_with(host: HostResult, design: type[Kvm], short: bool = False) -> str:
+    """For which user GS bases and which values the verdict holds: ``user GS bases from the MSR (each task's
+    own or all 0) and writes of 0xa000 and 0xb000``. A ``short`` text leaves out two values: they stand for
+    any, because the design looks at none."""
+    source = "the MSR" if host.task.gs_base_from == "msr" else "a descriptor"
+    bases = " or ".join(_BASES[word] for word in host.bases)
+    era = "" if host.task.fsgsbase == design.fsgsbase else f", {'' if host.task.fsgsbase else 'no '}FSGSBASE"
+    told = f"user GS bases from {source} ({bases}{era})"
+    if short and len(host.written) == 2:
+        return told
+    values = [hex(number) for number in host.written[:_MOST_NAMED]]
+    if more := len(host.written) - len(values):
+        values.append(f"{more} more")
+    pairs = ", two at a time" if len(host.written) > 2 else ""
+    named = " and ".join(filter(None, (", ".join(values[:-1]), *values[-1:])))
+    return f"{told} and writes of {named}{pairs}"
+
+
+def explored_line(result: CheckResult) -> str:
+    """The same for each host width, in a sentence."""
+    told = [(host.host, explored_with(host, result.design)) for host in result.hosts]
+    return f"Explored {'; '.join(f'on a {width} host: {words}' for width, words in told)}."
 
 
 def sometimes_line(result: CheckResult) -> str:
@@ -323,7 +354,7 @@ def verdict_html(result: CheckResult, options: bool = False) -> str:
     )
     return (
         f'<p class="verdict {kind}" role="status"><b>{_SIGNS[kind]}</b> {words}</p>{warnings}'
-        f"{_table(result)}<p>{escape(sometimes_line(result))}</p>{hint}"
+        f"{_table(result)}<p>{escape(explored_line(result))}</p><p>{escape(sometimes_line(result))}</p>{hint}"
         f'<p class="dim">{escape(omitted_line())}</p>'
     )
 

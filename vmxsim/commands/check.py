@@ -22,6 +22,7 @@ from vmxsim.checker.result import (
     VIOLATED,
     CheckResult,
     counterexample_line,
+    explored_line,
     headline,
     loudly,
     omitted_line,
@@ -202,6 +203,7 @@ def show(result: CheckResult, out: Console) -> None:
     out.print(Text(headline(result), style=_STYLES[result.verdict]))
     _warn(result, out)
     out.print(fitting(out, lambda figures: _host_table(result, figures), 4))
+    out.print(Text(explored_line(result), style="dim"))
     out.print(Text(sometimes_line(result), style="dim"))
     out.print(Text(omitted_line(), style="dim"))
     example = result.counterexample
@@ -253,6 +255,12 @@ def _show_table(results: list[CheckResult], out: Console) -> None:
                         f"Starting {mode} long mode: {steps}. Mechanism: {example.mechanism}.",
                     )
                 )
+    explored: dict[str, list[str]] = {}
+    for result in results:
+        explored.setdefault(explored_line(result), []).append(result.name)
+    for line, names in explored.items():
+        whose = f"{', '.join(names)}: " if len(explored) > 1 else ""
+        out.print(Text(f"\n{whose}{line}", style="dim"))
     out.print(Text(f"\n{omitted_line()}", style="dim"))
 
 

@@ -10,7 +10,7 @@ from attrs import frozen
 
 import vmxsim
 from vmxsim.checker.explanation import Explanation, Kind
-from vmxsim.checker.result import HOLDS, OMITTED, UNKNOWN, VIOLATED, CheckResult
+from vmxsim.checker.result import HOLDS, OMITTED, UNKNOWN, VIOLATED, CheckResult, explored_with
 from vmxsim.errors import InputError, counted, printable
 from vmxsim.exports.subject import (
     Missed,
@@ -312,7 +312,7 @@ def _claim(about: Subject, short: bool) -> str:
     design = name_of(about.design) if shown else design_words(about.design)
     actions = _count(about)
     if about.result:
-        return _explored(about.result, about, design, "it" if short else "the model checker of vmxsim")
+        return _explored(about.result, about, design, short)
     if about.example:
         return (
             f"In {design} {about.invariant} can be broken. The shortest schedule that does it has {actions}"
@@ -321,7 +321,7 @@ def _claim(about: Subject, short: bool) -> str:
     return f"On {design} this schedule of {actions} {verdict}"
 
 
-def _explored(result: CheckResult, about: Subject, design: str, checker: str) -> str:
+def _explored(result: CheckResult, about: Subject, design: str, short: bool) -> str:
     """What the check covered and how it ended, for the host width of the counterexample."""
     host = result.telling
     broken = [name for name, how in host.invariants.items() if how == VIOLATED]
@@ -342,9 +342,10 @@ def _explored(result: CheckResult, about: Subject, design: str, checker: str) ->
     granted = f", assuming {', '.join(result.assumptions)}" if result.assumptions else ""
     explored = "explored schedules" if host.cut else "explored the schedules"
     return (
-        f"{checker[0].upper()}{checker[1:]} {explored} of {design} with {counted(result.vcpus, 'vCPU')}"
-        f" on {counted(result.cpus, 'CPU')} of a {host.host} host{granted}: {verdict}.{after} The shortest"
-        f" schedule that breaks {about.invariant} has {_count(about)}"
+        f"{'It' if short else 'The model checker of vmxsim'} {explored} of {design} with {counted(result.vcpus, 'vCPU')}"
+        f" on {counted(result.cpus, 'CPU')} of a {host.host} host, with"
+        f" {explored_with(host, result.design, short)}{granted}: {verdict}.{after}"
+        f" The shortest schedule that breaks {about.invariant} has {_count(about)}"
     )
 
 
