@@ -60,9 +60,9 @@ def test_zero_of_any_owner_is_zero():
 def test_a_verdict_says_for_which_bases_and_values_it_holds():
     line = explored_line(vmxsim.check("never-trap"))
     assert line == (
-        "Explored on a 64-bit host: user GS bases from the MSR (each task's own or all 0)"
+        "Explored on a 64-bit host: user GS bases from the MSR (own or all 0)"
         " and writes of 0xa000 and 0xb000; on a 32-bit host: user GS bases from a descriptor"
-        " (each task's own) and writes of 0xa000 and 0xb000."
+        " (own) and writes of 0xa000 and 0xb000."
     )
 
 
@@ -75,7 +75,7 @@ def test_it_says_what_a_design_that_looks_at_values_was_explored_with():
 
     (host,) = vmxsim.check(Looks, host="64-bit", gs_base_from="descriptor", fsgsbase=True).hosts
     told = explored_with(host, Looks)
-    assert told.startswith("user GS bases from a descriptor (each task's own, FSGSBASE) and writes of 0x0, ")
+    assert told.startswith("user GS bases from a descriptor (own, FSGSBASE) and writes of 0x0, ")
     assert "0xc0de" in told and told.endswith(", two at a time")
 
 
@@ -83,7 +83,7 @@ def test_it_says_what_a_design_that_looks_at_values_was_explored_with():
 def test_texts_say_so_beside_the_verdict(form):
     result = vmxsim.check("dedicated-accessors", host="64-bit")
     text = " ".join(unescape(vmxsim.export(result, form)).split())
-    assert "of a 64-bit host, with user GS bases from the MSR (each task's own or all 0)" in text
+    assert "of a 64-bit host, user GS bases from the MSR (own or all 0)" in text
     assert "user GS bases from the MSR" in result._repr_html_() and "user GS bases from the MSR" in repr(
         result
     )

@@ -280,27 +280,27 @@ def counterexample_line(example: Counterexample) -> str:
     )
 
 
-_BASES = {"own": "each task's own", "zero": "all 0"}
+_BASES = {"own": "own", "zero": "all 0"}
 #: The most values that are named one by one.
 _MOST_NAMED = 6
 
 
-def explored_with(host: HostResult, design: type[Kvm], short: bool = False) -> str:
-    """For which user GS bases and which values the verdict holds: ``user GS bases from the MSR (each task's
-    own or all 0) and writes of 0xa000 and 0xb000``. A ``short`` text leaves out two values: they stand for
-    any, because the design looks at none."""
+def explored_bases(host: HostResult, design: type[Kvm]) -> str:
+    """For which user GS bases the verdict holds: ``user GS bases from the MSR (own or all 0)``."""
     source = "the MSR" if host.task.gs_base_from == "msr" else "a descriptor"
     bases = " or ".join(_BASES[word] for word in host.bases)
     era = "" if host.task.fsgsbase == design.fsgsbase else f", {'' if host.task.fsgsbase else 'no '}FSGSBASE"
-    told = f"user GS bases from {source} ({bases}{era})"
-    if short and len(host.written) == 2:
-        return told
+    return f"user GS bases from {source} ({bases}{era})"
+
+
+def explored_with(host: HostResult, design: type[Kvm]) -> str:
+    """For which bases and values the verdict holds: ``... and writes of 0xa000 and 0xb000``."""
     values = [hex(number) for number in host.written[:_MOST_NAMED]]
     if more := len(host.written) - len(values):
         values.append(f"{more} more")
     pairs = ", two at a time" if len(host.written) > 2 else ""
     named = " and ".join(filter(None, (", ".join(values[:-1]), *values[-1:])))
-    return f"{told} and writes of {named}{pairs}"
+    return f"{explored_bases(host, design)} and writes of {named}{pairs}"
 
 
 def explored_line(result: CheckResult) -> str:

@@ -10,7 +10,16 @@ from attrs import frozen
 
 import vmxsim
 from vmxsim.checker.explanation import Explanation, Kind
-from vmxsim.checker.result import HOLDS, OMITTED, UNKNOWN, VIOLATED, CheckResult, explored_with
+from vmxsim.checker.result import (
+    HOLDS,
+    OMITTED,
+    UNKNOWN,
+    VIOLATED,
+    CheckResult,
+    explored_bases,
+    explored_with,
+)
+from vmxsim.checker.states import GUEST_VALUES
 from vmxsim.errors import InputError, counted, printable
 from vmxsim.exports.subject import (
     Missed,
@@ -340,11 +349,13 @@ def _explored(result: CheckResult, about: Subject, design: str, short: bool) -> 
         why = f" (the search was cut short: {host.cut})" if host.cut else ""
         after = f" Nothing can be concluded about {several(open_ones)}{why}." if open_ones else ""
     granted = f", assuming {', '.join(result.assumptions)}" if result.assumptions else ""
+    checker = "It" if short else "The model checker of vmxsim"
     explored = "explored schedules" if host.cut else "explored the schedules"
+    usual = short and host.written == GUEST_VALUES
+    environment = (explored_bases if usual else explored_with)(host, result.design)
     return (
-        f"{'It' if short else 'The model checker of vmxsim'} {explored} of {design} with {counted(result.vcpus, 'vCPU')}"
-        f" on {counted(result.cpus, 'CPU')} of a {host.host} host, with"
-        f" {explored_with(host, result.design, short)}{granted}: {verdict}.{after}"
+        f"{checker} {explored} of {design} with {counted(result.vcpus, 'vCPU')} on"
+        f" {counted(result.cpus, 'CPU')} of a {host.host} host, {environment}{granted}: {verdict}.{after}"
         f" The shortest schedule that breaks {about.invariant} has {_count(about)}"
     )
 
