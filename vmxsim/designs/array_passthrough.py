@@ -17,7 +17,7 @@ class ArrayPassthrough(MsrArray):
         " an entry in the arrays."
     )
     changed = "The MSR bitmap lets the guest's accesses through in long mode."
-    defect = None
+    defect = "Leave may restore an old value of the host's, as in msr-array."
     interception = "outside long mode"
 
     def setup_msrs(self, vmx):

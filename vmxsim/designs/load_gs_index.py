@@ -19,7 +19,9 @@ class LoadGsIndex(LmaFix):
     changed = "leave loads GS with load_gs_index() and then writes the thread's base to the register."
     defect = (
         "gsbase corruption: with a 32-bit host process, load_gs_index() overwrites the register before the"
-        " guest's value has been read back, so the guest's value is lost."
+        " guest's value has been read back, so the guest's value is lost. The line after it writes thread.gs,"
+        " which is 0 for a process whose base comes from a descriptor: with a guest outside long mode, the"
+        " host's value is lost as well (found by search)."
     )
 
     @requires("preemption disabled", "vCPU loaded")
