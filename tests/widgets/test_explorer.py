@@ -195,3 +195,25 @@ def test_windows_cover_a_long_trace() -> None:
     assert window.scene(0) == trace.scene(spans[1][0])
     assert [step.index for step in window.steps] == list(range(len(window.steps)))
     assert all(0 <= step.action < len(window.actions) for step in window.steps)
+
+
+def test_where_the_gs_base_comes_from_is_a_control_and_reaches_the_schedule() -> None:
+    """Mainline's hole: a 64-bit task that has loaded a selector, on a kernel without FSGSBASE."""
+    explorer = vmxsim.explore("vcpu-vt", "leave", gs_base_from="descriptor")
+    assert not explorer.traces[0].violations
+    explorer.controls.fsgsbase.value = "off"
+    assert {v.invariant for v in explorer.traces[0].violations} == {"host-value"}
+    labels = {cell.label for cell in explorer.traces[0].scene(0).cells().values()}
+    assert {"thread.gsbase", "descriptor's base"} <= labels
+    explorer.controls.operation.value = "own"
+    assert "gs_base_from: descriptor" in explorer.controls.text.value
+    assert "fsgsbase: false" in explorer.controls.text.value
+    assert explorer.controls.gs_base_from.layout.display == "none", "the scenario says it"
+
+
+def test_two_designs_are_compared_on_the_host_that_was_chosen() -> None:
+    shown = vmxsim.compare("host-always", "vcpu-vt", gs_base_from="descriptor", fsgsbase=False)
+    assert [bool(trace.violations) for trace in shown.traces] == [False, True]
+    for arguments in ({"gs_base_from": "register"}, {"fsgsbase": "yes"}):
+        with pytest.raises(InputError):
+            vmxsim.explore(**arguments)  # type: ignore[arg-type]

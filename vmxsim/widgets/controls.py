@@ -122,6 +122,10 @@ def actions_of(operation: Operation, long_mode: bool, loaded: bool) -> tuple[lis
     return prepare + [action.format(on=on, off=off, look=look) for action in chosen], len(prepare)
 
 
+#: Where the thread's GS base comes from, and whether the kernel uses FSGSBASE. A list cannot hold None.
+GS_BASES = {"": None, "msr": "msr", "descriptor": "descriptor"}
+FSGSBASE = {"": None, "on": True, "off": False}
+
 #: Entries of the operation list that are not operations.
 OWN = "own"
 SHORTEST = "shortest"
@@ -149,7 +153,14 @@ class Choice:
     long_mode: bool
     loaded: bool
     host: str
+    gs_base_from: str | None
+    fsgsbase: bool | None
     text: str
+
+    @property
+    def asked_of_host(self) -> dict[str, Any]:
+        """What was chosen of the host besides its width, as options of ``run``."""
+        return {"gs_base_from": self.gs_base_from, "fsgsbase": self.fsgsbase}
 
 
 class Controls(w.VBox):
@@ -166,6 +177,9 @@ class Controls(w.VBox):
         self.long_mode = w.Checkbox(description="Long mode", indent=False, value=True, layout=FITS)
         self.loaded = w.Checkbox(description="Guest state loaded", indent=False, value=True, layout=FITS)
         self.host = dropdown("Host", list(HOSTS), HOSTS[0])
+        usual = [("usual", ""), ("MSR", "msr"), ("descriptor", "descriptor")]
+        self.gs_base_from = dropdown("GS base from", usual, "")
+        self.fsgsbase = dropdown("FSGSBASE", [("as in its release", ""), ("on", "on"), ("off", "off")], "")
         self.preemption = dropdown("Preemption", [("off", False), ("a tick arrives", True)], False)
         self.step = w.BoundedIntText(
             description="after step", min=1, max=1, style=NATURAL, layout={"width": "130px"}
@@ -194,7 +208,8 @@ class Controls(w.VBox):
         super().__init__(
             [
                 _row(*self.designs, self.operation),
-                _row(self.long_mode, self.loaded, self.host, self.preemption, self.step, self.cpu),
+                _row(self.long_mode, self.loaded, self.host, self.gs_base_from, self.fsgsbase),
+                _row(self.preemption, self.step, self.cpu),
                 self.about,
                 self.own,
                 self.message,
@@ -203,7 +218,8 @@ class Controls(w.VBox):
         #: True while :meth:`set` changes values, which must not start a run.
         self.quiet = False
         self._changed = changed
-        for control in (*self.designs, self.operation, self.long_mode, self.loaded, self.host, self.text):
+        host = (self.host, self.gs_base_from, self.fsgsbase)
+        for control in (*self.designs, self.operation, self.long_mode, self.loaded, *host, self.text):
             control.observe(self._on_change, "value")
         self._fit()
 
@@ -216,6 +232,8 @@ class Controls(w.VBox):
             self.long_mode.value,
             self.loaded.value,
             self.host.value,
+            GS_BASES[self.gs_base_from.value],
+            FSGSBASE[self.fsgsbase.value],
             self.text.value,
         )
 
@@ -252,6 +270,8 @@ class Controls(w.VBox):
             (self.long_mode, chosen in OPERATIONS),
             (self.loaded, chosen in OPERATIONS),
             (self.host, chosen != OWN),
+            (self.gs_base_from, chosen != OWN),
+            (self.fsgsbase, chosen != OWN),
             (self.own, chosen == OWN),
             (self.step, self.preemption.value),
             (self.cpu, self.preemption.value),

@@ -10,14 +10,23 @@ import ipywidgets as w
 from attrs import evolve
 
 from vmxsim.designs import DESIGNS, find_design
-from vmxsim.errors import InputError, unknown
+from vmxsim.errors import InputError, printable, unknown
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.simulation.compare import Pairs, operation_start, parting, run_together
 from vmxsim.simulation.run import RunTrace
-from vmxsim.simulation.scenario import HOSTS, Scenario, read_scenarios, scenario_yaml
+from vmxsim.simulation.scenario import GS_BASES_FROM, HOSTS, Scenario, read_scenarios, scenario_yaml
 from vmxsim.views.film import film
 from vmxsim.widgets.check_panel import CheckPanel
-from vmxsim.widgets.controls import OPERATIONS, OWN, SHORTEST, Choice, Controls, actions_of
+from vmxsim.widgets.controls import (
+    FSGSBASE,
+    GS_BASES,
+    OPERATIONS,
+    OWN,
+    SHORTEST,
+    Choice,
+    Controls,
+    actions_of,
+)
 from vmxsim.widgets.message import Answer
 from vmxsim.widgets.player import Player
 
@@ -33,18 +42,22 @@ def explore(
     long_mode: bool = True,
     loaded: bool = True,
     host: str = "64-bit",
+    gs_base_from: str | None = None,
+    fsgsbase: bool | None = None,
 ) -> Explorer:
     """An explorer for one design, for a notebook cell to display.
 
     ``design`` is an id, a commit's hash, a prefix or your own subclass of a design.
     ``operation`` is ``enter``, ``leave``, ``read``, ``write``, ``guest``, ``efer``,
     ``preempt`` or ``smm``; ``long_mode`` and ``loaded`` set the state in which it starts.
+    ``host``, ``gs_base_from`` and ``fsgsbase`` are those of :func:`~vmxsim.run`.
     ``scenario`` (a Scenario, a path, YAML text or a list of actions) runs instead; all but
     a list name their own host and the guest's initial mode.
 
     Raises InputError.
     """
-    return Explorer((design,), operation, scenario, long_mode=long_mode, loaded=loaded, host=host)
+    where = {"host": host, "gs_base_from": gs_base_from, "fsgsbase": fsgsbase}
+    return Explorer((design,), operation, scenario, where, long_mode=long_mode, loaded=loaded)
 
 
 class Explorer(w.VBox):
@@ -59,19 +72,29 @@ class Explorer(w.VBox):
         designs: Sequence[str | type[Kvm]],
         operation: str,
         scenario: Scenario | str | Path | Sequence[Any] | None,
-        **toggles: Any,
+        where: Mapping[str, Any],
+        **toggles: bool,
     ) -> None:
         known = [_id(find_design(design)) for design in designs]
         if operation not in OPERATIONS and operation not in (OWN, SHORTEST):
             raise unknown("operation", operation, OPERATIONS)
-        if toggles["host"] not in HOSTS:
-            raise unknown("host", toggles["host"], HOSTS)
+        if where["host"] not in HOSTS:
+            raise unknown("host", where["host"], HOSTS)
+        if where["gs_base_from"] not in GS_BASES.values():
+            raise unknown("source of a GS base", where["gs_base_from"], GS_BASES_FROM, "gs_base_from")
+        if where["fsgsbase"] not in FSGSBASE.values():
+            raise InputError(
+                f"expected True, False or None, not {printable(repr(where['fsgsbase']))}", "fsgsbase"
+            )
         self.player = Player()
         self.player.on_tick(self._on_tick)
         self.controls = c = Controls(known, self._refresh)
-        c.set(**toggles, operation=operation)
+        c.set(**toggles, operation=operation, host=where["host"])
+        c.set(
+            gs_base_from=_entry(GS_BASES, where["gs_base_from"]), fsgsbase=_entry(FSGSBASE, where["fsgsbase"])
+        )
         if scenario is not None:
-            c.set(operation=OWN, text=scenario_text(scenario, toggles["long_mode"], toggles["host"]))
+            c.set(operation=OWN, text=scenario_text(scenario, toggles["long_mode"], where))
         self.traces: list[RunTrace] = []
         #: (steps after the operation's start, CPU) of each tick, so a toggle that moves the start keeps them.
         self._ticks: list[tuple[int, int]] = []
@@ -204,9 +227,9 @@ class Explorer(w.VBox):
             from vmxsim.checker.difference import shortest_difference
 
             both = choice.designs[0], choice.designs[1]
-            found = shortest_difference(*both, [choice.host])
+            found = shortest_difference(*both, [choice.host], **choice.asked_of_host)
             if found.scenario is None:  # try the other host width
-                found = shortest_difference(*both)
+                found = shortest_difference(*both, **choice.asked_of_host)
             if found.scenario is None:
                 raise Answer(found.reason)
             self.controls.set(host=found.scenario.host)
@@ -214,7 +237,7 @@ class Explorer(w.VBox):
         operation = OPERATIONS[choice.operation]
         actions, preparation = actions_of(operation, choice.long_mode, choice.loaded)
         options = {"title": operation.title, "host": choice.host, "long_mode": choice.long_mode}
-        return actions, preparation, options
+        return actions, preparation, options | choice.asked_of_host
 
     def _play(self, pairs: Pairs, step: int, which: int = 0) -> None:
         films = [film(trace) for trace in self.traces]
@@ -244,9 +267,11 @@ def _slot(pairs: Sequence[Sequence[int]], step: int, which: int = 0) -> int:
 
 
 def scenario_text(
-    source: Scenario | str | Path | Sequence[Any], long_mode: bool = False, host: str = HOSTS[0]
+    source: Scenario | str | Path | Sequence[Any],
+    long_mode: bool = False,
+    where: Mapping[str, Any] | None = None,
 ) -> str:
-    """A scenario as editable YAML; ``long_mode`` and ``host`` complete a list of actions.
+    """A scenario as editable YAML; ``long_mode`` and ``where`` (of the host) complete a list of actions.
 
     Raises InputError for a file that is not a scenario.
     """
@@ -258,10 +283,16 @@ def scenario_text(
     if isinstance(source, Scenario):
         return scenario_yaml(evolve(source, design=None))
     if isinstance(source, Sequence):
-        return scenario_yaml({"host": host, "long_mode": long_mode, "steps": list(source)})
+        given = {name: value for name, value in (where or {"host": HOSTS[0]}).items() if value is not None}
+        return scenario_yaml(given | {"long_mode": long_mode, "steps": list(source)})
     raise InputError(
         f"expected a path, YAML text or a list of actions, not {type(source).__name__}", "scenario"
     )
+
+
+def _entry(choices: Mapping[str, Any], value: Any) -> str:
+    """The list's entry that stands for ``value``."""
+    return next(name for name, meant in choices.items() if meant == value)
 
 
 def _id(design: type[Kvm]) -> str | type[Kvm]:
@@ -278,6 +309,8 @@ def compare(
     long_mode: bool = True,
     loaded: bool = True,
     host: str = "64-bit",
+    gs_base_from: str | None = None,
+    fsgsbase: bool | None = None,
 ) -> Explorer:
     """Two designs side by side on one schedule, with the first divergence marked.
 
@@ -285,4 +318,5 @@ def compare(
     different values. If neither host width has one, the widget says so and shows another operation.
     The arguments are those of ``explore``. Raises InputError.
     """
-    return Explorer((a, b), operation, scenario, long_mode=long_mode, loaded=loaded, host=host)
+    where = {"host": host, "gs_base_from": gs_base_from, "fsgsbase": fsgsbase}
+    return Explorer((a, b), operation, scenario, where, long_mode=long_mode, loaded=loaded)
