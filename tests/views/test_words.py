@@ -95,3 +95,36 @@ def test_control_characters_do_not_reach_a_terminal():
     words = step_words(Hostile(), 1) + now_words(Hostile(), 1)
     assert "\x1b" not in words
     assert "\x07" not in words
+
+
+def statuses(trace, index):
+    return {place: cell.status for place, cell in trace.scene(index).cells().items() if "thread0" in place}
+
+
+def test_user_space_changes_its_gs_base_and_saving_reads_the_register():
+    trace = vmxsim.run(["user gs-base 0x7f0000005000", "run"], "fsgsbase")
+    changed = step_words(trace, 1)
+    assert "WRGSBASE 0x7f0000005000; user space changes its GS base, and the kernel finds" in changed
+    assert "the true user GS base of vCPU thread 0 is now 0x7f0000005000" in changed
+    assert statuses(trace, 1) == {"thread0.gs_base": "stale"}
+    saved = next(s.index + 1 for s in trace.steps if s.source == "current_save_fsgs()")
+    words = step_words(trace, saved)
+    assert "saving the bases reads vCPU thread 0's user GS base 0x7f0000005000 from KERNEL_GS_BASE" in words
+    assert "into thread.gsbase of vCPU thread 0" in words
+    assert trace.notes == [], "the thread's own new base is no guest's value"
+
+
+@pytest.mark.parametrize(
+    ("design", "host", "status"),
+    [
+        ("load-gs-index", "32-bit", "foreign"),  # its leave restores thread.gs
+        ("host-always", "32-bit", "unused"),
+        ("never-trap", "32-bit", "unused"),  # only for a 64-bit host task
+        ("never-trap", "64-bit", "foreign"),
+        ("vcpu-vt", "64-bit", "copy"),  # FSGSBASE: saving reads the register
+    ],
+)
+def test_thread_gsbase_is_unused_only_where_nothing_takes_the_base_from_it(design, host, status):
+    trace = vmxsim.run(["run", "exit"], design, host=host, gs_base_from="descriptor")
+    assert statuses(trace, len(trace.steps))["thread0.gs_base"] == status
+    assert statuses(trace, 0)["thread0.descriptor_base"] == "copy"

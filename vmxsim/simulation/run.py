@@ -13,7 +13,7 @@ from vmxsim.designs import DESIGNS, find_design
 from vmxsim.errors import InputError
 from vmxsim.kernel.actions import Action
 from vmxsim.kernel.kvm import Kvm, name_of
-from vmxsim.kernel.machine import Machine, Value, Vcpu, owner_words
+from vmxsim.kernel.machine import Host, Machine, Value, Vcpu, owner_words
 from vmxsim.kernel.program import Current, Field, Local, Primitive
 from vmxsim.kernel.simulator import Record, Simulator, make_machine
 from vmxsim.simulation.scenario import Scenario, make_scenario
@@ -22,19 +22,22 @@ from vmxsim.simulation.worth import CellJudge
 
 #: Fields that hold a value of the register, by their place's last part.
 _CELLS = ("g", "h", "gs_base")
+#: Primitives that save the current task's bases.
+SAVING = ("save_fsgs_for_kvm", "current_save_fsgs")
 
 
-def moves_of(record: Record, by_descriptor: bool = False) -> tuple[Move, ...]:
-    """Which way values went in a step, read off the instruction that ran. ``by_descriptor``: a vCPU thread's
-    base comes from its descriptor."""
+def moves_of(record: Record, host: Host) -> tuple[Move, ...]:
+    """Which way values went in a step, read off the instruction that ran."""
     moves = []
+    by_descriptor = host.gs_base_from == "descriptor"
     i = record.instruction
     expr, target = (i.expr, _place(record, i.target)) if i is not None else (None, "")
     for kind, cpu, _ in record.accesses:
         here = f"cpu{cpu}.kernel_gs_base"
         if kind == "ctxsw":
             task = _placed(record, cpu)
-            field = "descriptor_base" if by_descriptor and task != "plain" else "gs_base"
+            selector = by_descriptor and not host.fsgsbase and task != "plain"
+            field = "descriptor_base" if selector else "gs_base"
             moves.append(Move(kind, f"{task}.{field}", here))
         elif kind == "guest_rdmsr":
             moves.append(Move(kind, here, ""))
@@ -50,6 +53,8 @@ def moves_of(record: Record, by_descriptor: bool = False) -> tuple[Move, ...]:
             args = expr.args if isinstance(expr, Primitive) else ()
             source = _place(record, args[1]) if len(args) > 1 else ""
             moves.append(Move(kind, source, f"cpu{record.cpu}.kernel_gs_base"))
+    if host.fsgsbase and isinstance(expr, Primitive) and expr.name in SAVING:
+        moves.append(Move("save", f"cpu{record.cpu}.kernel_gs_base", f"{record.thread}.gs_base"))
     if i is not None and i.kind == "do" and target and not record.accesses:
         moves.append(Move("store", _place(record, expr), target))
     return tuple(moves)
@@ -162,9 +167,7 @@ class RunTrace:
             next=Frame(after[0].name, after[0].instructions[after[1]].line) if after else None,
             changes=tuple(Change(f"{obj}.{name}", before, now) for obj, name, before, now in record.changes),
             accesses=tuple(Access(*access) for access in record.accesses),
-            moves=moves_of(
-                record, self.simulator.m.threads[0].by_descriptor and not self.simulator.m.host.fsgsbase
-            ),
+            moves=moves_of(record, self.simulator.m.host),
             preemptible=not held_back,
             held_back=held_back,
             until=until,
@@ -285,7 +288,13 @@ def _named_design(s: Scenario) -> type[Kvm]:
 def _equal_numbers(s: Scenario, m: Machine) -> list[str]:
     """What cannot be told apart: a value given to a guest that a host task has too."""
     hosts = {task.true_user_gs_base.number: owner_words(task.id) for task in (*m.threads, m.plain)}
-    given = {a.value: f"guest {a.vcpu}" for a in s.actions if a.value in hosts and a.value is not None}
+    theirs = [a for a in s.actions if a.verb == "user gs-base"]
+    hosts |= {a.value: owner_words(f"thread{a.vcpu}") for a in theirs if a.value is not None}
+    given = {
+        a.value: f"guest {a.vcpu}"
+        for a in s.actions
+        if a.value is not None and a.value in hosts and a not in theirs
+    }
     return [
         f"{hex(value)} is both {guest}'s value and the user GS base of {hosts[value]}:"
         " a leak between them cannot be told"

@@ -6,9 +6,12 @@ place is judged against the truth of whoever would use it next.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
+from vmxsim.designs.history import reached
 from vmxsim.kernel.invariants import describe
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.kernel.machine import MODE_WORDS, Cpu, Machine, Task, Value, Vcpu, owner_words
@@ -16,6 +19,10 @@ from vmxsim.kernel.simulator import Simulator
 from vmxsim.simulation.trace import Box, Cell, Scene
 
 Changes = Sequence[tuple[str, str, Any, Any]]
+
+
+#: ``current.thread.gsbase``, which was called ``thread.gs`` before, where it is not assigned.
+_READS_SAVED_BASE = re.compile(r"current\.thread\.gs(base)?\b(?!\s*=[^=])")
 
 
 class CellJudge:
@@ -161,8 +168,8 @@ class CellJudge:
         status = "copy" if held and saved == "live" else saved
         if not task.by_descriptor:
             return (Cell(f"{task.id}.gs_base", "thread.gsbase", task.gs_base, status),)
-        # the kernel does not take such a task's base from thread.gsbase, unless it uses FSGSBASE
-        if not self.m.host.fsgsbase:
+        # without FSGSBASE a context switch does not take such a task's base from thread.gsbase
+        if not self.m.host.fsgsbase and not self.takes_saved_base:
             status = "unused"
         return (
             Cell(f"{task.id}.gs_base", "thread.gsbase", task.gs_base, status),
@@ -172,6 +179,16 @@ class CellJudge:
                 task.descriptor_base,
                 "copy" if held else "live",
             ),
+        )
+
+    @cached_property
+    def takes_saved_base(self) -> bool:
+        """Whether the design takes a vCPU thread's base from thread.gsbase: only that of a 64-bit task, where
+        it looks at the width of user space."""
+        texts = ["\n".join(function.source) for function in reached(self.design).values()]
+        return any(
+            _READS_SAVED_BASE.search(text) and (self.m.host.bits == 64 or "current.bits" not in text)
+            for text in texts
         )
 
     def dangers(self, vcpu: Vcpu, thread: Task) -> list[tuple[str, str]]:

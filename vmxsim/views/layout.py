@@ -112,6 +112,7 @@ MOVE_WORDS = {
     "guest_rdmsr": "guest rdmsr",
     "guest_wrmsr": "guest wrmsr",
     "user": "user space",
+    "save": "rdgsbase",
     "guest_swapgs": "swapgs",
 }
 
