@@ -137,7 +137,7 @@ def test_the_verdict_does_not_depend_on_how_many_cpus_there_are(design):
 
 @pytest.mark.parametrize("cpus", [1, 2])
 def test_the_verdict_is_the_same_with_a_second_vcpu(cpus):
-    assume = SMALL.replace("no-smm,", "") + ",no-kernel-preemption,no-get-msr,no-set-msr"
+    assume = SMALL.replace("no-smm,", "") + ",no-kernel-preemption,no-get-msr,no-set-msr,no-signal"
     for design in ("never-trap", "dedicated-accessors"):
         one, two = (check(design, host="64-bit", cpus=cpus, vcpus=n, assume=assume) for n in (1, 2))
         assert one.hosts[0].invariants == two.hosts[0].invariants

@@ -155,7 +155,7 @@ def test_each_invariant_can_be_looked_for_alone() -> None:
         shortest_path(table_of(design, 64), name, steps_alone=True) for name in ("guest-value", "host-value")
     ]
     trail = shortest(promela(design), ["guest-value"]).result()
-    assert [path and len(path.transitions) for path in paths] == [trail.steps, 32]
+    assert [path and len(path.transitions) for path in paths] == [trail.steps, 25]
 
 
 class Compares(NeverTrap):

@@ -254,6 +254,10 @@ SLOT_FIELDS = tuple(
     for n, name in enumerate(SLOTS)
 )
 
+#: The function that asks for a signal before it enters the guest: there it cancels KVM_RUN, see the action
+#: ``run cancelled``.
+ENTERS = "vcpu_enter_guest"
+
 #: Lines after which a section is taken to loop forever, and calls after which it is taken to recurse.
 MAX_LINES, MAX_DEPTH = 5_000, 60
 
@@ -498,7 +502,7 @@ class _Section:
             self.before = None  # while interrupts stay off, the next check sees the same
             if len(self.end.asked) == self.pending:
                 m.set(m.cpu, "need_resched", True)
-        if uses(i.expr, "signal_pending"):
+        if uses(i.expr, "signal_pending") and function.name != ENTERS:
             self.ask_for_signal()
         self.stack = step(m, self.design, self.stack)
         self.end.lines += 1
@@ -512,7 +516,7 @@ class _Section:
             )
 
     def ask_for_signal(self) -> None:
-        """KVM asks whether a signal is pending: with interrupts on, and so after it has handled an exit.
+        """KVM asks whether a signal is pending, having handled an exit.
 
         A signal after the exit for an interrupt is left out: a tick, and the action ``exit``, do the same.
         """

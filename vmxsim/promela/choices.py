@@ -8,6 +8,7 @@ from attrs import frozen
 
 from vmxsim.checker.assumptions import ASSUMPTIONS, Restriction
 from vmxsim.checker.states import SLOTS, USER
+from vmxsim.checker.symbolic import ENTERS
 from vmxsim.errors import InputError
 from vmxsim.kernel.machine import EFER_LMA, EFER_LME, Host
 from vmxsim.promela.code import Lines, asks
@@ -326,9 +327,10 @@ def _dispatch(lines: Lines, routines: list[Routine], ends: int, of_ends: bool) -
             i = f.instructions[index]
             text = f"line {i.line}: {routine.source(i)}" if i.kind != "end" or i.expr else "its end"
             may = _MAY_SIGNAL.format(EXTERNAL=lines.terms.encoding.text(_TICK))
+            signals = f.name != ENTERS and asks(i.expr, "signal_pending")
             statements = [
                 *[_PENDING] * asks(i.expr, "need_resched"),
-                *[_SIGNAL.format(may=may)] * asks(i.expr, "signal_pending"),
+                *[_SIGNAL.format(may=may)] * signals,
                 *lines.line(routine, index),
             ]
             out.append(f"               /* {f.name}, {text} */")

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
 from vmxsim.checker.states import SLOTS, USER
+from vmxsim.checker.symbolic import ENTERS
 from vmxsim.errors import InputError
 from vmxsim.kernel.machine import MSR_KERNEL_GS_BASE
 from vmxsim.kernel.program import (
@@ -57,7 +58,7 @@ def _reaches(routine: Routine, index: int, query: str) -> bool:
     while waiting:
         (routine, index), count, irqs = waiting.pop()
         i = routine.function.instructions[index]
-        if asks(i.expr, query) and not (query == "signal_pending" and irqs):
+        if asks(i.expr, query) and not (query == "signal_pending" and routine.function.name == ENTERS):
             return True
         name = i.expr.name if isinstance(i.expr, Primitive) and i.kind == "do" else ""
         count = min(DEEPEST, max(0, count + _COUNT.get(name, 0)))
