@@ -55,8 +55,8 @@ def test_giving_back_on_return_and_before_a_switch_is_safe():
 
 def test_giving_back_on_return_only_loses_the_value_in_a_switch():
     result = vmxsim.check(OnReturnOnly, host="64-bit")
-    # its own base, which the switch has loaded, is saved as the guest's; another task whose base is 0, as this
-    # one's, finds the guest's
+    # its own base, which the switch has loaded, is saved as the guest's; where all bases are 0, another task
+    # finds the guest's
     assert set(result.hosts[0].counterexamples) == {"guest-value", "no-leak", "host-value"}
     assert result.hosts[0].counterexamples["host-value"].scenario.user_gs_bases == "zero"
     for name, example in result.hosts[0].counterexamples.items():

@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from itertools import combinations
 from typing import Any
 
-from attrs import define, evolve, field
+from attrs import define, evolve, field, frozen
 
 from vmxsim.checker.assumptions import Restriction, restriction
 from vmxsim.checker.footprints import BROKEN
+from vmxsim.checker.inspected import Outcomes, looks_at_values, one_sided, outcomes, pairs
 from vmxsim.checker.product import counts, product, thread_graph
 from vmxsim.checker.reach import ReachableStates, reachable
 from vmxsim.checker.result import (
@@ -27,16 +27,12 @@ from vmxsim.checker.result import (
 )
 from vmxsim.checker.search import reached, shortest_path
 from vmxsim.checker.states import GUEST_VALUES, NON_CANONICAL
+from vmxsim.checker.symbolic import Line
 from vmxsim.checker.transition_table import Cut, CutShort, TransitionTable, Watch
 from vmxsim.designs import find_design
-from vmxsim.designs.history import expressions
 from vmxsim.errors import InputError, printable, unknown
-from vmxsim.kernel.instructions import is_canonical
 from vmxsim.kernel.kvm import Kvm, name_of
-from vmxsim.kernel.machine import U64, Host
-from vmxsim.kernel.patch import own_functions
-from vmxsim.kernel.program import Const, Operation, Primitive
-from vmxsim.kernel.simulator import NEW_GS_BASE, PLAIN_GS_BASE, USER_GS_BASE
+from vmxsim.kernel.machine import Host
 from vmxsim.simulation.scenario import BASES, GS_BASES_FROM, HOSTS, MAX_CPUS, make_host
 
 #: The default limit on the number of states.
@@ -268,68 +264,53 @@ class _Bounds:
 
 def _check_everywhere(bounds: _Bounds, limits: Limits, interrupted: list[bool]) -> HostResult:
     """Check one host width, and again in the environments in which what holds might not."""
-    first, left = _check_host(bounds, limits, interrupted)
+    searched = [_check_host(bounds, limits, interrupted)]
+    first = searched[0].result
     if first.cut_by:
         return first
     table = bounds.table(limits)
-    looks = any(edge.leaf.mask for edge in table.edges)
+    looks = looks_at_values(table)
     zero = evolve(bounds, task=evolve(bounds.task, bases="zero"))
-    others = [evolve(bounds, written=pair) for pair in _pairs(bounds)] if looks else []
+    one_value = "one-value" in bounds.assumed.names
+    more = pairs(bounds.design, bounds.written) if looks and not one_value else []
+    others = [evolve(bounds, written=pair) for pair in more]
     if bounds.task.gs_base_from == "msr":
         # if the design looks at no value, equal numbers hide breaches and cause none, but for a register
         # that is left alone at a context switch
-        if looks or (zero.task.leaves_zero and (left or table.sections.stores_gs_base)):
+        if looks or (zero.task.leaves_zero and (searched[0].left or table.sections.stores_gs_base)):
             others.append(zero)
         else:
             first = evolve(first, bases=BASES)
-    found = [first]
-    for other in others:
-        if HOLDS not in first.invariants.values():
-            break
-        found.append(_check_host(other, limits, interrupted)[0])
-    return merged(found)
+    explored, written = [table], set[int]()
+    for other in others if HOLDS in first.invariants.values() else ():
+        if other.task == bounds.task and any(one.covers(other.written) for one in explored):
+            written.update(other.written)
+            continue
+        searched.append(_check_host(other, limits, interrupted))
+        if not searched[-1].result.cut_by:
+            explored += [other.table(limits)] * (other.task == bounds.task)
+    result = merged([first, *(one.result for one in searched[1:])])
+    result = evolve(result, written=tuple(sorted({*result.written, *written})))
+    if lines := one_sided([one.outcomes for one in searched]):
+        result = _not_all_values(result, lines)
+    return result
 
 
-#: The most pairs of values that are tried with a design that looks at values; beyond, only one value of
-#: interest at a time.
-_MOST_PAIRS = 60
-
-
-_BITWISE = {"&", "|", "^", "~", "<<", ">>"}
-
-
-def _pairs(bounds: _Bounds) -> list[tuple[int, int]]:
-    """The values to write, two at a time, where a design looks at values: 0, the host's user GS bases, and
-    every constant in the reader's own code."""
-    first, second = bounds.written
-    if "one-value" in bounds.assumed.names:
-        return []
-    interesting = dict.fromkeys((0, USER_GS_BASE[0], NEW_GS_BASE, PLAIN_GS_BASE))
-    interesting |= dict.fromkeys(n for n in constants(bounds.design) if is_canonical(n))
-    interesting.pop(first, None)
-    if second == NON_CANONICAL:
-        return [(value, second) for value in interesting]
-    pairs = [(first, value) for value in interesting]
-    both = list(combinations(interesting, 2))
-    return pairs + both if len(pairs) + len(both) <= _MOST_PAIRS else pairs
-
-
-def constants(design: type[Kvm]) -> list[int]:
-    """The numbers in the functions that a reader's own design defines, smallest first: without the numbers
-    of MSRs, and without masks and shifts."""
-    own = [cls for cls in design.__mro__ if not cls.__module__.startswith("vmxsim.")]
-    functions = [function for cls in own for function in own_functions(cls).values()]
-    every = [e for function in functions for e in expressions(function)]
-    others = [
-        e.args[0] for e in every if isinstance(e, Primitive) and e.name in ("rdmsr", "wrmsr", "wrmsrns")
-    ]
-    others += [arg for e in every if isinstance(e, Operation) and e.op in _BITWISE for arg in e.args]
-    numbers = [e for e in every if isinstance(e, Const) and not any(e is other for other in others)]
-    return sorted({e.value for e in numbers if type(e.value) is int and 0 <= e.value <= U64})
+def _not_all_values(result: HostResult, lines: list[Line]) -> HostResult:
+    """The result of a design that computes with values, where some may make a difference that were not
+    explored."""
+    where = ", ".join(f"line {f.instructions[index].line} of {f.name}()" for f, index in lines)
+    cut = Cut(
+        f"{where} computes with a value of the register, or depends on such a computation, and came out the"
+        " same way for every value explored"
+    )
+    unknown = {name: UNKNOWN if how == HOLDS else how for name, how in result.invariants.items()}
+    return evolve(result, invariants=unknown, cut_by=result.cut_by or cut)
 
 
 def merged(found: list[HostResult]) -> HostResult:
-    """The results of one host width in several environments as one. The figures are the first one's."""
+    """The results of one host width in several environments as one. The counts are the first one's,
+    the seconds those of all."""
     first = found[0]
     invariants = dict(first.invariants)
     examples: dict[str, Counterexample] = {}
@@ -345,14 +326,24 @@ def merged(found: list[HostResult]) -> HostResult:
         invariants=invariants,
         counterexamples=examples,
         cut_by=next((one.cut_by for one in found if one.cut_by), None),
+        seconds=max(one.seconds for one in found),
         bases=tuple(dict.fromkeys(word for one in found for word in one.bases)),
         written=tuple(sorted({number for one in found for number in one.written})),
     )
 
 
-def _check_host(bounds: _Bounds, limits: Limits, interrupted: list[bool]) -> tuple[HostResult, bool]:
-    """Check one host width. True beside the result: a context switch may leave another value than the task's
-    own in the register."""
+@frozen
+class _Searched:
+    """One search. ``left``: a context switch may leave another value than the task's own in the register;
+    ``outcomes``: see :func:`~vmxsim.checker.inspected.outcomes`."""
+
+    result: HostResult
+    left: bool = False
+    outcomes: Outcomes = field(factory=dict)
+
+
+def _check_host(bounds: _Bounds, limits: Limits, interrupted: list[bool]) -> _Searched:
+    """Check one host width in one environment."""
     wanted = bounds.invariants
     until = sum(BROKEN[name] for name in wanted)
     try:
@@ -364,7 +355,7 @@ def _check_host(bounds: _Bounds, limits: Limits, interrupted: list[bool]) -> tup
             interrupted.append(True)
         unknowns = dict.fromkeys(wanted, UNKNOWN)
         none = HostResult(bounds.host, unknowns, 0, 0, 0, limits.seconds, {}, {}, early)
-        return evolve(none, bases=(bounds.task.bases,), written=bounds.written, task=bounds.task), False
+        return _Searched(evolve(none, bases=(bounds.task.bases,), written=bounds.written, task=bounds.task))
     total = counts(found, bounds.cpus, bounds.moves)
     states, transitions, depth = total.states, total.transitions, len(found.layers) - 1
     cut = found.cut or bounds.unexplored
@@ -404,7 +395,8 @@ def _check_host(bounds: _Bounds, limits: Limits, interrupted: list[bool]) -> tup
         bounds.written,
         bounds.task,
     )
-    return result, left
+    everything = [True] * len(table.edges)  # where the search ended early
+    return _Searched(result, left, outcomes(table, everything if found.decided else found.taken))
 
 
 def _graphs(

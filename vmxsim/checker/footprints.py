@@ -117,7 +117,7 @@ class Leaf:
     ``writes`` are (position in the control tuple, value); ``stack`` is the stack afterward,
     with holes for values. ``asked`` are the lines before which a tick would be noticed although
     preemption is disabled. ``error`` says why the section failed. ``may_signal``: a signal could have ended
-    KVM_RUN.
+    KVM_RUN. ``outcomes`` are those of :class:`~vmxsim.checker.symbolic.Outcome`.
     """
 
     choice: Choice
@@ -129,6 +129,7 @@ class Leaf:
     asked: tuple[Line, ...]
     error: SimulationError | None
     may_signal: bool = False
+    outcomes: tuple[tuple[Line, Any], ...] = ()
 
 
 class ReachedDown(Exception):
@@ -175,6 +176,9 @@ class Footprints:
         self._numbers = {(v.number, v.owner): n for n, v in enumerate(sections.values)}
         self._tokens: list[Value] = [(SecretToken if secret else Token)(slot) for slot in range(ALL_SLOTS)]
         self._trees: dict[Hashable, _Node] = {}
+        self._secret = secret
+        #: The runs of sections that looked at a value, and what came out.
+        self.looked: list[tuple[tuple[Any, ...], Any]] = []
 
     def leaves(self, key: Hashable, control: tuple[Any, ...], choice: Choice, stack: Stack) -> list[Leaf]:
         """What a section does in a control state: a leaf for each case of the values that the
@@ -213,17 +217,9 @@ class Footprints:
         self, root: _Node, control: tuple[Any, ...], choice: Choice, stack: Stack, seen: dict[int, int]
     ) -> None:
         """Run the section and add the path that it took to the tree."""
-        m = self.sections.m
-        slots = [
-            self.sections.values[seen[n]] if n in seen else token for n, token in enumerate(self._tokens)
-        ]
-        m.start(dict(zip(self.fields, control[1:], strict=True)), slots)
-        leaf = None
-        try:
-            leaf = self._leaf(choice, self.sections.run(choice, put_in(stack, slots[self._fixed :])), seen)
-            path = [self._position[field] for field in m.reads]
-        except Inspected as look:
-            path = [self._position[field] for field in m.reads] + [-1 - look.slot]
+        leaf, path = self.outcome(control, choice, stack, seen)
+        if seen or leaf is None:
+            self.looked.append(((control, choice, stack, dict(seen)), _as_key(leaf, path)))
         node = root
         for field in path:
             while node.field is not None and node.field < 0:  # already looked at in an earlier run
@@ -236,6 +232,32 @@ class Footprints:
         while node.field is not None:
             node = node.branch(seen[-1 - node.field])
         node.leaf = leaf
+
+    def outcome(
+        self, control: tuple[Any, ...], choice: Choice, stack: Stack, seen: dict[int, int]
+    ) -> tuple[Leaf | None, list[int]]:
+        """Run a section with the values ``seen`` in some slots: what it does, and the positions and slots
+        that it reads. None if it looks at the value in one more slot, which is the path's last."""
+        m = self.sections.m
+        slots = [
+            self.sections.values[seen[n]] if n in seen else token for n, token in enumerate(self._tokens)
+        ]
+        m.start(dict(zip(self.fields, control[1:], strict=True)), slots)
+        leaf = None
+        try:
+            leaf = self._leaf(choice, self.sections.run(choice, put_in(stack, slots[self._fixed :])), seen)
+            path = [self._position[field] for field in m.reads]
+        except Inspected as look:
+            path = [self._position[field] for field in m.reads] + [-1 - look.slot]
+        return leaf, path
+
+    def fits(self, other: Sections) -> bool:
+        """Whether every section that looked at a value does the same with the values of ``other``."""
+        again = Footprints(other, self.fields, self._secret)
+        try:
+            return all(_as_key(*again.outcome(*run)) == was for run, was in self.looked)
+        except ReachedDown:
+            return False
 
     def _leaf(self, choice: Choice, end: Outcome, seen: dict[int, int]) -> Leaf:
         m = self.sections.m
@@ -261,7 +283,8 @@ class Footprints:
             (self._position[field], m.field(field)) for field in m.written if field in self._position
         )
         effect = Effect(tuple(moves), checks, broken, end.exchanges_hosts)
-        return Leaf(choice, mask, bits, effect, writes, stack, tuple(end.asked), None, end.may_signal)
+        asked, outcomes = tuple(end.asked), tuple(end.outcomes)
+        return Leaf(choice, mask, bits, effect, writes, stack, asked, None, end.may_signal, outcomes)
 
     def _constant(self, number: int) -> int:
         return CONSTANTS + BITS * number
@@ -274,6 +297,14 @@ class Footprints:
         if number is None:
             raise SimulationError(f"{value} is used where a value of the register is expected")
         return self._constant(number)
+
+
+def _as_key(leaf: Leaf | None, path: list[int]) -> Any:
+    """What came out of a section, to be compared."""
+    if leaf is None:
+        return path
+    did = leaf.effect, leaf.writes, leaf.stack, leaf.asked, str(leaf.error), leaf.may_signal, leaf.outcomes
+    return did, path
 
 
 def _levels(stack: Stack) -> Iterator[Stack]:

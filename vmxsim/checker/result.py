@@ -298,7 +298,7 @@ def explored_with(host: HostResult, design: type[Kvm]) -> str:
     values = [hex(number) for number in host.written[:_MOST_NAMED]]
     if more := len(host.written) - len(values):
         values.append(f"{more} more")
-    pairs = ", two at a time" if len(host.written) > 2 else ""
+    pairs = ", one or two at a time" if len(host.written) > 2 else ""
     named = " and ".join(filter(None, (", ".join(values[:-1]), *values[-1:])))
     return f"{explored_bases(host, design)} and writes of {named}{pairs}"
 

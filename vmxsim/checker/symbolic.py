@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from vmxsim.checker.states import FIRST, HOST, RESET, SECOND, SLOTS, USER, ZERO, numbered_values
 from vmxsim.errors import SimulationError
@@ -21,7 +21,7 @@ from vmxsim.kernel.attributes import U64
 from vmxsim.kernel.instructions import base_to_load, is_canonical, save_bases
 from vmxsim.kernel.kvm import Kvm, passes_through, returns_through
 from vmxsim.kernel.machine import EFER_LMA, EFER_LME, X86_CR0_PG, Host, Machine, Value, number_of
-from vmxsim.kernel.program import Callee, Current, Field, Function
+from vmxsim.kernel.program import Callee, Current, Field, Function, Instruction
 from vmxsim.kernel.simulator import check_return_to_user, uses
 from vmxsim.kernel.thread import Stack, enter, step, why_tick_waits
 
@@ -76,6 +76,8 @@ class Outcome:
     may_signal: bool = False
     #: User space has changed its GS base.
     exchanges_hosts: bool = False
+    #: How each line of the reader's own code came out, for lines that could look at a value.
+    outcomes: list[tuple[Line, Any]] = field(factory=list)
 
 
 @frozen
@@ -254,6 +256,12 @@ SLOT_FIELDS = tuple(
     for n, name in enumerate(SLOTS)
 )
 
+
+def is_readers(function: Function) -> bool:
+    """Whether a kernel function is the reader's own, none of the designs'."""
+    return not getattr(function.python, "__module__", "vmxsim.").startswith("vmxsim.")
+
+
 #: The function that asks for a signal before it enters the guest: there it cancels KVM_RUN, see the action
 #: ``run cancelled``.
 ENTERS = "vcpu_enter_guest"
@@ -277,6 +285,8 @@ class Sections:
         )
 
         self.m.slot_fields = (*SLOT_FIELDS, *own_values(design))
+        #: Lines that looked at a value.
+        self.looked: set[Line] = set()
 
     def function(self, name: str) -> Any:
         """The design's kernel function with that name."""
@@ -504,7 +514,10 @@ class _Section:
                 m.set(m.cpu, "need_resched", True)
         if uses(i.expr, "signal_pending") and function.name != ENTERS:
             self.ask_for_signal()
-        self.stack = step(m, self.design, self.stack)
+        if is_readers(function):
+            self.step_of_the_readers(i)
+        else:
+            self.stack = step(m, self.design, self.stack)
         self.end.lines += 1
         if self.end.lines > MAX_LINES:
             raise SimulationError(
@@ -514,6 +527,27 @@ class _Section:
             raise SimulationError(
                 f"more than {MAX_DEPTH} nested calls: the kernel's stack overflows", function.name
             )
+
+    def step_of_the_readers(self, i: Instruction) -> None:
+        """Run a line of the reader's own code, and note whether it looks at a value and how it comes out."""
+        before = self.stack
+        line = before[0], before[1]
+        try:
+            self.stack = step(self.m, self.design, before)
+        except Inspected:
+            self.owner.looked.add(line)
+            raise
+        # the frame in which a result may have been stored: its own, or its caller's
+        at = next(
+            (one for one in (before, before[3]) if one and self.stack and one[0] is self.stack[0]), None
+        )
+        if at is None:
+            return
+        goes_to = self.stack[1] if i.kind in ("branch", "switch") else None
+        stored = [v for v, was in zip(self.stack[2], at[2], strict=True) if v is not was]
+        if goes_to is not None or stored:
+            values = tuple(v.number if type(v) is Value else v for v in stored if type(v) is not Token)
+            self.end.outcomes.append((line, (goes_to, values)))
 
     def ask_for_signal(self) -> None:
         """KVM asks whether a signal is pending, having handled an exit.

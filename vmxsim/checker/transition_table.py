@@ -295,6 +295,12 @@ class TransitionTable:
         )
         self._explore(watch)
 
+    def covers(self, written: tuple[int, int]) -> bool:
+        """Whether the table with these numbers written would be this one, and no breach show that does not
+        here: the design does the same with them, and numbers that are equal here are so there."""
+        other = Sections(self.design, self.host, self.sections.interception, written)
+        return _equal(self.values) <= _equal(other.values) and self._footprints.fits(other)
+
     def get(self, state: State, holder: str, name: str) -> Any:
         """A field of a control state; None if it is not part of the state."""
         at = self._position.get((holder, name))
@@ -473,6 +479,12 @@ class TransitionTable:
         """The kernel function in which a thread of this control state is."""
         stack = self.stacks[self.states[number][0]]
         return str(stack[0].name) if stack else ""
+
+
+def _equal(values: tuple[Value, ...]) -> set[tuple[int, int]]:
+    """The pairs of values whose numbers are equal."""
+    numbers = list(enumerate(v.number for v in values))
+    return {(a, b) for a, first in numbers for b, second in numbers if a < b and first == second}
 
 
 def _join(stack: Stack, below: Stack) -> Stack:

@@ -79,15 +79,16 @@ def touched_by_patches(design: type[Kvm]) -> list[str]:
     return [name for name in reached(design) if name in changed]
 
 
+def parts(e: Expr) -> Iterator[Expr]:
+    """An expression and its subexpressions."""
+    yield e
+    if isinstance(e, (Primitive, Operation)):
+        for arg in e.args:
+            yield from parts(arg)
+
+
 def expressions(function: Function) -> Iterator[Expr]:
     """Every expression of a function, subexpressions included."""
-
-    def parts(e: Expr) -> Iterator[Expr]:
-        yield e
-        if isinstance(e, (Primitive, Operation)):
-            for arg in e.args:
-                yield from parts(arg)
-
     for i in function.instructions:
         for e in (i.expr, i.target, *i.args):
             if e is not None:
