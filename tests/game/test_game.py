@@ -307,6 +307,21 @@ def test_hints_come_one_by_one_from_where_the_game_is() -> None:
     assert game.hints == 8
 
 
+def test_a_hint_names_the_signal() -> None:
+    game = Game(CarelessWrite)
+    for move in ("run", "to the end", "emulate wrmsr 0xB000"):
+        game.do(move)
+    while game.at.line != "wrmsr(MSR_KERNEL_GS_BASE, data)":
+        game.do("next line")
+    game.do("tick cpu1")
+    assert game.hint() == "From here it takes 1 more move: 4 in all, par."
+    assert game.hint() == "A signal comes next, while vmx_handle_exit() is running."
+    hint = game.hint()
+    assert hint.startswith("A signal before line") and hint.endswith("return not signal_pending()")
+    game.do("signal")
+    assert game.hint().startswith("It now breaks by itself: no further move is needed.")
+
+
 def test_the_last_hint_again_is_none_and_start_over_forgets_all() -> None:
     game = Game(Careless)
     for _ in range(6):
