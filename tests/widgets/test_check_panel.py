@@ -234,3 +234,17 @@ def test_options_of_the_command_line_are_left_out() -> None:
     cut = vmxsim.check("never-trap", host="64-bit", max_states=20)
     assert re.search(r"the limit of 20 states was reached \(--max-states\); ", headline(cut))
     assert re.search(r"the limit of 20 states was reached; ", headline(cut, options=False))
+
+
+def test_the_host_that_is_chosen_is_checked_and_drawn() -> None:
+    """Mainline's hole: a 64-bit task that has loaded a selector, on a kernel without FSGSBASE."""
+    form = opened(vmxsim.explore("vcpu-vt"))
+    form.host.value, form.gs_base_from.value, form.fsgsbase.value = "64-bit", "descriptor", "off"
+    form.check.click()
+    form.background.wait(60)
+    result = form.findings.result
+    assert result is not None and result.verdict == "violated"
+    assert result.counterexample.scenario.gs_base_from == "descriptor"
+    form.assume(("one-value", "no-smm", "no-swapgs"))
+    form.space.draw.click()
+    assert "GS base from a descriptor, no FSGSBASE" in form.space.picture.value

@@ -24,7 +24,7 @@ from vmxsim.errors import InputError, unknown
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.kernel.machine import EFER_LME, Machine, Value
 from vmxsim.kernel.simulator import Simulator, make_machine
-from vmxsim.simulation.scenario import HOSTS, make_host
+from vmxsim.simulation.scenario import HOSTS, Scenario
 from vmxsim.simulation.trace import Cell
 from vmxsim.simulation.worth import CellJudge
 
@@ -139,7 +139,7 @@ class StateEdge:
 class StateSpace:
     """The states at rest of a design, as plain data for pictures and words.
 
-    ``states`` counts them before merging.
+    ``states`` counts them before merging; ``where`` is the host in words.
     """
 
     design: str
@@ -148,6 +148,7 @@ class StateSpace:
     nodes: tuple[StateNode, ...]
     edges: tuple[StateEdge, ...]
     states: int
+    where: str
 
 
 class TooManyStates(InputError):
@@ -163,7 +164,12 @@ class TooManyStates(InputError):
 
 
 def states_at_rest(
-    design: str | type[Kvm], host: str = "64-bit", assume: str | Iterable[str] = (), most: int = MOST
+    design: str | type[Kvm],
+    host: str = "64-bit",
+    assume: str | Iterable[str] = (),
+    most: int = MOST,
+    gs_base_from: str | None = None,
+    fsgsbase: bool | None = None,
 ) -> StateSpace:
     """The states at rest of one vCPU of a design, under assumptions, and where actions lead.
 
@@ -175,34 +181,37 @@ def states_at_rest(
     if host not in HOSTS:
         raise unknown("host", host, HOSTS)
     granted = restriction(assume).names
-    found = _explored(chosen, host, granted)
+    where = Scenario(host=host, gs_base_from=gs_base_from, fsgsbase=fsgsbase)
+    found = _explored(chosen, where, granted)
     if isinstance(found, int) or len(found.nodes) > most:
         count = found if isinstance(found, int) else len(found.nodes)
-        raise TooManyStates(count, most, *_smaller(chosen, host, granted, most))
+        raise TooManyStates(count, most, *_smaller(chosen, where, granted, most))
     return found
 
 
-def _smaller(design: type[Kvm], host: str, given: tuple[str, ...], most: int) -> tuple[tuple[str, ...], int]:
+def _smaller(
+    design: type[Kvm], where: Scenario, given: tuple[str, ...], most: int
+) -> tuple[tuple[str, ...], int]:
     """Assumptions, those given first, that make the picture small enough, and its nodes then."""
     names = list(given)
     for name in SMALLER:
         if name in names:
             continue
         names.append(name)
-        found = _explored(design, host, restriction(names).names)
+        found = _explored(design, where, restriction(names).names)
         if isinstance(found, StateSpace) and len(found.nodes) <= most:
             return tuple(names), len(found.nodes)
     return (), 0
 
 
-def _explored(design: Any, host: str, names: tuple[str, ...]) -> StateSpace | int:
+def _explored(design: Any, where: Scenario, names: tuple[str, ...]) -> StateSpace | int:
     """The state space, or just the number of states if they are far too many."""
     refuse_cpu_fields(design, restriction(names))
-    resting = _Resting(kept_table(design, make_host(host, design), restriction(names)))
+    resting = _Resting(kept_table(design, where.host_of(design), restriction(names)))
     states = len(resting.arrows)
     if states > _WORTH_MERGING:
         return states
-    return StateSpace(name_of(design), host, names, *_nodes(resting), states)
+    return StateSpace(name_of(design), where.host, names, *_nodes(resting), states, where.host_words)
 
 
 @frozen

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from html import escape
 from threading import Event, Thread
+from typing import Any
 
 import ipywidgets as w
 
@@ -27,7 +28,7 @@ from vmxsim.errors import InputError
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.simulation.scenario import HOSTS
 from vmxsim.web.assets import style
-from vmxsim.widgets.controls import FITS, dropdown, main_button
+from vmxsim.widgets.controls import FITS, FSGSBASE, GS_BASES, dropdown, host_dropdowns, main_button
 from vmxsim.widgets.message import Message
 from vmxsim.widgets.state_space import state_space
 
@@ -160,11 +161,11 @@ _ABOUT = (
 
 
 class SpacePart(w.VBox):
-    """Draws the state space of ``chosen()``: design, host and assumptions; ``assume`` sets the latter."""
+    """Draws the state space with the arguments ``chosen()``; ``assume`` sets the assumptions."""
 
     def __init__(
         self,
-        chosen: Callable[[], tuple[str | type[Kvm], str, tuple[str, ...]]],
+        chosen: Callable[[], dict[str, Any]],
         assume: Callable[[Sequence[str]], None],
     ) -> None:
         self._chosen, self._assume = chosen, assume
@@ -186,7 +187,7 @@ class SpacePart(w.VBox):
     def _draw(self) -> None:
         self._suggest((), _ABOUT)
         try:
-            found = state_space(*self._chosen())
+            found = state_space(**self._chosen())
         except TooManyStates as many:
             self._show("")
             self._suggest(many.suggestion, f"Not drawn: {many}.")
@@ -224,6 +225,7 @@ class CheckForm(w.VBox):
         self.background = Background()
         self.which = dropdown("Design to check", [("design", 0)], 0)
         self.host = dropdown("Host width", ["both", *HOSTS], "both")
+        self.gs_base_from, self.fsgsbase = host_dropdowns()
         self.cpus = dropdown("CPUs", list(_CPUS), 2)
         self.vcpus = dropdown("vCPUs", [1, 2], 1)
         self.assumptions = {
@@ -238,7 +240,7 @@ class CheckForm(w.VBox):
         self.findings = Findings(self._into_stepper)
         self.space = SpacePart(self._space_of, self.assume)
         form = [
-            _row(self.which, self.host, self.cpus, self.vcpus),
+            _row(self.which, self.host, self.gs_base_from, self.fsgsbase, self.cpus, self.vcpus),
             w.HTML("<h4>Assume that</h4>"),
             w.Box(list(self.assumptions.values())).add_class("vmxsim-check-assume"),
             _row(self.check, self.stop, self.nothing),
@@ -284,23 +286,39 @@ class CheckForm(w.VBox):
         for name, box in self.assumptions.items():
             box.value = name in names
 
-    def _space_of(self) -> tuple[Design, str, tuple[str, ...]]:
+    @property
+    def asked_of_host(self) -> dict[str, Any]:
+        """What was chosen of the host besides its width, as options of ``check``."""
+        return {
+            "gs_base_from": GS_BASES[self.gs_base_from.value],
+            "fsgsbase": FSGSBASE[self.fsgsbase.value],
+        }
+
+    def _space_of(self) -> dict[str, Any]:
         host = HOSTS[0] if self.host.value == "both" else self.host.value
-        return self._designs()[self.which.value], host, self.assumed
+        design = self._designs()[self.which.value]
+        return {"design": design, "host": host, "assume": self.assumed, **self.asked_of_host}
 
     def _start(self) -> None:
         if self.background.running:
             return
         design = find_design(self._designs()[self.which.value])
         which, host, cpus, vcpus = self.which.value, self.host.value, self.cpus.value, self.vcpus.value
-        assumed = self.assumed
+        assumed, where = self.assumed, self.asked_of_host
         self._busy(True)
         self.message.say("")  # not through guard(): the search may fail before this returns
         self.line.value = _line(f"Checking {name_of(design)} …")
 
         def explore(progress: Progress, stopped: Callable[[], bool]) -> None:
             result = check(
-                design, host=host, cpus=cpus, vcpus=vcpus, assume=assumed, progress=progress, stopped=stopped
+                design,
+                host=host,
+                cpus=cpus,
+                vcpus=vcpus,
+                assume=assumed,
+                progress=progress,
+                stopped=stopped,
+                **where,
             )
             self._checked = which
             self.findings.show(result)

@@ -139,6 +139,13 @@ def dropdown(label: str, options: Sequence[Any], value: Any) -> w.Dropdown:
     return w.Dropdown(description=label, options=options, value=value, style=NATURAL, layout=FITS)
 
 
+def host_dropdowns() -> tuple[w.Dropdown, w.Dropdown]:
+    """Where the thread's GS base comes from, and whether the kernel uses FSGSBASE."""
+    bases = [("usual", ""), ("MSR", "msr"), ("descriptor", "descriptor")]
+    uses = [("as in its release", ""), ("on", "on"), ("off", "off")]
+    return dropdown("GS base from", bases, ""), dropdown("FSGSBASE", uses, "")
+
+
 def main_button(label: str, tooltip: str) -> w.Button:
     """The button of a form that does what the form is for."""
     return w.Button(description=label, tooltip=tooltip, button_style="primary", layout=FITS)
@@ -177,9 +184,7 @@ class Controls(w.VBox):
         self.long_mode = w.Checkbox(description="Long mode", indent=False, value=True, layout=FITS)
         self.loaded = w.Checkbox(description="Guest state loaded", indent=False, value=True, layout=FITS)
         self.host = dropdown("Host", list(HOSTS), HOSTS[0])
-        usual = [("usual", ""), ("MSR", "msr"), ("descriptor", "descriptor")]
-        self.gs_base_from = dropdown("GS base from", usual, "")
-        self.fsgsbase = dropdown("FSGSBASE", [("as in its release", ""), ("on", "on"), ("off", "off")], "")
+        self.gs_base_from, self.fsgsbase = host_dropdowns()
         self.preemption = dropdown("Preemption", [("off", False), ("a tick arrives", True)], False)
         self.step = w.BoundedIntText(
             description="after step", min=1, max=1, style=NATURAL, layout={"width": "130px"}

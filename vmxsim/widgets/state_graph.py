@@ -137,7 +137,7 @@ class StateDrawing:
         width, height = self.width, round(self._layout.height + 2 * _MARGIN)
         graph = self.graph
         description = " ".join([summary(graph), *(node_words(graph, node) for node in graph.nodes)])
-        title = f"State space of {graph.design}, {graph.host} host"
+        title = f"State space of {graph.design}, {graph.where}"
         parts = [
             f'<svg xmlns="http://www.w3.org/2000/svg" class="vmxsim-statespace" role="img" id="{text(uid)}" '
             f'viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}" '

@@ -72,7 +72,7 @@ class StateSpacePicture:
         )
 
     def _title(self) -> str:
-        return f"{self.space.design}, {self.space.host} host"
+        return f"{self.space.design}, {self.space.where}"
 
     def _words(self) -> list[str]:
         return [node_words(self.space, node) for node in self.space.nodes]
@@ -95,12 +95,17 @@ _LEFT_OUT = "Ticks inside the kernel are not shown, nor is what only they break.
 
 
 def state_space(
-    design: str | type[Kvm], host: str = "64-bit", assume: str | Iterable[str] = (), most: int = MOST
+    design: str | type[Kvm],
+    host: str = "64-bit",
+    assume: str | Iterable[str] = (),
+    most: int = MOST,
+    gs_base_from: str | None = None,
+    fsgsbase: bool | None = None,
 ) -> StateSpacePicture:
     """Draw a small design's states at rest and the actions that lead from one to another.
 
-    ``design`` is an id, a commit's hash, a prefix or your own subclass; ``assume`` names assumptions as
-    for ``vmxsim.check``, most of which shrink the space. Raises InputError for more than ``most`` states
-    and suggests assumptions that reduce them.
+    ``design`` is an id, a commit's hash, a prefix or your own subclass; ``gs_base_from``, ``fsgsbase`` and
+    ``assume`` are those of ``vmxsim.check``. Most assumptions shrink the space. Raises InputError for more
+    than ``most`` states and suggests assumptions that reduce them.
     """
-    return StateSpacePicture(states_at_rest(design, host, assume, most))
+    return StateSpacePicture(states_at_rest(design, host, assume, most, gs_base_from, fsgsbase))
