@@ -74,7 +74,7 @@ def main() -> None:
             long_modes=assumed.long_modes,
             environment=restricted(assumed),
         )
-        run = run_spin(model, Options(count=True, hash_bits=24, depth=600_000))
+        run = run_spin(model, Options(count=True, hash_bits=24, depth=1_000_000))
         rows.append(("Spin -O2", {"states": run.states, "seconds": run.pan_seconds, "megabytes": run.memory}))
     speeds = {}
     for name, row in rows:
