@@ -259,7 +259,8 @@ SLOT_FIELDS = tuple(
 
 def is_readers(function: Function) -> bool:
     """Whether a kernel function is the reader's own, none of the designs'."""
-    return not getattr(function.python, "__module__", "vmxsim.").startswith("vmxsim.")
+    module = getattr(function.python, "__module__", "vmxsim.") or ""  # None where exec() knows no module
+    return not module.startswith("vmxsim.")
 
 
 #: The function that asks for a signal before it enters the guest: there it cancels KVM_RUN, see the action
