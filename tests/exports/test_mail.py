@@ -8,8 +8,10 @@ import vmxsim
 from tests.checker import failing
 from tests.exports.cases import BLAMED, VIOLATED, checked, named, names
 from vmxsim.exports.mail import ascii_text, block, code, paragraph
+from vmxsim.exports.report import DEMANDS
 from vmxsim.exports.subject import change
 from vmxsim.simulation.scenario import Scenario, make_scenario, read_scenarios
+from vmxsim.views.style import STATUS_MEANINGS
 
 
 @pytest.mark.parametrize("name", names())
@@ -106,6 +108,44 @@ def test_words_that_do_not_occur_are_not_explained():
     words = text.partition("The words\n")[2].partition("\n\n")[0]
     assert "  foreign " in words and "  vCPU thread N " in words and "  guest-value " in words
     assert "  stale " not in words and "  copy " not in words and "preempt" not in words
+
+
+#: How each word of the glossary looks where it is used.
+USED = {
+    "guest N": r"\bguest \d",
+    "vCPU thread N": r"\bvCPU thread \d",
+    "plain task": r"\bplain task",
+    "true value": r"\btrue value",
+    "passed through": r"\bpassed through",
+    "intercepted": r"\bintercepted",
+    "KERNEL_GS_BASE": r"\bKERNEL_GS_BASE\b",
+    "preempt": r"\bpreempt(?:ed)?\b",
+    **{word: rf"(?:\d|task|nobody|'s\)):? {word}\b" for word in STATUS_MEANINGS},
+    **{name: rf"(?<![\w-]){name}(?![\w-])" for name in DEMANDS},
+}
+
+
+def words_of(text):
+    """The words that the text uses, and those that it explains."""
+    body, _, rest = text.partition("The words\n")
+    body = " ".join(body.partition("\nTo reproduce")[0].split())
+    told = {line[2:].partition("  ")[0] for line in rest.partition("\n\n")[0].splitlines() if line[2] != " "}
+    return {word for word, pattern in USED.items() if re.search(pattern, body)}, told
+
+
+RUNS = {
+    "an intercepted read": (["run", "guest rdmsr"], "dedicated-accessors"),
+    "a switch": (["run", "preempt cpu1", "exit"], "never-trap"),
+}
+
+
+@pytest.mark.parametrize("name", [*names(), *RUNS])
+def test_every_word_is_explained_that_the_text_uses(name):
+    what = vmxsim.run(*RUNS[name]) if name in RUNS else named(name)
+    used, told = words_of(vmxsim.export(what, "mail", glossary=True))
+    assert used <= told
+    if name.partition(" ")[0] in vmxsim.DESIGNS:
+        assert told - used <= {"guest N"}
 
 
 @pytest.mark.parametrize("form", ["mail", "markdown"])

@@ -110,7 +110,7 @@ def mail(told: Report, glossary: bool = False) -> str:
         paragraph(told.effect, "Subject: KVM: VMX: ", " "),
         *body,
         _again(told),
-        _legend(told, _joined(body)) if glossary else [],
+        _legend(told) if glossary else [],
         [line for remark in told.remarks for line in paragraph(remark, "Note: ")],
         ["-- ", *paragraph(f"vmxsim {vmxsim.__version__}. {LINES}" if run else told.footer)],
     ]
@@ -248,9 +248,8 @@ def _change(told: Report) -> list[str]:
     return lines
 
 
-def _legend(told: Report, text: str) -> list[str]:
-    broken = {told.about.invariant} - {""}
-    found = legend(text, broken)
+def _legend(told: Report) -> list[str]:
+    found = legend(told)
     if not found:
         return []
     lines = _heading("The words")

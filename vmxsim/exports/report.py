@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
@@ -35,10 +34,10 @@ from vmxsim.exports.subject import (
     subject_name,
 )
 from vmxsim.kernel.kvm import name_of
-from vmxsim.simulation.trace import Box, Scene, Trace
+from vmxsim.simulation.trace import Box, Cell, Scene, Trace
 from vmxsim.views.style import STATUS_MEANINGS, cell_state, holder_words
-from vmxsim.views.telling import effects, telling_steps
-from vmxsim.views.words import cells_in_use, place_words, sentence, several
+from vmxsim.views.telling import changed_facts, effects, telling_steps, told_cells
+from vmxsim.views.words import WRONG, cells_in_use, place_words, sentence, several
 
 #: What each invariant demands.
 DEMANDS = {
@@ -52,38 +51,6 @@ DEMANDS = {
     "contract": "the design does nothing that the kernel must not",
     "expectation": "an action returns what the schedule says after its arrow",
 }
-
-#: (pattern, word, meaning). :func:`legend` finds the four worths of a place by the value before them.
-_WORDS = (
-    (r"\bguest \d", "guest N", "the guest of vCPU N; after a value: the value is that guest's own"),
-    (r"\bvCPU thread \d", "vCPU thread N", "the host task that runs vCPU N; after a value: its user GS base"),
-    (r"\bplain task", "plain task", "a host task that runs no vCPU; after a value: its user GS base"),
-    (r"\btrue value", "true value", "what the register would hold if the guest ran on its own hardware"),
-    (r"\bpassed through", "passed through", "the guest's RDMSR and WRMSR of the register do not exit"),
-    (r"\bintercepted", "intercepted", "the guest's RDMSR and WRMSR of the register exit to KVM"),
-    (r"\bKERNEL_GS_BASE\b", "KERNEL_GS_BASE", "MSR_KERNEL_GS_BASE of that CPU, 'the register'"),
-    (
-        r"\bpreempt(?:ed)?\b",
-        "preempt",
-        "a tick arrives there, the scheduler runs another task, and the thread resumes later",
-    ),
-)
-
-
-def legend(text: str, invariants: set[str]) -> list[tuple[str, str]]:
-    """(word, meaning) pairs for what ``text`` uses, in a fixed order: invariants, worths, the rest."""
-    flowing = " ".join(text.split())
-    found = [(name, what) for name, what in DEMANDS.items() if name in invariants or _has(name, flowing)]
-    for word, meaning in STATUS_MEANINGS.items():
-        # after an owner, as in a table or in 'still holds 0x1000 (guest 0's): foreign'
-        if re.search(rf"(?:\d|task|nobody|'s\)):? {word}\b", flowing):
-            found.append((word, f"of a place: {meaning}"))
-    found += [(word, meaning) for pattern, word, meaning in _WORDS if re.search(pattern, flowing)]
-    return found
-
-
-def _has(word: str, flowing: str) -> bool:
-    return re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", flowing) is not None
 
 
 def places(scene: Scene) -> list[tuple[str, str, str, str]]:
@@ -112,7 +79,7 @@ MOST = 25
 class Row:
     """Step ``number`` (from 1). ``where`` is function and line, '' if ``source`` already says it;
     ``broken`` are the invariants that break here; ``lost`` is whether the value is lost here; ``skipped``
-    counts the telling steps left out just before it."""
+    counts the telling steps left out just before it; ``cells`` are those whose worth ``effects`` tell."""
 
     number: int
     action: int
@@ -123,6 +90,8 @@ class Row:
     broken: tuple[str, ...]
     lost: bool
     skipped: int = 0
+    cells: tuple[Cell, ...] = ()
+    facts: tuple[tuple[str, str, str], ...] = ()
 
 
 @frozen
@@ -206,6 +175,11 @@ def _row(about: Subject, number: int, skipped: int = 0) -> Row:
         broken=tuple(dict.fromkeys(v.invariant for v in step.violations)),
         lost=number == about.lost,
         skipped=skipped,
+        cells=tuple(told_cells(about.shown, number)),
+        facts=tuple(
+            (name, was, now)
+            for _, name, was, now in changed_facts(about.shown.scene(number - 1), about.shown.scene(number))
+        ),
     )
 
 
@@ -290,6 +264,66 @@ def report(about: Subject, steps: str | Sequence[int] | None = None, short: bool
         remarks=tuple(dict.fromkeys(remarks)),
         footer=_footer(about),
     )
+
+
+def legend(told: Report) -> list[tuple[str, str]]:
+    """(word, meaning) pairs for what the parts use, in a fixed order: invariants, worths, the rest."""
+    about, rows = told.about, told.rows.rows
+    state = told.state if told.state and not about.invariant else None
+    cells = [cell for row in rows for cell in row.cells]
+    demanded = {about.invariant, *(name for row in rows for name in row.broken)}
+    demanded |= set(about.result.telling.invariants if about.result else ())
+    demanded |= {violation.invariant for violation in (about.trace.violations if about.trace else ())}
+    if about.recorded and "guest-value" in demanded:
+        demanded.add("no-leak")  # its sentence says if the value is a host task's
+    worths = {cell.status for cell in cells} & set(WRONG)
+    worths |= {row[3] for row in state.places} if state else set()
+    found = [(name, what) for name, what in DEMANDS.items() if name in demanded]
+    found += [(word, f"of a place: {what}") for word, what in STATUS_MEANINGS.items() if word in worths]
+    used = _used(told, state)
+    return found + [(word, what) for word, what in _WORDS.items() if word in used]
+
+
+#: Words other than the invariants and the worths of a place.
+_WORDS = {
+    "guest N": "the guest of vCPU N; after a value: the value is that guest's own",
+    "vCPU thread N": "the host task that runs vCPU N; after a value: its user GS base",
+    "plain task": "a host task that runs no vCPU; after a value: its user GS base",
+    "true value": "what the register would hold if the guest ran on its own hardware",
+    "passed through": "the guest's RDMSR and WRMSR of the register do not exit",
+    "intercepted": "the guest's RDMSR and WRMSR of the register exit to KVM",
+    "KERNEL_GS_BASE": "MSR_KERNEL_GS_BASE of that CPU, 'the register'",
+    "preempt": "a tick arrives there, the scheduler runs another task, and the thread resumes later",
+}
+
+
+def _used(told: Report, state: State | None) -> set[str]:
+    """Which of them the text uses."""
+    about, rows = told.about, told.rows.rows
+    actions = about.scenario.actions if about.scenario else ()
+    found = {"preempt"} if any(a.preempt or a.verb == "preempt" for a in actions) else set()
+    if about.trace is None:
+        return found
+    found |= {"guest N", "vCPU thread N", "KERNEL_GS_BASE"}
+    boxes = about.shown.scene(about.broken or len(about.shown.steps)).boxes
+    facts = {(name, value) for row in rows for name, *values in row.facts for value in values}
+    facts |= {fact for box in boxes for fact in box.facts if box.kind == "vcpu"} if state else set()
+    found |= {value for name, value in facts if name == "guest access"}
+    if any(name == "true value" for name, _ in facts):
+        found.add("true value")
+    if about.invariant == "guest-value" and not about.recorded:
+        found |= {"true value", "passed through"}
+    if about.invariant == "no-leak" and not about.recorded:
+        found.add("passed through")
+    owners = {cell.value.owner for row in rows for cell in row.cells if cell.value}
+    held = {row[2] for row in state.places} if state else set()
+    if "plain" in owners or "plain task" in held or any(value == "plain task" for _, value in facts):
+        found.add("plain task")
+    accesses = {n for n, action in enumerate(actions) if action.verb in ("guest rdmsr", "guest wrmsr")}
+    steps = [about.trace.steps[row.number - 1] for row in rows if row.action in accesses]
+    if any(step.mode == "guest" and not step.accesses for step in steps):
+        found.add("intercepted")
+    return found
 
 
 def _mechanism(about: Subject) -> str:

@@ -154,6 +154,21 @@ def effects(trace: Trace, number: int) -> list[str]:
     return [printable(clause, 400) for clause in clauses]
 
 
+def told_cells(trace: Trace, number: int) -> list[Cell]:
+    """The cells whose value and worth :func:`effects` tells."""
+    moves = trace.steps[number - 1].moves
+    before, after = trace.scene(number - 1), trace.scene(number)
+    old, new = before.cells(), after.cells()
+    found: list[Cell | None] = []
+    for move in moves:
+        if move.both:
+            found += [new.get(move.source), new.get(move.target)]
+        else:
+            found.append(new.get(move.target) or old.get(move.source))
+    told = {place for move in moves for place in (move.source, move.target)}
+    return [cell for cell in (*found, *(cell for cell, _ in _other_cells(before, after, told))) if cell]
+
+
 def _move(move: Move, before: Scene, after: Scene) -> str:
     """A move as an assignment of the target."""
     old, new = before.cells(), after.cells()
@@ -217,10 +232,19 @@ def _modes(step: Step, before: Scene, after: Scene) -> Iterator[str]:
 
 def _cells(before: Scene, after: Scene, told: set[str]) -> Iterator[str]:
     """Places that hold another value, or one that became stale or foreign, without a move."""
+    for cell, changed in _other_cells(before, after, told):
+        if changed:
+            yield f"{_name(cell.place, after)} = {_held(cell)}"
+        elif cell.value is not None:
+            yield f"{_name(cell.place, after)} still holds {_value(cell.value)}: {cell.status} from here on"
+
+
+def _other_cells(before: Scene, after: Scene, told: set[str]) -> Iterator[tuple[Cell, bool]]:
+    """Those places, each with whether its value changed."""
     for _, cell, was in kept_cells(before, after):
         if cell.status == "unknown" or cell.place in told:
             continue
         if was.value != cell.value:
-            yield f"{_name(cell.place, after)} = {_held(cell)}"
+            yield cell, True
         elif was.status != cell.status and cell.status in WRONG and cell.value is not None:
-            yield f"{_name(cell.place, after)} still holds {_value(cell.value)}: {cell.status} from here on"
+            yield cell, False
