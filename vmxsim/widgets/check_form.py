@@ -24,7 +24,7 @@ from vmxsim.checker.result import (
 )
 from vmxsim.checker.states_at_rest import MOST, TooManyStates
 from vmxsim.designs import find_design
-from vmxsim.errors import InputError
+from vmxsim.errors import InputError, counted
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.simulation.scenario import HOSTS
 from vmxsim.web.assets import style
@@ -120,7 +120,7 @@ class Findings(w.VBox):
         found = [(host, c) for host in result.hosts for c in host.counterexamples.values()]
         found.sort(key=lambda pair: (pair[0] is not result.telling, pair[1].actions, pair[1].steps))
         self._examples = [c for _, c in found]
-        labels = [f"{host.host} host: {c.invariant}, {c.actions} actions" for host, c in found]
+        labels = [f"{host.host} host: {c.invariant}, {counted(c.actions, 'action')}" for host, c in found]
         self.choice.options = [(label, n) for n, label in enumerate(labels)]
         self.choice.value = 0 if found else None
         self.result = result
