@@ -150,6 +150,14 @@ def test_if_no_single_line_mends_the_run_it_says_how_many_were_tried(monkeypatch
     assert told in found.words and f": {len(tried)} change" in found.words
 
 
+def test_if_a_line_is_wrong_each_time_that_it_runs_it_says_so():
+    """Either store alone leaves an address in the saved copy that faults."""
+    trace = run(["set-msr 0x800000000000", "set-msr 0x900000000000", "run"], "host-always", long_mode=True)
+    found = explain(trace, "no-host-fault")
+    assert found.step in {s.index for s in trace.steps if s.source == "vmx.msr_guest_kernel_gs_base = data"}
+    assert "at action 1 (set-msr 0x800000000000) and each time that this line runs again: " in found.words
+
+
 def test_an_address_that_only_57_bits_allow_is_no_fault_to_blame():
     """The store of such an address comes first; the one that faults is blamed."""
     actions = ["set-msr 0x800000000000", "run", "exit", "set-msr 0x100000000000000", "run"]

@@ -72,7 +72,12 @@ class Explanation:
         """The whole explanation as sentences."""
         if not self.where:
             return self.found
-        return f"{self.found.rstrip('.')}. {self.blamed.label} {self.where}: {self.why}"
+        return f"{self.found.rstrip('.')}. {self.blamed.label} {self.where}{self.again}: {self.why}"
+
+    @property
+    def again(self) -> str:
+        """To follow ``where``, if undoing or turning that step alone does not mend the run."""
+        return " and each time that this line runs again" if self.remedy and self.remedy.every else ""
 
     @property
     def blamed(self) -> Kind:
@@ -119,8 +124,6 @@ def _named(trace: RunTrace, violation: Violation, blame: Blame, remedy: Remedy, 
     step = trace.steps[blame.step]
     where = f"{step.function}, line {step.line}" if step.line else step.function
     place = f"step {step.index + 1} of the run ({where}: {step.source}), at {action_name(trace, step.action)}"
-    if remedy.every:
-        place += " and each time that this line runs again"
     return Explanation(
         blame.mechanism,
         violation.words,

@@ -410,7 +410,8 @@ def _lost(about: Subject) -> str:
         return ""
     step = about.trace.steps[about.lost - 1]
     where = f"{step.function}:{step.line}, {step.source}" if step.line else step.function
-    return printable(f"step {about.lost}, {where}, in '{about.trace.actions[step.action]}'", 400)
+    again = about.explanation.again if about.explanation else ""
+    return printable(f"step {about.lost}, {where}, in '{about.trace.actions[step.action]}'{again}", 400)
 
 
 def _reason(about: Subject) -> str:
