@@ -15,7 +15,14 @@ from vmxsim.ftrace.evidence import DESIGNS
 from vmxsim.ftrace.recording import read, verdict
 
 #: A kernel with FSGSBASE and without; a task whose base comes from a descriptor.
-HOSTS = ("fsgsbase: true\n", "fsgsbase: false\n", "", "gs_base_from: descriptor\n")
+HOSTS = (
+    "host: 64-bit\nfsgsbase: true\n",
+    "host: 64-bit\nfsgsbase: false\n",
+    "host: 64-bit\n",
+    "host: 64-bit\ngs_base_from: descriptor\n",
+    "host: 32-bit\n",
+    "host: 32-bit\ngs_base_from: msr\n",
+)
 #: What user space changes its own GS base to.
 BASES = ("0x7f0000005000", "0x7f0000001000")
 VALUES = ("0xA000", "0xffff888011110000", "0xB000")
@@ -24,8 +31,8 @@ SHOWN = ("guest-value", "host-value", "no-leak")
 
 
 @st.composite
-def scenarios(draw: st.DrawFn, design: str = "", host: str = "") -> str:
-    """Scenario text in which every action is possible; ``host`` is further fields of it."""
+def scenarios(draw: st.DrawFn, design: str = "", host: str = "host: 64-bit\n") -> str:
+    """Scenario text in which every action is possible; ``host`` is its fields of the host."""
     long_mode = start = draw(st.booleans())
     inside = False
     steps = []
@@ -59,7 +66,7 @@ def scenarios(draw: st.DrawFn, design: str = "", host: str = "") -> str:
         steps.append(action)
     design = design or draw(st.sampled_from(DESIGNS))
     listed = "".join(f"\n  - {step}" for step in steps)
-    return f"design: {design}\nlong_mode: {str(start).lower()}\nhost: 64-bit\n{host}steps:{listed}\n"
+    return f"design: {design}\nlong_mode: {str(start).lower()}\n{host}steps:{listed}\n"
 
 
 def replayed(scenario: str, probes: bool) -> tuple[dict[str, object], list[int], int]:

@@ -196,18 +196,25 @@ class Thread:
             vcpu.write(group[0])
         elif ops == "w" and group[0].data == vcpu.residence.host:
             self._leave_and_enter(group, 1, event)
-        elif ops == "wrw" and len({access.data for access in group}) == 1 and vcpu.long_mode is None:
-            vcpu.unknown(group)  # load-gs-index leaves, or another leaves and enters
-        elif (
-            ops == "wrw"
-            and group[0].data == group[2].data
-            and (group[1].data != group[2].data or vcpu.long_mode)
-        ):
-            self._leave_and_enter(group, 3, event)
+        elif ops == "wrw":
+            one = self._one_leave([access.data for access in group])
+            if one is None:
+                vcpu.unknown(group)
+            else:
+                self._leave_and_enter(group, 3 if one else 1, event)
         elif ops in _LEAVE_LENGTH:
             self._leave_and_enter(group, _LEAVE_LENGTH[ops], event)
         else:
             self._strange(group)
+
+    def _one_leave(self, data: list[int]) -> bool | None:
+        """Whether a write, a read and a write are load-gs-index leaving: it writes the host's value last,
+        after thread.gs. Another design leaves with a write and enters with the others. None: not known."""
+        thread_gs, read, last = data
+        if thread_gs == last:
+            return True if read != last else self.vcpu.long_mode
+        host = self.vcpu.residence.host
+        return None if host is None else last == host
 
     def _leave_and_enter(self, group: list[Event], length: int, event: Event) -> None:
         if self.out is None:
