@@ -13,7 +13,7 @@ from attrs import define, evolve, field, frozen
 
 from vmxsim.checker.assumptions import Restriction, restriction
 from vmxsim.checker.footprints import BROKEN
-from vmxsim.checker.inspected import Outcomes, looks_at_values, one_sided, outcomes, pairs
+from vmxsim.checker.inspected import Outcomes, environments, one_sided, outcomes, values_to_write
 from vmxsim.checker.product import counts, product, thread_graph
 from vmxsim.checker.reach import ReachableStates, reachable
 from vmxsim.checker.result import (
@@ -268,29 +268,21 @@ def _check_everywhere(bounds: _Bounds, limits: Limits, interrupted: list[bool]) 
     first = searched[0].result
     if first.cut_by:
         return first
-    table = bounds.table(limits)
-    looks = looks_at_values(table)
-    zero = evolve(bounds, task=evolve(bounds.task, bases="zero"))
-    one_value = "one-value" in bounds.assumed.names
-    more = pairs(bounds.design, bounds.written) if looks and not one_value else []
-    others = [evolve(bounds, written=pair) for pair in more]
-    if bounds.task.gs_base_from == "msr":
-        # if the design looks at no value, equal numbers hide breaches and cause none, but for a register
-        # that is left alone at a context switch
-        if looks or (zero.task.leaves_zero and (searched[0].left or table.sections.stores_gs_base)):
-            others.append(zero)
-        else:
-            first = evolve(first, bases=BASES)
-    explored, written = [table], set[int]()
-    for other in others if HOLDS in first.invariants.values() else ():
-        if other.task == bounds.task and any(one.covers(other.written) for one in explored):
-            written.update(other.written)
-            continue
-        searched.append(_check_host(other, limits, interrupted))
-        if not searched[-1].result.cut_by:
-            explored += [other.table(limits)] * (other.task == bounds.task)
-    result = merged([first, *(one.result for one in searched[1:])])
-    result = evolve(result, written=tuple(sorted({*result.written, *written})))
+    table, bases, written = bounds.table(limits), first.bases, set[int]()
+    if HOLDS in first.invariants.values():
+        explored = [table]
+        for host, pair in environments(explored, searched[0].left):
+            other = evolve(bounds, task=host, written=pair)
+            searched.append(_check_host(other, limits, interrupted))
+            if searched[-1].result.cut_by:
+                break
+            explored.append(other.table(limits))
+        else:  # what was not explored again cannot differ
+            bases = BASES if bounds.task.gs_base_from == "msr" else bases
+            written = {number for pair in values_to_write(table) for number in pair}
+    result = merged([one.result for one in searched])
+    written |= set(result.written)
+    result = evolve(result, bases=bases, written=tuple(sorted(written)))
     if lines := one_sided([one.outcomes for one in searched]):
         result = _not_all_values(result, lines)
     return result
@@ -327,7 +319,6 @@ def merged(found: list[HostResult]) -> HostResult:
         counterexamples=examples,
         cut_by=next((one.cut_by for one in found if one.cut_by), None),
         seconds=max(one.seconds for one in found),
-        bases=tuple(dict.fromkeys(word for one in found for word in one.bases)),
         written=tuple(sorted({number for one in found for number in one.written})),
     )
 

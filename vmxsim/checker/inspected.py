@@ -11,13 +11,15 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import Any
 
+from attrs import evolve
+
 from vmxsim.checker.states import NON_CANONICAL
 from vmxsim.checker.symbolic import Line, is_readers
 from vmxsim.checker.transition_table import TransitionTable
 from vmxsim.designs.history import expressions, parts
 from vmxsim.kernel.instructions import is_canonical
 from vmxsim.kernel.kvm import Kvm
-from vmxsim.kernel.machine import U64
+from vmxsim.kernel.machine import U64, Host
 from vmxsim.kernel.program import VALUE_FIELDS, Const, Expr, Field, Function, Local, Operation, Primitive
 from vmxsim.kernel.simulator import NEW_GS_BASE, PLAIN_GS_BASE, USER_GS_BASE
 
@@ -97,6 +99,29 @@ def nearby(design: type[Kvm]) -> list[int]:
                     more = []
             found |= dict.fromkeys(n for n in more if 0 <= n <= U64)
     return list(found)
+
+
+def environments(explored: list[TransitionTable], left: bool) -> Iterator[tuple[Host, tuple[int, int]]]:
+    """The hosts and values with which the design of the first table must be explored as well, to be sure of
+    what holds there. ``left``: a context switch may leave another value than the task's own in the register.
+    The caller adds the tables that it explores to ``explored``; what one of them covers is left out."""
+    first = explored[0]
+    looks = looks_at_values(first)
+    for written in values_to_write(first):
+        if not any(one.covers(written) for one in explored):
+            yield first.host, written
+    if first.host.gs_base_from == "msr" and first.host.bases != "zero":
+        # if the design looks at no value, equal numbers hide breaches and cause none, but for a register that
+        # is left alone at a context switch
+        zero = evolve(first.host, bases="zero")
+        if looks or (zero.leaves_zero and (left or first.sections.stores_gs_base)):
+            yield zero, first.written
+
+
+def values_to_write(table: TransitionTable) -> list[tuple[int, int]]:
+    """The pairs of values to write besides the table's own: none if the design looks at no value."""
+    one_value = "one-value" in table.assumed.names
+    return pairs(table.design, table.written) if looks_at_values(table) and not one_value else []
 
 
 Outcomes = dict[Line, set[Any]]

@@ -258,7 +258,7 @@ class TransitionTable:
         written: tuple[int, int] = GUEST_VALUES,
         watch: Watch | None = None,
     ) -> None:
-        self.design, self.host = design, host
+        self.design, self.host, self.assumed, self.written = design, host, assumed, written
         self.sections = Sections(design, host, interception, written)
         self.values = self.sections.values
         own = own_fields(design)

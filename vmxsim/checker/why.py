@@ -11,15 +11,18 @@ from attrs import define, field, frozen
 from vmxsim.checker.assumptions import ASSUMPTIONS, Restriction, restriction
 from vmxsim.checker.check import Limits, check, host_widths, refuse_cpu_fields
 from vmxsim.checker.footprints import BROKEN
-from vmxsim.checker.reach import reachable
+from vmxsim.checker.inspected import Outcomes, environments, one_sided, outcomes
+from vmxsim.checker.reach import ReachableStates, reachable
 from vmxsim.checker.result import Counterexample, counterexample_of
 from vmxsim.checker.search import reached, shortest_path
+from vmxsim.checker.states import GUEST_VALUES
 from vmxsim.checker.transition_table import CutShort, TransitionTable
 from vmxsim.designs import find_design
 from vmxsim.errors import InputError
 from vmxsim.kernel.compiler import lower_text
 from vmxsim.kernel.instructions import COST_ONLY, QUERIES
 from vmxsim.kernel.kvm import Kvm, name_of
+from vmxsim.kernel.machine import Host
 from vmxsim.kernel.patch import changed_functions
 from vmxsim.kernel.program import Expr, Function, Operation, Primitive
 from vmxsim.kernel.simulator import uses
@@ -268,17 +271,34 @@ class _Look:
 
 
 def _look(design: type[Kvm], host: str, assumed: Restriction, ignore: int, limits: Limits) -> _Look:
-    """Search a design for the first breach, except those in ``ignore``."""
+    """Search a design for the first breach, except those in ``ignore``, in every environment that check()
+    explores."""
     wanted = sum(BROKEN[name] for name in _INVARIANTS) & ~ignore
+    ghosts = bool(wanted & (BROKEN["guest-value"] | BROKEN["no-leak"]))
+
+    def search(task: Host, written: tuple[int, int]) -> tuple[TransitionTable, ReachableStates]:
+        table = TransitionTable(design, task, assumed, written=written, watch=limits.watch)
+        return table, reachable(table, ignore=ignore, first=wanted, ghosts=ghosts, watch=limits.watch)
+
+    explored: list[TransitionTable] = []
+    ways: list[Outcomes] = []
     try:
-        table = TransitionTable(design, make_host(host, design), assumed, watch=limits.watch)
+        table, first = search(make_host(host, design), GUEST_VALUES)
+        situations = {name for name, was in reached(table, first.taken).items() if was}
+        explored.append(table)
+        ways.append(outcomes(table, first.taken))
+        found = first
+        for other in environments(explored, first.left):
+            if found.broken & wanted or found.cut:
+                break
+            table, found = search(*other)
+            explored.append(table)
+            ways.append(outcomes(table, found.taken))
     except CutShort:
         return _Look(None, 0, True, set())
-    ghosts = bool(wanted & (BROKEN["guest-value"] | BROKEN["no-leak"]))
-    found = reachable(table, ignore=ignore, first=wanted, ghosts=ghosts, watch=limits.watch)
     broken = found.broken & wanted
-    situations = set() if broken else {n for n, was in reached(table, found.taken).items() if was}
-    return _Look(table, broken, bool(found.cut), situations)
+    cut = bool(found.cut) or (not broken and bool(one_sided(ways)))
+    return _Look(table, broken, cut, set() if broken else situations)
 
 
 def _reason(mutant: Mutant, grounds: list[_Ground], limits: Limits) -> Reason:
