@@ -26,7 +26,7 @@ lab: $(RUN_STAMP)
 	$(VENV)/bin/vmxsim lab $(ARGS)
 
 test: $(TEST_STAMP)
-	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(TEST_STAMP)
 	$(PY) -m ruff check $(CODE)
