@@ -30,7 +30,7 @@ OMITTED = {
     "nested VMX": "a guest runs no guests of its own",
     "TDX": "KVM sees every guest's registers",
     "INIT": "no vCPU is reset once it runs",
-    "a signal at a later VM entry of one KVM_RUN": "it is seen at the first entry and once an exit is handled",
+    "a signal at a later VM entry of one KVM_RUN": "one is seen at the first entry and after a handled exit",
     "host-side changes while guest state is loaded, beyond those explored": (
         "no suspend, CPU hotplug or kexec, and no debugger that writes the thread's GS base"
     ),
