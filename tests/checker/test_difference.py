@@ -64,6 +64,8 @@ def test_two_violated_designs_differ_on_the_shortest_schedule_of_whole_actions(h
     for long_mode in (False, True):
         for length in range(1, len(scenario.steps)):
             for steps in sequences(length, long_mode):
+                if not all(isinstance(step, str) for step in steps):
+                    continue  # a signal interrupts an action
                 seen = [visible(steps, design, host, long_mode) for design in pair]
                 assert seen[0] == seen[1], steps
 

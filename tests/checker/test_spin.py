@@ -33,8 +33,8 @@ from vmxsim.simulation.scenario import make_host
 needs_spin = pytest.mark.skipif(
     bool(missing()), reason=f"NOT COMPARED WITH SPIN: {' and '.join(missing())} not installed"
 )
-#: -O0: most of the time is gcc's.
-COUNT = Options(count=True, optimize="-O0")
+#: -O0: most of the time is gcc's. Array bounds are checked in the searches for a shortest trail.
+COUNT = Options(count=True, optimize="-O0", gcc=("-DNOBOUNDCHECK",))
 ALWAYS_VIOLATED = ("msr-array", "array-passthrough", "lazy-long-mode", "dedicated-accessors")
 VIOLATED = {(d, bits) for d in ALWAYS_VIOLATED for bits in (32, 64)} | {("load-gs-index", 32)}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from textwrap import dedent
 
 from attrs import frozen
@@ -148,18 +149,20 @@ def _candidates(span: Span) -> Iterator[tuple[str, int, str]]:
             yield step.function, number, source
 
 
-def _statements(trace: Trace, function: str) -> Iterator[tuple[int, str]]:
+def _statements(trace: Trace, function: str) -> tuple[tuple[int, str], ...]:
     """Lines that are statements of their own; ``else:`` and comments are not."""
-    listing = trace.listing(function)
+    return _statements_of(tuple(trace.listing(function)))
+
+
+@lru_cache(maxsize=256)  # the same few functions are asked about again and again
+def _statements_of(listing: tuple[str, ...]) -> tuple[tuple[int, str], ...]:
     tree = _parsed(listing)
     if tree is None:
-        return
+        return ()
     starts = {node.lineno for node in ast.walk(tree) if isinstance(node, ast.stmt)}
     doc = {n.lineno for n in ast.walk(tree) if isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant)}
-    for number in sorted(starts - doc):
-        source = listing[number - 1].strip()
-        if not source.startswith(("def ", "@")):
-            yield number, source
+    found = ((number, listing[number - 1].strip()) for number in sorted(starts - doc))
+    return tuple((number, source) for number, source in found if not source.startswith(("def ", "@")))
 
 
 def _parsed(listing: Sequence[str]) -> ast.Module | None:
@@ -171,7 +174,12 @@ def _parsed(listing: Sequence[str]) -> ast.Module | None:
 
 def _tests(trace: Trace, function: str) -> list[_Test]:
     """The conditions of a function, outermost first."""
-    tree = _parsed(trace.listing(function))
+    return _tests_of(tuple(trace.listing(function)))
+
+
+@lru_cache(maxsize=256)
+def _tests_of(listing: tuple[str, ...]) -> list[_Test]:
+    tree = _parsed(listing)
     found = []
     for node in ast.walk(tree) if tree else ():
         if isinstance(node, ast.If | ast.While):
