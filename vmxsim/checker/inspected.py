@@ -16,11 +16,21 @@ from attrs import evolve
 from vmxsim.checker.states import NON_CANONICAL
 from vmxsim.checker.symbolic import Line, is_readers
 from vmxsim.checker.transition_table import TransitionTable
-from vmxsim.designs.history import expressions, parts
+from vmxsim.designs.history import expressions
 from vmxsim.kernel.instructions import is_canonical
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.kernel.machine import U64, Host
-from vmxsim.kernel.program import VALUE_FIELDS, Const, Expr, Field, Function, Local, Operation, Primitive
+from vmxsim.kernel.program import (
+    VALUE_FIELDS,
+    Const,
+    Expr,
+    Field,
+    Function,
+    Local,
+    Operation,
+    Primitive,
+    parts,
+)
 from vmxsim.kernel.simulator import NEW_GS_BASE, PLAIN_GS_BASE, USER_GS_BASE
 
 #: The values of every design that looks at values: 0 and the host's user GS bases.

@@ -22,8 +22,8 @@ from vmxsim.kernel.instructions import base_to_load, is_canonical, save_bases
 from vmxsim.kernel.kvm import Kvm, passes_through, returns_through
 from vmxsim.kernel.machine import EFER_LMA, EFER_LME, X86_CR0_PG, Host, Machine, Value, number_of
 from vmxsim.kernel.program import Callee, Current, Field, Function, Instruction
-from vmxsim.kernel.simulator import check_return_to_user, uses
-from vmxsim.kernel.thread import Stack, enter, step, why_tick_waits
+from vmxsim.kernel.simulator import check_return_to_user
+from vmxsim.kernel.thread import Stack, enter, holds_tick, step
 
 #: A line of kernel code: a function, and the number of an instruction.
 Line = tuple[Function, int]
@@ -499,7 +499,7 @@ class _Section:
         return bool(cpu.need_resched and not cpu.irqs_disabled and not cpu.preempt_count)
 
     def preemptible(self) -> bool:
-        return not why_tick_waits(self.m.cpu, self.stack)
+        return not holds_tick(self.m.cpu, self.stack)
 
     def line(self) -> None:
         """Run one line. A pending tick arrives just before the check for it, while interrupts are on."""
@@ -508,12 +508,12 @@ class _Section:
         i = function.instructions[index]
         if not m.cpu.irqs_disabled:
             self.before = None if self.preemptible() else (function, index)
-        if self.before and uses(i.expr, "need_resched") and not m.cpu.need_resched:
+        if self.before and "need_resched" in i.queries and not m.cpu.need_resched:
             self.end.asked.append(self.before)
             self.before = None  # while interrupts stay off, the next check sees the same
             if len(self.end.asked) == self.pending:
                 m.set(m.cpu, "need_resched", True)
-        if uses(i.expr, "signal_pending") and function.name != ENTERS:
+        if "signal_pending" in i.queries and function.name != ENTERS:
             self.ask_for_signal()
         if is_readers(function):
             self.step_of_the_readers(i)

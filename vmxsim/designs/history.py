@@ -12,7 +12,7 @@ from vmxsim.kernel.actions import VERBS
 from vmxsim.kernel.kvm import Kvm, hook
 from vmxsim.kernel.machine import FIELD_NAMES
 from vmxsim.kernel.patch import own_functions
-from vmxsim.kernel.program import Callee, Expr, Field, Function, Local, Operation, Primitive
+from vmxsim.kernel.program import Callee, Expr, Field, Function, Local, Primitive, parts
 from vmxsim.kernel.simulator import RENAMED
 
 #: Kernel functions that the simulator calls by itself.
@@ -77,14 +77,6 @@ def touched_by_patches(design: type[Kvm]) -> list[str]:
     """The design's functions that some design of the history changed: what a patch would touch."""
     changed = {name for one in DESIGNS.values() for name in own_functions(one)}
     return [name for name in reached(design) if name in changed]
-
-
-def parts(e: Expr) -> Iterator[Expr]:
-    """An expression and its subexpressions."""
-    yield e
-    if isinstance(e, (Primitive, Operation)):
-        for arg in e.args:
-            yield from parts(arg)
 
 
 def expressions(function: Function) -> Iterator[Expr]:

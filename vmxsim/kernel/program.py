@@ -5,13 +5,13 @@ Nothing here knows which language the function was written in.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from attrs import define, field, frozen
 
 from vmxsim.errors import unknown
-from vmxsim.kernel.instructions import PRIMITIVES
+from vmxsim.kernel.instructions import PRIMITIVES, QUERIES
 from vmxsim.kernel.machine import Machine, number_of
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -113,6 +113,14 @@ Expr = Const | Local | Current | ThisCpu | Field | Primitive | Operation
 Target = Local | Field | None
 
 
+def parts(e: Expr) -> Iterator[Expr]:
+    """An expression and its subexpressions."""
+    yield e
+    if isinstance(e, (Primitive, Operation)):
+        for arg in e.args:
+            yield from parts(arg)
+
+
 @frozen
 class Callee:
     """The function that a call refers to: ``self`` (the design's), ``super`` (the one that class
@@ -148,6 +156,8 @@ class Instruction:
     callee: Callee | None = None
     args: tuple[Expr, ...] = ()
     run: Callable[..., Any] = field(default=None, eq=False, repr=False)
+    #: The primitives that ``expr`` calls to ask something, ``need_resched`` for one.
+    queries: frozenset[str] = field(default=frozenset(), eq=False, repr=False)
 
 
 @define(eq=False)
@@ -195,6 +205,8 @@ def emit(function: Function) -> None:
     exec(compile("\n".join(lines), f"<steps of {function.name}>", "exec"), names)
     for number, instruction in enumerate(function.instructions):
         instruction.run = names.get(f"i{number}", _nothing)
+        every = parts(instruction.expr) if instruction.expr else ()
+        instruction.queries = frozenset(e.name for e in every if isinstance(e, Primitive)) & QUERIES
 
 
 def _nothing(m: Any, L: Any) -> None:

@@ -89,12 +89,22 @@ def _resume_once(m: Machine, stack: Stack, value: Any) -> Stack:
     return (function, i.next, frame, caller)
 
 
-def why_tick_waits(cpu: Cpu, stack: Stack) -> str:
-    """What keeps a tick on this CPU from taking effect in this kernel code, '' if nothing does."""
+def holds_tick(cpu: Cpu, stack: Stack) -> str:
+    """What keeps a tick on this CPU from taking effect in this kernel code: ``interrupts``, ``preemption`` or
+    ``scheduler``; '' if nothing does."""
     if cpu.irqs_disabled:
-        return "interrupts are off"
+        return "interrupts"
     if cpu.preempt_count:
-        return f"preemption is disabled (preempt_count {cpu.preempt_count})"
-    if stack is not None and stack[0].interrupt:
-        return "the scheduler is already running"
-    return ""
+        return "preemption"
+    return "scheduler" if stack is not None and stack[0].interrupt else ""
+
+
+def why_tick_waits(cpu: Cpu, stack: Stack) -> str:
+    """The same in words."""
+    words = {
+        "": "",
+        "interrupts": "interrupts are off",
+        "preemption": f"preemption is disabled (preempt_count {cpu.preempt_count})",
+        "scheduler": "the scheduler is already running",
+    }
+    return words[holds_tick(cpu, stack)]

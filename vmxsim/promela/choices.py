@@ -11,7 +11,7 @@ from vmxsim.checker.states import SLOTS, USER
 from vmxsim.checker.symbolic import ENTERS
 from vmxsim.errors import InputError
 from vmxsim.kernel.machine import EFER_LMA, EFER_LME, Host
-from vmxsim.promela.code import Lines, asks
+from vmxsim.promela.code import Lines
 from vmxsim.promela.terms import IOCTLS, Routine, Term
 
 #: Supported assumptions that do more than forbid actions.
@@ -327,9 +327,9 @@ def _dispatch(lines: Lines, routines: list[Routine], ends: int, of_ends: bool) -
             i = f.instructions[index]
             text = f"line {i.line}: {routine.source(i)}" if i.kind != "end" or i.expr else "its end"
             may = _MAY_SIGNAL.format(EXTERNAL=lines.terms.encoding.text(_TICK))
-            signals = f.name != ENTERS and asks(i.expr, "signal_pending")
+            signals = f.name != ENTERS and "signal_pending" in i.queries
             statements = [
-                *[_PENDING] * asks(i.expr, "need_resched"),
+                *[_PENDING] * ("need_resched" in i.queries),
                 *[_SIGNAL.format(may=may)] * signals,
                 *lines.line(routine, index),
             ]

@@ -11,11 +11,9 @@ from vmxsim.errors import InputError
 from vmxsim.kernel.machine import MSR_KERNEL_GS_BASE
 from vmxsim.kernel.program import (
     Current,
-    Expr,
     Field,
     Instruction,
     Local,
-    Operation,
     Primitive,
     Target,
     ThisCpu,
@@ -28,13 +26,6 @@ _COUNT = {"preempt_disable": 1, "preempt_enable": -1}
 _IRQS = {"local_irq_disable": True, "local_irq_enable": False}
 
 Place = tuple[Routine, int]
-
-
-def asks(e: Expr | None, query: str) -> bool:
-    """Whether an expression calls a primitive: ``need_resched`` or ``signal_pending``."""
-    if isinstance(e, Primitive) and e.name == query:
-        return True
-    return isinstance(e, (Primitive, Operation)) and any(asks(arg, query) for arg in e.args)
 
 
 def may_ask(routines: list[Routine], query: str) -> list[int]:
@@ -58,7 +49,7 @@ def _reaches(routine: Routine, index: int, query: str) -> bool:
     while waiting:
         (routine, index), count, irqs = waiting.pop()
         i = routine.function.instructions[index]
-        if asks(i.expr, query) and not (query == "signal_pending" and routine.function.name == ENTERS):
+        if query in i.queries and not (query == "signal_pending" and routine.function.name == ENTERS):
             return True
         name = i.expr.name if isinstance(i.expr, Primitive) and i.kind == "do" else ""
         count = min(DEEPEST, max(0, count + _COUNT.get(name, 0)))

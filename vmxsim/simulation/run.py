@@ -14,7 +14,7 @@ from vmxsim.errors import InputError
 from vmxsim.kernel.actions import Action
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.kernel.machine import Host, Machine, Value, Vcpu, owner_words
-from vmxsim.kernel.program import Current, Field, Local, Primitive
+from vmxsim.kernel.program import Current, Field, Function, Local, Primitive
 from vmxsim.kernel.simulator import Record, Simulator, make_machine
 from vmxsim.simulation.scenario import Scenario, make_scenario
 from vmxsim.simulation.trace import Access, Change, Frame, Move, Scene, Step, Violation, action_name
@@ -117,9 +117,9 @@ class RunTrace:
         for number, record in enumerate(self.simulator.records):
             for invariant, words in record.violations or ():
                 found.append(Violation(record.action, invariant, words, number))
-        last = {record.action: number for number, record in enumerate(self.simulator.records)}
-        for action, words in self._unmet.items():
-            found.append(Violation(action, "expectation", words, last.get(action, -1)))
+        if self._unmet:
+            last = {record.action: number for number, record in enumerate(self.simulator.records)}
+            found += [Violation(a, "expectation", words, last.get(a, -1)) for a, words in self._unmet.items()]
         return sorted(found, key=lambda v: v.action)
 
     @cached_property
@@ -195,8 +195,12 @@ class RunTrace:
 
     def listing(self, function: str) -> Sequence[str]:
         """The source of a kernel function of this design."""
-        found = self.design.functions().get(function)
+        found = self._functions.get(function)
         return found.source if found else ()
+
+    @cached_property
+    def _functions(self) -> dict[str, Function]:
+        return self.design.functions()
 
 
 def _stack(stack: Any) -> tuple[Frame, ...]:
