@@ -30,6 +30,12 @@ def mine(tmp_path):
     return file
 
 
+def test_beside_other_designs_a_schedule_says_where_ticks_and_signals_come():
+    told = " ".join(vmxsim("check", "msr-array", "vcpu-vt", "--host", "64-bit").stdout.split())
+    assert "guest long-mode off (then a signal); user gs-base" in told
+    assert "tick" not in told.partition("Starting")[2].partition("Mechanism")[0]
+
+
 def test_a_violated_design_is_shown_with_its_scenario_and_the_reason():
     done = vmxsim("check", "dedicated-accessors", "--host", "64-bit")
     assert done.returncode == 1

@@ -247,12 +247,15 @@ def _show_table(results: list[CheckResult], out: Console) -> None:
         _warn(result, out)
         for host in result.hosts:
             if example := host.counterexample:
-                steps = "; ".join(map(_briefly, example.scenario.steps))
+                where = example.scenario.host_words
                 mode = "in" if example.scenario.long_mode else "outside"
                 out.print(
                     Text.assemble(
-                        (f"\n{result.name}, {host.host} host: {example.invariant}. ", "bold red"),
-                        f"Starting {mode} long mode: {steps}. Mechanism: {example.mechanism}.",
+                        (
+                            f"\n{result.name}, {where}: {example.invariant}. ",
+                            "bold red",
+                        ),
+                        f"Starting {mode} long mode: {example.schedule}. Mechanism: {example.mechanism}.",
                     )
                 )
     explored: dict[str, list[str]] = {}
@@ -262,10 +265,6 @@ def _show_table(results: list[CheckResult], out: Console) -> None:
         whose = f"{', '.join(names)}: " if len(explored) > 1 else ""
         out.print(Text(f"\n{whose}{line}", style="dim"))
     out.print(Text(f"\n{omitted_line()}", style="dim"))
-
-
-def _briefly(step: Any) -> str:
-    return step if isinstance(step, str) else f"{next(iter(step))} (with a tick inside the kernel)"
 
 
 def _save(results: list[CheckResult], path: Path) -> None:
