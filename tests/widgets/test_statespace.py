@@ -70,10 +70,14 @@ def test_too_many_states_say_what_makes_them_fewer() -> None:
         states_at_rest("lazy-long-mode")
 
 
-@pytest.mark.parametrize("arguments", [{"design": "x"}, {"host": "16-bit"}, {"assume": "no-smn"}])
+@pytest.mark.parametrize(
+    "arguments",
+    [{"design": "x"}, {"host": "16-bit"}, {"assume": "no-smn"}, {"gs_base_from": "mrs"}, {"fsgsbase": "yes"}],
+)
 def test_bad_arguments(arguments: dict[str, str]) -> None:
-    with pytest.raises(InputError):
+    with pytest.raises(InputError) as told:
         state_space(**({"design": "vcpu-vt"} | arguments))
+    assert not isinstance(told.value, TooManyStates)
 
 
 def test_what_breaks_and_what_would_be_read_wrongly() -> None:

@@ -226,6 +226,14 @@ class Scenario:
         return f"{self.file}:{self.lines[index]}, {step}" if self.lines else step
 
 
+def check_host(gs_base_from: Any, fsgsbase: Any) -> None:
+    """Raises InputError for what make_host() does not take."""
+    if gs_base_from not in (None, *GS_BASES_FROM):
+        raise unknown("source of a GS base", gs_base_from, GS_BASES_FROM, "gs_base_from")
+    if not (fsgsbase is None or isinstance(fsgsbase, bool)):
+        raise InputError(f"expected True, False or None, not {printable(repr(fsgsbase))}", "fsgsbase")
+
+
 def make_host(
     host: str,
     design: type[Kvm],
@@ -235,7 +243,8 @@ def make_host(
     address_bits: int = 48,
 ) -> Host:
     """The host task and its processor. ``gs_base_from`` None means each width's own, ``fsgsbase`` None what
-    the design's release had."""
+    the design's release had. Raises InputError for another value of these two."""
+    check_host(gs_base_from, fsgsbase)
     return Host(
         bits=int(host[:2]),
         gs_base_from=gs_base_from or ("msr" if host == "64-bit" else "descriptor"),

@@ -10,11 +10,11 @@ import ipywidgets as w
 from attrs import evolve
 
 from vmxsim.designs import DESIGNS, find_design
-from vmxsim.errors import InputError, printable, unknown
+from vmxsim.errors import InputError, unknown
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.simulation.compare import Pairs, operation_start, parting, run_together
 from vmxsim.simulation.run import RunTrace
-from vmxsim.simulation.scenario import GS_BASES_FROM, HOSTS, Scenario, read_scenarios, scenario_yaml
+from vmxsim.simulation.scenario import HOSTS, Scenario, check_host, read_scenarios, scenario_yaml
 from vmxsim.views.film import film
 from vmxsim.widgets.check_panel import CheckPanel
 from vmxsim.widgets.controls import (
@@ -80,12 +80,7 @@ class Explorer(w.VBox):
             raise unknown("operation", operation, OPERATIONS)
         if where["host"] not in HOSTS:
             raise unknown("host", where["host"], HOSTS)
-        if where["gs_base_from"] not in GS_BASES.values():
-            raise unknown("source of a GS base", where["gs_base_from"], GS_BASES_FROM, "gs_base_from")
-        if where["fsgsbase"] not in FSGSBASE.values():
-            raise InputError(
-                f"expected True, False or None, not {printable(repr(where['fsgsbase']))}", "fsgsbase"
-            )
+        check_host(where["gs_base_from"], where["fsgsbase"])
         self.player = Player()
         self.player.on_tick(self._on_tick)
         self.controls = c = Controls(known, self._refresh)
