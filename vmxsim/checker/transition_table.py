@@ -62,7 +62,6 @@ from vmxsim.kernel.attributes import U64
 from vmxsim.kernel.instructions import is_canonical
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.kernel.machine import EFER_LMA, Host, Value, reset_cr0, reset_efer
-from vmxsim.kernel.simulator import TLS_SELECTOR
 from vmxsim.kernel.thread import Stack
 
 #: Kinds of checks; those with EARLY belong to paths on which no violation counts yet.
@@ -307,14 +306,14 @@ class TransitionTable:
         return None if at is None else state[at]
 
     def _start(self, long_mode: bool, waiting: bool) -> tuple[int, int]:
-        host, by_descriptor = self.host, self.host.gs_base_from == "descriptor"
+        host = self.host
         values: dict[tuple[str, str], Any] = {
             ("cpu0", "irqs_disabled"): False,
             ("cpu0", "need_resched"): False,
             ("thread0", "mode"): "user",
             ("thread0", "preempt_notifier"): False,
             ("thread0", "signal_pending"): False,
-            ("thread0", "gs_sel"): TLS_SELECTOR if by_descriptor or host.bits == 32 else 0,
+            ("thread0", "gs_sel"): host.gs_sel,
             ("thread0", "bits"): host.bits,
             ("thread0", "waiting"): waiting,
             ("vcpu0", "efer"): reset_efer(long_mode),

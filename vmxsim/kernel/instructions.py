@@ -177,6 +177,10 @@ def current_save_fsgs(m: Machine) -> None:
     save_fsgs_for_kvm(m)
 
 
+#: The primitives that save the current task's bases.
+SAVING = (save_fsgs_for_kvm.__name__, current_save_fsgs.__name__)
+
+
 @primitive
 def vm_entry(m: Machine, vcpu: int) -> None:
     """VMLAUNCH or VMRESUME: the guest runs on this CPU until something exits.

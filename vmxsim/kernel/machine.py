@@ -57,6 +57,8 @@ def number_of(x: Any) -> Any:
     return x.look() if isinstance(x, Value) else x
 
 
+#: The selector that a 32-bit C library uses for thread-local storage.
+TLS_SELECTOR = 0x63
 #: The base of a task that has none, and of the null selector.
 NO_BASE = Value(0, "descriptor")
 
@@ -113,6 +115,12 @@ class Host:
     fsgsbase: bool = False
     bases: str = "own"
     address_bits: int = 48
+
+    @property
+    def gs_sel(self) -> int:
+        """A thread's GS selector: that of thread-local storage if its base comes from a descriptor and in
+        every 32-bit program, else 0."""
+        return TLS_SELECTOR if self.gs_base_from == "descriptor" or self.bits == 32 else 0
 
     @property
     def starts_unsaved(self) -> bool:

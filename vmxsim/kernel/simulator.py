@@ -108,10 +108,6 @@ TASK_SIZE_MAX = 0x7FFFFFFFF000
 GUEST_GS_BASE = (0xFFFF800000001000, 0xFFFF800000002000)
 
 
-#: The selector that a 32-bit C library uses for thread-local storage.
-TLS_SELECTOR = 0x63
-
-
 def make_thread(host: Host, n: int, cpu: int) -> Task:
     """The thread of vCPU ``n``, in user space.
 
@@ -125,7 +121,7 @@ def make_thread(host: Host, n: int, cpu: int) -> Task:
         NO_BASE if host.starts_saved_as_zero else base,
         host.bits,
         cpu,
-        gs_sel=TLS_SELECTOR if by_descriptor or host.bits == 32 else 0,
+        gs_sel=host.gs_sel,
         by_descriptor=by_descriptor,
         descriptor_base=base if by_descriptor else NO_BASE,
         true_user_gs_base=base,

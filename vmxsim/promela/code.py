@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from vmxsim.checker.states import SLOTS, USER
 from vmxsim.checker.symbolic import ENTERS
 from vmxsim.errors import InputError
+from vmxsim.kernel.instructions import SAVING
 from vmxsim.kernel.machine import MSR_KERNEL_GS_BASE
 from vmxsim.kernel.program import (
     Current,
@@ -74,10 +75,6 @@ def _next(routine: Routine, index: int, i: Instruction) -> Iterator[Place]:
             yield routine, to
 
 
-#: Primitives that save the current task's bases.
-SAVES = ("save_fsgs_for_kvm", "current_save_fsgs")
-
-
 class Effects:
     """Promela for the primitives that change the machine, written by hand."""
 
@@ -96,7 +93,7 @@ class Effects:
         "refuse_msr": [],
     }
     known = frozenset(
-        {*_plain, "wrmsr", "wrmsrns", "complete_rdmsr", "copy_to_user", "load_gs_index", *SAVES}
+        {*_plain, "wrmsr", "wrmsrns", "complete_rdmsr", "copy_to_user", "load_gs_index", *SAVING}
     )
 
     def __init__(self, terms: Terms) -> None:
@@ -108,8 +105,8 @@ class Effects:
         fails = [fail for arg in args for fail in arg.fails]
         if e.name in ("wrmsr", "wrmsrns"):
             done = self._wrmsr(e, args, fails, routine, index)
-        elif e.name in SAVES:
-            done = self._save()
+        elif e.name in SAVING:
+            done = self.save()
         elif e.name == "load_gs_index":
             has_base = self.terms.host.gs_base_from == "descriptor"
             base = f"({args[0].text} > 3 -> HOST : ZERO)" if has_base else "ZERO"
@@ -125,7 +122,7 @@ class Effects:
             done = self._plain[e.name]
         return [f"fails_if({' || '.join(dict.fromkeys(fails))})", *done] if fails else list(done)
 
-    def _save(self) -> list[str]:
+    def save(self) -> list[str]:
         """Save the thread's bases, as a context switch does."""
         host, name = self.terms.host, SLOTS[USER]
         if host.fsgsbase:

@@ -25,7 +25,6 @@ from vmxsim.errors import InputError
 from vmxsim.kernel.attributes import U64, at_first
 from vmxsim.kernel.kvm import Kvm, hook, name_of
 from vmxsim.kernel.machine import EFER_LMA, EFER_LME, Host, Value, reset_cr0, reset_efer
-from vmxsim.kernel.simulator import TLS_SELECTOR
 from vmxsim.promela.choices import Choices, Environment, Possible, names, process
 from vmxsim.promela.code import DEEPEST, Effects, Lines, may_ask
 from vmxsim.promela.terms import SCHEDULE, VALUE_NAMES, Encoding, Store, Term, Terms, collect, variable_of
@@ -273,7 +272,7 @@ def start_values(
         "waiting": waiting,
         "cpu": cpu,
         "preempt_count": 0,
-        "task_gs_sel": TLS_SELECTOR if host.bits == 32 or host.gs_base_from == "descriptor" else 0,
+        "task_gs_sel": host.gs_sel,
         "bits": host.bits,
         "efer": reset_efer(long_mode),
         "cr0": reset_cr0(long_mode),
@@ -502,13 +501,8 @@ class _Model:
 
     def _save(self) -> str:
         """What a context switch does with the bases of the task that leaves."""
-        if self.host.fsgsbase:
-            return f"\n  T.{SLOTS[USER]} = T.kernel_gs_base;"
-        if self.host.gs_base_from == "descriptor":
-            kept = self.store.kept(SLOTS[USER])
-            return f"\n  T.{SLOTS[USER]} = {VALUE_NAMES[ZERO]};" if kept else ""
         if not self.host.leaves_zero:
-            return ""
+            return "".join(f"\n  {statement};" for statement in self.lines.effects.save())
         # the next task's base is 0: it finds what is there, unless the kernel thinks that this task had one
         none = f"!wrong({self.terms.variable(SLOTS[USER]).text}, {VALUE_NAMES[ZERO]})"
         broken = "bad = bad | HOST_VALUE | (T.kernel_gs_base <= GUEST_BASE -> NO_LEAK : 0)"

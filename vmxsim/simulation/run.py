@@ -12,6 +12,7 @@ from typing import Any
 from vmxsim.designs import DESIGNS, find_design
 from vmxsim.errors import InputError
 from vmxsim.kernel.actions import Action
+from vmxsim.kernel.instructions import SAVING
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.kernel.machine import Host, Machine, Value, Vcpu, owner_words
 from vmxsim.kernel.program import Current, Field, Function, Local, Primitive
@@ -22,8 +23,6 @@ from vmxsim.simulation.worth import CellJudge
 
 #: Fields that hold a value of the register, by their place's last part.
 _CELLS = ("g", "h", "gs_base")
-#: Primitives that save the current task's bases.
-SAVING = ("save_fsgs_for_kvm", "current_save_fsgs")
 
 
 def moves_of(record: Record, host: Host) -> tuple[Move, ...]:
