@@ -33,7 +33,7 @@ from vmxsim.designs import find_design
 from vmxsim.errors import InputError, printable, unknown
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.kernel.machine import Host
-from vmxsim.simulation.scenario import BASES, GS_BASES_FROM, HOSTS, MAX_CPUS, make_host
+from vmxsim.simulation.scenario import BASES, HOSTS, MAX_CPUS, make_host
 
 #: The default limit on the number of states.
 MAX_STATES = 20_000_000
@@ -168,10 +168,6 @@ def check(
     """
     chosen, assumed = find_design(design), restriction(assume)
     hosts = host_widths(host)
-    if gs_base_from not in (None, *GS_BASES_FROM):
-        raise unknown("source of a GS base", gs_base_from, GS_BASES_FROM, "gs_base_from")
-    if fsgsbase not in (None, True, False):
-        raise InputError(f"expected True, False or None, not {printable(repr(fsgsbase))}", "fsgsbase")
     _whole("cpus", cpus, MAX_CPUS)
     _whole("vcpus", vcpus, 2)
     _positive("max_states", max_states)
@@ -185,7 +181,7 @@ def check(
             limits = Limits(max_states, max_seconds, told, lambda: bool(interrupted) or stopped())
             written = (GUEST_VALUES[0], NON_CANONICAL) if non_canonical else GUEST_VALUES
             task = make_host(width, chosen, gs_base_from, fsgsbase)
-            bounds = _Bounds(chosen, width, task, cpus, vcpus, assumed, interception, written)
+            bounds = _Bounds(chosen, task, cpus, vcpus, assumed, interception, written)
             results.append(_check_everywhere(bounds, limits, interrupted))
     return CheckResult(chosen, tuple(results), cpus, vcpus, assumed.names)
 
@@ -228,13 +224,17 @@ def _positive(name: str, value: Any) -> None:
 @define
 class _Bounds:
     design: type[Kvm]
-    host: str
     task: Host
     cpus: int
     vcpus: int
     assumed: Restriction
     interception: str
     written: tuple[int, int]
+
+    @property
+    def host(self) -> str:
+        """The width of the host's user space."""
+        return f"{self.task.bits}-bit"
 
     def table(self, limits: Limits) -> TransitionTable:
         return kept_table(self.design, self.task, self.assumed, self.interception, self.written, limits.watch)
@@ -283,7 +283,8 @@ def _check_everywhere(bounds: _Bounds, limits: Limits, interrupted: list[bool]) 
     result = merged([one.result for one in searched])
     written |= set(result.written)
     result = evolve(result, bases=bases, written=tuple(sorted(written)))
-    if lines := one_sided([one.outcomes for one in searched]):
+    lines = one_sided([one.outcomes for one in searched])
+    if lines and HOLDS in result.invariants.values():
         result = _not_all_values(result, lines)
     return result
 
@@ -345,8 +346,11 @@ def _check_host(bounds: _Bounds, limits: Limits, interrupted: list[bool]) -> _Se
         if isinstance(end, KeyboardInterrupt):
             interrupted.append(True)
         unknowns = dict.fromkeys(wanted, UNKNOWN)
-        none = HostResult(bounds.host, unknowns, 0, 0, 0, limits.seconds, {}, {}, early)
-        return _Searched(evolve(none, bases=(bounds.task.bases,), written=bounds.written, task=bounds.task))
+        nothing = HostResult(
+            bounds.host, unknowns, 0, 0, 0, limits.seconds, {}, {}, early,
+            bases=(bounds.task.bases,), written=bounds.written, task=bounds.task,
+        )  # fmt: skip
+        return _Searched(nothing)
     total = counts(found, bounds.cpus, bounds.moves)
     states, transitions, depth = total.states, total.transitions, len(found.layers) - 1
     cut = found.cut or bounds.unexplored

@@ -34,7 +34,7 @@ from vmxsim.kernel.program import (
 from vmxsim.kernel.simulator import NEW_GS_BASE, PLAIN_GS_BASE, USER_GS_BASE
 
 #: The values of every design that looks at values: 0 and the host's user GS bases.
-ALWAYS = (0, USER_GS_BASE[0], NEW_GS_BASE, PLAIN_GS_BASE)
+USUAL = (0, USER_GS_BASE[0], NEW_GS_BASE, PLAIN_GS_BASE)
 #: The most pairs of values that are tried, beyond which only one value of interest is at a time; and the most
 #: values that a computation in the code suggests.
 _MOST_PAIRS, _MOST_NEAR = 60, 40
@@ -50,7 +50,7 @@ def pairs(design: type[Kvm], written: tuple[int, int]) -> list[tuple[int, int]]:
     GS bases and the numbers in the reader's own code, two at a time; and one at a time what that code
     suggests by computing with them."""
     first, second = written
-    named = [n for n in dict.fromkeys((*ALWAYS, *constants(design))) if n != first and is_canonical(n)]
+    named = [n for n in dict.fromkeys((*USUAL, *constants(design))) if n != first and is_canonical(n)]
     near = [n for n in nearby(design) if n not in (*named, *written) and is_canonical(n)][:_MOST_NEAR]
     if second == NON_CANONICAL:
         return [(n, second) for n in (*named, *near)]
