@@ -184,9 +184,13 @@ def _canonical(symbol: str) -> str:
 
 
 class Bodies:
-    """Decodes events by name; remembers which function each kprobe's name stands for."""
+    """Decodes events by name; remembers which function each kprobe's name stands for.
+
+    ``recorded``: the names of the tracepoints seen, whatever register or CPU an event was about.
+    """
 
     def __init__(self) -> None:
+        self.recorded: set[str] = set()
         self._probes: dict[str, tuple[str, str] | None] = {}
 
     def decode(self, name: str, text: str) -> Decoded | None:
@@ -196,6 +200,7 @@ class Bodies:
         """
         decoder = _DECODERS.get(name)
         if decoder is not None:
+            self.recorded.add(name)
             return decoder(text)
         if text.startswith("("):
             return self._probe(name, text)
@@ -401,6 +406,11 @@ class Reader:
             name = returned[1] or called
             return name, self._bodies.call(name, True) if name else None
         return "", None
+
+    @property
+    def recorded(self) -> set[str]:
+        """The names of the tracepoints seen so far."""
+        return self._bodies.recorded
 
     @property
     def complete(self) -> bool:
