@@ -125,6 +125,24 @@ def test_broken_lines_are_counted(reading: Reads) -> None:
     assert "2 line(s) can't be read, the first is line 21: left out" in told["notes"]
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "@@@ write_msr c0000102 ???",
+        "x-1 [000] d... 1.0: write_msr: c0000102, worth 0",
+        "x-1 [000] d... 1.0: kvm_msr: msr_read C0000102 = what",
+        " 0)               |    /* write_msr: c0000102, worth 0 */",
+        "somebody's tool: MSR_KERNEL_GS_BASE <- 7f0000001000",
+    ],
+)
+def test_unread_lines_that_name_the_register_are_counted(line: str, reading: Reads) -> None:
+    text = lines("s1.dedicated-accessors")
+    recording = reading([*text[:20], "@@@ nothing", line, *text[20:], line])
+    reader = recording.reader
+    assert (reader.broken, reader.unread_register, reader.first_unread) == (3, 2, 22)
+    assert f"2 of them name(s) the register, the first is line 22: {line.strip()}" in reader.notes()
+
+
 def test_overwritten_beginning_is_said(reading: Reads) -> None:
     head = "# entries-in-buffer/entries-written: 300/5345   #P:1"
     told = verdict(reading([head, *lines("long")[100:]]))

@@ -261,6 +261,8 @@ _GRAPH_RETURN = re.compile(r"\}(?: /\* ([\w.]+))?")
 _LOST = re.compile(r"CPU:?\s*(\d+).*(?:LOST|DROPPED|lost)")
 _STARTED = re.compile(r"#* CPU (\d+) buffer started")
 _EMPTY = re.compile(r"CPU \d+ is empty|cpus=|version = |\s*-{10,}")
+#: How lines name the register: its number, or the name that some tools print for it.
+_REGISTER = re.compile(r"c0000102|KERNEL_GS_BASE", re.IGNORECASE)
 _WRITTEN = re.compile(r"# entries-in-buffer/entries-written: (\d+)/(\d+)")
 
 
@@ -273,6 +275,10 @@ class Reader:
     matched: int = 0
     broken: int = 0
     first_broken: int = 0
+    #: Of the broken lines, those that name the register: an access, perhaps, of which nothing is known.
+    unread_register: int = 0
+    first_unread: int = 0
+    first_unread_text: str = ""
     lost: int = 0
     overwritten: int = 0
     promised: int = -1
@@ -300,7 +306,7 @@ class Reader:
                 if name and got is None and ":" in name:  # perf's and trace-cmd's "system:event"
                     got = decode(name.rpartition(":")[2], body)
             except (ValueError, IndexError):
-                self._is_broken(number)
+                self._is_broken(number, text)
                 continue
             if got is not None:
                 enabled = self._enabled(flags)
@@ -340,9 +346,13 @@ class Reader:
         # A last line without an end may be cut in the middle of a value: it is not used.
         self.cut_line = bool(rest.strip())
 
-    def _is_broken(self, number: int) -> None:
+    def _is_broken(self, number: int, text: str) -> None:
         self.broken += 1
         self.first_broken = self.first_broken or number
+        if _REGISTER.search(text):
+            self.unread_register += 1
+            if not self.first_unread:
+                self.first_unread, self.first_unread_text = number, printable(text.strip(), 120)
 
     def _other(self, number: int, text: str) -> Iterator[Event]:
         """A line in another layout, an annotation, or a line that can't be read."""
@@ -366,7 +376,7 @@ class Reader:
         elif switch := _GRAPH_SWITCH.match(text):
             self._graph_pids[int(switch[1])] = (int(switch[3]), switch[2].strip())
         elif not _EMPTY.match(text):
-            self._is_broken(number)
+            self._is_broken(number, text)
 
     def _graph(self, number: int, found: re.Match[str]) -> Event | None:
         time, cpu_text, comm, pid_text, body = found.groups()
@@ -383,7 +393,7 @@ class Reader:
             try:
                 got = self._bodies.decode(name, text) if colon else None
             except (ValueError, IndexError):
-                self._is_broken(number)
+                self._is_broken(number, found[0])
                 return None
             if got is None and (not colon or " " in name):
                 name, got = "tracing_mark_write", ("marker", inner)
@@ -428,6 +438,11 @@ class Reader:
         if self.broken:
             notes.append(
                 f"{self.broken} line(s) can't be read, the first is line {self.first_broken}: left out"
+            )
+        if self.unread_register:
+            notes.append(
+                f"{self.unread_register} of them name(s) the register, the first is "
+                f"line {self.first_unread}: {self.first_unread_text}"
             )
         if self.cut_line:
             notes.append("the last line has no end and may be cut off: left out")
