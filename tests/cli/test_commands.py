@@ -80,6 +80,39 @@ def test_compare_without_a_file_finds_the_shortest_schedule():
     assert json.loads(done.stdout)["scenario"]["steps"] == ["run", "guest long-mode on"]
 
 
+#: Its own counterexample names a line that never-trap does not have.
+OWN = """
+from vmxsim.designs import NeverTrap
+from vmxsim.kernel.language import *
+
+
+class Mine(NeverTrap):
+    def vmx_write_guest_kernel_gs_base(self, vmx, data):
+        # a comment
+
+        if vmx.loaded_cpu_state:
+
+            wrmsr(MSR_KERNEL_GS_BASE, data)
+
+        vmx.msr_guest_kernel_gs_base = data
+"""
+
+
+@pytest.mark.parametrize("order", [0, 1])
+def test_a_schedule_that_names_a_line_of_one_design_runs_on_the_other_too(tmp_path, order):
+    mine, saved = tmp_path / "mine.py", tmp_path / "saved.yaml"
+    mine.write_text(OWN)
+    vmxsim("check", mine, "--host", "64-bit", "--save", saved)
+    assert "before: line 8, in: vmx_write_guest_kernel_gs_base" in saved.read_text()
+    pair = [f"{mine}:Mine", "never-trap"]
+    for file in ([], [saved]):
+        done = vmxsim("compare", *(pair[::-1] if order else pair), *file, "--json", "--host", "64-bit")
+        assert done.returncode == 0, done.stderr
+        told = json.loads(done.stdout)
+        assert [bool(found) for found in told["violations"]] == ([False, True] if order else [True, False])
+        assert "names points of Mine: on never-trap each tick comes at the step beside it" in done.stderr
+
+
 def test_cost_prints_rows_and_a_table():
     rows = [
         json.loads(line) for line in vmxsim("cost", "never-trap", "lma-fix", "--json").stdout.splitlines()

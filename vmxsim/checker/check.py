@@ -420,7 +420,7 @@ def _counterexamples(
         shown = [name for name in left if path.broken & BROKEN[name]]
         found |= {
             name: counterexample_of(
-                path, table, name, f"{name_of(bounds.design)} breaks {name}{granted}",
+                path, table, name, f"Schedule on which {name_of(bounds.design)} breaks {name}{granted}",
                 cpus=bounds.cpus, vcpus=bounds.vcpus, past=past,
             )
             for name in shown

@@ -23,8 +23,8 @@ from vmxsim.commands.common import (
 )
 from vmxsim.commands.run import show_run, violations
 from vmxsim.kernel.kvm import name_of
-from vmxsim.simulation.compare import Divergence, divergence
-from vmxsim.simulation.run import RunTrace, run
+from vmxsim.simulation.compare import Divergence, divergence, run_together
+from vmxsim.simulation.run import RunTrace
 from vmxsim.simulation.scenario import HOSTS, read_scenarios
 
 
@@ -60,12 +60,14 @@ def compare_command(
     else:
         scenarios = list(read_scenarios(file))
     for scenario in scenarios:
-        traces = [run(scenario, design, host=host, **options) for design in designs]
+        traces, _ = run_together(scenario, designs, host=host, **options)
         split = divergence(*traces)
         if as_json:
             print_json(_comparison(traces, split))
         else:
             _show_comparison(traces, split, console())
+        for note in dict.fromkeys(note for trace in traces for note in trace.notes):
+            remark(note)
     return FINE
 
 

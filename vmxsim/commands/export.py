@@ -26,6 +26,7 @@ from vmxsim.exports.subject import nothing_found
 from vmxsim.ftrace.recording import EXAMPLES, read
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.promela import promela, restricted
+from vmxsim.simulation.compare import run_together
 from vmxsim.simulation.run import RunTrace, run
 from vmxsim.simulation.scenario import HOSTS, Scenario, read_scenarios
 
@@ -213,9 +214,10 @@ def _export(found: Any, form: str, output: Path | None, options: dict[str, Any])
         chosen["per_page"] = int(options["per_page"])
     if options["beside"]:
         about = subject(found)
-        if about.scenario is None:
+        if about.scenario is None or about.design is None:
             raise InputError("a recording has no schedule to run on another design", "--beside")
-        found = (about.shown, run_on(about.scenario, named_design(options["beside"])))
+        designs = [about.design, named_design(options["beside"])]
+        found, _ = run_together(about.scenario, designs)
     made = export(found, form, output, **chosen)
     if isinstance(made, str):
         click.echo(made, nl=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from attrs import define, field
@@ -159,6 +159,11 @@ def make_machine(design: type[Kvm], host: Host, long_mode: bool, cpus: int, vcpu
     return Machine(machine_cpus, threads, plain, guests, host)
 
 
+def named_function(functions: Mapping[str, Function], name: str | None) -> str:
+    """The name in these functions of the one that a scenario names; '' if it is missing."""
+    return next((found for found in (name, RENAMED.get(name or "")) if found in functions), None) or ""
+
+
 @define(eq=False)
 class Simulator:
     """The simulator: a design on a machine, made to perform one action after another.
@@ -185,6 +190,8 @@ class Simulator:
     action: int = field(default=-1, init=False)
     #: Notes for the next step.
     pending_notes: list[str] = field(factory=list, init=False)
+    #: The ticks that actions named: after how many steps each came, and the CPU to resume on.
+    came: list[tuple[int, int]] = field(factory=list, init=False)
     #: Violations so far, as (action, invariant, subject): each is reported once per action.
     broken: set[tuple[int, str, str]] = field(factory=set, init=False)
 
@@ -519,7 +526,7 @@ class Simulator:
         """
         self._check_point(point)
         m, thread = self.m, self.m.threads[action.vcpu]
-        saved, kept, broken = m.save(), len(self.records), set(self.broken)
+        saved, kept, came, broken = m.save(), len(self.records), len(self.came), set(self.broken)
         targets, picked, notes = dict(self.targets), dict(self.picked), list(self.pending_notes)
         seen: list[bool] = []
 
@@ -540,7 +547,7 @@ class Simulator:
             self.before_step, self.after_record = None, after_record
             m.restore(saved)
             m.forget()
-            del self.records[kept:]
+            del self.records[kept:], self.came[came:]
             self.broken, self.targets, self.picked, self.pending_notes = broken, targets, picked, notes
             self.steps_left = MAX_STEPS
         possible = [number for number, preemptible in enumerate(seen, 1) if preemptible]
@@ -554,6 +561,7 @@ class Simulator:
         self.note(f"the preemption point {where} {times}: the tick stays pending until preempt_enable()")
         self.targets[thread.id] = thread.cpu if point.cpu is None else point.cpu
         m.set(m.cpus[thread.cpu], "need_resched", True)
+        self.came.append((kept + 1, self.targets[thread.id]))
         return 0
 
     def _deliverer(self, due: list[tuple[PreemptPoint, int]], thread: Task) -> Callable[[Task], None]:
@@ -567,17 +575,16 @@ class Simulator:
                 if left[n] and self._matches(running, point):
                     left[n] -= 1
                     if not left[n]:
+                        resumes = thread.cpu if point.cpu is None else point.cpu
+                        self.came.append((len(self.records), resumes))
                         self.tick(running, point.cpu)
 
         return deliver
 
     def _check_point(self, point: PreemptPoint) -> None:
         functions = self.design.functions()
-        if (
-            point.function
-            and point.function not in functions
-            and RENAMED.get(point.function) not in functions
-        ):
+        name = named_function(functions, point.function)
+        if point.function and not name:
             raise NoSuchPointError(
                 f"{name_of(self.design)} has no function '{point.function}'"
                 f"{nearest(point.function, functions)}",
@@ -587,8 +594,7 @@ class Simulator:
             raise InputError(
                 f"there is no CPU {point.cpu}; the last is {len(self.m.cpus) - 1}", "preempt, cpu"
             )
-        if point.before.startswith("line ") and point.function:
-            name = point.function if point.function in functions else RENAMED[point.function]
+        if point.before.startswith("line ") and name:
             lines = {i.line for f in self._versions(name) for i in f.instructions if i.kind != "end"}
             if int(point.before[5:]) not in lines:
                 known = ", ".join(map(str, sorted(lines)))

@@ -8,12 +8,16 @@ from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
-from vmxsim.errors import InputError
+from vmxsim.designs import find_design
+from vmxsim.errors import InputError, NoSuchPointError
+from vmxsim.kernel.actions import PreemptPoint
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.kernel.machine import Value
+from vmxsim.kernel.simulator import named_function
 from vmxsim.simulation.run import RunTrace, run
+from vmxsim.simulation.scenario import Scenario, make_scenario
 from vmxsim.simulation.trace import Trace, action_name
 
 #: Indices of scenes that stand beside each other, one in each of two runs.
@@ -45,33 +49,97 @@ def align(a: Trace, b: Trace) -> Pairs:
     return pairs
 
 
+#: As ``run`` takes it: (step, CPU to resume on).
+Tick = tuple[int, int | None]
+
+
 def run_together(
-    scenario: Any, designs: Sequence[str | type[Kvm]], ticks: Sequence[tuple[int, int]] = (), **options: Any
+    scenario: Any, designs: Sequence[str | type[Kvm]], ticks: Sequence[Tick] = (), **options: Any
 ) -> tuple[list[RunTrace], Pairs]:
     """Run ``scenario`` on each of one or two designs.
 
-    ``ticks`` are (step of the first design's run, CPU), in order. Two designs take
-    different numbers of steps, so a tick reaches the second one at the step that stands
-    beside it once all earlier ticks have come. Pairs are empty for one design. Raises what
-    ``run`` raises.
+    ``ticks`` are (step of the first design's run, CPU). Two designs take different numbers of steps, so a
+    tick reaches the second one at the step that stands beside it once all earlier ticks have come. So do the
+    ticks of the scenario itself where it names a line, or a point that only one of the designs has. Pairs are
+    empty for one design. Raises what ``run`` raises.
     """
     if len(designs) == 1:
         return [run(scenario, designs[0], ticks=ticks, **options)], []
-    mine: list[list[tuple[int, int]]] = [[], []]
-    traces, pairs = _both(scenario, designs, mine, options)
+    pair = _Pair(make_scenario(scenario, **options), designs)
+    mine: list[list[Tick]] = [[], []]
+    traces, pairs = pair.run(mine)
     for step, cpu in ticks:
-        beside = next((pair for pair in pairs if pair[0] >= step), pairs[-1])
-        for ticks_of, at in zip(mine, beside, strict=True):
+        for ticks_of, at in zip(mine, _at(pairs, step), strict=True):
             ticks_of.append((max(1, at), cpu))
-        traces, pairs = _both(scenario, designs, mine, options)
+        traces, pairs = pair.run(mine)
     return traces, pairs
 
 
-def _both(
-    scenario: Any, designs: Sequence[Any], ticks: Sequence[Any], options: Any
-) -> tuple[list[RunTrace], Pairs]:
-    a, b = (run(scenario, design, ticks=mine, **options) for design, mine in zip(designs, ticks, strict=True))
-    return [a, b], align(a, b)
+def _at(pairs: Pairs, step: int) -> tuple[int, int]:
+    """The first pair in which the first run has got to ``step``."""
+    return next((pair for pair in pairs if pair[0] >= step), pairs[-1])
+
+
+class _Pair:
+    """Two designs on one scenario. ``owner`` is the one whose points the scenario names, None if both have
+    them all."""
+
+    def __init__(self, scenario: Scenario, designs: Sequence[str | type[Kvm]]) -> None:
+        self.scenario, self.designs = scenario, designs
+        points = [point for action in scenario.actions for point in action.preempt]
+        found = [find_design(design) for design in designs]
+        self.owner = None if all(_in_both(point, found) for point in points) else _owner(scenario, found)
+
+    def run(self, ticks: Sequence[Sequence[Tick]]) -> tuple[list[RunTrace], Pairs]:
+        """Run both, each with its own ticks besides those of the scenario."""
+        if self.owner is None:
+            a, b = (
+                run(self.scenario, design, ticks=mine)
+                for design, mine in zip(self.designs, ticks, strict=True)
+            )
+            return [a, b], align(a, b)
+        owner, other = self.designs[self.owner], self.designs[1 - self.owner]
+        ours, theirs = list(ticks[self.owner]), list(ticks[1 - self.owner])
+        owners = run(self.scenario, owner, ticks=ours)
+        actions = tuple(evolve(action, preempt=()) for action in self.scenario.actions)
+        bare = evolve(self.scenario, actions=actions)
+        for step, cpu in owners.simulator.came:
+            pairs = align(run(bare, owner, ticks=ours), run(bare, other, ticks=theirs))
+            ours.append((step, cpu))
+            theirs.append((max(1, _at(pairs, step)[1]), cpu))
+        others = run(bare, other, ticks=theirs)
+        others.notes.append(
+            f"the schedule names points of {owners.name}: on {others.name} each tick comes at the step beside"
+            " it"
+        )
+        traces = [others, owners] if self.owner else [owners, others]
+        return traces, align(*traces)
+
+
+def _in_both(point: PreemptPoint, pair: Sequence[type[Kvm]]) -> bool:
+    """Whether a point means the same in both designs."""
+    sources = [
+        functions[name].source if (name := named_function(functions, point.function)) else None
+        for functions in (design.functions() for design in pair)
+    ]
+    if point.before.startswith("line "):
+        return sources[0] is not None and sources[0] == sources[1]
+    return point.function is None or None not in sources
+
+
+def _owner(s: Scenario, pair: Sequence[type[Kvm]]) -> int:
+    """Which of two designs has the points that a scenario names. Raises NoSuchPointError if neither does."""
+    if s.design in (names := [design.id for design in pair]):
+        return names.index(s.design)
+    try:
+        run(s, pair[0])
+    except NoSuchPointError as error:
+        try:
+            run(s, pair[1])
+        except NoSuchPointError:
+            raise error from None
+        return 1
+    return 0
 
 
 def operation_start(trace: RunTrace, preparation: int, focus: Sequence[str] = ()) -> int:

@@ -7,13 +7,13 @@ from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
-from attrs import define, evolve, field, frozen
+from attrs import evolve, field, frozen
 
 from vmxsim.errors import InputError, SimulationError
 from vmxsim.kernel.actions import VERBS
 from vmxsim.kernel.instructions import PRIMITIVES
 from vmxsim.kernel.kvm import Kvm
-from vmxsim.kernel.machine import MODE_WORDS, Machine, Task
+from vmxsim.kernel.machine import MODE_WORDS, Machine
 from vmxsim.kernel.program import Instruction
 from vmxsim.kernel.simulator import Record, Simulator, is_before, make_machine, uses
 from vmxsim.kernel.thread import Stack, why_tick_waits
@@ -315,39 +315,17 @@ def _plays_the_same(setting: Setting, steps: Sequence[Any], wanted: Run) -> bool
     return not wanted.failure and outcome(trace) == outcome(wanted.trace)
 
 
-@define(eq=False)
-class _Listening(Simulator):
-    """Notes after how many steps of its action each tick comes: {(action, steps): CPU}.
-
-    A scenario's points are found by trial runs, which come to the same ticks at the same steps."""
-
-    came: dict[tuple[int, int], int] = field(factory=dict, init=False)
-    first: int = field(default=0, init=False)
-
-    def tick(self, thread: Task, target: int | None) -> None:
-        """A tick comes."""
-        if thread.mode == "kernel":
-            at = self.action, len(self.records) - self.first
-            self.came[at] = thread.cpu if target is None else target
-        Simulator.tick(self, thread, target)
-
-
 def as_plays(setting: Setting, scenario: Scenario) -> list[Play]:
     """The play that a scenario says: its ticks and signals, in steps. Raises InputError for an action that
     is not possible."""
-    listening = _Listening(setting.design, machine_of(setting))
-    signals = []
+    simulator = Simulator(setting.design, machine_of(setting))
+    plays = []
     for action in scenario.actions:
-        listening.first = len(listening.records)
+        first, earlier = len(simulator.records), len(simulator.came)
         with suppress(SimulationError):  # the game comes to the same end, and says so
-            listening.perform(action)
-        steps = signal_steps(action.verb, listening.records[listening.first :])
-        signals.append(steps[-1] if steps and action.signal else 0)  # as late as it can come
-    return [
-        Play(
-            action.text.split("->")[0].strip(),
-            tuple(sorted((at, cpu) for (n, at), cpu in listening.came.items() if n == number)),
-            signals[number],
-        )
-        for number, action in enumerate(scenario.actions)
-    ]
+            simulator.perform(action)
+        ticks = {at - first: cpu for at, cpu in simulator.came[earlier:]}
+        steps = signal_steps(action.verb, simulator.records[first:])
+        signal = steps[-1] if steps and action.signal else 0  # as late as it can come
+        plays.append(Play(action.text.split("->")[0].strip(), tuple(sorted(ticks.items())), signal))
+    return plays
