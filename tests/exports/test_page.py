@@ -11,6 +11,7 @@ import pytest
 import vmxsim
 from tests.checker.odd import KeepsFields
 from tests.exports.cases import checked, named
+from vmxsim.designs import find_design
 from vmxsim.errors import InputError
 from vmxsim.exports.page import page
 
@@ -77,6 +78,19 @@ def test_beside_each_other_a_breach_is_told_by_the_slider_s_step():
     text = vmxsim.export(runs, "html")
     own, slot = runs[1].violations[0].step + 1, Reader(text).data()["start"]
     assert own != slot and f"broken in step {slot} (its own step {own}) of dedicated-accessors" in text
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_beside_each_other_each_has_its_own_heading_and_finding(order):
+    example = checked("dedicated-accessors", "64-bit").counterexample
+    runs = [example.trace, vmxsim.run(example.scenario, find_design("never-trap"))]
+    reader = Reader(text := vmxsim.export(runs[::order], "html"))
+    told = {film["subtitle"].split()[0]: film["title"] for film in reader.data()["films"]}
+    assert told["dedicated-accessors"] == "dedicated-accessors: nothing is loaded when LMA is set"
+    assert (
+        told["never-trap"] == "never-trap: no invariant is broken" and f"<p>{told['never-trap']}.</p>" in text
+    )
+    assert runs[0].title == runs[1].title == "Schedule on which dedicated-accessors breaks guest-value"
 
 
 def test_more_traits_are_passed_on():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ from vmxsim.errors import InputError, printable, unknown, writing
 from vmxsim.exports.mail import mail
 from vmxsim.exports.markdown import markdown
 from vmxsim.exports.page import page, slot_of
-from vmxsim.exports.report import chosen_steps, report
+from vmxsim.exports.report import Report, chosen_steps, report
 from vmxsim.exports.storyboard import storyboard
 from vmxsim.exports.subject import Subject, design_or_title, subject
 from vmxsim.simulation.compare import align
+from vmxsim.simulation.run import RunTrace
 from vmxsim.simulation.trace import Trace
 from vmxsim.views.film import still
 from vmxsim.views.standalone import checked_theme, standalone
@@ -193,11 +195,11 @@ def _side_by_side(traces: Sequence[Any], to: str, theme: str, traits: dict[str, 
     if len(traces) != 2:
         raise InputError(f"expected a pair of traces, not {len(traces)}", "trace")
     told = [report(subject(one)) for one in traces]
-    shown = [one.about.shown for one in told]
+    shown = [_headed(one) for one in told]
     pairs = align(*shown)
     broken = [
         f"✖ {one.about.invariant} is broken in step {slot_of(pairs, side, one.about.broken)}"
-        f" (its own step {one.about.broken}) of {one.headline}."
+        f" (its own step {one.about.broken}) of {one.headline}. {one.found}"
         for side, one in enumerate(told)
         if one.about.invariant
     ]
@@ -207,12 +209,21 @@ def _side_by_side(traces: Sequence[Any], to: str, theme: str, traits: dict[str, 
     return page(
         *shown,
         headline=f"{names[0]} beside {names[1]}",
-        said=[said] if same else [],
+        said=[said] * same + [f"{one.headline}." for one in told if not one.about.invariant],
         broken=" ".join(broken),
         footer=told[0].footer,
         theme=theme,
         **traits,
     )
+
+
+def _headed(told: Report) -> Trace:
+    """The trace, headed by its own design and finding: the schedule's title may be about another one."""
+    trace = told.about.shown
+    if isinstance(trace, RunTrace):
+        trace = copy(trace)
+        trace.title = told.headline
+    return trace
 
 
 def _written(text: str, path: str | Path | None) -> str | Path:
