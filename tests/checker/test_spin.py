@@ -10,6 +10,7 @@ import re
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
+from attrs import evolve
 
 from tests.checker.odd import KeepsFields
 from vmxsim.checker.assumptions import restriction
@@ -30,11 +31,15 @@ from vmxsim.promela import promela, restricted
 from vmxsim.promela.spin import Options, SpinRun, missing, run_spin
 from vmxsim.simulation.scenario import make_host
 
+#: tcc where it is installed: gcc takes longer to compile a search than the search to run, even with -O0.
+QUICK = Options(compiler="gcc" if missing("tcc") else "tcc", optimize="-O0")
 needs_spin = pytest.mark.skipif(
-    bool(missing()), reason=f"NOT COMPARED WITH SPIN: {' and '.join(missing())} not installed"
+    bool(missing(QUICK.compiler)),
+    reason=f"NOT COMPARED WITH SPIN: {' and '.join(missing(QUICK.compiler))} not installed",
 )
-#: -O0: most of the time is gcc's. Array bounds are checked in the searches for a shortest trail.
-COUNT = Options(count=True, optimize="-O0", gcc=("-DNOBOUNDCHECK",))
+#: Array bounds are checked in the searches for a shortest trail. The stack for ``depth`` is allocated in
+#: advance; the deepest of these searches needs a tenth of it.
+COUNT = evolve(QUICK, count=True, depth=100_000, gcc=("-DNOBOUNDCHECK",))
 ALWAYS_VIOLATED = ("msr-array", "array-passthrough", "lazy-long-mode", "dedicated-accessors")
 VIOLATED = {(d, bits) for d in ALWAYS_VIOLATED for bits in (32, 64)} | {("load-gs-index", 32)}
 
@@ -50,7 +55,7 @@ def table_of(design, bits, assumed=NOTHING, non_canonical=False, **options):
 
 
 HOST = ("gs_base_from", "fsgsbase", "bases")
-POOL = ThreadPoolExecutor(2)  # gcc and our own search at the same time
+POOL = ThreadPoolExecutor(2)  # Spin and our own search at the same time
 
 
 def counted(found: ReachableStates, cpus: int = 2, moves: bool = True) -> int:
@@ -60,7 +65,7 @@ def counted(found: ReachableStates, cpus: int = 2, moves: bool = True) -> int:
 
 def shortest(model: str, invariants: list[str]) -> Future[SpinRun]:
     watch = sum(BROKEN[name] for name in invariants)
-    return POOL.submit(run_spin, model, Options(watch=watch, breadth_first=True, optimize="-O0"))
+    return POOL.submit(run_spin, model, evolve(QUICK, watch=watch, breadth_first=True))
 
 
 @needs_spin

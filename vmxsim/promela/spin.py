@@ -18,7 +18,6 @@ from attrs import frozen
 
 from vmxsim.errors import InputError
 
-PROGRAMS = ("spin", "gcc")
 #: Spin's steps for one transition (choice, join, section), and before the first one.
 STEPS_A_TRANSITION, STEPS_AT_START = 3, 2
 
@@ -28,12 +27,14 @@ class Options:
     """How to run Spin.
 
     ``count``: count states instead of looking for violations; ``watch``: bits of the invariants
-    to assert; ``breadth_first``: find the shortest trail; ``depth`` bounds the search.
+    to assert; ``breadth_first``: find the shortest trail; ``depth`` bounds the search. ``compiler``
+    takes gcc's options: tcc compiles at once, and what it makes runs as quickly as gcc's with -O0.
     """
 
     count: bool = False
     watch: int = 0
     breadth_first: bool = False
+    compiler: str = "gcc"
     optimize: str = "-O2"
     depth: int = 3_000_000
     hash_bits: int = 21
@@ -71,19 +72,20 @@ class SpinRun:
         return (self.trail - STEPS_AT_START) // STEPS_A_TRANSITION
 
 
-def missing() -> list[str]:
+def missing(compiler: str = "gcc") -> list[str]:
     """The required programs that are not installed."""
-    return [name for name in PROGRAMS if shutil.which(name) is None]
+    return [name for name in ("spin", compiler) if shutil.which(name) is None]
 
 
 def run_spin(model: str, options: Options | None = None, folder: Path | None = None) -> SpinRun:
     """Search a model's states with Spin, in ``folder`` or in a temporary folder.
 
-    Raises InputError if Spin or gcc is missing or fails.
+    Raises InputError if Spin or the compiler is missing or fails.
     """
     options = options or Options()
-    if absent := missing():
-        raise InputError(f"not installed: {' and '.join(absent)} (Debian: apt install spin gcc)", "spin")
+    if absent := missing(options.compiler):
+        needed = f"{' and '.join(absent)} (Debian: apt install spin {options.compiler})"
+        raise InputError(f"not installed: {needed}", "spin")
     if folder is None:
         with tempfile.TemporaryDirectory(prefix="vmxsim-spin-") as name:
             return run_spin(model, options, Path(name))
@@ -92,7 +94,7 @@ def run_spin(model: str, options: Options | None = None, folder: Path | None = N
     spin, _ = _timed(["spin", *defines, "-a", "model.pml"], folder)
     search = ["-DBFS"] if options.breadth_first else []
     flags = ["-w", "-DSAFETY", "-DNOREDUCE", *search, options.optimize, *options.gcc]
-    gcc, _ = _timed(["gcc", *flags, "-o", "pan", "pan.c"], folder)
+    gcc, _ = _timed([options.compiler, *flags, "-o", "pan", "pan.c"], folder)
     pan = ["./pan", "-n", f"-m{options.depth}", f"-w{options.hash_bits}", *options.pan]
     seconds, output = _timed(pan, folder)
     return _read(output, spin, gcc, seconds)
