@@ -6,37 +6,21 @@ concluded. Results go to standard output, everything else to standard error.
 
 from __future__ import annotations
 
-import codecs
 import os
 import sys
+from errno import EBADF
 from importlib import import_module
-from io import TextIOWrapper
 
 import click
 
-from vmxsim.commands.common import BAD_INPUT, FAULT, complain
+from vmxsim.commands.common import BAD_INPUT, FAULT, INCONCLUSIVE, INTERRUPTED, complain
+from vmxsim.commands.streams import prepare_streams
 from vmxsim.errors import InputError, printable, unknown
 
 #: The commands; ``run`` is ``run_command`` in :mod:`vmxsim.commands.run`, and so on.
 _COMMANDS = (
     "lab", "designs", "show", "run", "check", "compare", "why", "cost", "export", "replay", "new", "labs",
 )  # fmt: skip
-
-#: What a terminal without Unicode gets instead.
-_PLAIN = {
-    "“": '"', "”": '"', "‘": "'", "’": "'", "…": "...", "–": "-", "—": "-", "·": "-", "→": "->", "←": "<-",
-    "×": "x", "✖": "x", "✕": "x", "✔": "ok", "★": "*", "≠": "!=", "▼": "v", "↑": "^", "▷": ">", "\xa0": " ",
-}  # fmt: skip
-
-
-def _plain(error: UnicodeError) -> tuple[str, int]:
-    """Replace a character that the stream's encoding lacks; for :func:`codecs.register_error`."""
-    assert isinstance(error, UnicodeEncodeError)
-    lost = error.object[error.start : error.end]
-    return "".join(_PLAIN.get(c) or c.encode("unicode_escape").decode() for c in lost), error.end
-
-
-codecs.register_error("vmxsim.plain", _plain)
 
 
 class _Commands(click.Group):
@@ -73,18 +57,15 @@ def commands(ctx: click.Context) -> None:
 
 def main(args: list[str] | None = None) -> None:
     """Run the command line and exit with its status."""
-    sys.exit(_status(args))
+    prepare_streams()
+    if not os.environ.get("COLUMNS", "1").strip("0"):  # zero columns: as if it were not set
+        del os.environ["COLUMNS"]
+    sys.exit(_flushed(_status(args)))
 
 
 def _status(args: list[str] | None) -> int:
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="vmxsim.plain")
-    if not os.environ.get("COLUMNS", "1").strip("0"):  # zero columns: as if it were not set
-        del os.environ["COLUMNS"]
     try:
         status = commands.main(args=args, standalone_mode=False)
-        sys.stdout.flush()
         return status if isinstance(status, int) else 0
     except InputError as error:
         return complain(error)
@@ -94,20 +75,33 @@ def _status(args: list[str] | None) -> int:
         return BAD_INPUT
     except (click.Abort, KeyboardInterrupt):
         print("vmxsim: interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        # the reader of our output is gone: there is nothing left to say
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return INTERRUPTED
+    except MemoryError:
+        print("vmxsim: out of memory: nothing can be concluded", file=sys.stderr)
+        return INCONCLUSIVE
     except OSError as error:
-        print(f"vmxsim: cannot write the output: {error.strerror or error}", file=sys.stderr)
-        return BAD_INPUT
+        return _cannot_write(error)
     except Exception as error:
         if os.environ.get("VMXSIM_DEBUG"):
             raise
         what = printable(f"{type(error).__name__}: {error}", 500)
         print(f"vmxsim: this is a bug in vmxsim: {what} (VMXSIM_DEBUG=1 shows where)", file=sys.stderr)
         return FAULT
+
+
+def _flushed(status: int) -> int:
+    """The status, or that of an output that cannot be written."""
+    try:
+        sys.stdout.flush()
+        return status
+    except OSError as error:
+        return _cannot_write(error)
+
+
+def _cannot_write(error: OSError) -> int:
+    why = "it is closed" if error.errno == EBADF else error.strerror or error
+    print(f"vmxsim: cannot write the output: {why}", file=sys.stderr)
+    return BAD_INPUT
 
 
 if __name__ == "__main__":

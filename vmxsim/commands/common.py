@@ -24,6 +24,8 @@ from vmxsim.simulation.scenario import GS_BASES_FROM, HOSTS
 FINE, VIOLATED, BAD_INPUT, INCONCLUSIVE = 0, 1, 2, 3
 #: A bug in vmxsim itself (EX_SOFTWARE of sysexits.h).
 FAULT = 70
+#: Ctrl-C, as a shell counts it.
+INTERRUPTED = 130
 
 HOST_OPTION = click.option("--host", type=click.Choice(HOSTS), help="Width of the host's user space.")
 INTERCEPTION_OPTION = click.option(
@@ -81,15 +83,9 @@ def named_design(text: str) -> type[Kvm]:
     return design
 
 
-class _Console(Console):
-    def on_broken_pipe(self) -> None:
-        """The reader of our output is gone. That changes no verdict (rich itself would exit with 1)."""
-        raise BrokenPipeError
-
-
 def console() -> Console:
     """Standard output for people: in color only on a terminal, and NO_COLOR is honored."""
-    return _Console(highlight=False, emoji=False, markup=False, soft_wrap=not sys.stdout.isatty())
+    return Console(highlight=False, emoji=False, markup=False, soft_wrap=not sys.stdout.isatty())
 
 
 def make_table(*heads: str, figures: Iterable[str] = (), **how: Any) -> Table:
