@@ -55,6 +55,48 @@ def test_two_vcpus_cut_short_say_that_one_thread_alone_was_safe():
     incomplete(result, "each thread alone was explored to the end and breaks nothing")
 
 
+@pytest.mark.parametrize("after", [1, 20, 60])
+def test_memory_that_runs_out_is_no_pass_and_what_was_explored_is_told(after):
+    told = []
+
+    def progress(states, seconds):
+        told.append(states)
+        if len(told) == after:
+            raise MemoryError
+
+    result = check("never-trap", host="64-bit", progress=progress)
+    incomplete(result, "the memory ran out")
+    assert not result.interrupted and result.hosts[0].states >= told[-1] == max(told)
+
+
+def test_memory_that_runs_out_before_the_search_and_after_it_is_no_pass(monkeypatch):
+    def full(*_, **__):
+        raise MemoryError
+
+    for place in ("shortest_path", "kept_table"):
+        monkeypatch.setattr(verdict, place, full)
+        incomplete(check("dedicated-accessors"), "the memory ran out")
+
+
+def test_two_vcpus_that_are_too_many_say_what_to_assume():
+    most, small = 2_000_000, {"no-emulation", "no-set-efer", "no-set-msr", "no-signal", "no-cancelled-run"}
+    result = check("never-trap", host="64-bit", vcpus=2, assume=small, max_states=most)
+    incomplete(result, "2,000,000 states")
+    closing = result.hosts[0].cut_by.closed_by
+    assert set(closing) == small | {"one-value", "no-swapgs", "no-smm"}
+    assert f"assuming {', '.join(closing)} it can be completed" in repr(result)
+    closed = check("never-trap", host="64-bit", vcpus=2, assume=closing, max_states=most)
+    assert closed.verdict == "safe" and closed.hosts[0].states < most
+
+
+def test_what_one_vcpu_breaks_is_told_at_once_for_two():
+    result = check("dedicated-accessors", host="64-bit", vcpus=2)
+    assert result.verdict == "violated" and result.counterexample.actions == 2
+    assert result.hosts[0].invariants["host-value"] == "unknown" and result.hosts[0].states < 1_000_000
+    for text in (repr(result), result._repr_html_()):
+        assert "Not everything was explored: one vCPU alone breaks it" in text
+
+
 def test_a_violation_found_before_the_end_counts():
     result = check("dedicated-accessors", host="64-bit", max_states=60_000)
     assert result.verdict == "violated" and result.hosts[0].cut

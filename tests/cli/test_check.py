@@ -203,3 +203,23 @@ def test_compare_shows_two_violated_designs_side_by_side():
     assert done.returncode == 0 and "both lazy-long-mode and dedicated-accessors are violated" in done.stderr
     a, b = ([one["registers"] for one in results] for results in told["results"])
     assert a != b
+
+
+def test_ctrl_c_ends_them_all_and_says_which_were_not_checked(monkeypatch):
+    def interrupted(limits, states, layer=0):
+        if states > 10_000:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("vmxsim.checker.check.Limits.watch", interrupted)
+    done = vmxsim("check", "never-trap", "vcpu-vt", "fsgsbase")
+    assert done.returncode == 3 and "never-trap: INCOMPLETE" in done.stdout
+    assert done.stderr == "note: interrupted; not checked: vcpu-vt, fsgsbase\n"
+
+
+def test_two_vcpus_with_too_many_states_are_checked_under_assumptions_that_close_it():
+    granted = "no-emulation,no-set-efer,no-set-msr,no-signal,no-cancelled-run"
+    asked = ["--host", "64-bit", "--vcpus", "2", "--assume", granted, "--max-states", "2000000"]
+    done = vmxsim("check", "never-trap", *asked)
+    assert done.returncode == 3 and "never-trap: INCOMPLETE" in done.stdout.splitlines()[0]
+    last = done.stdout.splitlines()[-1]
+    assert "never-trap is SAFE" in last and "no-smm" in last and "one-value" in last

@@ -2,6 +2,7 @@
 
 # ruff: noqa: E501 - a mistake and its message stand on one line
 
+import json
 import os
 import subprocess
 import sys
@@ -99,6 +100,84 @@ def test_output_that_cannot_be_encoded_or_written_is_no_fault(tmp_path):
     assert done.returncode == 2
     assert "cannot write the output: No space left" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def shell(line, **env):
+    """What a shell says of a command line; $V is vmxsim."""
+    usual = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    return subprocess.run(
+        ["bash", "-o", "pipefail", "-c", line],
+        env={**usual, "V": f"{sys.executable} -m vmxsim.cli", **env}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+
+
+VIOLATED = "design: dedicated-accessors\nsteps: [run, guest long-mode on]\n"
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    ("line", "status", "says"),
+    [
+        ("$V run bad.yaml | head -1", 1, None),
+        ("$V run good.yaml | head -1", 0, None),
+        ("$V run bad.yaml | true", 1, None),
+        ("$V run good.yaml > /dev/full", 2, "cannot write the output: No space left"),
+        ("$V run bad.yaml >&-", 2, "cannot write the output: it is closed"),
+        ("$V run missing.yaml >&-", 2, "missing.yaml: cannot be read"),
+        ("$V new mine.py --from never-trap >&-", 0, "wrote mine.py"),
+        ("$V run bad.yaml 2>&- >&- <&-", 2, ""),
+        ("$V run bad.yaml 2>&- >/dev/null", 1, ""),
+        ("$V run missing.yaml 2>/dev/full", 2, ""),
+    ],
+)
+def test_where_the_output_goes_changes_no_verdict(tmp_path, line, status, says, unbuffered):
+    (tmp_path / "good.yaml").write_text("---\n".join([GOOD] * 20))
+    (tmp_path / "bad.yaml").write_text("---\n".join([VIOLATED] * 20))
+    done = shell(f"cd {tmp_path}; {line}", PYTHONUNBUFFERED=unbuffered)
+    assert done.returncode == status, done
+    if says is not None:
+        assert says in done.stderr and len(done.stderr.splitlines()) == bool(says)
+
+
+def test_memory_that_runs_out_in_a_command_is_one_line(monkeypatch):
+    def full(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr("vmxsim.commands.cost.cost", full)
+    done = vmxsim("cost", "never-trap")
+    assert (done.returncode, done.stderr) == (3, "vmxsim: out of memory: nothing can be concluded\n")
+
+
+LITTLE = """
+import resource, sys
+from pathlib import Path
+from vmxsim.cli import main
+import vmxsim.commands.check
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (80 << 20),) * 2)
+main(sys.argv[1:])
+"""
+
+
+def test_a_search_with_too_little_memory_is_incomplete_and_tells_how_far_it_came():
+    command = [
+        sys.executable,
+        "-c",
+        LITTLE,
+        "check",
+        "never-trap",
+        "--host",
+        "64-bit",
+        "--vcpus",
+        "2",
+        "--json",
+    ]
+    env = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=env)
+    assert (done.returncode, done.stderr) == (3, "")
+    told = json.loads(done.stdout)["never-trap"]
+    assert told["verdict"] == "incomplete" and told["states"] > 100_000
+    assert "the memory ran out; each thread alone was explored" in told["cut"]
 
 
 def test_without_a_command_there_is_help():

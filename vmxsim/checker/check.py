@@ -14,7 +14,7 @@ from attrs import define, evolve, field, frozen
 from vmxsim.checker.assumptions import Restriction, restriction
 from vmxsim.checker.footprints import BROKEN
 from vmxsim.checker.inspected import Outcomes, environments, one_sided, outcomes, values_to_write
-from vmxsim.checker.product import counts, product, thread_graph
+from vmxsim.checker.product import MOST, Product, counts, product, thread_graph
 from vmxsim.checker.reach import ReachableStates, reachable
 from vmxsim.checker.result import (
     HOLDS,
@@ -28,7 +28,15 @@ from vmxsim.checker.result import (
 from vmxsim.checker.search import reached, shortest_path
 from vmxsim.checker.states import GUEST_VALUES, NON_CANONICAL
 from vmxsim.checker.symbolic import Line
-from vmxsim.checker.transition_table import Cut, CutShort, TransitionTable, Watch
+from vmxsim.checker.transition_table import (
+    ENDINGS,
+    INTERRUPTED,
+    Cut,
+    CutShort,
+    TransitionTable,
+    Watch,
+    cut_of,
+)
 from vmxsim.designs import find_design
 from vmxsim.errors import InputError, printable, unknown
 from vmxsim.kernel.kvm import Kvm, name_of
@@ -37,8 +45,6 @@ from vmxsim.simulation.scenario import BASES, HOSTS, MAX_CPUS, make_host
 
 #: The default limit on the number of states.
 MAX_STATES = 20_000_000
-
-INTERRUPTED = "it was interrupted"
 
 #: Called regularly with (states found, seconds).
 Progress = Callable[[int, float], None]
@@ -337,61 +343,91 @@ class _Searched:
 def _check_host(bounds: _Bounds, limits: Limits, interrupted: list[bool]) -> _Searched:
     """Check one host width in one environment."""
     wanted = bounds.invariants
-    until = sum(BROKEN[name] for name in wanted)
+    table, found, cut = None, None, bounds.unexplored
+    states, transitions, depth, broken = 0, 0, 0, 0
+    examples: dict[str, Counterexample] = {}
     try:
         table = bounds.table(limits)
-        found = reachable(table, until=until, watch=limits.watch)
-    except (KeyboardInterrupt, CutShort) as end:
-        early = end.cut if isinstance(end, CutShort) else Cut(INTERRUPTED)
-        if isinstance(end, KeyboardInterrupt):
-            interrupted.append(True)
-        unknowns = dict.fromkeys(wanted, UNKNOWN)
-        nothing = HostResult(
-            bounds.host, unknowns, 0, 0, 0, limits.seconds, {}, {}, early,
-            bases=(bounds.task.bases,), written=bounds.written, task=bounds.task,
-        )  # fmt: skip
-        return _Searched(nothing)
-    total = counts(found, bounds.cpus, bounds.moves)
-    states, transitions, depth = total.states, total.transitions, len(found.layers) - 1
-    cut = found.cut or bounds.unexplored
-    broken, left = found.broken, found.left
-    if bounds.vcpus > 1 and not cut and not found.decided:
-        graphs = _graphs(bounds, table, found, limits)
-        try:
-            both = product(*graphs, bounds.cpus, watch=limits.watch)
-            states, transitions, depth, cut = both.states, both.transitions, len(both.layers) - 1, both.cut
-            broken |= both.broken
-        except KeyboardInterrupt:
-            interrupted.append(True)
-            cut = Cut(INTERRUPTED)
-        if cut and not broken:
-            cut = evolve(cut, known="each thread alone was explored to the end and breaks nothing")
-    counterexamples = _counterexamples(bounds, table, broken, wanted)
-    invariants = dict.fromkeys(counterexamples, VIOLATED)
+        found = reachable(table, until=sum(BROKEN[name] for name in wanted), watch=limits.watch)
+        total = counts(found, bounds.cpus, bounds.moves)
+        states, transitions, depth = total.states, total.transitions, len(found.layers) - 1
+        cut, broken = found.cut or cut, found.broken
+        if bounds.vcpus > 1 and not cut and not found.decided:
+            both, cut = _of_two(bounds, table, found, limits)
+            if both is not None:
+                states, transitions, depth = both.states, both.transitions, len(both.layers) - 1
+                broken |= both.broken
+        examples = _counterexamples(bounds, table, broken, wanted)
+    except ENDINGS as end:
+        cut = cut_of(end)
+    if cut and bounds.vcpus > 1 and found is not None and not (found.cut or broken or bounds.unexplored):
+        alone = "each thread alone was explored to the end and breaks nothing"
+        cut = evolve(cut, known=alone, closed_by=_closing(bounds, cut, limits))
+    invariants = dict.fromkeys(examples, VIOLATED)
     for name in wanted:
         if name not in invariants:
             invariants[name] = UNKNOWN if cut else HOLDS
-    if counterexamples and not cut:
-        left |= _search_past(bounds, table, invariants, counterexamples, limits)
-    ordered = {name: invariants[name] for name in (*wanted, "contract") if name in invariants}
-    sometimes = reached(table, found.taken)
+    left, past = found is not None and found.left, None
+    if examples and not cut:
+        assert table is not None
+        more, past = _search_past(bounds, table, invariants, examples, limits)
+        left |= more
+    if INTERRUPTED in (one.words for one in (cut, past) if one):
+        interrupted.append(True)
     result = HostResult(
         bounds.host,
-        ordered,
+        {name: invariants[name] for name in (*wanted, "contract") if name in invariants},
         states,
         transitions,
         depth,
         limits.seconds,
-        sometimes,
-        counterexamples,
+        reached(table, found.taken) if table and found else {},
+        examples,
         cut,
-        found.decided,
+        found is not None and found.decided,
         (bounds.task.bases,),
         bounds.written,
         bounds.task,
     )
+    if table is None or found is None:
+        return _Searched(result)
     everything = [True] * len(table.edges)  # where the search ended early
     return _Searched(result, left, outcomes(table, everything if found.decided else found.taken))
+
+
+def _of_two(
+    bounds: _Bounds, table: TransitionTable, found: ReachableStates, limits: Limits
+) -> tuple[Product | None, Cut | None]:
+    """The states of two vCPUs, and why they are not all of them. What one alone breaks is broken with two as
+    well: then they are explored only where that is quick."""
+    if found.broken and counts(found, bounds.cpus, bounds.moves).states ** 2 > MOST:
+        return None, Cut("one vCPU alone breaks it, so the schedules of two were not explored")
+    both = product(*_graphs(bounds, table, found, limits), bounds.cpus, watch=limits.watch)
+    return both, both.cut
+
+
+#: Assumptions that narrow what two vCPUs do, in the order in which they are added.
+_NARROWER = ("one-value,no-swapgs,no-smm", "no-user-gs-base", "no-emulation", "no-set-efer", "no-set-msr")
+
+
+def _closing(bounds: _Bounds, cut: Cut, limits: Limits) -> tuple[str, ...]:
+    """Assumptions under which two vCPUs have fewer states than the limit, where that ended the search."""
+    if cut.option != "--max-states":
+        return ()
+    names = list(bounds.assumed.names)
+    try:
+        for more in _NARROWER:
+            narrow = evolve(bounds, assumed=restriction(names := [*names, more]))
+            table = narrow.table(limits)
+            found = reachable(table, watch=limits.watch)
+            if found.cut:
+                break
+            a, b = _graphs(narrow, table, found, limits)
+            if len(a.cpu) * len(b.cpu) < limits.max_states:
+                return narrow.assumed.names
+    except ENDINGS:
+        pass
+    return ()
 
 
 def _graphs(
@@ -435,14 +471,15 @@ def _search_past(
     invariants: dict[str, str],
     counterexamples: dict[str, Counterexample],
     limits: Limits,
-) -> bool:
+) -> tuple[bool, Cut | None]:
     """Decide the invariants that hold while no other is broken by searching past the others. Returns whether
-    a context switch may find another value than the thread's own in the register."""
+    a context switch may find another value than the thread's own in the register, and what cut this short."""
     open_ones = [name for name, how in invariants.items() if how == HOLDS]
     if not open_ones:
-        return False
+        return False, None
     ignore = sum(BROKEN[name] for name in counterexamples if name != "contract")
     until = sum(BROKEN[name] for name in open_ones)
+    found, more = None, {}
     try:
         found = reachable(
             table,
@@ -451,12 +488,13 @@ def _search_past(
             ghosts=bool(_OF_THE_GUEST & set(open_ones)),
             watch=limits.watch,
         )
-    except (KeyboardInterrupt, CutShort):
-        found = None
-    more = _counterexamples(bounds, table, found.broken if found else 0, open_ones, past=True)
+        cut = found.cut
+        more = _counterexamples(bounds, table, found.broken, open_ones, past=True)
+    except ENDINGS as end:
+        cut = cut_of(end)
     for name in open_ones:
         if name in more:
             invariants[name], counterexamples[name] = VIOLATED, more[name]
-        elif found is None or found.cut:
+        elif cut:
             invariants[name] = UNKNOWN
-    return found.left if found else False
+    return found is not None and found.left, cut

@@ -12,7 +12,7 @@ from attrs import define, frozen
 
 from vmxsim.checker.reach import ReachableStates, SortedSet, edges_of
 from vmxsim.checker.states import CONSTANTS
-from vmxsim.checker.transition_table import Cut, Watch, why_cut
+from vmxsim.checker.transition_table import Cut, Watch, until_cut
 
 try:
     import numpy as np
@@ -194,34 +194,34 @@ def _in_plain_python(a: ThreadGraph, b: ThreadGraph, cpus: int, watch: Watch | N
         seen[state] = 1
     found = Product([len(layer)], 0, 0)
     count = len(layer)
-    while layer:
-        following: list[int] = []
-        put = following.append
-        transitions = 0
-        for state in layer:
-            x, y = divmod(state, width)
-            row_a, row_b = rows_a[x], rows_b[y]
-            for (broken, held, free, going), taken, scale, rest in (
-                (row_a, row_b[1], width, y),
-                (row_b, row_a[1], 1, state - y),
-            ):
-                found.broken |= broken
-                transitions += free
-                for to, cpu in going:
-                    if cpu != taken or cpu == held:
-                        transitions += 1
-                        pair = to * scale + rest
-                        if not seen[pair]:
-                            seen[pair] = 1
-                            put(pair)
-        found.transitions += transitions
-        layer = following
-        count += len(layer)
-        if layer:
-            found.layers.append(len(layer))
-        found.cut = why_cut(watch, count, len(layer))
-        if found.cut:
-            break
+    with until_cut(found, watch):
+        while layer:
+            following: list[int] = []
+            put = following.append
+            transitions = 0
+            for state in layer:
+                x, y = divmod(state, width)
+                row_a, row_b = rows_a[x], rows_b[y]
+                for (broken, held, free, going), taken, scale, rest in (
+                    (row_a, row_b[1], width, y),
+                    (row_b, row_a[1], 1, state - y),
+                ):
+                    found.broken |= broken
+                    transitions += free
+                    for to, cpu in going:
+                        if cpu != taken or cpu == held:
+                            transitions += 1
+                            pair = to * scale + rest
+                            if not seen[pair]:
+                                seen[pair] = 1
+                                put(pair)
+            found.transitions += transitions
+            layer = following
+            count += len(layer)
+            if layer:
+                found.layers.append(len(layer))
+            if watch:
+                watch(count, len(layer))
     return found
 
 
@@ -255,25 +255,25 @@ def _with_numpy(a: ThreadGraph, b: ThreadGraph, cpus: int, watch: Watch | None) 
     seen: Any = DenseSet(layer, height * width) if dense else SortedSet(layer)
     found = Product([len(layer)], 0, 0)
     count = len(layer)
-    while len(layer):
-        new = []
-        for first in range(0, len(layer), BLOCK):
-            block = layer[first : first + BLOCK]
-            x = (block // number.type(width)).astype(np.int32)
-            y = (block - x.astype(number) * number.type(width)).astype(np.int32)
-            moved_x, stays_y = left.follow(x, right, y, found)
-            moved_y, stays_x = right.follow(y, left, x, found)
-            pairs = np.concatenate((moved_x, stays_x)).astype(number)
-            pairs *= number.type(width)
-            pairs += np.concatenate((stays_y, moved_y)).astype(number)
-            new.append(seen.add(pairs))
-        layer = np.concatenate(new)
-        count += len(layer)
-        if len(layer):
-            found.layers.append(len(layer))
-        found.cut = why_cut(watch, count, len(layer))
-        if found.cut:
-            break
+    with until_cut(found, watch):
+        while len(layer):
+            new = []
+            for first in range(0, len(layer), BLOCK):
+                block = layer[first : first + BLOCK]
+                x = (block // number.type(width)).astype(np.int32)
+                y = (block - x.astype(number) * number.type(width)).astype(np.int32)
+                moved_x, stays_y = left.follow(x, right, y, found)
+                moved_y, stays_x = right.follow(y, left, x, found)
+                pairs = np.concatenate((moved_x, stays_x)).astype(number)
+                pairs *= number.type(width)
+                pairs += np.concatenate((stays_y, moved_y)).astype(number)
+                new.append(seen.add(pairs))
+            layer = np.concatenate(new)
+            count += len(layer)
+            if len(layer):
+                found.layers.append(len(layer))
+            if watch:
+                watch(count, len(layer))
     return found
 
 

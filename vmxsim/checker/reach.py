@@ -26,7 +26,7 @@ from vmxsim.checker.transition_table import (
     data_as_the_host_sees,
     endless,
     make_doers,
-    why_cut,
+    until_cut,
 )
 
 try:
@@ -117,12 +117,12 @@ class Search:
     watch: Watch | None
 
     def ends(self, found: ReachableStates, count: int, layer: int) -> bool:
-        """Whether the search ends after this layer; ``found`` then says why."""
+        """Whether the search ends after this layer, with nothing left to find. Raises CutShort."""
         if (self.until and found.broken & self.until == self.until) or found.broken & self.first:
             found.decided = True
-        else:
-            found.cut = why_cut(self.watch, count, layer)
-        return found.decided or bool(found.cut)
+        elif self.watch:
+            self.watch(count, layer)
+        return found.decided
 
 
 def reachable(
@@ -178,28 +178,29 @@ def _in_plain_python(table: TransitionTable, search: Search) -> ReachableStates:
     taken = bytearray(len(table.edges))
     found = ReachableStates(table, [layer], 0, 0, taken)
     seen = set(layer)
-    while layer:
-        following = []
-        for state in layer:
-            data = state & DATA_MASK
-            for n, mask, bits, do, target in rows[state >> CONSTANTS]:
-                if data & mask != bits:
-                    continue
-                after, broken = do(data)
-                found.transitions += 1
-                taken[n] = 1
-                if broken:
-                    found.broken |= broken
-                    if broken & ~search.ignore:
+    with until_cut(found, search.watch):
+        while layer:
+            following = []
+            for state in layer:
+                data = state & DATA_MASK
+                for n, mask, bits, do, target in rows[state >> CONSTANTS]:
+                    if data & mask != bits:
                         continue
-                if target >= 0 and (to := target | after) not in seen:
-                    seen.add(to)
-                    following.append(to)
-        layer = following
-        if layer:
-            found.layers.append(layer)
-        if search.ends(found, len(seen), len(layer)):
-            break
+                    after, broken = do(data)
+                    found.transitions += 1
+                    taken[n] = 1
+                    if broken:
+                        found.broken |= broken
+                        if broken & ~search.ignore:
+                            continue
+                    if target >= 0 and (to := target | after) not in seen:
+                        seen.add(to)
+                        following.append(to)
+            layer = following
+            if layer:
+                found.layers.append(layer)
+            if search.ends(found, len(seen), len(layer)):
+                break
     return found
 
 
@@ -211,17 +212,18 @@ def _with_numpy(table: TransitionTable, search: Search) -> ReachableStates:
     taken = np.zeros(len(table.edges), bool)
     found = ReachableStates(table, [layer], 0, 0, taken)
     count = len(layer)
-    while len(layer):
-        went = arrays.from_states(layer)
-        taken[went.edge] = True
-        found.transitions += len(went.edge)
-        found.broken |= int(np.bitwise_or.reduce(went.broken, initial=0))
-        layer = seen.add(went.reached(search.ignore))
-        if len(layer):
-            found.layers.append(layer)
-            count += len(layer)
-        if search.ends(found, count, len(layer)):
-            break
+    with until_cut(found, search.watch):
+        while len(layer):
+            went = arrays.from_states(layer)
+            taken[went.edge] = True
+            found.transitions += len(went.edge)
+            found.broken |= int(np.bitwise_or.reduce(went.broken, initial=0))
+            layer = seen.add(went.reached(search.ignore))
+            if len(layer):
+                found.layers.append(layer)
+                count += len(layer)
+            if search.ends(found, count, len(layer)):
+                break
     return found
 
 

@@ -12,7 +12,7 @@ from attrs import field, frozen
 from vmxsim.checker.counterexample import scenario_of
 from vmxsim.checker.explanation import Explanation, explain
 from vmxsim.checker.search import Path
-from vmxsim.checker.transition_table import Cut, TransitionTable
+from vmxsim.checker.transition_table import INTERRUPTED, Cut, TransitionTable
 from vmxsim.designs.history import never_called
 from vmxsim.errors import InputError, counted
 from vmxsim.kernel.kvm import Kvm, name_of
@@ -208,6 +208,11 @@ class CheckResult:
                     return host
         return self.hosts[0]
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether the user ended the search."""
+        return any(host.cut_by is not None and host.cut_by.words == INTERRUPTED for host in self.hosts)
+
     @cached_property
     def never_called(self) -> list[str]:
         """A sentence for each function of a reader's design that the verdict is not about."""
@@ -238,7 +243,8 @@ class CheckResult:
                 f"  {host.host}: {how}; {host.states:,} states, {host.transitions:,} transitions,"
                 f" depth {host.depth}, {host.seconds:.2f} s"
             )
-        lines += [f"  {line}" for line in (explored_line(self), sometimes_line(self), omitted_line())]
+        told = (cut_line(self), explored_line(self), sometimes_line(self), omitted_line())
+        lines += [f"  {line}" for line in told]
         if example := self.counterexample:
             lines += [counterexample_line(example), scenario_yaml(example.scenario), example.words]
         return "\n".join(line for line in lines if line.strip())
@@ -264,6 +270,14 @@ def headline(result: CheckResult, options: bool = True) -> str:
             f" {telling.cut if options else telling.cut_without_option}; {bounds}{granted}"
         )
     return f"{result.name} is SAFE on a {widths} host: every schedule was explored; {bounds}{granted}"
+
+
+def cut_line(result: CheckResult, options: bool = True) -> str:
+    """What was not explored of a violated design; '' if everything was, or if the headline says it."""
+    host = result.telling
+    if result.verdict != VIOLATED or not host.cut_by:
+        return ""
+    return f"Not everything was explored: {host.cut if options else host.cut_without_option}."
 
 
 def loudly(warning: str) -> str:
@@ -353,9 +367,10 @@ def verdict_html(result: CheckResult, options: bool = False) -> str:
     warnings = "".join(
         f'<p class="verdict incomplete">{escape(loudly(text))}</p>' for text in result.never_called
     )
+    cut = f"<p>{escape(line)}</p>" if (line := cut_line(result, options)) else ""
     return (
         f'<p class="verdict {kind}" role="status"><b>{_SIGNS[kind]}</b> {words}</p>{warnings}'
-        f"{_table(result)}<p>{escape(explored_line(result))}</p><p>{escape(sometimes_line(result))}</p>{hint}"
+        f"{_table(result)}{cut}<p>{escape(explored_line(result))}</p><p>{escape(sometimes_line(result))}</p>{hint}"
         f'<p class="dim">{escape(omitted_line())}</p>'
     )
 

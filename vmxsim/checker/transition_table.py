@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from functools import cache, cached_property
 from typing import Any, TypeVar
 
@@ -154,21 +155,23 @@ MOST_STATES = 300_000
 
 @frozen
 class Cut:
-    """Why a search ended early: what happened, the command-line option that sets this limit, and
-    what is known all the same. ``str()`` says all three."""
+    """Why a search ended early: what happened, the command-line option that sets this limit, what is known
+    all the same, and the assumptions under which the search comes to its end. ``str()`` says all of it."""
 
     words: str
     option: str = ""
     known: str = ""
+    closed_by: tuple[str, ...] = ()
 
     @property
     def without_option(self) -> str:
         """The same for a reader who has no command line."""
-        return "; ".join(filter(None, (self.words, self.known)))
+        closes = f"assuming {', '.join(self.closed_by)} it can be completed" if self.closed_by else ""
+        return "; ".join(filter(None, (self.words, self.known, closes)))
 
     def __str__(self) -> str:
         words = f"{self.words} ({self.option})" if self.option else self.words
-        return "; ".join(filter(None, (words, self.known)))
+        return evolve(self, words=words).without_option
 
 
 class CutShort(Exception):
@@ -179,14 +182,29 @@ class CutShort(Exception):
         self.cut = Cut(words, option)
 
 
-def why_cut(watch: Watch | None, states: int, layer: int) -> Cut | None:
-    """Why a search ends after this layer; None if it continues."""
-    try:
-        if watch:
-            watch(states, layer)
-    except CutShort as end:
+INTERRUPTED = "it was interrupted"
+
+#: What ends a search early; see :func:`cut_of`.
+ENDINGS = (CutShort, KeyboardInterrupt, MemoryError)
+
+
+def cut_of(end: BaseException) -> Cut:
+    """What one of :data:`ENDINGS` means for the search that it ended."""
+    if isinstance(end, CutShort):
         return end.cut
-    return None
+    return Cut("the memory ran out" if isinstance(end, MemoryError) else INTERRUPTED)
+
+
+@contextmanager
+def until_cut(found: Any, watch: Watch | None) -> Iterator[None]:
+    """Around the loop of a search: what ends it early becomes ``found.cut``, so that what it found until
+    then counts. A search that nobody watches has nobody to look at that: there it is raised."""
+    try:
+        yield
+    except ENDINGS as end:
+        if watch is None:
+            raise
+        found.cut = cut_of(end)
 
 
 Thing = TypeVar("Thing", bound=Hashable)

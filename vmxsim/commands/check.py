@@ -22,6 +22,7 @@ from vmxsim.checker.result import (
     VIOLATED,
     CheckResult,
     counterexample_line,
+    cut_line,
     explored_line,
     headline,
     loudly,
@@ -46,7 +47,7 @@ from vmxsim.commands.common import VIOLATED as STATUS_VIOLATED
 from vmxsim.designs import DESIGNS
 from vmxsim.designs.own import designs_in
 from vmxsim.errors import InputError, nearest, printable, writing
-from vmxsim.kernel.kvm import Kvm
+from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.simulation.scenario import HOSTS, scenario_yaml
 
 _STYLES = {SAFE: "bold green", VIOLATED: "bold red", INCOMPLETE: "bold yellow"}
@@ -88,10 +89,16 @@ def check_command(
     """
     chosen = _chosen(designs, everything, file)
     results = []
+    how = {"interception": interception or "rule", **options}
+    narrowed = []
     with _progress() as progress:
         for design in chosen:
-            how = {"interception": interception or "rule", **options}
             results.append(check(design, assume=assume, progress=progress, **how))
+            if results[-1].interrupted:
+                break
+        for result in results:
+            if not as_json and (closing := _closing(result)):
+                narrowed.append(check(result.design, assume=closing, progress=progress, **how))
     if as_json:
         print_json({result.name: as_object(result) for result in results})
     elif len(results) > 1 and all(result.design.id in DESIGNS for result in results):
@@ -100,10 +107,21 @@ def check_command(
         for number, result in enumerate(results):
             console().print(*["\n"] * (number > 0), end="")
             show(result, console())
+    for result in narrowed:
+        console().print(Text(f"\n{headline(result)}", style=_STYLES[result.verdict]))
+    if left := [name_of(design) for design in chosen[len(results) :]]:
+        remark(f"interrupted; not checked: {', '.join(left)}")
     if save:
         _save(results, save)
     verdicts = {result.verdict for result in results}
-    return STATUS_VIOLATED if VIOLATED in verdicts else INCONCLUSIVE if INCOMPLETE in verdicts else FINE
+    if VIOLATED in verdicts:
+        return STATUS_VIOLATED
+    return INCONCLUSIVE if INCOMPLETE in verdicts or left else FINE
+
+
+def _closing(result: CheckResult) -> tuple[str, ...]:
+    """The assumptions under which a search that met its limit comes to its end on every host width."""
+    return max((host.cut_by.closed_by for host in result.hosts if host.cut_by), key=len, default=())
 
 
 def _chosen(designs: tuple[str, ...], everything: bool, file: str | None) -> list[type[Kvm]]:
@@ -203,6 +221,8 @@ def show(result: CheckResult, out: Console) -> None:
     out.print(Text(headline(result), style=_STYLES[result.verdict]))
     _warn(result, out)
     out.print(fitting(out, lambda figures: _host_table(result, figures), 4))
+    if line := cut_line(result):
+        out.print(Text(line, style=_STYLES[INCOMPLETE]))
     out.print(Text(explored_line(result), style="dim"))
     out.print(Text(sometimes_line(result), style="dim"))
     out.print(Text(omitted_line(), style="dim"))
