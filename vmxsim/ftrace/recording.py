@@ -61,7 +61,7 @@ class Recording:
         self.reader = reader
         self.follower = follower
         self.path = reader.path
-        self.title = printable(reader.path.name)
+        self.title = "standard input" if str(reader.path) == "-" else printable(reader.path.name)
         self._state: State = {}
         self._at = 0
 
@@ -131,7 +131,7 @@ class Recording:
     def _playback(self) -> Playback:
         playback = Playback(self.follower)
         first = next(iter(playback.proved), None)
-        events = Reader(self.path).events()
+        events = self.reader.again().events()
         self._state = playback.play(events, MAX_STEPS, first.event.line if first else 0)
         return playback
 
@@ -148,12 +148,13 @@ class Recording:
 
 
 def read(path: str | Path) -> Recording:
-    """Read a trace file, or an example by its name (``vmxsim.ftrace.recording``), and follow it.
+    """Read a trace file, or an example by its name (``vmxsim.ftrace.recording``), and follow it. ``-`` is
+    standard input.
 
     Raises InputError for what is not ftrace text; everything else is read as far as it goes.
     """
     file = Path(path)
-    if not file.exists() and file.parent == Path("."):
+    if str(path) != "-" and not file.exists() and file.parent == Path("."):
         file = example_path(str(path))
     reader = Reader(file)
     follower = Follower()
