@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from os import PathLike
+from pathlib import Path
 
 
 class InputError(Exception):
@@ -73,3 +75,36 @@ def writing(path: object) -> Iterator[None]:
         yield
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise cannot_write(path, error) from None
+
+
+#: A file's name as a caller may give it.
+Name = str | PathLike[str]
+
+
+def refuse_overwriting(path: Name, overwrite: bool = False, inputs: Iterable[Name] = ()) -> None:
+    """Raises InputError if ``path`` is one of ``inputs``, the files that were read; or if there is such a
+    file, unless ``overwrite``. For a check before long work."""
+    file = Path(path)
+    try:
+        if any(file.samefile(one) for one in inputs if file.exists() and Path(one).exists()):
+            raise InputError("is what is read here: choose another name to write to", path)
+        if file.is_file() and not overwrite:
+            raise InputError(
+                "exists already: choose another name, or overwrite it: --force, or overwrite=True in Python",
+                path,
+            )
+    except (OSError, ValueError) as error:
+        raise cannot_write(path, error) from None
+
+
+def write_file(
+    path: Name, data: str | bytes, *, overwrite: bool = False, inputs: Iterable[Name] = ()
+) -> Path:
+    """Write a file and return its path. Raises InputError where :func:`refuse_overwriting` does, and if it
+    cannot be written."""
+    refuse_overwriting(path, overwrite, inputs)
+    file = Path(path)
+    special = file.exists() and not file.is_file()  # a terminal, a pipe
+    with writing(path), file.open("wb" if overwrite or special else "xb") as out:
+        out.write(data.encode() if isinstance(data, str) else data)
+    return file

@@ -32,12 +32,14 @@ from vmxsim.checker.result import (
 from vmxsim.commands.common import (
     ASSUME_OPTION,
     FINE,
+    FORCE_OPTION,
     FSGSBASE_OPTION,
     GS_BASE_OPTION,
     INCONCLUSIVE,
     INTERCEPTION_OPTION,
     console,
     fitting,
+    input_files,
     make_table,
     named_design,
     print_json,
@@ -46,7 +48,7 @@ from vmxsim.commands.common import (
 from vmxsim.commands.common import VIOLATED as STATUS_VIOLATED
 from vmxsim.designs import DESIGNS
 from vmxsim.designs.own import designs_in
-from vmxsim.errors import InputError, nearest, printable, writing
+from vmxsim.errors import InputError, nearest, printable, refuse_overwriting, write_file
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.simulation.scenario import HOSTS, scenario_yaml
 
@@ -71,6 +73,7 @@ _STYLES = {SAFE: "bold green", VIOLATED: "bold red", INCOMPLETE: "bold yellow"}
 @INTERCEPTION_OPTION
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object with a key per design.")
 @click.option("--save", type=click.Path(path_type=Path), help="Save the counterexamples to a scenario file.")
+@FORCE_OPTION
 def check_command(
     designs: tuple[str, ...],
     everything: bool,
@@ -78,6 +81,7 @@ def check_command(
     assume: tuple[str, ...],
     as_json: bool,
     save: Path | None,
+    force: bool,
     interception: str | None,
     **options: Any,
 ) -> int:
@@ -87,6 +91,8 @@ def check_command(
     Prints a verdict for each invariant, and the shortest counterexample. The exit status is 1 if an
     invariant is violated, 3 if a search was cut short.
     """
+    if save:
+        refuse_overwriting(save, force, input_files(file, *designs))
     chosen = _chosen(designs, everything, file)
     results = []
     how = {"interception": interception or "rule", **options}
@@ -112,7 +118,7 @@ def check_command(
     if left := [name_of(design) for design in chosen[len(results) :]]:
         remark(f"interrupted; not checked: {', '.join(left)}")
     if save:
-        _save(results, save)
+        _save(results, save, force)
     verdicts = {result.verdict for result in results}
     if VIOLATED in verdicts:
         return STATUS_VIOLATED
@@ -287,7 +293,7 @@ def _show_table(results: list[CheckResult], out: Console) -> None:
     out.print(Text(f"\n{omitted_line()}", style="dim"))
 
 
-def _save(results: list[CheckResult], path: Path) -> None:
+def _save(results: list[CheckResult], path: Path, force: bool) -> None:
     texts = []
     runs = f"vmxsim run {path}"
     for result in results:
@@ -300,8 +306,7 @@ def _save(results: list[CheckResult], path: Path) -> None:
     if not texts:
         remark(f"no counterexample to save: {printable(path, 200)} was not written")
         return
-    with writing(path):
-        path.write_text("---\n".join(texts), encoding="utf-8")
+    write_file(path, "---\n".join(texts), overwrite=force)
     remark(f"saved in {path}: {runs}")
 
 

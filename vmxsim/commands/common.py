@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -108,6 +109,16 @@ def fitting(out: Console, make: Callable[[int], Table], most: int) -> Table:
         if Measurement.get(out, wide, made).maximum <= out.width:
             return made
     return make(0)
+
+
+FORCE_OPTION = click.option("--force", is_flag=True, help="Overwrite files that are there already.")
+
+
+def input_files(*named: str | Path | None) -> list[Path]:
+    """The files among what a command was given: a scenario, a recording, FILE.py or FILE.py:NAME."""
+    texts = [str(text) for text in named if text]
+    places = [Path(text.rpartition(":")[0] if ".py:" in text else text) for text in texts]
+    return [place for place in places if place.is_file()]
 
 
 def complain(error: InputError) -> int:

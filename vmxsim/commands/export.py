@@ -14,14 +14,24 @@ from vmxsim.checker.result import SAFE, VIOLATED
 from vmxsim.commands.common import (
     ASSUME_OPTION,
     FINE,
+    FORCE_OPTION,
     FSGSBASE_OPTION,
     GS_BASE_OPTION,
     INCONCLUSIVE,
+    input_files,
     named_design,
     remark,
 )
 from vmxsim.designs import DESIGNS
-from vmxsim.errors import InputError, NoSuchPointError, nearest, printable, unknown, writing
+from vmxsim.errors import (
+    InputError,
+    NoSuchPointError,
+    nearest,
+    printable,
+    refuse_overwriting,
+    unknown,
+    write_file,
+)
 from vmxsim.exports.subject import nothing_found
 from vmxsim.ftrace.recording import EXAMPLES, read
 from vmxsim.kernel.kvm import Kvm, name_of
@@ -157,6 +167,7 @@ class _Format(click.Choice[str]):
 @click.argument("what")
 @click.option("--to", "form", type=_Format(_FORMATS), required=True, help="What to make of it.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="The file; for svg and png the folder.")
+@FORCE_OPTION
 @click.option("--design", "-d", help="Of a scenario file: run it on this design (or FILE.py:NAME) instead.")
 @click.option("--number", type=click.IntRange(1), help="Of a scenario file with several: which one, from 1.")
 @click.option("--beside", help="html: the same schedule on this design (or FILE.py:NAME) beside it.")
@@ -174,7 +185,13 @@ class _Format(click.Choice[str]):
 @FSGSBASE_OPTION
 @ASSUME_OPTION
 def export_command(
-    what: str, form: str, output: Path | None, design: str | None, number: int | None, **options: Any
+    what: str,
+    form: str,
+    output: Path | None,
+    design: str | None,
+    number: int | None,
+    force: bool,
+    **options: Any,
 ) -> int:
     """Write WHAT in another form: for a mailing list, a review, a page, paper, slides, or Spin.
 
@@ -183,17 +200,19 @@ def export_command(
     recorded trace: a file, or the name of a shipped example.
     """
     _check(form, {"design": design, "number": number, **options})
+    if output is not None and form not in ("svg", "png"):
+        refuse_overwriting(output, force, input_files(what, design, options["beside"]))
     asked = {name: options[name] for name in ("host", "cpus", "vcpus", "interception") if options[name]}
     asked |= {name: options[name] for name in ("gs_base_from", "fsgsbase") if options[name] is not None}
     asked |= {name: options[name] for name in ("non_canonical", "assume") if options[name]}
     if form == "promela":
-        return _model(what, output, asked)
+        return _model(what, output, force, asked)
     if form in ("svg", "png") and output is None:
         raise InputError(f"{form} is a sequence of files: name a folder with -o FOLDER", "--output")
     found = source(what, design, number, asked)
     if found is None:
         return INCONCLUSIVE
-    return _export(found, form, output, options)
+    return _export(found, form, output, force, options)
 
 
 def _check(form: str, options: dict[str, Any]) -> None:
@@ -203,7 +222,7 @@ def _check(form: str, options: dict[str, Any]) -> None:
             raise InputError(f"does not apply to '--to {form}'; it is for {', '.join(forms)}", _flag(name))
 
 
-def _export(found: Any, form: str, output: Path | None, options: dict[str, Any]) -> int:
+def _export(found: Any, form: str, output: Path | None, force: bool, options: dict[str, Any]) -> int:
     from vmxsim.exports.export import export
     from vmxsim.exports.subject import subject
 
@@ -218,7 +237,7 @@ def _export(found: Any, form: str, output: Path | None, options: dict[str, Any])
             raise InputError("a recording has no schedule to run on another design", "--beside")
         designs = [about.design, named_design(options["beside"])]
         found, _ = run_together(about.scenario, designs)
-    made = export(found, form, output, **chosen)
+    made = export(found, form, output, overwrite=force, **chosen)
     if isinstance(made, str):
         click.echo(made, nl=False)
     elif isinstance(made, list):
@@ -228,7 +247,7 @@ def _export(found: Any, form: str, output: Path | None, options: dict[str, Any])
     return FINE
 
 
-def _model(name: str, output: Path | None, asked: dict[str, Any]) -> int:
+def _model(name: str, output: Path | None, force: bool, asked: dict[str, Any]) -> int:
     """Write a design as a Promela model for Spin, line by line from its kernel code. The head of the model
     says how to run it."""
     kind = kind_of(name)
@@ -255,7 +274,6 @@ def _model(name: str, output: Path | None, asked: dict[str, Any]) -> int:
     if output is None:
         click.echo(model, nl=False)
         return FINE
-    with writing(output):
-        output.write_text(model, encoding="utf-8")
+    write_file(output, model, overwrite=force)
     remark(f"{len(model.splitlines())} lines in {output}")
     return FINE

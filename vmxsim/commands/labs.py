@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from vmxsim.commands.common import FINE, console, make_table, print_json, remark
+from vmxsim.commands.common import FINE, FORCE_OPTION, console, make_table, print_json, remark
 from vmxsim.errors import counted, printable, unknown
 from vmxsim.teaching.classroom.feedback import points, why, write_csv, write_feedback
 from vmxsim.teaching.classroom.handout import Lab, choose_labs, read_labs
@@ -62,7 +62,7 @@ def list_command(as_json: bool) -> int:
 @labs_command.command("hand-out")
 @click.argument("folder", metavar="DIR", type=_PLACE)
 @click.argument("names", metavar="[LAB]...", nargs=-1)
-@click.option("--force", is_flag=True, help="Overwrite notebooks that are there already.")
+@FORCE_OPTION
 def hand_out_command(folder: Path, names: tuple[str, ...], force: bool) -> int:
     """Write the students' notebooks of the labs (all, if none is named) into DIR, to be zipped and sent.
 
@@ -83,6 +83,7 @@ def hand_out_command(folder: Path, names: tuple[str, ...], force: bool) -> int:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.option("--csv", "csv_file", type=_PLACE, metavar="FILE", help="Write a row for each student and lab.")
 @click.option("--feedback", type=_PLACE, metavar="DIR", help="Write a page for each student and lab.")
+@FORCE_OPTION
 @click.option(
     "--timeout",
     type=click.IntRange(1, 3600),
@@ -97,6 +98,7 @@ def grade_command(
     as_json: bool,
     csv_file: Path | None,
     feedback: Path | None,
+    force: bool,
     timeout: int,
 ) -> int:
     """Grade what is in DIR: a folder for each student with notebooks in it, or notebooks named by student.
@@ -114,9 +116,9 @@ def grade_command(
     students, submissions = find_submissions(folder, all_labs)
     require_nbgrader()
     if csv_file is not None:
-        require_file(csv_file)
+        require_file(csv_file, force, [one.path for one in submissions])
     if feedback is not None:
-        require_folder(feedback)
+        require_folder(feedback, force)
     if not names:  # of labs that nobody has handed in, nothing is said
         handed = [lab for lab in labs if any(one.lab == lab for one in submissions)]
         labs = handed or labs

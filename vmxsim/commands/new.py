@@ -6,32 +6,30 @@ from pathlib import Path
 
 import click
 
-from vmxsim.commands.common import FINE, named_design, remark
+from vmxsim.commands.common import FINE, FORCE_OPTION, named_design, remark
 from vmxsim.designs import DESIGNS
 from vmxsim.designs.history import reached, source_lines, touched_by_patches
-from vmxsim.errors import InputError, writing
+from vmxsim.errors import InputError, write_file
 from vmxsim.kernel.kvm import Kvm
 
 
 @click.command("new")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--from", "parent", metavar="DESIGN", required=True, help="The design to change.")
-def new_command(file: Path, parent: str) -> int:
+@FORCE_OPTION
+def new_command(file: Path, parent: str, force: bool) -> int:
     """Write a skeleton for a design of your own to FILE, a Python file.
 
     It holds a subclass of DESIGN with copies of the functions that a patch would touch. As written, it
     behaves exactly like DESIGN: change what you want to change, and delete the rest. Then run
-    'vmxsim check --file FILE'. An existing file is never overwritten.
+    'vmxsim check --file FILE'.
     """
     design = named_design(parent)
     if design.id not in DESIGNS:
         raise InputError("start from a design of the history; to change your own, copy its file", "--from")
     if file.suffix != ".py":
         raise InputError("expected the name of a Python file (.py)", file)
-    if file.exists():
-        raise InputError("already exists; choose another name, or delete it first", file)
-    with writing(file), file.open("x", encoding="utf-8") as out:
-        out.write(skeleton(design))
+    write_file(file, skeleton(design), overwrite=force)
     remark(f"wrote {file}; next: vmxsim check --file {file}")
     return FINE
 

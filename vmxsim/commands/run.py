@@ -12,11 +12,13 @@ from rich.text import Text
 
 from vmxsim.commands.common import (
     FINE,
+    FORCE_OPTION,
     FSGSBASE_OPTION,
     GS_BASE_OPTION,
     INTERCEPTION_OPTION,
     VIOLATED,
     console,
+    input_files,
     make_table,
     named_design,
     plain,
@@ -42,6 +44,7 @@ from vmxsim.views.words import cells_in_use, step_words
 @click.option("--micro", is_flag=True, help="With --json: include every line of kernel code that ran.")
 @click.option("--words", is_flag=True, help="Describe every step in words.")
 @click.option("--svg", type=click.Path(path_type=Path), help="Write a picture of every step to this folder.")
+@FORCE_OPTION
 @INTERCEPTION_OPTION
 @GS_BASE_OPTION
 @FSGSBASE_OPTION
@@ -52,6 +55,7 @@ def run_command(
     micro: bool,
     words: bool,
     svg: Path | None,
+    force: bool,
     **options: Any,
 ) -> int:
     """Run a scenario file and print what happened.
@@ -67,14 +71,15 @@ def run_command(
             svg.mkdir(parents=True, exist_ok=True)
     for number, scenario in enumerate(scenarios, 1):
         trace = run(scenario, design and named_design(design), **options)
+        if svg:
+            place = svg / f"{number:02}" if len(scenarios) > 1 else svg
+            _write_pictures(trace, place, force, input_files(file, design))
         if as_json:
             print_json(as_object(trace, micro))
         else:
             show_run(trace, console(), words)
         for note in [*trace.notes, *(n for step in trace.steps for n in step.notes)]:
             remark(note)
-        if svg:
-            _write_pictures(trace, svg / f"{number:02}" if len(scenarios) > 1 else svg)
         if trace.violations:
             status = VIOLATED
     return status
@@ -175,8 +180,10 @@ def _tell(trace: RunTrace, out: Console) -> None:
     out.print()
 
 
-def _write_pictures(trace: RunTrace, folder: Path) -> None:
+def _write_pictures(trace: RunTrace, folder: Path, force: bool, inputs: list[Path]) -> None:
     from vmxsim.exports.export import write_pictures
 
-    written = write_pictures(trace, range(len(trace.steps) + 1), folder, "svg")
+    written = write_pictures(
+        trace, range(len(trace.steps) + 1), folder, "svg", overwrite=force, inputs=inputs
+    )
     remark(f"{len(written)} pictures in {folder}")

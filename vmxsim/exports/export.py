@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from vmxsim.errors import InputError, printable, unknown, writing
+from vmxsim.errors import InputError, Name, printable, refuse_overwriting, unknown, write_file, writing
 from vmxsim.exports.mail import mail
 from vmxsim.exports.markdown import markdown
 from vmxsim.exports.page import page, slot_of
@@ -29,12 +29,20 @@ _MONO = ("DejaVu Sans Mono", "Consolas", "Menlo", "Courier New", "Liberation Mon
 
 
 def write_pictures(
-    trace: Trace, numbers: Sequence[int], folder: Path, kind: str, theme: str = "auto", scale: float = 1.0
+    trace: Trace,
+    numbers: Sequence[int],
+    folder: Path,
+    kind: str,
+    theme: str = "auto",
+    scale: float = 1.0,
+    overwrite: bool = False,
+    inputs: Sequence[Name] = (),
 ) -> list[Path]:
     """Write ``step-0000.svg`` (or ``.png``) and so on for the scenes ``numbers``; return the files.
 
     With ``auto`` as the theme, an SVG follows the viewer's preference and a PNG is light. Raises
-    InputError if the folder cannot be written or no drawing program is installed.
+    InputError if the folder cannot be written, if one of the files is one of ``inputs`` or is there already
+    (unless ``overwrite``), and if no drawing program is installed.
     """
     if not (isinstance(scale, (int, float)) and SCALES[0] <= scale <= SCALES[1]):
         raise InputError(
@@ -42,14 +50,17 @@ def write_pictures(
             "scale",
         )
     written = [folder / f"step-{number:04}.{kind}" for number in numbers]
+    for file in written:
+        refuse_overwriting(file, overwrite, inputs)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        for number, file in zip(numbers, written, strict=True):
-            svg = still(trace, number, f"step-{number}")
-            if kind == "png":
-                file.write_bytes(png(standalone(svg, "light" if theme == "auto" else theme), scale))
-            else:
-                file.write_text(standalone(svg, theme), encoding="utf-8")
+    for number, file in zip(numbers, written, strict=True):
+        svg = still(trace, number, f"step-{number}")
+        if kind == "png":
+            drawn: str | bytes = png(standalone(svg, "light" if theme == "auto" else theme), scale)
+        else:
+            drawn = standalone(svg, theme)
+        write_file(file, drawn, overwrite=overwrite)
     return written
 
 
@@ -123,6 +134,7 @@ def export(
     scale: float = 1.0,
     per_page: int = 2,
     glossary: bool = False,
+    overwrite: bool = False,
     **traits: Any,
 ) -> Any:
     """A run, a recording or a counterexample in another form.
@@ -137,8 +149,9 @@ def export(
     ``light`` or ``dark``. ``steps`` is ``telling`` (the default for text), ``all`` (the default for
     pictures) or a list of numbers (0 is the start, negative numbers count from the end). ``scale`` enlarges
     PNG files; ``per_page`` puts 2 or 4 pictures on a sheet of the storyboard; ``glossary`` explains the words
-    of a mail at its end. Any other keyword is for ``html`` and sets one of the player's traits, such as
-    ``gates`` or ``answers``.
+    of a mail at its end. A file that is there already is not written to, unless ``overwrite``; the recording
+    or design file that is exported, never. Any other keyword is for ``html`` and sets one of the player's
+    traits, such as ``gates`` or ``answers``.
 
     Raises InputError for anything that cannot be exported or written.
     """
@@ -151,22 +164,33 @@ def export(
         raise InputError("known to mail only", "glossary")
     if steps is not None and to == "html":
         raise InputError("an HTML page always has every step", "steps")
-    if isinstance(trace, (tuple, list)):
-        return _written(_side_by_side(trace, to, theme, traits), path)
-    about = subject(trace)
-    if to in ("svg", "png"):
+    pair, pictures = isinstance(trace, (tuple, list)), to in ("svg", "png")
+    if pair and to != "html":
+        raise InputError(f"two traces side by side are for html only; export them to {to} one by one", "to")
+    if path is not None and not pictures:
+        refuse_overwriting(path, overwrite)
+    every = [subject(one) for one in (trace if pair else [trace])]
+    inputs = [file for one in every for file in one.files]
+    if pictures:
         if path is None:
             raise InputError(f"{to} writes one file per step: name a folder for them", "path")
-        numbers = chosen_steps(about, "all" if steps is None else steps)
-        return write_pictures(about.shown, numbers, Path(path), to, theme, scale)
-    if to == "mail":
-        return _written(mail(report(about, steps, short=True), glossary), path)
-    return _written(_text(about, to, theme, steps, per_page, traits), path)
+        numbers = chosen_steps(every[0], "all" if steps is None else steps)
+        return write_pictures(every[0].shown, numbers, Path(path), to, theme, scale, overwrite, inputs)
+    made = (
+        _side_by_side(every, theme, traits)
+        if pair
+        else _text(every[0], to, theme, steps, per_page, glossary, traits)
+    )
+    return made if path is None else write_file(path, made, overwrite=overwrite, inputs=inputs)
 
 
-def _text(about: Subject, to: str, theme: str, steps: Any, per_page: int, traits: dict[str, Any]) -> str:
+def _text(
+    about: Subject, to: str, theme: str, steps: Any, per_page: int, glossary: bool, traits: dict[str, Any]
+) -> str:
     if to == "html":
         return _page(about, theme, traits)
+    if to == "mail":
+        return mail(report(about, steps, short=True), glossary)
     if to == "storyboard":
         told = report(about, "telling" if steps is None else steps)
         return storyboard(told, "light" if theme == "auto" else theme, per_page)
@@ -189,12 +213,10 @@ def _page(about: Subject, theme: str, traits: dict[str, Any]) -> str:
     )
 
 
-def _side_by_side(traces: Sequence[Any], to: str, theme: str, traits: dict[str, Any]) -> str:
-    if to != "html":
-        raise InputError(f"two traces side by side are for html only; export them to {to} one by one", "to")
-    if len(traces) != 2:
-        raise InputError(f"expected a pair of traces, not {len(traces)}", "trace")
-    told = [report(subject(one)) for one in traces]
+def _side_by_side(pair: Sequence[Subject], theme: str, traits: dict[str, Any]) -> str:
+    if len(pair) != 2:
+        raise InputError(f"expected a pair of traces, not {len(pair)}", "trace")
+    told = [report(about) for about in pair]
     shown = [_headed(one) for one in told]
     pairs = align(*shown)
     broken = [
@@ -224,12 +246,3 @@ def _headed(told: Report) -> Trace:
         trace = copy(trace)
         trace.title = told.headline
     return trace
-
-
-def _written(text: str, path: str | Path | None) -> str | Path:
-    if path is None:
-        return text
-    file = Path(path)
-    with writing(path):
-        file.write_text(text, encoding="utf-8")
-    return file

@@ -108,6 +108,14 @@ class Subject:
         return self.scenario.title if self.scenario else ""
 
     @property
+    def files(self) -> list[str]:
+        """The files that it was read from: a recording's, a design's, a scenario's."""
+        found = [getattr(self.trace, "path", None), self.scenario.file if self.scenario else None]
+        if self.design is not None and not shipped(self.design):
+            found.append(getattr(sys.modules.get(self.design.__module__), "__file__", None))
+        return [str(file) for file in found if file]
+
+    @property
     def recorded(self) -> str:
         """The recording as an argument of ``vmxsim replay``: an example's name, or the file's without its
         private folder; '' for a run."""

@@ -14,7 +14,7 @@ from random import Random
 
 from attrs import field, frozen
 
-from vmxsim.errors import InputError, printable, unknown
+from vmxsim.errors import InputError, printable, unknown, write_file
 from vmxsim.ftrace.recording import Recording, read
 
 #: Each kind of fault, and what such a kernel does.
@@ -41,11 +41,10 @@ class Injected:
     source: str
     seed: int
 
-    def write(self, path: str | Path) -> Path:
-        """Write the text to a file; returns its path."""
-        file = Path(path)
-        file.write_text(self.text, encoding="utf-8")
-        return file
+    def write(self, path: str | Path, overwrite: bool = False) -> Path:
+        """Write the text to a file; returns its path. Raises InputError if there is one already, unless
+        ``overwrite``."""
+        return write_file(path, self.text, overwrite=overwrite)
 
     def guess(self, line: int) -> str:
         """The answer to a reader who thinks that the fault is at this line."""

@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 
 from attrs import frozen
 
-from vmxsim.errors import InputError
+from vmxsim.errors import InputError, write_file
 from vmxsim.kernel.machine import owner_words
 from vmxsim.simulation.trace import Box, Scene, Step, Trace
 from vmxsim.views.drawing import Drawing, Look, text
@@ -306,10 +306,9 @@ class Picture:
         """The text of an SVG file. Raises GraphvizMissing if Graphviz is not installed."""
         return still(self.trace, self.index)
 
-    def save(self, path: Any) -> None:
-        """Write :attr:`svg` to a file."""
-        with open(path, "w", encoding="utf-8") as out:
-            out.write(self.svg)
+    def save(self, path: Any, overwrite: bool = False) -> None:
+        """Write :attr:`svg` to a file. Raises InputError if there is one already, unless ``overwrite``."""
+        write_file(path, self.svg, overwrite=overwrite)
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         try:

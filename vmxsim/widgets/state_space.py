@@ -10,6 +10,7 @@ from typing import Any
 from attrs import frozen
 
 from vmxsim.checker.states_at_rest import MOST, StateSpace, states_at_rest
+from vmxsim.errors import write_file
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.views.layout import GraphvizMissing
 from vmxsim.widgets.state_graph import StateDrawing, node_words, summary
@@ -46,10 +47,9 @@ class StateSpacePicture:
         """The picture as a stand-alone SVG. Raises GraphvizMissing without Graphviz."""
         return StateDrawing(self.space).svg(_uid())
 
-    def save(self, path: Any) -> None:
-        """Write :attr:`svg` to a file."""
-        with open(path, "w", encoding="utf-8") as out:
-            out.write(self.svg)
+    def save(self, path: Any, overwrite: bool = False) -> None:
+        """Write :attr:`svg` to a file. Raises InputError if there is one already, unless ``overwrite``."""
+        write_file(path, self.svg, overwrite=overwrite)
 
     def html(self) -> str:
         """The picture in a scrolling frame, and the same as text."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from attrs import frozen
 
-from vmxsim.errors import InputError, cannot_write, printable, unknown
+from vmxsim.errors import InputError, cannot_write, printable, refuse_overwriting, unknown, write_file
 
 
 @frozen
@@ -90,8 +90,9 @@ def require_nbgrader() -> None:
         )
 
 
-def require_file(path: Path) -> None:
+def require_file(path: Path, force: bool = False, inputs: Iterable[Path] = ()) -> None:
     """Raises InputError if the file could not be written; makes none. For a check before long work."""
+    refuse_overwriting(path, force, inputs)
     try:
         with path.open("a") if path.exists() else tempfile.TemporaryFile(dir=path.parent):
             pass
@@ -99,8 +100,11 @@ def require_file(path: Path) -> None:
         raise cannot_write(path, error) from None
 
 
-def require_folder(path: Path) -> None:
-    """Raises InputError if the folder could not be made, or no file written into it; makes none."""
+def require_folder(path: Path, force: bool = False) -> None:
+    """Raises InputError if the folder could not be made, or no file written into it; makes none. A folder
+    that holds anything is refused unless ``force``."""
+    if not force and path.is_dir() and any(path.iterdir()):
+        raise InputError("is not empty: choose another folder, or write into it with --force", path)
     there = next(place for place in (path, *path.absolute().parents) if place.exists())
     try:
         with tempfile.TemporaryFile(dir=there):
@@ -201,6 +205,7 @@ def hand_out(folder: Path, labs: Iterable[Lab], starts: Mapping[str, str], force
     Raises InputError if a file is there already and differs, unless ``force``.
     """
     require_nbgrader()
+    labs = list(labs)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         versions = student_versions(labs, starts)
@@ -212,8 +217,10 @@ def hand_out(folder: Path, labs: Iterable[Lab], starts: Mapping[str, str], force
                 f"holds other versions of {names}, maybe somebody's work: choose an empty folder, or --force",
                 printable(folder, 200),
             )
+        for path in files:
+            refuse_overwriting(path, True, [lab.path for lab in labs])
         for path, text in files.items():
-            path.write_text(text, encoding="utf-8")
+            write_file(path, text, overwrite=True)
     except OSError as error:
         raise cannot_write(folder, error) from None
     return list(files)
