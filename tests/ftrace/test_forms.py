@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,10 @@ import pytest
 
 from tests.ftrace.conftest import CLEAN, SEED, lines
 from tests.ftrace.forms import ANY_TRACER, FORMS, OTHER_TIMES
+from vmxsim.errors import InputError
+from vmxsim.ftrace.events import WRAPPERS
+from vmxsim.ftrace.faults import inject
+from vmxsim.ftrace.reader import Reader
 from vmxsim.ftrace.recording import Recording, read, verdict
 
 
@@ -49,3 +54,222 @@ def test_a_form_changes_nothing(name: str, form: str, tmp_path: Path, tmp_path_f
     if form in OTHER_TIMES:
         got["event"][0] = expected["event"][0]
     assert got == expected
+
+
+@pytest.mark.parametrize("form", ["gzip", "CRLF", "UTF-16", "quoted", "web page", "decode_msr.py"])
+def test_a_fault_can_be_put_into_it(form: str, tmp_path: Path) -> None:
+    file = write(tmp_path / "good", FORMS[form](lines("migrate")))
+    fault = inject(file, seed=13, kind="load forgotten")
+    assert "write_msr" in read(file).reader.text().split("\n")[fault.line - 1]
+    changed = told(read(fault.write(tmp_path / "changed")))
+    assert changed["accesses"] == told(read(file))["accesses"] - 1
+
+
+@pytest.mark.parametrize("form", ["wrapped", "trace-cmd report -R", "colours"])
+def test_a_fault_is_refused_where_the_line_is_not_the_event(form: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="this is another form"):
+        inject(write(tmp_path / "good", FORMS[form](lines("migrate"))), seed=13)
+
+
+EXCERPT = "c0000102, value 7f0000001000"
+
+
+@pytest.mark.parametrize(
+    ("line", "comm", "pid", "cpu", "time"),
+    [
+        (f"  CPU 0/KVM  4242 [015] 100.000001: msr:write_msr: {EXCERPT}", "CPU 0/KVM", 4242, 15, 100.000001),
+        (
+            f"qemu-kvm 4240/4242 [015] 100.000001:   msr:write_msr: {EXCERPT}",
+            "qemu-kvm",
+            4242,
+            15,
+            100.000001,
+        ),
+        (f"a-b 7 [x] 4242 [015] 1.000001: msr:write_msr: {EXCERPT}", "a-b 7 [x]", 4242, 15, 1.000001),
+        (f":4242  4242 [000] K  1.5:  1 msr:write_msr: {EXCERPT}", ":4242", 4242, 0, 1.5),
+        (f"CPU 0/KV-4242    15d..2. 1500000us+: write_msr: {EXCERPT}", "CPU 0/KV", 4242, 15, 1.5),
+        (f"<...>-4242    0dN.2. 1500000us#: write_msr: {EXCERPT}", "<...>", 4242, 0, 1.5),
+        (f"<...>-4242    0.....  77: write_msr: {EXCERPT}", "<...>", 4242, 0, 77.0),
+        (
+            f" CPU 0/KVM  4242 15 1 00000002 0000002a [0000a1b2] 1.500ms (+0.001ms): write_msr: {EXCERPT}",
+            "CPU 0/KVM",
+            4242,
+            15,
+            0.0015,
+        ),
+        (f"<4>[  1.5][ C15] CPU 0/KV-4242 15d..2. 5us : write_msr: {EXCERPT}", "CPU 0/KV", 4242, 15, 5e-6),
+        (f"4,99,1234,-;CPU 0/KV-4242 15d..2. 5us : write_msr: {EXCERPT}", "CPU 0/KV", 4242, 15, 5e-6),
+        (f"Nov  8 10:00:00 h kernel: [  1.5] x-1  0d..2. 5us : write_msr: {EXCERPT}", "x", 1, 0, 5e-6),
+        (f"kern  :warn  : [  1.5] x-1  0d..2. 5us : write_msr: {EXCERPT}", "x", 1, 0, 5e-6),
+        (f"> >> | x-1 [000] d..2. 1.5: write_msr: {EXCERPT}", "x", 1, 0, 1.5),
+        (f"   17:    x-1 [000] d..2. 1.5: write_msr: {EXCERPT}", "x", 1, 0, 1.5),
+        ("x-1 [000] d..2. 1.5: write_msr: MSR_KERNEL_GS_BASE(c0000102), value 7f0000001000", "x", 1, 0, 1.5),
+        ("x-1 [000] 1.5: write_msr: msr=0xc0000102 val=0x7f0000001000 failed=0", "x", 1, 0, 1.5),
+        ("x-1 [000] 1.5: write_msr: msr=3221225730 val=139637976731648 failed=0", "x", 1, 0, 1.5),
+        ("x-1 [000] 98765432109876: write_msr: c0000102, value 7f0000001000", "x", 1, 0, 98765432109876.0),
+    ],
+)
+def test_layouts(line: str, comm: str, pid: int, cpu: int, time: float, tmp_path: Path) -> None:
+    (event,) = Reader(write(tmp_path / "t", [line])).events()
+    assert (event.comm, event.pid, event.cpu, event.time) == (comm, pid, cpu, time)
+    assert (event.name, event.kind, event.data) == ("write_msr", "wrmsr", 0x7F0000001000)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "x 1 [000] 1.0: msr:write_msr: c0000102, value 8000000000000000 #GP",
+        "x-1 [000] 1.0: write_msr: msr=3221225730 val=9223372036854775808 failed=1",
+        "x-1 [000] 1.0: write_msr: MSR_KERNEL_GS_BASE(c0000102), value 8000000000000000 #GP",
+        "x-1 [000] 1.0: write_msr: MSR_EFER(c0000080), value d01",
+        "x-1 [000] 1.0: read_msr: msr=0xe8 (232) val=0x0 (0) failed=0x0 (0)",
+    ],
+)
+def test_a_failed_access_and_another_register_are_read(line: str, tmp_path: Path) -> None:
+    reader = Reader(write(tmp_path / "t", [line]))
+    assert not list(reader.events()) and reader.matched == 1 and not reader.broken
+
+
+def test_a_failed_access_whose_mark_is_on_the_next_line_is_none(tmp_path: Path) -> None:
+    text = ["x-1 [000] d..2. 1.0: write_msr: c0000102, value 8000000000000000", "#GP"]
+    reader = Reader(write(tmp_path / "t", text))
+    assert not list(reader.events()) and not reader.broken
+
+
+@pytest.mark.parametrize("tail", [["7000aaaa0000"], ["> 7000aaaa0000"], ["", "  7000aaaa0000"]])
+def test_a_value_on_the_next_line(tail: list[str], tmp_path: Path) -> None:
+    text = ["x-1 [000] d..2. 1.0: write_msr: c0000102, value", *tail, "x-1 [000] 2.0: kvm_entry: vcpu 0"]
+    reader = Reader(write(tmp_path / "t", text))
+    assert [(e.line, e.data) for e in reader.events()] == [(1, 0x7000AAAA0000), (2 + len(tail), 0)]
+    assert not reader.broken
+
+
+def test_half_a_value_is_not_a_value(tmp_path: Path) -> None:
+    text = ["x-1 [000] d..2. 1.0: write_msr: c0000102, value 7000aa", "aa0000"]
+    (event,) = Reader(write(tmp_path / "t", text)).events()
+    assert event.data == 0x7000AAAA0000
+
+
+@pytest.mark.parametrize("prose", ["Here the host's value comes back.", "and 12 more", "@@@"])
+def test_prose_is_no_part_of_an_event(prose: str, tmp_path: Path) -> None:
+    text = ["x-1 [000] d..2. 1.0: write_msr: c0000102, value 7000aa", prose]
+    reader = Reader(write(tmp_path / "t", text))
+    assert [event.data for event in reader.events()] == [0x7000AA]
+    assert (reader.broken, reader.first_broken, reader.unread_register) == (1, 2, 0)
+
+
+def test_a_value_that_never_comes_is_an_unread_access(tmp_path: Path) -> None:
+    text = ["x-1 [000] d..2. 1.0: write_msr: c0000102, value", "I cut it here."]
+    reader = Reader(write(tmp_path / "t", text))
+    assert not list(reader.events())
+    assert (reader.broken, reader.unread_register, reader.first_unread) == (2, 1, 1)
+
+
+def test_call_chains_are_no_events(tmp_path: Path) -> None:
+    text = [
+        "x 1 [000] 1.0: msr:read_msr: c0000102, value 0",
+        "        ffffffff8106a2c4 native_read_msr+0x4 ([kernel.kallsyms])",
+        "        ffffffffc0401230 vmx_prepare_switch_to_host+0x90 ([kvm_intel])",
+        "",
+        "x-1 [000] d..2. 2.0: <stack trace>",
+        " => vmx_vcpu_put",
+        " => kvm_sched_out <ffffffffc0801000>",
+    ]
+    reader = Reader(write(tmp_path / "t", text))
+    assert len(list(reader.events())) == 1 and not reader.broken
+
+
+@pytest.mark.parametrize("mark", ["PERF_RECORD_LOST lost 12", "[  9.1] ** 12 printk messages dropped **"])
+def test_lost_events(mark: str, tmp_path: Path) -> None:
+    reader = Reader(write(tmp_path / "t", [mark]))
+    assert [event.kind for event in reader.events()] == ["lost"] and reader.lost == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("x-1 [000] .... 1.0: kvm_exit: vcpu 0 reason msr rip 0xfff0 info1 0x0", "kvm_exit reason msr"),
+        (
+            "x-1 [000] .... 1.0: kvm_exit: reason npf rip 0xfff0 info 10000000f fee00000",
+            "kvm_exit reason npf",
+        ),
+        ("x-1 [000] .... 1.0: kvm_exit: vcpu 0 reason PF excp rip 0xfff0", "kvm_exit reason PF"),
+        ("x 1 [000] 1.0: kvm:kvm_exit: vcpu 0 reason EXIT_MSR rip 0xfff0", "kvm_exit reason EXIT_MSR"),
+        ("x-1 [000] 1.0: kvm_exit: exit_reason=124 guest_rip=0 isa=2 info1=0", "kvm_exit with isa=2"),
+        ("x-1 [000] .... 1.0: svm_vcpu_put <-kvm_arch_vcpu_put", "function svm_vcpu_put"),
+        ("x-1 [000] .... 1.0: p1: (svm_vcpu_run+0x0/0x10 [kvm_amd])", "function svm_vcpu_run"),
+        (" 0)   1.0 us    |  svm_get_msr [kvm_amd]();", "function svm_get_msr"),
+        (" 0)   1.0 us    |  avic_vcpu_put [kvm_amd]();", "module kvm_amd"),
+    ],
+)
+def test_a_trace_of_kvm_on_amd_is_called_one(line: str, shown: str, tmp_path: Path) -> None:
+    reader = Reader(write(tmp_path / "t", [line]))
+    list(reader.events())
+    assert reader.vendor == "amd"
+    assert reader.notes() == [f"this is KVM on AMD ({shown}); vmxsim follows Intel VMX only"]
+
+
+@pytest.mark.parametrize("name", [*CLEAN, *SEED])
+def test_a_trace_of_kvm_on_intel_is_none(name: str, tmp_path: Path) -> None:
+    reader = Reader(write(tmp_path / "t", lines(name)))
+    list(reader.events())
+    assert reader.vendor == ""
+
+
+def with_wrappers(text: list[str], both: bool) -> list[str]:
+    """As on a kernel with TDX: probes at the wrappers, too, or in place of the functions inside."""
+    out = []
+    for line in text:
+        found = re.match(r"(.*: )(ret_)?vmx_(\w+): (\(.*)", line)
+        if not found or f"vt_{found[3]}" not in WRAPPERS:
+            out.append(line)
+            continue
+        start, ret, name, body = found.groups()
+        outer = f"{start}{ret or ''}vt_{name}: {body.replace(f'vmx_{name}', f'vt_{name}')}"
+        bare = re.sub(r"\) .*", ")", outer) if both else outer
+        out += ([line, bare] if ret else [bare, line]) if both else [outer]
+    return out
+
+
+@pytest.mark.parametrize("both", [True, False])
+@pytest.mark.parametrize("name", [name for name in (*CLEAN, *SEED) if name != "fgraph"])
+def test_a_wrapper_and_the_function_inside_count_once(name: str, both: bool, tmp_path: Path) -> None:
+    changed = with_wrappers(lines(name), both)
+    assert any(": vt_" in line for line in changed)
+    assert told(read(write(tmp_path / "t", changed))) == told(read(write(tmp_path / "p", lines(name))))
+
+
+@pytest.mark.parametrize(
+    ("call", "end", "leaf"),
+    [
+        ("f() {", "}", "f();"),
+        ("f [kvm_intel]() {", "} /* f [kvm_intel] */", "f [kvm_intel]();"),
+        ("f() {", "} /* f = 0x0 */", "f(); /* = -22 */"),
+        ("f() {", "} /* ret=0x0 */", "f(); /* <-g ret=0x0 */"),
+        ("f() {", "} /* f ret=-11 */", "f(); /* ret=0x0 */"),
+        ("f [kvm_intel](vcpu=0xffff888100a0c000, cpu=1) { /* <-g */", "}", "f(vcpu=0xffff888100a0c000);"),
+    ],
+)
+@pytest.mark.parametrize(
+    "start",
+    [
+        " 3)   0.1 us    |  ",
+        "  1.500000 |   3)    x-12   |   0.1 us  |  ",
+        " 3)  x-12   |  d..2.  | + 10.1 us |  ",
+    ],
+)
+def test_options_of_function_graph(start: str, call: str, end: str, leaf: str, tmp_path: Path) -> None:
+    text = [start + part.replace("f", "vmx_vcpu_put", 1) for part in (call, end, leaf)]
+    found = [(event.cpu, event.kind, event.data[0]) for event in Reader(write(tmp_path / "t", text)).events()]
+    assert found == [(3, "probe", "put"), (3, "return", "put"), (3, "leaf", "put")]
+
+
+def test_functions_as_trace_cmd_prints_them(tmp_path: Path) -> None:
+    text = [
+        "x-1 [000] 1.0: function:             vmx_vcpu_put <-- kvm_arch_vcpu_put",
+        "x-1 [000] 1.0: funcgraph_entry:                   |  vmx_vcpu_load() {",
+        "x-1 [000] 1.0: funcgraph_entry:        0.123 us   |    other();",
+        "x-1 [000] 1.0: funcgraph_exit:         1.380 us   |  }",
+    ]
+    found = [(event.kind, event.data[0]) for event in Reader(write(tmp_path / "t", text)).events()]
+    assert found == [("probe", "put"), ("probe", "load"), ("return", "load")]

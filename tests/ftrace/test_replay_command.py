@@ -142,3 +142,41 @@ def test_offsets_come_from_btf(shared: bool, tmp_path: Path) -> None:
         "index": "4",
         "data": "8",
     }
+
+
+@pytest.mark.parametrize(
+    ("symbols", "probed"),
+    [
+        (
+            ["vmx_vcpu_put"],
+            ["p:vmxsim/vmx_vcpu_put vmx_vcpu_put a", "r:vmxsim/ret_vmx_vcpu_put vmx_vcpu_put"],
+        ),
+        (["vt_vcpu_put"], ["p:vmxsim/vt_vcpu_put vt_vcpu_put a", "r:vmxsim/ret_vt_vcpu_put vt_vcpu_put"]),
+        (
+            ["vt_vcpu_put", "vmx_vcpu_put", "vmx_vcpu_put_other"],
+            ["p:vmxsim/vmx_vcpu_put vmx_vcpu_put a", "r:vmxsim/ret_vmx_vcpu_put vmx_vcpu_put"],
+        ),
+        (
+            ["vmx_vcpu_put.part.0"],
+            [
+                "p:vmxsim/vmx_vcpu_put_part vmx_vcpu_put.part.0 a",
+                "r:vmxsim/ret_vmx_vcpu_put_part vmx_vcpu_put.part.0",
+            ],
+        ),
+        ([], []),
+    ],
+)
+def test_a_probe_is_set_at_the_function_that_is_there(
+    symbols: list[str], probed: list[str], tmp_path: Path
+) -> None:
+    """On kernels with TDX a function named vt_ only calls the one named vmx_: not both."""
+    found = re.search(r"^probe\(\) \{.*?^\}$", how_to_record(), re.DOTALL | re.MULTILINE)
+    assert found
+    known = tmp_path / "kallsyms"
+    known.write_text("".join(f"ffffffffc0401230 t {symbol}\t[kvm_intel]\n" for symbol in symbols))
+    (tmp_path / "kprobe_events").touch()
+    script = f"set -euo pipefail\ntracefs={tmp_path}\n{found[0]}\nprobe vmx_vcpu_put ' a'\necho done\n"
+    script = script.replace("/proc/kallsyms", str(known))
+    done = subprocess.run(["bash", "-c", script], check=True, capture_output=True, text=True)
+    assert done.stdout == "done\n" and not done.stderr
+    assert (tmp_path / "kprobe_events").read_text().splitlines() == probed

@@ -25,7 +25,13 @@ _STYLES = {"ok": "bold green", "violated": "bold red", "inconclusive": "bold yel
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.option("--how-to-record", "how", is_flag=True, help="Print the commands that record such a trace.")
 def replay_command(trace: str | None, design: str | None, as_json: bool, how: bool) -> int:
-    """Check a recorded ftrace: TRACE is a file, or the name of an example that comes with vmxsim.
+    """Check a recorded ftrace: TRACE is a file, - for standard input, or the name of an example that comes
+    with vmxsim.
+
+    The trace may be the text of /sys/kernel/tracing/trace (also in latency format, or of the function and
+    function_graph tracers), of 'trace-cmd report' or of 'perf script', an ftrace dump in a log, or any of
+    these as a mail quotes and wraps it or as copied from a web page or a terminal. It may be compressed
+    (gzip, bzip2, xz). Lines that cannot be read are counted.
 
     The verdict is about the invariants. Exit status: 0 nothing is broken; 1 an invariant is broken,
     or the design asked about with --design is ruled out; 2 not a trace; 3 nothing can be concluded.

@@ -260,7 +260,7 @@ class Bodies:
         self.amd = ""
         self._probes: dict[str, tuple[str, str] | None] = {}
         self._calls: dict[str, tuple[str, bool] | None] = {}
-        self._intel = set(_REASONS.values())
+        self._reasons = set(_REASONS.values())
         self._decoders = _DECODERS | {"kvm_exit": self._exit}
 
     def decode(self, name: str, text: str) -> Decoded | None:
@@ -318,6 +318,8 @@ class Bodies:
     def _exit(self, text: str) -> Decoded:
         if found := _REASON.search(text):
             reason = found[1]
+            if reason in self._reasons:
+                return "exit", reason
             if reason[0].isdigit():
                 reason = _REASONS.get(int(reason, 0), reason)
         else:
@@ -326,10 +328,10 @@ class Bodies:
             reason = _REASONS.get(number, str(number))
             if fields.get("isa") == 2:
                 self.amd = self.amd or "kvm_exit with isa=2"
-        if reason not in self._intel:
-            if reason.islower() or reason.startswith(("EXIT_", "VMEXIT_")) or f"{reason} excp" in text:
-                self.amd = self.amd or f"kvm_exit reason {reason}"
-            self._intel.add(reason)
+        if reason.islower() or reason.startswith(("EXIT_", "VMEXIT_")) or f"{reason} excp" in text:
+            self.amd = self.amd or f"kvm_exit reason {reason}"
+        if not reason[0].isdigit():
+            self._reasons.add(reason)
         return "exit", reason
 
     def _probe(self, name: str, text: str) -> Decoded | None:
@@ -339,7 +341,8 @@ class Bodies:
             return None
         kind, role = known
         fields: Fields = {}
-        for word in (text.partition(")")[2] or text).split():
+        shown = text.partition(")")[2] if text[0] == "(" else text
+        for word in shown.split():
             key, _, value = word.partition("=")
             try:
                 fields[key] = int(value, 0) & _U64

@@ -25,9 +25,11 @@ KINDS = {
     "restore forgotten": "leave does not restore the host's value: its WRMSR is missing.",
     "restored first": "leave restores the host's value before it reads the register, and saves that.",
 }
-_COUNT = re.compile(r"^(# entries-in-buffer/entries-written: )(\d+)/(\d+)")
+_COUNT = re.compile(r"^(.{0,40}# entries-in-buffer/entries-written: )(\d+)/(\d+)")
 _VALUE = re.compile(r"value [0-9a-fx]+")
 _ACCESS = re.compile(r"((?:read|write)_msr:.*)")
+#: All of an access in one line, in the words of the trace file.
+_WHOLE = re.compile(r"(?:read|write)_msr:\s+\S*c0000102\)?, value [0-9a-f]+\s*(?:\*/)?\s*$")
 
 
 @frozen
@@ -63,7 +65,13 @@ def inject(recording: Recording | str | Path, seed: int = 0, kind: str | None = 
     good = recording if isinstance(recording, Recording) else read(recording)
     if kind is not None and kind not in KINDS:
         raise unknown("kind of fault", kind, KINDS, "kind")
-    lines = good.path.read_text(encoding="utf-8", errors="replace").split("\n")
+    lines = good.reader.text().split("\n")
+    if not all(_WHOLE.search(lines[event.line - 1]) for event in good.accesses()):
+        raise InputError(
+            "a fault is put into lines as the trace file has them ('write_msr: c0000102, value 0'); "
+            f"this is another form ({good.reader.layout}), or its lines are broken",
+            printable(good.path),
+        )
     random = Random(seed)
     possible = {name: places for name in ([kind] if kind else KINDS) if (places := _places(good, name))}
     if not possible:

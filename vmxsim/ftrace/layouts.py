@@ -18,9 +18,12 @@ class Layout(NamedTuple):
 
 
 #: What stands after the time: [system:]name[+offset]: text, or a function and its caller.
-_EVENT = r"(?:([\w.:/-]+)(?:\+0x\w+/0x\w+)?:\s*(.*)|([\w.]+)(?:\(.*\))?(?:\s+\[\w+\])?\s+<-.*)"
+_EVENT = (
+    r"(?:([\w./-]++(?::\w[\w./-]*+)?+)(?:\+0x\w+/0x\w+)?:\s*+(.*+)"
+    r"|([\w.]+)(?:\(.*\))?(?:\s+\[\w+\])?\s+<-.*)"
+)
 # TASK-PID (TGID)? [CPU] flags? TIME. A task's name may hold spaces and dashes.
-_PLAIN = r"\s*(.{1,40}?)-(\d{1,10})\s+(?:\([\s\d-]+\)\s+)?\[(\d{1,6})\]\s+"
+_PLAIN = r"\s*+([^-]{0,40}(?:-.{1,40}?)??)-(\d{1,10}+)\s++(?:\([\s\d-]+\)\s+)?\[(\d{1,6}+)\]\s++"
 # perf script: TASK PID/TID? [CPU] TIME, the task and the period only if asked for.
 _PERF = r"\s*(?:(\S.{0,40}?)\s+)?(?:\d+/\s*)?(\d{1,10})\s+\[(\d{1,6})\]\s+"
 # options/latency-format, an ftrace dump, trace-cmd report -l: TASK-PID CPUflags TIME
@@ -29,7 +32,7 @@ _LATENCY = r"\s*(.{1,40}?)-(\d{1,10})\s+(\d{1,6})([^\s\d]\S{2,9})\s+"
 _VERBOSE = r"\s*(\S.{0,40}?)\s+(\d{1,10})\s+(\d{1,6})\s+\d+\s+[0-9a-f]{8}\s+[0-9a-f]{8,}\s+"
 
 PLAIN = Layout(
-    "trace", re.compile(rf"{_PLAIN}(?:([^\s\d]\S{{2,9}})\s+)?(\d{{1,20}}(?:\.\d+)?):\s+{_EVENT}").match
+    "trace", re.compile(rf"{_PLAIN}(?:([^\s\d]\S{{2,9}})\s++)?(\d{{1,20}}+(?:\.\d++)?):\s++{_EVENT}").match
 )
 #: TIME |? CPU) TASK-PID |? flags |? duration | body
 GRAPH = Layout(

@@ -15,7 +15,7 @@ from pathlib import Path
 from attrs import Factory, define, field
 
 from vmxsim.errors import printable
-from vmxsim.ftrace import layouts
+from vmxsim.ftrace import layouts, source
 from vmxsim.ftrace.events import (
     CR0_PG,
     EFER,
@@ -30,7 +30,7 @@ from vmxsim.ftrace.events import (
     Fields,
 )
 from vmxsim.ftrace.layouts import GRAPH, PLAIN, Layout
-from vmxsim.ftrace.source import MAX_BYTES, SKIP, Source
+from vmxsim.ftrace.source import SKIP, Source
 
 __all__ = [
     "CR0_PG",
@@ -357,9 +357,9 @@ class Reader:
     @property
     def complete(self) -> bool:
         """The file says how many events were written, and all of them were read."""
-        missing = bool(self.lost or self.overwritten or self.broken)
-        missing = missing or self.cut_line or self.cut_size or bool(self._source.damaged)
-        return self.promised == self.matched and not missing
+        missing = self.lost or self.overwritten or self.broken
+        cut = self.cut_line or self.cut_size or self._source.damaged
+        return self.promised == self.matched and not missing and not cut
 
     def notes(self) -> list[str]:
         """What to know about the file when reading the verdict."""
@@ -385,5 +385,5 @@ class Reader:
         if self._source.damaged:
             notes.append("the compressed file is cut off or damaged: read up to there")
         if self.cut_size:
-            notes.append(f"only the first {MAX_BYTES >> 20} MiB were read")
+            notes.append(f"only the first {source.MAX_BYTES >> 20} MiB were read")
         return notes

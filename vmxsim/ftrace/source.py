@@ -60,7 +60,7 @@ class Source:
     path: Path
     #: Only a part of it was read: there was too much, or it is damaged; the last line has no end.
     cut_size: bool = False
-    damaged: str = ""
+    damaged: bool = False
     cut_line: bool = False
     #: It names the kernel's module for AMD.
     kvm_amd: bool = False
@@ -161,17 +161,21 @@ class Source:
         return Path(self._copy.name)
 
     def _read(self, file: IO[bytes], so_far: int) -> bytes:
+        """The next part of the file; of a damaged one, all that comes before the damage."""
+        read = file.read if isinstance(file, codecs.StreamRecoder) else getattr(file, "read1", file.read)
+        data = b""
         try:
-            return file.read(_CHUNK)
+            while len(data) < _CHUNK and (more := read(_CHUNK - len(data))):
+                data += more
         except _DAMAGED as error:
-            if not so_far:
+            if not so_far and not data:
                 raise InputError("a damaged compressed file", printable(self.path, 300)) from error
-            self.damaged = str(error) or "damaged"
-            return b""
+            self.damaged = True
         except OSError as error:
             raise InputError(
                 f"can't be read: {error.strerror or error}", printable(self.path, 300)
             ) from error
+        return data
 
     def _must_be_text(self, chunk: bytes) -> None:
         what = next((words for magic, words in _OTHERS.items() if chunk.startswith(magic)), "")

@@ -9,6 +9,9 @@
 # (CONFIG_DEBUG_INFO_BTF and, where KVM is a module, CONFIG_DEBUG_INFO_BTF_MODULES: Linux 5.11 on).
 # Without BTF or without kprobes less can be concluded, and the replay says what.
 #
+# A trace that you have already may do as well: replay also reads what 'trace-cmd report' and 'perf script'
+# print, compressed or not.
+#
 # Mind:
 # - A trace holds kernel and user addresses of this host and its guests. Read it before you pass it on.
 # - Every VM exit costs a few microseconds more while this runs. Use a host that may be slow.
@@ -141,9 +144,12 @@ state="$(field loaded di u8)$(field hgs di x64)$(field ggs di x64)$(field cefer 
 message="$(field host si u8)$(field index si x32)$(field data si x64)"
 
 probe() { # FUNCTION ARGUMENTS: at its entry and its return, if this kernel has not inlined it
-    local symbol name
-    for symbol in "$1" "$1.part.0"; do
+    local symbol name found=
+    # vt_ instead of vmx_ (Linux 6.16 on, with TDX) only calls the other: one of the two is enough
+    for symbol in "$1" "$1.part.0" "${1/#vmx_/vt_}"; do
+        [[ $found && $symbol = vt_* ]] && continue
         grep -q " $symbol\b\(\s\|\$\)" /proc/kallsyms || continue
+        found=1
         name=${symbol/.part.0/_part}
         echo "p:vmxsim/$name $symbol$2" >> "$tracefs/kprobe_events" || continue
         echo "r:vmxsim/ret_$name $symbol" >> "$tracefs/kprobe_events" || true
