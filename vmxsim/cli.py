@@ -73,8 +73,9 @@ def _status(args: list[str] | None) -> int:
         command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "vmxsim"
         print(f"{command}: {printable(' '.join(error.format_message().split()), 2000)}", file=sys.stderr)
         return BAD_INPUT
-    except (click.Abort, KeyboardInterrupt):
-        print("vmxsim: interrupted", file=sys.stderr)
+    except (click.Abort, KeyboardInterrupt) as end:
+        done = str(end.__cause__ or end)  # click's own has the interrupt as its cause
+        print(f"vmxsim: interrupted{f': {done}' if done else ''}", file=sys.stderr)
         return INTERRUPTED
     except MemoryError:
         print("vmxsim: out of memory: nothing can be concluded", file=sys.stderr)

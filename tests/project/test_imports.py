@@ -14,7 +14,8 @@ PACKAGE = Path(__file__).parents[2] / "vmxsim"
 #: Each room of the house, and the rooms right below it; what those may import, it may too.
 BELOW = {
     "errors": [],
-    "kernel": ["errors"],
+    "progress": [],
+    "kernel": ["errors", "progress"],
     "designs": ["kernel"],
     "simulation": ["designs"],
     "views": ["simulation"],

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from importlib import import_module
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from attrs import define, evolve, field, frozen
@@ -41,6 +38,7 @@ from vmxsim.designs import find_design
 from vmxsim.errors import InputError, printable, unknown
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.kernel.machine import Host
+from vmxsim.progress import telling
 from vmxsim.simulation.scenario import BASES, HOSTS, MAX_CPUS, make_host
 
 #: The default limit on the number of states.
@@ -77,39 +75,19 @@ class Limits:
         if self.progress:
             self.progress(states, seconds)
 
+    def follow(self, states: int) -> None:
+        """Report progress of what no limit ends."""
+        if self.progress:
+            self.progress(states, self.seconds)
 
-#: Seconds before the progress line appears in a notebook, and between two updates.
-PATIENCE, EVERY = 0.7, 0.25
 
+def state_counter(tell: Callable[[str], None], where: str = "") -> Progress:
+    """A Progress that says it in a line of :mod:`vmxsim.progress`."""
 
-@contextmanager
-def notebook_progress() -> Iterator[Progress | None]:
-    """A Progress that prints below the running notebook cell; None outside a notebook."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython else None
-    if getattr(shell, "kernel", None) is None:
-        yield None
-        return
-    line: Any = None  # the handle of the line on display
-    shown = 0.0
+    def progress(states: int, seconds: float) -> None:
+        tell(f"{where}{states:,} states" if states else f"{where}reading the design")
 
-    def tell(states: int, seconds: float) -> None:
-        nonlocal line, shown
-        if seconds < PATIENCE or seconds - shown < EVERY:
-            return
-        shown = seconds
-        text = f"{states:,} states, {states / seconds:,.0f} a second. Interrupt the kernel to end the search."
-        if line is None:
-            display: Any = import_module("IPython.display").display
-            line = display({"text/plain": text}, raw=True, display_id=True)
-        else:
-            line.update({"text/plain": text}, raw=True)
-
-    try:
-        yield tell
-    finally:
-        if line is not None:
-            line.update({"text/plain": ""}, raw=True)
+    return progress
 
 
 _KEPT = 32
@@ -165,8 +143,8 @@ def check(
     whether the kernel uses FSGSBASE (None: as the design's release did). ``assume`` names
     assumptions (:data:`~vmxsim.checker.assumptions.ASSUMPTIONS`). A search that reaches
     ``max_states`` or ``max_seconds``, or that ``stopped()`` ends, is *incomplete*, never
-    *safe*. ``progress(states, seconds)`` is called regularly; without it a notebook shows a
-    line. ``non_canonical`` lets the guest write a non-canonical address as well and adds the
+    *safe*. ``progress(states, seconds)`` is called regularly; without it a terminal or a
+    notebook shows a line. ``non_canonical`` lets the guest write a non-canonical address as well and adds the
     invariant ``no-host-fault``.
 
     A keyboard interrupt ends the search and returns what was found so far.
@@ -181,9 +159,9 @@ def check(
         _positive("max_seconds", max_seconds)
     interrupted: list[bool] = []
     results = []
-    with notebook_progress() as in_notebook:
+    with telling() as tell:
         for width in hosts:
-            told = progress or in_notebook
+            told = progress or state_counter(tell, f"{width} host: ")
             limits = Limits(max_states, max_seconds, told, lambda: bool(interrupted) or stopped())
             written = (GUEST_VALUES[0], NON_CANONICAL) if non_canonical else GUEST_VALUES
             task = make_host(width, chosen, gs_base_from, fsgsbase)
@@ -357,7 +335,7 @@ def _check_host(bounds: _Bounds, limits: Limits, interrupted: list[bool]) -> _Se
             if both is not None:
                 states, transitions, depth = both.states, both.transitions, len(both.layers) - 1
                 broken |= both.broken
-        examples = _counterexamples(bounds, table, broken, wanted)
+        examples = _counterexamples(bounds, table, broken, wanted, limits)
     except ENDINGS as end:
         cut = cut_of(end)
     if cut and bounds.vcpus > 1 and found is not None and not (found.cut or broken or bounds.unexplored):
@@ -442,7 +420,12 @@ def _graphs(
 
 
 def _counterexamples(
-    bounds: _Bounds, table: TransitionTable, broken: int, wanted: Iterable[str], past: bool = False
+    bounds: _Bounds,
+    table: TransitionTable,
+    broken: int,
+    wanted: Iterable[str],
+    limits: Limits,
+    past: bool = False,
 ) -> dict[str, Counterexample]:
     """The shortest counterexample to each broken invariant. A shortest path of all is the
     shortest for every invariant that it breaks."""
@@ -450,7 +433,7 @@ def _counterexamples(
     found: dict[str, Counterexample] = {}
     granted = f", assuming {', '.join(bounds.assumed.names)}" if bounds.assumed.names else ""
     while left:
-        path = shortest_path(table, left[:1] if past else left, past_others=past)
+        path = shortest_path(table, left[:1] if past else left, past_others=past, watch=limits.follow)
         if path is None:
             break
         shown = [name for name in left if path.broken & BROKEN[name]]
@@ -489,7 +472,7 @@ def _search_past(
             watch=limits.watch,
         )
         cut = found.cut
-        more = _counterexamples(bounds, table, found.broken, open_ones, past=True)
+        more = _counterexamples(bounds, table, found.broken, open_ones, limits, past=True)
     except ENDINGS as end:
         cut = cut_of(end)
     for name in open_ones:

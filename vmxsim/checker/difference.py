@@ -16,13 +16,14 @@ from attrs import evolve, frozen
 from vmxsim.checker.assumptions import Restriction
 from vmxsim.checker.check import check, host_widths, kept_table
 from vmxsim.checker.counterexample import action_text
-from vmxsim.checker.result import SAFE, Counterexample
+from vmxsim.checker.result import SAFE, CheckResult, Counterexample
 from vmxsim.checker.states import BITS, CONSTANT_BITS, CONSTANTS, DATA_MASK, REGISTER
 from vmxsim.checker.symbolic import USER_GS_BASE, Choice
 from vmxsim.checker.transition_table import TransitionTable
 from vmxsim.designs import find_design
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.kernel.machine import EFER_LMA
+from vmxsim.progress import telling
 from vmxsim.simulation.scenario import HOSTS, Scenario, make_scenario
 
 
@@ -68,7 +69,7 @@ def _shortest(a: Any, b: Any, places: tuple[Scenario, ...], *_revisions: int) ->
     found: list[tuple[tuple[int, int], Difference]] = []
     unsettled = []
     for where in places:
-        results = [check(design, **_asked(where)) for design in (a, b)]
+        results = [_checked(design, where) for design in (a, b)]
         wrong = [result for result in results if result.verdict != SAFE]
         if len(wrong) == 1 and (example := wrong[0].counterexample):
             found.append(((example.actions, example.steps), _one_is_wrong(example, results, where)))
@@ -90,6 +91,13 @@ def _shortest(a: Any, b: Any, places: tuple[Scenario, ...], *_revisions: int) ->
         f"no schedule shows a difference on a {where_}: both designs are safe:"
         " every read gives the guest its true value and every host task its own",
     )
+
+
+def _checked(design: type[Kvm], where: Scenario) -> CheckResult:
+    result = check(design, **_asked(where))
+    if result.interrupted:  # half a search is no answer to keep
+        raise KeyboardInterrupt
+    return result
 
 
 def _one_is_wrong(example: Counterexample, results: list[Any], where: Scenario) -> Difference:
@@ -142,24 +150,26 @@ def _side_by_side(a: Any, b: Any, where: Scenario) -> tuple[tuple[int, int], Dif
         ((m << CONSTANTS) | x, (n << CONSTANTS) | y, (left.table.states[m],)) for (m, x), (n, y) in starts
     ]
     seen = {(x, y) for x, y, _ in paths}
-    while paths:
-        following = []
-        for x, y, path in paths:
-            theirs = set(right.choices(y))
-            for choice in left.choices(x):
-                if choice not in theirs:
-                    continue
-                one, other = left.act(x, choice), right.act(y, choice)
-                if one is None or other is None:
-                    continue
-                longer = (*path, choice)
-                if left.visible(one[0]) != right.visible(other[0]):
-                    return (len(path), 0), _told(left, right, longer, where)
-                pair = one[0], other[0]
-                if pair not in seen:
-                    seen.add(pair)
-                    following.append((*pair, longer))
-        paths = following
+    with telling() as tell:
+        while paths:
+            following = []
+            for x, y, path in paths:
+                tell(f"{len(path) - 1} actions, {len(seen):,} pairs of states")
+                theirs = set(right.choices(y))
+                for choice in left.choices(x):
+                    if choice not in theirs:
+                        continue
+                    one, other = left.act(x, choice), right.act(y, choice)
+                    if one is None or other is None:
+                        continue
+                    longer = (*path, choice)
+                    if left.visible(one[0]) != right.visible(other[0]):
+                        return (len(path), 0), _told(left, right, longer, where)
+                    pair = one[0], other[0]
+                    if pair not in seen:
+                        seen.add(pair)
+                        following.append((*pair, longer))
+            paths = following
     return None
 
 

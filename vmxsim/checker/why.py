@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from html import escape
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from vmxsim.checker.assumptions import ASSUMPTIONS, Restriction, restriction
-from vmxsim.checker.check import Limits, check, host_widths, refuse_cpu_fields
+from vmxsim.checker.check import Limits, check, host_widths, refuse_cpu_fields, state_counter
 from vmxsim.checker.footprints import BROKEN
 from vmxsim.checker.inspected import Outcomes, environments, one_sided, outcomes
 from vmxsim.checker.reach import ReachableStates, reachable
 from vmxsim.checker.result import Counterexample, counterexample_of
 from vmxsim.checker.search import reached, shortest_path
 from vmxsim.checker.states import GUEST_VALUES
-from vmxsim.checker.transition_table import CutShort, TransitionTable
+from vmxsim.checker.transition_table import INTERRUPTED, CutShort, TransitionTable
 from vmxsim.designs import find_design
-from vmxsim.errors import InputError
+from vmxsim.errors import InputError, counted
 from vmxsim.kernel.compiler import lower_text
 from vmxsim.kernel.instructions import COST_ONLY, QUERIES
 from vmxsim.kernel.kvm import Kvm, name_of
@@ -26,6 +27,7 @@ from vmxsim.kernel.machine import Host
 from vmxsim.kernel.patch import changed_functions
 from vmxsim.kernel.program import Expr, Function, Operation, Primitive
 from vmxsim.kernel.simulator import uses
+from vmxsim.progress import telling
 from vmxsim.simulation.scenario import HOSTS, make_host
 
 REMOVED, NEGATED = "removed", "negated"
@@ -190,13 +192,15 @@ class Why:
     """A reason for each line of a design.
 
     ``granted`` are the assumptions made on each host width, None if none of those tried makes
-    the design safe there. ``assumed`` are those that the caller asked for.
+    the design safe there. ``assumed`` are those that the caller asked for. ``left`` counts the lines that
+    were not judged, because of an interrupt.
     """
 
     design: type[Kvm]
     reasons: tuple[Reason, ...]
     granted: dict[str, tuple[str, ...] | None]
     assumed: tuple[str, ...] = ()
+    left: int = 0
 
     def __repr__(self) -> str:
         lines = [self.title, *granted_words(self)]
@@ -229,24 +233,33 @@ def why(
 
     A design that is violated itself is examined twice: without assumptions for the invariants
     that it keeps, and under assumptions that make it safe for the others.
-    ``progress(done, all)`` is called for each variant. Raises InputError for a bad argument.
+    ``progress(done, all)`` is called for each variant. A keyboard interrupt ends it and returns what was
+    judged until then. Raises InputError for a bad argument.
     """
     chosen, limits = find_design(design), limits or Limits()
     assumed = restriction(assume)
     refuse_cpu_fields(chosen, assumed)
-    grounds = [_ground(chosen, host, assumed, limits) for host in host_widths(hosts)]
-    variants = list(mutants(chosen))
-    reasons = []
-    for number, mutant in enumerate(variants, 1):
-        reasons.append(_reason(mutant, grounds, limits))
-        if progress:
-            progress(number, len(variants))
+    reasons: list[Reason] = []
+    with telling("the design itself") as tell, telling() as tell_states:
+        if limits.progress is None:
+            limits = evolve(limits, progress=state_counter(tell_states))
+        grounds = [_ground(chosen, host, assumed, limits) for host in host_widths(hosts)]
+        variants = list(mutants(chosen))
+        with suppress(KeyboardInterrupt):
+            for number, mutant in enumerate(variants, 1):
+                tell(f"line {number} of {len(variants)}: {mutant.function}, line {mutant.line}")
+                reasons.append(_reason(mutant, grounds, limits))
+                if progress:
+                    progress(number, len(variants))
     granted = {g.host: None if g.assumed is None else g.assumed.names for g in grounds}
-    return Why(chosen, tuple(reasons), granted, assumed.names)
+    return Why(chosen, tuple(reasons), granted, assumed.names, len(variants) - len(reasons))
 
 
 def _ground(design: type[Kvm], host: str, assumed: Restriction, limits: Limits) -> _Ground:
-    found = check(design, host=host, assume=assumed.names).hosts[0]
+    result = check(design, host=host, assume=assumed.names, progress=limits.progress)
+    if result.interrupted:
+        raise KeyboardInterrupt
+    found = result.hosts[0]
     reaches = {name for name, was in found.sometimes.items() if was}
     if found.verdict == "safe":
         return _Ground(host, assumed, reaches=reaches)
@@ -294,15 +307,20 @@ def _look(design: type[Kvm], host: str, assumed: Restriction, ignore: int, limit
             table, found = search(*other)
             explored.append(table)
             ways.append(outcomes(table, found.taken))
-    except CutShort:
+    except (CutShort, MemoryError):
         return _Look(None, 0, True, set())
+    if found.cut and found.cut.words == INTERRUPTED:
+        raise KeyboardInterrupt
     broken = found.broken & wanted
     cut = bool(found.cut) or (not broken and bool(one_sided(ways)))
     return _Look(table, broken, cut, set() if broken else situations)
 
 
 def _reason(mutant: Mutant, grounds: list[_Ground], limits: Limits) -> Reason:
-    """The shortest counterexample on the first host width on which the variant breaks something."""
+    """The shortest counterexample on the first host width on which the variant breaks something. A line that
+    has no effect in the model needs no search."""
+    if mutant.only_costs:
+        return Reason(mutant, None, "", ())
     cut = False
     lost: dict[str, None] = {}
     for ground in grounds:
@@ -313,7 +331,7 @@ def _reason(mutant: Mutant, grounds: list[_Ground], limits: Limits) -> Reason:
             if not look.broken or look.table is None:
                 lost |= dict.fromkeys(sorted(ground.reaches - look.situations) if not ignore else ())
                 continue
-            example = _shortest(mutant, look.table, ignore)
+            example = _shortest(mutant, look.table, ignore, limits)
             if example and (best is None or _length(example) < _length(best.counterexample)):
                 best = Reason(mutant, example, ground.host, assumed.names)
         if best is not None:
@@ -332,9 +350,9 @@ def _length(example: Counterexample | None) -> tuple[int, int]:
     return (example.actions, example.steps) if example else (1 << 30, 0)
 
 
-def _shortest(mutant: Mutant, table: TransitionTable, ignore: int) -> Counterexample | None:
+def _shortest(mutant: Mutant, table: TransitionTable, ignore: int, limits: Limits) -> Counterexample | None:
     wanted = [name for name in _INVARIANTS if not BROKEN[name] & ignore]
-    path = shortest_path(table, wanted, past_others=bool(ignore))
+    path = shortest_path(table, wanted, past_others=bool(ignore), watch=limits.follow)
     if path is None:
         return None
     title = f"{mutant.function} line {mutant.line} {mutant.edit}: {mutant.source}"
@@ -369,6 +387,8 @@ def granted_words(found: Why) -> list[str]:
                 f"On a {host} host the design itself is violated; its lines are judged under"
                 f" {', '.join(names)} as well."
             )
+    if found.left:
+        told.append(f"Interrupted: {counted(found.left, 'line')} not judged.")
     return told
 
 

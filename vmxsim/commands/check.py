@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from vmxsim.checker.check import MAX_STATES, Progress, check
+from vmxsim.checker.check import MAX_STATES, check
 from vmxsim.checker.result import (
     INCOMPLETE,
     OMITTED,
@@ -50,6 +48,7 @@ from vmxsim.designs import DESIGNS
 from vmxsim.designs.own import designs_in
 from vmxsim.errors import InputError, nearest, printable, refuse_overwriting, write_file
 from vmxsim.kernel.kvm import Kvm, name_of
+from vmxsim.progress import telling
 from vmxsim.simulation.scenario import HOSTS, scenario_yaml
 
 _STYLES = {SAFE: "bold green", VIOLATED: "bold red", INCOMPLETE: "bold yellow"}
@@ -97,14 +96,16 @@ def check_command(
     results = []
     how = {"interception": interception or "rule", **options}
     narrowed = []
-    with _progress() as progress:
-        for design in chosen:
-            results.append(check(design, assume=assume, progress=progress, **how))
+    with telling() as tell:
+        for number, design in enumerate(chosen, 1):
+            tell(f"{name_of(design)}, {number} of {len(chosen)}" if len(chosen) > 1 else "")
+            results.append(check(design, assume=assume, **how))
             if results[-1].interrupted:
                 break
         for result in results:
             if not as_json and (closing := _closing(result)):
-                narrowed.append(check(result.design, assume=closing, progress=progress, **how))
+                tell(f"assuming {', '.join(closing)}")
+                narrowed.append(check(result.design, assume=closing, **how))
     if as_json:
         print_json({result.name: as_object(result) for result in results})
     elif len(results) > 1 and all(result.design.id in DESIGNS for result in results):
@@ -155,29 +156,6 @@ def _chosen(designs: tuple[str, ...], everything: bool, file: str | None) -> lis
 def _named(name: str) -> list[type[Kvm]]:
     """The design of that name, or all those of a Python file."""
     return list(designs_in(Path(name)).values()) if name.endswith(".py") else [named_design(name)]
-
-
-@contextmanager
-def _progress() -> Iterator[Progress | None]:
-    """Count the states on a line of standard error, but only on a terminal and in long searches."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    with Console(stderr=True).status("") as status:
-        status.stop()
-        begun = False
-
-        def tell(states: int, seconds: float) -> None:
-            nonlocal begun
-            if seconds > 0.5 and not begun:
-                begun = True
-                status.start()
-            if begun:
-                status.update(
-                    f"{states:,} states, {states / seconds:,.0f} per second; Ctrl-C ends the search"
-                )
-
-        yield tell
 
 
 def as_object(result: CheckResult) -> dict[str, Any]:

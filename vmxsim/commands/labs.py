@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import itertools
-import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.text import Text
 
-from vmxsim.commands.common import FINE, FORCE_OPTION, console, make_table, print_json, remark
+from vmxsim.commands.common import FINE, FORCE_OPTION, INTERRUPTED, console, make_table, print_json, remark
 from vmxsim.errors import counted, printable, unknown
+from vmxsim.progress import telling
 from vmxsim.teaching.classroom.feedback import points, why, write_csv, write_feedback
 from vmxsim.teaching.classroom.handout import Lab, choose_labs, read_labs
 from vmxsim.teaching.classroom.submissions import UNANSWERED, LabResult, Submission, find_submissions
@@ -107,7 +104,8 @@ def grade_command(
     a user who owns nothing else, or in a container, unless you trust your students.
 
     Test cells that were changed or deleted are restored before grading. A notebook that cannot be graded
-    gets a line that says why. Exit status 0 if grading was done, regardless of the grades; 2 for bad input.
+    gets a line that says why, and so does one that Ctrl-C left ungraded. Exit status 0 if grading was done,
+    regardless of the grades; 2 for bad input; 130 after Ctrl-C.
     """
     from vmxsim.teaching.classroom.handout import require_file, require_folder, require_nbgrader
 
@@ -122,10 +120,16 @@ def grade_command(
     if not names:  # of labs that nobody has handed in, nothing is said
         handed = [lab for lab in labs if any(one.lab == lab for one in submissions)]
         labs = handed or labs
-    from vmxsim.teaching.classroom.grading import grade
+    from vmxsim.teaching.classroom.grading import NOT_GRADED, grade
 
     total = sum(one.lab is None or one.lab in labs for one in submissions)
-    with _progress(total) as starting:
+    numbers = itertools.count(1)
+
+    def starting(one: Submission) -> None:
+        lab = one.lab.name if one.lab else one.path.name
+        tell(f"{next(numbers)} of {total}: {printable(one.student, 30)}, {printable(lab, 30)}")
+
+    with telling(f"preparing to grade {counted(total, 'notebook')}") as tell:
         results = grade(submissions, students, labs, _starts(labs), seconds=timeout, starting=starting)
     if csv_file is not None:
         write_csv(csv_file, results)
@@ -136,7 +140,7 @@ def grade_command(
         print_json(_as_object(results, students, labs))
     else:
         _show(results, students, labs, console())
-    return FINE
+    return INTERRUPTED if any(result.problem == NOT_GRADED for result in results) else FINE
 
 
 def _starts(labs: list[Lab]) -> dict[str, str]:
@@ -144,30 +148,6 @@ def _starts(labs: list[Lab]) -> dict[str, str]:
     from vmxsim.teaching.exercises.catalogue import find_exercise
 
     return {lab.id: find_exercise(lab.id).source() for lab in labs}
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[Submission], None]]:
-    """Says which notebook is graded, on a terminal: one line, which is taken away in the end."""
-    if not sys.stderr.isatty():
-        yield lambda submission: None
-        return
-    numbers = itertools.count(1)
-    lock = threading.Lock()
-
-    def show(text: str) -> None:
-        print(f"\r\x1b[2K{text}", end="", file=sys.stderr, flush=True)
-
-    def starting(one: Submission) -> None:
-        with lock:
-            lab = one.lab.name if one.lab else one.path.name
-            show(f"{next(numbers)} of {total}: {printable(one.student, 30)}, {printable(lab, 30)}")
-
-    show(f"Preparing to grade {counted(total, 'notebook')}")
-    try:
-        yield starting
-    finally:
-        show("")
 
 
 def _as_object(results: list[LabResult], students: list[str], labs: list[Lab]) -> dict[str, object]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -37,24 +34,14 @@ def why_command(design: str, host: str, assume: tuple[str, ...], as_json: bool) 
     A condition is negated; preempt_disable() is removed along with its preempt_enable(). The exit
     status is 3 if some variant could not be checked completely.
     """
-    with _progress() as progress:
-        found = why(named_design(design), hosts=host, assume=assume, progress=progress)
+    found = why(named_design(design), hosts=host, assume=assume)
     for sentence in granted_words(found):
         remark(sentence)
     if as_json:
         print_json(as_object(found))
     else:
         _show(found, console())
-    return INCONCLUSIVE if any(reason.incomplete for reason in found.reasons) else FINE
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int], None] | None]:
-    if not sys.stderr.isatty():
-        yield None
-        return
-    with Console(stderr=True).status("the design itself") as status:
-        yield lambda done, total: status.update(f"{done} of {total} lines")
+    return INCONCLUSIVE if found.left or any(reason.incomplete for reason in found.reasons) else FINE
 
 
 def as_object(found: Why) -> dict[str, Any]:

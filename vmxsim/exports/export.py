@@ -15,6 +15,7 @@ from vmxsim.exports.page import page, slot_of
 from vmxsim.exports.report import Report, chosen_steps, report
 from vmxsim.exports.storyboard import storyboard
 from vmxsim.exports.subject import Subject, design_or_title, subject
+from vmxsim.progress import counting
 from vmxsim.simulation.compare import align
 from vmxsim.simulation.run import RunTrace
 from vmxsim.simulation.trace import Trace
@@ -54,13 +55,18 @@ def write_pictures(
         refuse_overwriting(file, overwrite, inputs)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    for number, file in zip(numbers, written, strict=True):
-        svg = still(trace, number, f"step-{number}")
-        if kind == "png":
-            drawn: str | bytes = png(standalone(svg, "light" if theme == "auto" else theme), scale)
-        else:
-            drawn = standalone(svg, theme)
-        write_file(file, drawn, overwrite=overwrite)
+    done = 0
+    try:
+        for number, file in counting("picture", list(zip(numbers, written, strict=True))):
+            svg = still(trace, number, f"step-{number}")
+            if kind == "png":
+                drawn: str | bytes = png(standalone(svg, "light" if theme == "auto" else theme), scale)
+            else:
+                drawn = standalone(svg, theme)
+            write_file(file, drawn, overwrite=overwrite)
+            done += 1
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"{done} of {len(written)} pictures are in {folder}") from None
     return written
 
 

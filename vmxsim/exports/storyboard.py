@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from importlib.resources import files
 
 from vmxsim.errors import InputError, printable
 from vmxsim.exports.mail import block
 from vmxsim.exports.report import Report
 from vmxsim.exports.template import filled
+from vmxsim.progress import telling
 from vmxsim.simulation.trace import Trace
 from vmxsim.views.drawing import Drawing
 from vmxsim.views.film import lay_out, look
@@ -31,25 +33,26 @@ def storyboard(told: Report, theme: str, per_page: int = 2) -> str:
     if per_page not in PER_PAGE:
         raise InputError(f"expected 2 or 4, not {printable(repr(per_page))}", "per_page")
     rows, scenario = told.rows.rows, told.about.scenario
-    return filled(
-        "storyboard.html",
-        told=told,
-        said={
-            "Claim": f"{told.claim}.",
-            "Expected": told.expected,
-            "Found": told.found,
-            "Why": told.why,
-            told.blamed.label: told.lost,
-            "Note": " ".join(told.remarks),
-        },
-        schedule=block(scenario, 66) if scenario else [],
-        source=_source(told),
-        groups=[rows[i : i + per_page] for i in range(0, len(rows), per_page)],
-        per_page=per_page,
-        lost_here=sentence(f"{told.blamed.done} here"),
-        pictures=_Pictures(told.about.shown, PER_PAGE[per_page], theme),
-        style=_style(theme),
-    )
+    with telling("the storyboard") as tell:
+        return filled(
+            "storyboard.html",
+            told=told,
+            said={
+                "Claim": f"{told.claim}.",
+                "Expected": told.expected,
+                "Found": told.found,
+                "Why": told.why,
+                told.blamed.label: told.lost,
+                "Note": " ".join(told.remarks),
+            },
+            schedule=block(scenario, 66) if scenario else [],
+            source=_source(told),
+            groups=[rows[i : i + per_page] for i in range(0, len(rows), per_page)],
+            per_page=per_page,
+            lost_here=sentence(f"{told.blamed.done} here"),
+            pictures=_Pictures(told.about.shown, PER_PAGE[per_page], theme, tell),
+            style=_style(theme),
+        )
 
 
 def _style(theme: str) -> str:
@@ -72,7 +75,10 @@ def _source(told: Report) -> list[tuple[int, str]]:
 class _Pictures:
     """Pictures that share one layout and one style sheet in one theme's colors."""
 
-    def __init__(self, trace: Trace, columns: tuple[tuple[str, ...], ...], theme: str) -> None:
+    def __init__(
+        self, trace: Trace, columns: tuple[tuple[str, ...], ...], theme: str, tell: Callable[[str], None]
+    ) -> None:
+        self.tell = tell
         self.told = Teller(trace)
         self.drawing: Drawing | None = None
         self.style = ""
@@ -86,6 +92,7 @@ class _Pictures:
 
     def at(self, number: int) -> str:
         """The scene after step ``number`` without its style sheet; a table if Graphviz is missing."""
+        self.tell(f"the picture of step {number} of {len(self.told.trace.steps)}")
         if self.drawing is None:
             return html_table(self.told.scene(number), f"s{number}", self.missing)
         upper = '<svg preserveAspectRatio="xMidYMin meet" '  # aligns the top edges

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -15,6 +15,7 @@ from vmxsim.ftrace.evidence import Finding
 from vmxsim.ftrace.reader import Event, Reader
 from vmxsim.ftrace.steps import Playback, State, scene
 from vmxsim.ftrace.verdict import Follower, judge, notes
+from vmxsim.progress import telling
 from vmxsim.simulation.trace import Scene, Step, Violation
 
 #: The recordings that come with vmxsim, and what happens in each: Linux 6.1 on an emulated Intel processor.
@@ -158,9 +159,18 @@ def read(path: str | Path) -> Recording:
         file = example_path(str(path))
     reader = Reader(file)
     follower = Follower()
-    follower.follow(reader.events())
+    with telling() as tell:
+        follower.follow(_told(reader.events(), tell))
     follower.evidence.complete = reader.complete
     return Recording(reader, follower)
+
+
+def _told(events: Iterator[Event], tell: Callable[[str], None]) -> Iterator[Event]:
+    """The events, with a word now and then on how far the reader has come."""
+    for number, event in enumerate(events):
+        if not number & 1023:
+            tell(f"line {event.line:,} of the trace")
+        yield event
 
 
 def verdict(recording: Recording, design: object = None) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from attrs import frozen
 
 from vmxsim.errors import InputError, write_file
 from vmxsim.kernel.machine import owner_words
+from vmxsim.progress import counting
 from vmxsim.simulation.trace import Box, Scene, Step, Trace
 from vmxsim.views.drawing import Drawing, Look, text
 from vmxsim.views.layout import (
@@ -177,7 +178,7 @@ def film(trace: Trace) -> dict[str, Any]:
         "missing": missing,
         "uid": uid,
         "actions": list(trace.actions),
-        "frames": [_frame(told, index) for index in range(len(scenes))],
+        "frames": [_frame(told, index) for index in counting("frame", range(len(scenes)))],
         "listings": _listings(trace),
         "timeline": timeline(trace, scenes),
         "legend": legend(scenes),

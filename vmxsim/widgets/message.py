@@ -9,6 +9,7 @@ from html import escape
 import ipywidgets as w
 
 from vmxsim.errors import InputError
+from vmxsim.progress import shown_by
 
 
 class Answer(InputError):
@@ -47,9 +48,10 @@ class Message(w.HTML):
         (self.note if isinstance(error, Answer) else self.say)(str(error))
 
     def guard(self, action: Callable[[], object]) -> None:
-        """Run ``action`` and show any error it raises."""
+        """Run ``action``, meanwhile show how far it has come, and then any error it raises."""
         try:
-            action()
+            with shown_by(self.note):
+                action()
         except InputError as error:
             self.report(error)
         except Exception as error:  # a bug in vmxsim must not put a traceback into a lesson

@@ -326,8 +326,8 @@ def grade(
     """Grade every submission of the labs; a lab that a student did not hand in is told too.
 
     ``starting`` is called for each submission before it is graded. The students' code runs on this machine,
-    as its user. Raises InputError if nbgrader is missing, and where grading itself fails: that is
-    booked to no student.
+    as its user. A keyboard interrupt leaves the rest ungraded. Raises InputError if nbgrader is missing, and
+    where grading itself fails: that is booked to no student.
     """
     asked = [one for one in submissions if one.lab is None or one.lab in labs]
     needed = [lab for lab in labs if any(one.lab == lab for one in asked)]
@@ -337,25 +337,40 @@ def grade(
             course = make_course(root / "course", needed, starts)
         context = processes()
 
-        def one(numbered: tuple[int, Submission]) -> LabResult:
-            number, submission = numbered
+        found: dict[int, LabResult] = {}
+
+        def one(number: int, submission: Submission) -> None:
             starting(submission)
-            return _grade_one(context, course, root / str(number), submission, seconds)
+            found[number] = _grade_one(context, course, root / str(number), submission, seconds)
 
         with without_current_directory(), ThreadPoolExecutor(AT_A_TIME) as pool:
             try:
-                found = list(pool.map(one, enumerate(asked)))
-            except BaseException:  # the teacher has seen enough: what is still waiting need not be graded
+                for _ in pool.map(one, range(len(asked)), asked):
+                    pass
+            except BaseException as end:  # what is still waiting need not be graded
+                done = dict(found)
                 pool.shutdown(wait=False, cancel_futures=True)
-                raise
-    there = {(result.student, result.lab) for result in found}
+                if not isinstance(end, KeyboardInterrupt):
+                    raise
+                found = {number: r for number, r in done.items() if r.status == "graded"}
+    results = [found.get(number) or _not_graded(one) for number, one in enumerate(asked)]
+    there = {(result.student, result.lab) for result in results}
     missing = [
         LabResult(student, lab.name, "missing", 0.0, lab.points)
         for student in students
         for lab in labs
         if (student, lab.name) not in there
     ]
-    return sorted([*found, *missing], key=lambda r: (r.student.casefold(), r.student, r.lab))
+    return sorted([*results, *missing], key=lambda r: (r.student.casefold(), r.student, r.lab))
+
+
+#: The problem of a notebook that was not graded because of an interrupt.
+NOT_GRADED = "was not graded: interrupted"
+
+
+def _not_graded(one: Submission) -> LabResult:
+    name, most = (one.lab.name, one.lab.points) if one.lab else (one.path.name, 0.0)
+    return LabResult(one.student, name, "problem", 0.0, most, problem=NOT_GRADED, file=str(one.path))
 
 
 def _grade_one(context: Any, course: Course, folder: Path, one: Submission, seconds: int) -> LabResult:

@@ -17,6 +17,7 @@ from typing import Any
 from attrs import frozen
 
 from vmxsim.errors import InputError, cannot_write, printable, refuse_overwriting, unknown, write_file
+from vmxsim.progress import counting
 
 
 @frozen
@@ -150,7 +151,7 @@ def make_course(
     if database:
         root.mkdir(parents=True, exist_ok=True)
         _make_tables(root / DATABASE)
-    for lab in labs:
+    for lab in counting("lab", list(labs)):
         folder = root / "source" / lab.name
         folder.mkdir(parents=True)
         shutil.copyfile(lab.path, folder / lab.path.name)

@@ -24,6 +24,7 @@ from vmxsim.errors import InputError, SimulationError, counted
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.kernel.machine import EFER_LMA
 from vmxsim.kernel.simulator import NEW_GS_BASE
+from vmxsim.progress import telling
 from vmxsim.simulation.scenario import BASES, Scenario, make_host
 from vmxsim.teaching.game.playing import Position
 
@@ -196,7 +197,10 @@ def solve(design: type[Kvm], host: str, cpus: int, long_mode: bool | None, assum
             return Solution(found.verdict, states=found.states, why=why)
         for bases in found.bases:
             table = kept_table(design, make_host(host, design, bases=bases), restriction(names))
-            path = shortest_path(table, WANTED, count_ticks=True)
+            with telling() as tell:
+                path = shortest_path(
+                    table, WANTED, count_ticks=True, watch=lambda states: tell(f"par: {states:,} states")
+                )
             if path is not None:
                 title = f"The checker breaks {name_of(design)}: {path.invariant}"
                 scenario = scenario_of(path, table, design, cpus=cpus, vcpus=1, title=title)
