@@ -100,6 +100,12 @@ EXCERPT = "c0000102, value 7f0000001000"
         (f"<4>[  1.5][ C15] CPU 0/KV-4242 15d..2. 5us : write_msr: {EXCERPT}", "CPU 0/KV", 4242, 15, 5e-6),
         (f"4,99,1234,-;CPU 0/KV-4242 15d..2. 5us : write_msr: {EXCERPT}", "CPU 0/KV", 4242, 15, 5e-6),
         (f"Nov  8 10:00:00 h kernel: [  1.5] x-1  0d..2. 5us : write_msr: {EXCERPT}", "x", 1, 0, 5e-6),
+        (f"[   99.1 <    0.000001>] x-1  0d..2. 5us : write_msr: {EXCERPT}", "x", 1, 0, 5e-6),
+        (f"[Nov28 10:00] x-1  0d..2. 5us : write_msr: {EXCERPT}", "x", 1, 0, 5e-6),
+        (f"[  +0.000001] x-1  0d..2. 5us : write_msr: {EXCERPT}", "x", 1, 0, 5e-6),
+        (f"2026-11-28T10:00:00,123+0100 x-1  0d..2. 5us : write_msr: {EXCERPT}", "x", 1, 0, 5e-6),
+        (f"Sat 2026-11-28 10:00:00 UTC h kernel: x-1  0d..2. 5us : write_msr: {EXCERPT}", "x", 1, 0, 5e-6),
+        (f"1795860000.12 h kernel: x-1  0d..2. 5us : write_msr: {EXCERPT}", "x", 1, 0, 5e-6),
         (f"kern  :warn  : [  1.5] x-1  0d..2. 5us : write_msr: {EXCERPT}", "x", 1, 0, 5e-6),
         (f"> >> | x-1 [000] d..2. 1.5: write_msr: {EXCERPT}", "x", 1, 0, 1.5),
         (f"   17:    x-1 [000] d..2. 1.5: write_msr: {EXCERPT}", "x", 1, 0, 1.5),
@@ -179,6 +185,25 @@ def test_call_chains_are_no_events(tmp_path: Path) -> None:
     assert len(list(reader.events())) == 1 and not reader.broken
 
 
+def test_soft_breaks_alone_are_enough(tmp_path: Path) -> None:
+    """Lines of quoted-printable text in which no character had to be encoded."""
+    line = "            CPU 0/KVM-4242    [015] d..2.   100.000001: write_msr: c0000102, value 7000aaaa0000"
+    reader = Reader(write(tmp_path / "t", [line[:75] + "=", line[75:]]))
+    (event,) = reader.events()
+    assert (event.line, event.data, reader.broken) == (1, 0x7000AAAA0000, 0)
+
+
+def test_an_equals_sign_at_the_end_joins_nothing(tmp_path: Path) -> None:
+    text = ["x-1 [000] d..2. 1.0: tracing_mark_write: a =", f"x-1 [000] d..2. 2.0: write_msr: {EXCERPT}"]
+    assert [event.kind for event in Reader(write(tmp_path / "t", text)).events()] == ["marker", "wrmsr"]
+
+
+def test_perf_script_without_the_cpu_cannot_be_followed(tmp_path: Path) -> None:
+    reader = Reader(write(tmp_path / "t", [f"CPU 0/KVM  4242 100.000001: msr:write_msr: {EXCERPT}"]))
+    assert not list(reader.events()) and reader.unread_register == 1
+    assert any("perf script -F +cpu" in note for note in reader.notes())
+
+
 @pytest.mark.parametrize("mark", ["PERF_RECORD_LOST lost 12", "[  9.1] ** 12 printk messages dropped **"])
 def test_lost_events(mark: str, tmp_path: Path) -> None:
     reader = Reader(write(tmp_path / "t", [mark]))
@@ -198,6 +223,12 @@ def test_lost_events(mark: str, tmp_path: Path) -> None:
         ("x-1 [000] 1.0: kvm_exit: exit_reason=124 guest_rip=0 isa=2 info1=0", "kvm_exit with isa=2"),
         ("x-1 [000] .... 1.0: svm_vcpu_put <-kvm_arch_vcpu_put", "function svm_vcpu_put"),
         ("x-1 [000] .... 1.0: p1: (svm_vcpu_run+0x0/0x10 [kvm_amd])", "function svm_vcpu_run"),
+        (
+            "x-1 [000] 1.0: kvm_nested_vmexit: rip: 0x0 reason: npf ext_inf1: 0x0",
+            "kvm_nested_vmexit reason npf",
+        ),
+        ("x-1 [000] .... 1.0: kvm_exit: vcpu 0 reason VMEXIT_NPF rip 0xfff0", "kvm_exit reason VMEXIT_NPF"),
+        ("x-1 [000] .... 1.0: kvm_invlpga: rip: 0x0 asid: 0 address: 0x0", "event kvm_invlpga"),
         (" 0)   1.0 us    |  svm_get_msr [kvm_amd]();", "function svm_get_msr"),
         (" 0)   1.0 us    |  avic_vcpu_put [kvm_amd]();", "module kvm_amd"),
     ],

@@ -132,7 +132,7 @@ _SWITCH = re.compile(
     r"|prev_comm=(.{0,64}?) prev_pid=(0x\w+|\d+)\b.*? "
     r"next_comm=(.{0,64}?) next_pid=(0x\w+|\d+)\b.* next_prio="
 )
-_REASON = re.compile(r"\breason (\w+)")
+_REASON = re.compile(r"\breason:? (\w+)")
 _VCPU = re.compile(r"vcpu (\d+)|vcpu_id=(\w+)")
 _FIELD = re.compile(r"(\w+)=(-?\w+)")
 _NAMED = re.compile(r"\w+\(([0-9a-f]+)\)")
@@ -281,6 +281,8 @@ class Bodies:
             return self.call(text.split()[0], False)
         if name in _AMD_EVENTS:
             self.amd = self.amd or f"event {name}"
+        elif name.startswith("kvm_nested_vmexit") and (found := _REASON.search(text)):
+            self._look_at(name, found[1], text)
         return None
 
     def whole(self, name: str, text: str) -> bool | None:
@@ -328,11 +330,16 @@ class Bodies:
             reason = _REASONS.get(number, str(number))
             if fields.get("isa") == 2:
                 self.amd = self.amd or "kvm_exit with isa=2"
-        if reason.islower() or reason.startswith(("EXIT_", "VMEXIT_")) or f"{reason} excp" in text:
-            self.amd = self.amd or f"kvm_exit reason {reason}"
+        self._look_at("kvm_exit", reason, text)
         if not reason[0].isdigit():
             self._reasons.add(reason)
         return "exit", reason
+
+    def _look_at(self, name: str, reason: str, text: str) -> None:
+        """Intel's exit reasons are in capitals, AMD's are not, or begin with EXIT or VMEXIT."""
+        words = reason.islower() and not reason[0].isdigit()
+        if words or reason.startswith(("EXIT_", "VMEXIT_")) or f"{reason} excp" in text:
+            self.amd = self.amd or f"{name} reason {reason}"
 
     def _probe(self, name: str, text: str) -> Decoded | None:
         if name not in self._probes:

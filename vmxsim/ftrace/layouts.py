@@ -15,6 +15,7 @@ class Layout(NamedTuple):
     name: str
     match: Callable[[str], re.Match[str] | None]
     seconds: Callable[[str], float] = float
+    graph: bool = False
 
 
 #: What stands after the time: [system:]name[+offset]: text, or a function and its caller.
@@ -40,6 +41,7 @@ GRAPH = Layout(
     re.compile(
         r"\s*(?:(\d{1,20}\.\d+)\s+\|\s+)?(\d{1,6})\)\s+(?:(\S.*?)-(\d{1,10})\s+\|)?(?:[^|/{}();]*\|)+\s*(\S.*)"
     ).match,
+    graph=True,
 )
 LAYOUTS = (
     PLAIN,
@@ -63,30 +65,47 @@ LAYOUTS = (
 #: The beginning of a line whose event a mail program has put on the next line.
 _BEGINNING = re.compile(rf"(?:{_PLAIN}|{_PERF}|{_LATENCY}|\s*(?:\d+\.\d+\s+\|\s+)?\d+\)\s)", re.ASCII)
 
-#: Quotation marks, syslog's and printk's stamps, numbered lines (cat -n, grep -n).
-_PREFIX = re.compile(
-    r"(?:\s*(?:[>|]|<\d{1,3}>|\d+,\d+,\d+,[^;]{1,20};|\[\s*\d+\.\d+\]|\[\s*[TC]\d+\]|\d+[:\t](?=\s)"
-    r"|\[\w{3} \w{3} [\d ]\d [\d:]{8} \d{4}\]|[a-z]+\s*:[a-z]+\s*:(?=\s)"
-    r"|\w{3} [\d ]\d [\d:]{8}(?:\.\d+)?\s|\d{4}-\d\d-\d\d[T ][\d:.,]+(?:Z|[+-]\d\d:?\d\d)?\s"
-    r"|(?:[\w.-]+ )?kernel(?:\[\d+\])?:))+\s?"
+_PREFIXES = (
+    r"[>|]",  # a quotation
+    r"\d+[:\t](?=\s)",  # cat -n, grep -n
+    r"<\d{1,3}>",  # a level
+    r"\d+,\d+,\d+,[^;]{1,20};",  # /dev/kmsg
+    r"\[\s*\+?\d+\.\d+(?: <\s*\d+\.\d+>)?\]",  # printk's time; dmesg -d and -e
+    r"\[\s*[TC]\d+\]",  # printk's caller
+    r"\[\w{3}(?: \w{3} [\d ]\d [\d:]{8} \d{4}|\d\d \d\d:\d\d)\]",  # dmesg -T and -e
+    r"[a-z]+\s*:[a-z]+\s*:(?=\s)",  # dmesg -x
+    r"\w{3} [\d ]\d [\d:]{8}(?:\.\d+)?\s",  # syslog's time
+    r"(?:\w{3} )?\d{4}-\d\d-\d\d[T ][\d:.,]+(?:Z|[+-]\d\d:?\d\d| [A-Z]+)?\s",
+    r"\d{9,10}\.\d+\s",
+    r"(?:[\w.-]+ )?kernel(?:\[\d+\])?:",
 )
+_PREFIX = re.compile(rf"(?:\s*(?:{'|'.join(_PREFIXES)}))+\s?")
+#: perf script without the CPU.
+NO_CPU = re.compile(r"\s*(?:\S.{0,40}?\s+)?(?:\d+/\s*)?\d+\s+\d+\.\d+:\s+(?:\d+\s+)?[\w-]+:[\w.-]+:\s")
 _ANSI = re.compile(r"\x1b(?:\[[0-9;:?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 _TAG = re.compile(r"</?(?:pre|code|tt|p|div|span|br|td|tr|font|blockquote|html|body)\b[^<>]*>", re.IGNORECASE)
 
 
 def find(text: str) -> tuple[Layout, re.Match[str]] | None:
-    """The layout of an event's line, as it stands or without what is in front of it."""
-    for layout in LAYOUTS:
-        if found := layout.match(text):
-            return layout, found
-    bare = without_prefix(text)
-    return find(bare) if bare != text else None
+    """The layout of an event's line, as it stands or behind a prefix."""
+    return next(((layout, found) for layout in (*LAYOUTS, *_PREFIXED) if (found := layout.match(text))), None)
 
 
 def without_prefix(text: str) -> str:
     """A line without quotation marks and the stamps of a log."""
     found = _PREFIX.match(text)
     return text[found.end() :] if found else text
+
+
+def _prefixed(layout: Layout) -> Layout:
+    def match(text: str) -> re.Match[str] | None:
+        found = _PREFIX.match(text)
+        return layout.match(text[found.end() :]) if found else None
+
+    return layout._replace(match=match)
+
+
+_PREFIXED = [_prefixed(layout) for layout in LAYOUTS]
 
 
 def task(name: str | None) -> str:

@@ -29,7 +29,7 @@ from vmxsim.ftrace.events import (
     Event,
     Fields,
 )
-from vmxsim.ftrace.layouts import GRAPH, PLAIN, Layout
+from vmxsim.ftrace.layouts import PLAIN, Layout
 from vmxsim.ftrace.source import SKIP, Source
 
 __all__ = [
@@ -51,7 +51,7 @@ _GRAPH_END = re.compile(r"\}(?: /\* \S.* \*/)?$")
 _LOST = re.compile(r"CPU:?\s*(\d{1,6}).*(?:LOST|DROPPED|lost)|.*PERF_RECORD_LOST|.*\bprintk messages dropped")
 _STARTED = re.compile(r"#* CPU (\d{1,6}) buffer started")
 _EMPTY = re.compile(
-    r"CPU \d+ is empty|cpus=|version = |\s*-{10,}|Dumping ftrace buffer|\s*\(ftrace buffer empty\)|\s*```"
+    r"CPU \d+ is empty|cpus=|version = |\s*-{10,}|Dumping ftrace |\s*\(ftrace buffer empty\)|\s*```"
     r"|.*<(?:user )?stack trace>\s*$|\s*=> |\s+[0-9a-f]{8,16} \S.*\)$|\s*\d+\)\s+(?:=+>|<=+)\s+\|"
 )
 #: How lines name the register: its number, or the name that some tools print for it.
@@ -87,6 +87,7 @@ class Reader:
     layout: str = "trace"
     _counts: bool = False
     _comment: int = -1
+    _no_cpu: bool = False
     _source: Source = Factory(lambda self: Source(self.path), takes_self=True)
     _bodies: Bodies = field(factory=Bodies)
     _tasks: dict[str, str] = field(factory=dict)
@@ -152,7 +153,7 @@ class Reader:
         assert found is not None
         self.matched += 1
         try:
-            if layout is GRAPH:
+            if layout.graph:
                 return self._graph(number, found)
             comm, pid, cpu, flags, time, name, body, called = found.groups()
             if name and ":" in name:
@@ -214,6 +215,8 @@ class Reader:
             return None
         if number == self._comment + 1 and self._source.longest <= _NARROW and not _REGISTER.search(bare):
             return None  # a wrapped comment
+        if layouts.NO_CPU.match(bare):
+            self._no_cpu = True
         if layouts.begins(bare):
             return (number, bare, PLAIN, None), None
         return bare
@@ -260,7 +263,7 @@ class Reader:
         _, _, layout, found = line
         if found is None:
             return False
-        if layout is GRAPH:
+        if layout.graph:
             body = found[5].strip()
             if not body.startswith("/*"):
                 return bool(_GRAPH_CALL.match(body) or _GRAPH_END.match(body))
@@ -380,6 +383,8 @@ class Reader:
                 f"{self.unread_register} of them name(s) the register, the first is "
                 f"line {self.first_unread}: {self.first_unread_text}"
             )
+        if self._no_cpu:
+            notes.append("lines of perf script without the CPU can't be followed: run 'perf script -F +cpu'")
         if self.cut_line:
             notes.append("the last line has no end and may be cut off: left out")
         if self._source.damaged:

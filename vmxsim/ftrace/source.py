@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import bz2
 import codecs
-import gzip
 import importlib
-import lzma
 import quopri
 import re
 import sys
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -29,27 +25,23 @@ _LONGEST_LINE = 1 << 14
 #: In place of a line that was the rest of the one before it.
 SKIP = "\0"
 
-#: By how they begin: compressed files that Python's library reads, and what turns others into text.
-_COMPRESSED: dict[bytes, Callable[[IO[bytes]], Any]] = {
-    b"\x1f\x8b": gzip.open,
-    b"\xfd7zXZ\0": lzma.open,
-    b"BZh": bz2.open,
+#: By how they begin: what Python's library reads, if this Python has the module, and what else reads it.
+_COMPRESSED = {
+    b"\x1f\x8b": ("gzip", "gzip", "gunzip"),
+    b"\xfd7zXZ\0": ("xz", "lzma", "xz -d"),
+    b"BZh": ("bzip2", "bz2", "bunzip2"),
+    b"\x28\xb5\x2f\xfd": ("zstd", "compression.zstd", "zstd -d"),
 }
+#: By how they begin: what turns others into text.
 _OTHERS = {
     b"\x17\x08\x44tracing": "trace-cmd's binary file, not text; run 'trace-cmd report -i FILE > TEXT' first",
     b"PERFILE2": "perf's binary file, not text; run 'perf script -i FILE > TEXT' first",
-    b"\x28\xb5\x2f\xfd": "compressed with zstd; run 'zstd -d FILE' first",
     b"\x04\x22\x4d\x18": "compressed with lz4; run 'lz4 -d FILE' first",
     b"PK\x03\x04": "a zip archive; run 'unzip FILE' first",
     b"7z\xbc\xaf": "a 7z archive; run '7z x FILE' first",
 }
-_DAMAGED: tuple[type[Exception], ...] = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
-with suppress(ImportError):  # Python 3.14 on
-    _zstd = importlib.import_module("compression.zstd")
-    _COMPRESSED[b"\x28\xb5\x2f\xfd"] = _zstd.open
-    _DAMAGED += (_zstd.ZstdError,)
-
-_ENTITIES = (b"&lt;", b"&gt;", b"&amp;", b"&#", b"&quot;")
+#: The end of a line that goes on in the next one, in quoted-printable text: of 76 characters at most.
+_SOFT_BREAK = re.compile(rb"^.{70,76}=\r?$", re.MULTILINE)
 _QUOTED_PRINTABLE = re.compile(rb"=3D|=(?:20|09)$|=C2=A0")
 
 
@@ -67,6 +59,8 @@ class Source:
     #: Length of the longest line in the part that was read last.
     longest: int = 0
     _copy: Any = None
+    #: What reading raises where the compressed data is damaged.
+    _damage: tuple[type[Exception], ...] = (EOFError, zlib.error)
 
     def blocks(self) -> Iterator[tuple[int, list[str]]]:
         """Lines without their ends, and the number of the first of them. Never more than a bounded part of
@@ -81,7 +75,7 @@ class Source:
                 if size == len(chunk):
                     self._must_be_text(chunk)
                 markup = markup or _has_markup(chunk)
-                quoted = quoted or b"=3D" in chunk
+                quoted = quoted or _is_quoted(chunk)
                 self.kvm_amd = self.kvm_amd or b"[kvm_amd]" in chunk
                 data = rest + chunk
                 end = data.rfind(b"\n") + 1
@@ -129,17 +123,26 @@ class Source:
             file: Any = path.open("rb")
             start = file.read(16)
             file.seek(0)
-            for magic, opens in _COMPRESSED.items():
-                if start.startswith(magic):
-                    file = opens(file)
-                    break
-            else:
-                if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-                    file = codecs.EncodedFile(file, "utf-8", "utf-16", "replace")
+            compressed = next((way for magic, way in _COMPRESSED.items() if start.startswith(magic)), None)
+            if compressed:
+                file = self._uncompressed(file, *compressed)
+            elif start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                file = codecs.EncodedFile(file, "utf-8", "utf-16", "replace")
         except OSError as error:
             raise InputError(f"can't be read: {error.strerror}", printable(self.path, 300)) from error
         opened: IO[bytes] = file
         return opened
+
+    def _uncompressed(self, file: IO[bytes], name: str, module: str, command: str) -> Any:
+        try:
+            library = importlib.import_module(module)
+        except ImportError:
+            raise InputError(
+                f"compressed with {name}; run '{command} FILE' first", printable(self.path, 300)
+            ) from None
+        raised = ("BadGzipFile", "LZMAError", "ZstdError")
+        self._damage += tuple(getattr(library, error) for error in raised if hasattr(library, error))
+        return library.open(file)
 
     def _on_disk(self) -> Path:
         """The file itself; of what can be read only once, a copy that lives as long as this object."""
@@ -167,7 +170,7 @@ class Source:
         try:
             while len(data) < _CHUNK and (more := read(_CHUNK - len(data))):
                 data += more
-        except _DAMAGED as error:
+        except self._damage as error:
             if not so_far and not data:
                 raise InputError("a damaged compressed file", printable(self.path, 300)) from error
             self.damaged = True
@@ -189,11 +192,15 @@ class Source:
             raise InputError(what, printable(self.path, 300))
 
 
+def _is_quoted(chunk: bytes) -> bool:
+    """Whether it is quoted-printable text."""
+    broken = b"=\n" in chunk or b"=\r" in chunk
+    return b"=3D" in chunk or bool(broken and _SOFT_BREAK.search(chunk))
+
+
 def _has_markup(chunk: bytes) -> bool:
-    """Whether there is something to undo: colours, HTML, non-breaking spaces, other marks."""
-    if b"\x1b" in chunk or b"\0" in chunk or b"</" in chunk or b"<pre" in chunk:
-        return True
-    if b"&" in chunk and any(entity in chunk for entity in _ENTITIES):
+    """Whether there may be something to undo: colours, HTML, non-breaking spaces, other marks."""
+    if b"\x1b" in chunk or b"\0" in chunk or b"&" in chunk or b"</" in chunk or b"<pre" in chunk:
         return True
     return not chunk.isascii() and (b"\xc2\xa0" in chunk or b"\xef\xbb\xbf" in chunk)
 
