@@ -90,7 +90,7 @@ def refuse_overwriting(path: Name, overwrite: bool = False, inputs: Iterable[Nam
             raise InputError("is what is read here: choose another name to write to", path)
         if file.is_file() and not overwrite:
             raise InputError(
-                "exists already: choose another name, or overwrite it: --force, or overwrite=True in Python",
+                "already exists: choose another name, or overwrite it: --force, or overwrite=True in Python",
                 path,
             )
     except (OSError, ValueError) as error:

@@ -48,7 +48,7 @@ def test_a_file_that_is_there_stays_unless_forced(here, command, pictures):
     first.write_text("somebody's work")
     before = contents(here)
     said = fails(*command)
-    assert "exists already" in said and "--force" in said and str(out) in said
+    assert "already exists" in said and "--force" in said and str(out) in said
     assert contents(here) == before
     assert vmxsim(*command, "--force").returncode in (0, 1)
     assert first.read_text() != "somebody's work"
@@ -70,7 +70,7 @@ def test_what_is_read_is_never_written_to(here, command, through):
 
 
 def test_a_new_design_does_not_replace_one(here):
-    assert "exists already" in fails("new", "mine.py", "--from", "never-trap")
+    assert "already exists" in fails("new", "mine.py", "--from", "never-trap")
     assert (here / "mine.py").read_text() == MINE
     assert vmxsim("new", "mine.py", "--from", "never-trap", "--force").returncode == 0
     assert "What I change, and why" in (here / "mine.py").read_text()
@@ -92,7 +92,7 @@ def test_public_functions_keep_what_is_there_too(here):
     ]
     for write in ways:
         (here / "out").write_text("kept")
-        with pytest.raises(InputError, match=r"out: exists already.*overwrite=True"):
+        with pytest.raises(InputError, match=r"out: already exists.*overwrite=True"):
             write()
         assert (here / "out").read_text() == "kept"
         write(overwrite=True)
@@ -111,7 +111,7 @@ def test_grades_and_labs_do_not_replace_what_is_there(here):
     (here / "in").mkdir()
     (here / "in" / "ada.ipynb").write_text("{}")
     (here / "grades.csv").write_text("old")
-    assert "exists already" in fails("labs", "grade", "in", "--csv", "grades.csv")
+    assert "already exists" in fails("labs", "grade", "in", "--csv", "grades.csv")
     assert "is what is read here" in fails("labs", "grade", "in", "--csv", "in/ada.ipynb", "--force")
     assert "in: is not empty" in fails("labs", "grade", "in", "--feedback", "in")
     lab = read_labs()[0]
