@@ -154,6 +154,12 @@ def perf_bare(lines: list[str]) -> list[str]:
 def latency(lines: list[str]) -> list[str]:
     """``echo 1 > options/latency-format``."""
     out = ["# tracer: nop", "#", "# nop latency trace v1.1.5 on 6.1.0", "# " + "-" * 68]
+    for line in lines:
+        if found := re.match(r"# entries-in-buffer/entries-written: (\d+)/(\d+)", line):
+            out += [
+                f"# latency: 0 us, #{found[1]}/{found[2]}, CPU#0 | (M:preempt VP:0, KP:0, SP:0 HP:0 #P:2)",
+                "#",
+            ]
     for number, e in enumerate(_events(lines)):
         time = e["time"].replace(".", "").lstrip("0")
         out.append(

@@ -15,7 +15,7 @@ from vmxsim.errors import InputError
 from vmxsim.ftrace.events import WRAPPERS
 from vmxsim.ftrace.faults import inject
 from vmxsim.ftrace.reader import Reader
-from vmxsim.ftrace.recording import Recording, read, verdict
+from vmxsim.ftrace.recording import Recording, example_path, read, verdict
 
 
 def write(file: Path, form: list[str] | bytes) -> Path:
@@ -69,6 +69,31 @@ def test_a_fault_can_be_put_into_it(form: str, tmp_path: Path) -> None:
 def test_a_fault_is_refused_where_the_line_is_not_the_event(form: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="this is another form"):
         inject(write(tmp_path / "good", FORMS[form](lines("migrate"))), seed=13)
+
+
+#: Forms that keep the file's header.
+WHOLE = (
+    *(
+        "latency-format",
+        "decode_msr.py",
+        "counter clock",
+        "barred",
+        "wrapped",
+        "wrapped and quoted",
+        "terminal",
+    ),
+    *("quoted-printable", "colours", "web page", "indented", "numbered", "CRLF", "byte order mark", "gzip"),
+)
+
+
+@pytest.mark.parametrize("form", WHOLE)
+@pytest.mark.parametrize("name", ["s1.dedicated-accessors", "migrate"])
+def test_a_form_is_complete_if_the_file_is(name: str, form: str, tmp_path: Path) -> None:
+    """The file says how many events it has, and all of them are read: markers, too."""
+    text = example_path(name).read_text().splitlines()
+    reader = Reader(write(tmp_path / "t", FORMS[form](text)))
+    found = [event for event in reader.events() if event.kind == "marker"]
+    assert reader.complete and len(found) == sum("tracing_mark_write" in line for line in text)
 
 
 EXCERPT = "c0000102, value 7f0000001000"

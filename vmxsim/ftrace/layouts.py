@@ -67,7 +67,7 @@ _BEGINNING = re.compile(rf"(?:{_PLAIN}|{_PERF}|{_LATENCY}|\s*(?:\d+\.\d+\s+\|\s+
 
 _PREFIXES = (
     r"[>|]",  # a quotation
-    r"\d+[:\t](?=\s)",  # cat -n, grep -n
+    r"\d+(?:\t|:(?=\s))",  # cat -n, grep -n
     r"<\d{1,3}>",  # a level
     r"\d+,\d+,\d+,[^;]{1,20};",  # /dev/kmsg
     r"\[\s*\+?\d+\.\d+(?: <\s*\d+\.\d+>)?\]",  # printk's time; dmesg -d and -e

@@ -44,15 +44,15 @@ __all__ = [
     "Reader",
 ]
 
-_GRAPH_SWITCH = re.compile(r"\s*(\d{1,6})\)\s+\S.*?-\d+\s+=>\s+(\S.*?)-(\d{1,10})\s*$")
+_GRAPH_SWITCH = re.compile(r"(\d{1,6})\)\s+\S.*?-\d+\s+=>\s+(\S.*?)-(\d{1,10})\s*$")
 _GRAPH_CALL = re.compile(r"([\w.]+)(?: \[\w+\])?\s*\(.*?\)\s*(?:\[\w+\]\s*)?([{;])")
 _GRAPH_RETURN = re.compile(r"\}(?: /\* (?!ret=)([\w.]+))?")
 _GRAPH_END = re.compile(r"\}(?: /\* \S.* \*/)?$")
 _LOST = re.compile(r"CPU:?\s*(\d{1,6}).*(?:LOST|DROPPED|lost)|.*PERF_RECORD_LOST|.*\bprintk messages dropped")
 _STARTED = re.compile(r"#* CPU (\d{1,6}) buffer started")
 _EMPTY = re.compile(
-    r"CPU \d+ is empty|cpus=|version = |\s*-{10,}|Dumping ftrace |\s*\(ftrace buffer empty\)|\s*```"
-    r"|.*<(?:user )?stack trace>\s*$|\s*=> |\s+[0-9a-f]{8,16} \S.*\)$|\s*\d+\)\s+(?:=+>|<=+)\s+\|"
+    r"CPU \d+ is empty|cpus=|version = |-{10,}|Dumping ftrace |\(ftrace buffer empty\)|```"
+    r"|.*<(?:user )?stack trace>\s*$|=> |[0-9a-f]{8,16} \S.*\)$|\d+\)\s+(?:=+>|<=+)\s+\|"
 )
 #: How lines name the register: its number, or the name that some tools print for it.
 _REGISTER = re.compile(r"c0000102|3221225730|KERNEL_GS_BASE", re.IGNORECASE)
@@ -193,7 +193,7 @@ class Reader:
             if self.layout == "trace":
                 self.layout = layout.name
             return (number, text, layout, match), None
-        bare = layouts.without_prefix(text)
+        bare = layouts.without_prefix(text).lstrip()
         if lost := _LOST.match(bare):
             self.lost += 1
             return None, Event(number, 0.0, int(lost[1] or -1), -1, "", "lost", "lost", None)
@@ -227,18 +227,17 @@ class Reader:
         texts = [text for _, text in tail]
         taken = 0
         whole = self._whole(line)
-        if whole is None:  # an event that does not matter: where lines are wrapped, so is its own
-            if self._source.longest <= _NARROW:
-                taken = next((i for i, text in enumerate(texts) if _REGISTER.search(text)), len(tail))
-        else:
-            for length in range(1, len(tail) + 1):
-                alike = TAIL.match(texts[length - 1])
-                if not alike and whole:
-                    break
-                if joined := self._join(line, texts[:length]):
-                    best, taken, whole = joined, length, True
-            if taken:
-                line = best
+        for length in range(1, len(tail) + 1):
+            if whole is None or (whole and not TAIL.match(texts[length - 1])):
+                break
+            if joined := self._join(line, texts[:length]):
+                taken, whole = length, self._whole(joined)
+        if whole is None and self._source.longest <= _NARROW:
+            # an event that does not matter: where lines are wrapped, so is its own
+            while taken < len(tail) and not _REGISTER.search(texts[taken]):
+                taken += 1
+        if taken:
+            line = self._join(line, texts[:taken]) or line
         if line[3] is None:
             self._is_broken(line[0], line[1])
         for number, text in tail[taken:]:

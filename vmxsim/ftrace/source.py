@@ -40,8 +40,9 @@ _OTHERS = {
     b"PK\x03\x04": "a zip archive; run 'unzip FILE' first",
     b"7z\xbc\xaf": "a 7z archive; run '7z x FILE' first",
 }
-#: The end of a line that goes on in the next one, in quoted-printable text: of 76 characters at most.
-_SOFT_BREAK = re.compile(rb"^.{70,76}=\r?$", re.MULTILINE)
+#: In quoted-printable text: a line of at most 76 characters that goes on in the next; what is not such text.
+_SOFT_BREAK = re.compile(rb"^.{69,75}[^ ]=\r?$", re.MULTILINE)
+_NO_CODE = re.compile(rb"=(?![0-9A-F]{2}|\r?\n)")
 _QUOTED_PRINTABLE = re.compile(rb"=3D|=(?:20|09)$|=C2=A0")
 
 
@@ -194,8 +195,10 @@ class Source:
 
 def _is_quoted(chunk: bytes) -> bool:
     """Whether it is quoted-printable text."""
+    if b"=3D" in chunk:
+        return True
     broken = b"=\n" in chunk or b"=\r" in chunk
-    return b"=3D" in chunk or bool(broken and _SOFT_BREAK.search(chunk))
+    return broken and bool(_SOFT_BREAK.search(chunk)) and not _NO_CODE.search(chunk)
 
 
 def _has_markup(chunk: bytes) -> bool:
