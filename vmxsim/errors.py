@@ -87,7 +87,7 @@ def refuse_overwriting(path: Name, overwrite: bool = False, inputs: Iterable[Nam
     file = Path(path)
     try:
         if any(file.samefile(one) for one in inputs if file.exists() and Path(one).exists()):
-            raise InputError("is what is read here: choose another name to write to", path)
+            raise InputError("is an input: choose another name to write to", path)
         if file.is_file() and not overwrite:
             raise InputError(
                 "already exists: choose another name, or overwrite it: --force, or overwrite=True in Python",

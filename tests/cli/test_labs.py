@@ -10,6 +10,8 @@ import pytest
 
 from tests.classroom.submitting import answered, given, submit
 from tests.cli.running import fails, vmxsim
+from vmxsim.teaching.classroom import grading
+from vmxsim.teaching.classroom.submissions import LabResult
 
 
 def test_list():
@@ -115,3 +117,25 @@ def test_without_nbgrader_it_says_what_to_install(tmp_path):
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     assert "cannot be written" in fails("labs", "hand-out", tmp_path / "file" / "out", "1")
+
+
+def test_ctrl_c_keeps_the_grades_so_far_and_says_which_notebooks_have_none(tmp_path, monkeypatch):
+    for student in ("ada", "bob", "cyd"):
+        submit(tmp_path / "in", student, "one-tick", answered("one-tick"))
+
+    def interrupted(context, course, folder, one, seconds):
+        if one.student != "ada":
+            raise KeyboardInterrupt
+        return LabResult("ada", one.lab.name, "graded", 3.0, 3.0)
+
+    monkeypatch.setattr(grading, "AT_A_TIME", 1)
+    monkeypatch.setattr(grading, "make_course", lambda *_: None)
+    monkeypatch.setattr(grading, "_grade_one", interrupted)
+    done = vmxsim("labs", "grade", tmp_path / "in", "--csv", tmp_path / "grades.csv")
+    assert done.returncode == 130 and done.stdout.count("was not graded: interrupted") == 2
+    rows = [line.split(",") for line in (tmp_path / "grades.csv").read_text().splitlines()[1:]]
+    assert [(row[0], row[2], row[4]) for row in rows] == [
+        ("ada", "3", "graded"),
+        ("bob", "0", "problem"),
+        ("cyd", "0", "problem"),
+    ]

@@ -65,7 +65,7 @@ def test_what_is_read_is_never_written_to(here, command, through):
             os.link(here / name, out)
         asked = [str(out) if word == "OUT" else word for word in command]
         if name in " ".join(asked[:-1]):
-            assert "is what is read here" in fails(*asked, "--force")
+            assert "is an input" in fails(*asked, "--force")
     assert {path: kept for path, kept in contents(here).items() if path in before} == before
 
 
@@ -97,7 +97,7 @@ def test_public_functions_keep_what_is_there_too(here):
         assert (here / "out").read_text() == "kept"
         write(overwrite=True)
         assert (here / "out").read_text() != "kept"
-    with pytest.raises(InputError, match="is what is read here"):
+    with pytest.raises(InputError, match="is an input"):
         api.export(trace, "mail", here / "run.yaml", overwrite=True)
 
 
@@ -112,11 +112,11 @@ def test_grades_and_labs_do_not_replace_what_is_there(here):
     (here / "in" / "ada.ipynb").write_text("{}")
     (here / "grades.csv").write_text("old")
     assert "already exists" in fails("labs", "grade", "in", "--csv", "grades.csv")
-    assert "is what is read here" in fails("labs", "grade", "in", "--csv", "in/ada.ipynb", "--force")
+    assert "is an input" in fails("labs", "grade", "in", "--csv", "in/ada.ipynb", "--force")
     assert "in: is not empty" in fails("labs", "grade", "in", "--feedback", "in")
     lab = read_labs()[0]
     copy = evolve(lab, path=here / lab.path.name)
     copy.path.write_bytes(before := lab.path.read_bytes())
-    with pytest.raises(InputError, match="is what is read here"):
+    with pytest.raises(InputError, match="is an input"):
         hand_out(here, [copy], {lab.id: "pass\n"}, force=True)
     assert copy.path.read_bytes() == before
