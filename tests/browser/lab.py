@@ -51,8 +51,8 @@ class Lab:
             self.port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self._settings("apputils-extension/notification", {"fetchNews": "false", "checkForUpdates": False})
-        # cells that are scrolled out of view stay in the page, where a test can find them
-        self._settings("notebook-extension/tracker", {"windowingMode": "none"})
+        # cells that are scrolled out of view stay in the page, where a test can find them, but are not drawn
+        self._settings("notebook-extension/tracker", {"windowingMode": "contentVisibility"})
         self._settings("apputils-extension/themes", {"theme": "JupyterLab Light"})
         #: Pages that show no notebook.
         self.free: list[LabPage] = []

@@ -63,8 +63,7 @@ def answer_all(page: Any) -> tuple[int, int, int]:
     """
     asked = wrong = right = 0
     players = page.locator(".vmxsim-player:has(.vp-gate:not(.vp-waits)):not(:has(.vp-votes))")
-    for number in range(players.count()):
-        player = players.nth(number)
+    for player in players.element_handles():  # found once: looking for them takes a while
         player.scroll_into_view_if_needed()
         player.focus()
         page.keyboard.press("Home")  # the keyboard itself; the rest of the keys are sent in one go

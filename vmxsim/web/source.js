@@ -31,10 +31,7 @@ class Source {
     this.lines = new Map();
     this.runs = new Map();
     // rows have no position until the widget is on the page, and move when its width changes
-    this.watch = new ResizeObserver(() => {
-      this.reveal(this["marked-ran"] ?? this["marked-next"]);
-      this.stack.scrollLeft = this.stack.scrollWidth;
-    });
+    this.watch = new ResizeObserver(() => this.settle());
     this.watch.observe(this.listing);
     film.frames.forEach((frame, index) => {
       const key = `${frame.fn}:${frame.line}`;
@@ -72,7 +69,7 @@ class Source {
       return depth ? ["› ", level] : [level];
     }));
     if (!stack.length) this.stack.append(make("span", { class: "vp-dim" }, "not in the kernel"));
-    this.stack.scrollLeft = this.stack.scrollWidth;
+    this.settleSoon();
   }
 
   /** Show a caller of the current function with its call marked, until the next step. */
@@ -132,7 +129,17 @@ class Source {
     if (!row) return;
     row.classList.add(kind);
     if (kind === "ran") row.setAttribute("aria-selected", "true");
-    this.reveal(row);
+    this.settleSoon();
+  }
+
+  /** Scroll once for all that changes before the page is painted: each look at a position costs a layout. */
+  settleSoon() { this.settling ??= requestAnimationFrame(() => this.settle()); }
+
+  settle() {
+    this.settling = null;
+    this.reveal(this["marked-next"]);
+    this.reveal(this["marked-ran"]);
+    this.stack.scrollLeft = this.stack.scrollWidth;
   }
 
   /** Scroll the listing, never the page. */
