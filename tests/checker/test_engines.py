@@ -11,7 +11,7 @@ from vmxsim.checker import product as product_numpy
 from vmxsim.checker.check import check
 from vmxsim.checker.footprints import BROKEN
 from vmxsim.checker.product import DenseSet, counts, product, thread_graph
-from vmxsim.checker.reach import SortedSet, reachable
+from vmxsim.checker.reach import SortedSet, _Effects, reachable
 from vmxsim.checker.states import CONSTANTS, DATA_MASK
 from vmxsim.checker.transition_table import make_doers
 from vmxsim.designs import DESIGNS
@@ -44,6 +44,16 @@ def test_the_reachable_states_are_the_same_with_numpy_and_without(design, option
     assert (quick.states, quick.transitions, quick.broken) == (plain.states, plain.transitions, plain.broken)
     assert [sorted(map(int, layer)) for layer in quick.layers] == [sorted(layer) for layer in plain.layers]
     assert list(map(bool, quick.taken)) == list(map(bool, plain.taken))
+
+
+def test_they_are_the_same_once_there_are_too_many_data_to_keep_what_effects_do(monkeypatch):
+    control = one_thread("dedicated-accessors", assume="one-value")
+    found = reachable(control)
+    monkeypatch.setattr(_Effects, "MOST", 300 * len(control.effects))
+    again = reachable(control)
+    assert len({state & DATA_MASK for layer in found.layers for state in map(int, layer)}) > 300
+    assert (again.transitions, again.broken) == (found.transitions, found.broken)
+    assert all(map(np.array_equal, map(np.sort, again.layers), map(np.sort, found.layers)))
 
 
 @pytest.mark.parametrize("cpus", [1, 2, 3])

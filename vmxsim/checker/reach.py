@@ -19,6 +19,7 @@ from vmxsim.checker.states import (
 )
 from vmxsim.checker.transition_table import (
     Cut,
+    Numbered,
     TransitionTable,
     Watch,
     as_the_host_sees,
@@ -39,16 +40,17 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.uint64]
     Numbers = NDArray[np.int64]
+    Bits = NDArray[np.uint8]
 
 
 class SortedSet:
     """A growing set of states: a few sorted arrays, each at least twice as long as the next.
     An element is thus merged a logarithmic number of times."""
 
-    def __init__(self, first: Array) -> None:
+    def __init__(self, first: Any) -> None:
         self.runs = [first]
 
-    def add(self, candidates: Array) -> Array:
+    def add(self, candidates: Any) -> Any:
         """Add ``candidates`` and return the new ones, sorted and without duplicates."""
         new = np.sort(candidates)
         if len(new):
@@ -206,41 +208,29 @@ def _in_plain_python(table: TransitionTable, search: Search) -> ReachableStates:
 
 def _with_numpy(table: TransitionTable, search: Search) -> ReachableStates:
     arrays = _Arrays(table, search.effects)
-    start = [(number << CONSTANTS) | data for number, data in search.initial]
-    layer = np.unique(np.array(start, np.uint64))
+    layer = np.unique(arrays.states(search.initial))
     seen = SortedSet(layer)
     taken = np.zeros(len(table.edges), bool)
-    found = ReachableStates(table, [layer], 0, 0, taken)
+    found = ReachableStates(table, [arrays.packed(layer)], 0, 0, taken)
     count = len(layer)
     with until_cut(found, search.watch):
         while len(layer):
-            went = arrays.from_states(layer)
-            taken[went.edge] = True
-            found.transitions += len(went.edge)
-            found.broken |= int(np.bitwise_or.reduce(went.broken, initial=0))
-            layer = seen.add(went.reached(search.ignore))
+            edge, broken, targets = arrays.follow(layer, search.ignore)
+            taken[edge] = True
+            found.transitions += len(edge)
+            found.broken |= int(np.bitwise_or.reduce(broken, initial=0))
+            layer = seen.add(targets)
             if len(layer):
-                found.layers.append(layer)
+                found.layers.append(arrays.packed(layer))
                 count += len(layer)
             if search.ends(found, count, len(layer)):
                 break
     return found
 
 
-@frozen(eq=False)
-class Transitions:
-    """Transitions from many states: for each the position of its source among them, its edge
-    in the table, its target, the bits that it breaks, and whether it fails."""
-
-    source: Numbers
-    edge: Numbers
-    target: Array
-    broken: NDArray[np.uint8]
-    fails: NDArray[np.bool_]
-
-    def reached(self, ignore: int) -> Array:
-        """The states from which a search continues."""
-        return self.target[~self.fails & (self.broken & np.uint8(0xFF & ~ignore) == 0)]
+#: In the arrays a state is control << _CONTROL | the number of its data.
+_CONTROL = 32
+_NUMBER = (1 << _CONTROL) - 1
 
 
 class _Arrays:
@@ -249,18 +239,56 @@ class _Arrays:
     def __init__(self, table: TransitionTable, effects: list[Effect]) -> None:
         edges = table.edges
         self.first = np.array(table.first, np.int32)
-        self.target = np.array([edge.target for edge in edges], np.int64)
+        self.target = np.array([edge.target << _CONTROL for edge in edges], np.int64)
         self.effect = np.array([edge.effect for edge in edges], np.int64)
         self.mask = np.array([edge.leaf.mask for edge in edges], np.uint64)
         self.bits = np.array([edge.leaf.bits for edge in edges], np.uint64)
         self.looks = bool(self.mask.any())
-        self.moves = np.array([effect.moves for effect in effects], np.uint64)
-        self.moves_any = np.array([effect.moves != IDENTITY for effect in effects])
-        self.exchanges = np.array([effect.exchanges_hosts for effect in effects])
-        self.active = moving_slots(table, effects)
-        self.kept = np.uint64(DATA_MASK & ~sum(7 << (BITS * slot) for slot in self.active))
-        self.to = np.array([BITS * slot for slot in self.active], np.uint64)
-        self.moves = self.moves[:, self.active]
+        self.effects = _Effects(table, effects)
+
+    def states(self, packed: list[tuple[int, int]]) -> Numbers:
+        """Pairs of control state and data as states."""
+        controls = np.array([control << _CONTROL for control, _ in packed], np.int64)
+        return controls | self.effects.number([data for _, data in packed])
+
+    def packed(self, states: Numbers) -> Array:
+        """States as the table packs them."""
+        control = (states >> _CONTROL).astype(np.uint64)
+        return control << np.uint64(CONSTANTS) | self.effects.data[states & _NUMBER]
+
+    def follow(self, states: Numbers, ignore: int) -> tuple[Numbers, Bits, Numbers]:
+        """All transitions from ``states``: their edges, the bits that each breaks, and the targets of those
+        that do not fail and break nothing but ``ignore``."""
+        edge, source = edges_of(self.first, states >> _CONTROL)
+        number = (states & _NUMBER)[source]
+        if self.looks:
+            fits = (self.effects.data[number] & self.mask[edge]) == self.bits[edge]
+            edge, number = edge[fits], number[fits]
+        after, broken = self.effects.do(self.effect[edge], number)
+        target = self.target[edge]
+        goes = (broken & np.uint8(0xFF & ~ignore) == 0) & (target >= 0)
+        return edge, broken, (target | after)[goes]
+
+
+class _Effects:
+    """What a table's effects do to data. Few data occur, in many control states each: they are numbered, and
+    what an effect does to them is computed once."""
+
+    #: Effects times data beyond which it is computed each time, to save memory.
+    MOST = 1 << 26
+
+    def __init__(self, table: TransitionTable, effects: list[Effect]) -> None:
+        #: Data by number; longer than needed.
+        self.data = np.zeros(256, np.uint64)
+        self._numbers: Numbered[int] = Numbered()
+        #: By effect and data: the number of the data afterward (-1: not computed yet), and the broken bits.
+        self._after = np.full((len(effects), len(self.data)), -1, np.int32)
+        self._broken = np.zeros(self._after.shape, np.uint8)
+        active = moving_slots(table, effects)
+        self._kept = np.uint64(DATA_MASK & ~sum(7 << (BITS * slot) for slot in active))
+        self._to = np.array([BITS * slot for slot in active], np.uint64)
+        self._moves = np.array([effect.moves for effect in effects], np.uint64)[:, active]
+        self._exchanges = np.array([effect.exchanges_hosts for effect in effects])
         self._take_checks(table, effects)
 
     def _take_checks(self, table: TransitionTable, effects: list[Effect]) -> None:
@@ -269,49 +297,54 @@ class _Arrays:
         breach = breach_table(table.values)
         places = {kind: n * 64 for n, kind in enumerate(breach)}
         nothing = 64 * len(breach)
-        self.breach = np.array([code for codes in breach.values() for code in codes] + [0] * 64, np.uint8)
-        self.always = np.array([effect.broken for effect in effects], np.uint8)
+        self._breach = np.array([code for codes in breach.values() for code in codes] + [0] * 64, np.uint8)
+        self._always = np.array([effect.broken for effect in effects], np.uint8)
         most = max((len(effect.checks) for effect in effects), default=0)
         rows = [
             [(found, right, places[kind]) for kind, found, right in effect.checks]
             + [(0, 0, nothing)] * (most - len(effect.checks))
             for effect in effects
         ]
-        self.checks = np.array(rows, np.uint64).reshape(len(effects), most, 3)
-        self.checked = np.array([bool(effect.checks or effect.broken) for effect in effects])
+        self._checks = np.array(rows, np.uint64).reshape(len(effects), most, 3)
 
-    def from_states(self, states: Array) -> Transitions:
-        """All transitions from ``states``."""
-        edge, source = edges_of(self.first, (states >> np.uint64(CONSTANTS)).astype(np.int32))
-        data = (states & np.uint64(DATA_MASK))[source]
-        if self.looks:
-            fits = (data & self.mask[edge]) == self.bits[edge]
-            edge, source, data = edge[fits], source[fits], data[fits]
-        effect = self.effect[edge]
-        exchanged = np.flatnonzero(self.exchanges[effect])
+    def number(self, data: list[int]) -> Numbers:
+        """The numbers of data; what is new gets one."""
+        known = len(self._numbers)
+        numbers = np.array([self._numbers.number(one) for one in data], np.int64)
+        while len(self.data) < len(self._numbers):
+            self.data = np.concatenate((self.data, np.zeros_like(self.data)))
+        self.data[known : len(self._numbers)] = self._numbers[known:]
+        return numbers
+
+    def do(self, effect: Numbers, number: Numbers) -> tuple[Numbers, Bits]:
+        """The numbers of data after effects, and the bits of the broken invariants."""
+        if self._after.size > self.MOST:
+            return self._compute(effect, number)
+        at = effect * self._after.shape[1] + number
+        after = self._after.ravel()[at]
+        if (new := after < 0).any():
+            self._learn(*np.divmod(np.unique(at[new]), self._after.shape[1]))
+            return self.do(effect, number)
+        return after, self._broken.ravel()[at]
+
+    def _learn(self, effect: Numbers, number: Numbers) -> None:
+        after, broken = self._compute(effect, number)
+        if more := len(self.data) - self._after.shape[1]:
+            self._after = np.pad(self._after, ((0, 0), (0, more)), constant_values=-1)
+            self._broken = np.pad(self._broken, ((0, 0), (0, more)))
+        self._after[effect, number], self._broken[effect, number] = after, broken
+
+    def _compute(self, effect: Numbers, number: Numbers) -> tuple[Numbers, Bits]:
+        data = self.data[number]
+        exchanged = np.flatnonzero(self._exchanges[effect])
         data[exchanged] = exchange_hosts(data[exchanged])
-        broken = self._broken(effect, data)
-        to = self.target[edge]
-        target = (to.astype(np.uint64) << np.uint64(CONSTANTS)) | self._moved(effect, data)
-        return Transitions(source, edge, target, broken, to < 0)
-
-    def _broken(self, effect: NDArray[np.int64], data: Array) -> NDArray[np.uint8]:
-        broken = self.always[effect]
-        at = np.flatnonzero(self.checked[effect])
-        if len(at):
-            full = (data[at] | np.uint64(CONSTANT_BITS))[:, None]
-            checks = self.checks[effect[at]]
-            seven = np.uint64(7)
-            pair = (full >> checks[:, :, 0] & seven) | (full >> checks[:, :, 1] & seven) << np.uint64(BITS)
-            broken[at] |= np.bitwise_or.reduce(self.breach[pair + checks[:, :, 2]], axis=1)
-        return broken
-
-    def _moved(self, effect: NDArray[np.int64], data: Array) -> Array:
-        at = np.flatnonzero(self.moves_any[effect])
-        full, moves = data[at] | np.uint64(CONSTANT_BITS), self.moves[effect[at]]
-        values = (full[:, None] >> moves & np.uint64(7)) << self.to
-        data[at] = full & self.kept | np.bitwise_or.reduce(values, axis=1)
-        return data
+        full, seven = (data | np.uint64(CONSTANT_BITS))[:, None], np.uint64(7)
+        found, right, place = (self._checks[effect, :, n] for n in range(3))
+        pair = (full >> found & seven) | (full >> right & seven) << np.uint64(BITS)
+        broken = self._always[effect] | np.bitwise_or.reduce(self._breach[pair + place], axis=1)
+        values = (full >> self._moves[effect] & seven) << self._to
+        data = data & self._kept | np.bitwise_or.reduce(values, axis=1)
+        return self.number(data.tolist()), broken
 
 
 def moving_slots(table: TransitionTable, effects: list[Effect]) -> list[int]:
