@@ -12,10 +12,11 @@ import vmxsim
 from tests.game.plays import PICKS, Careless, CarelessWrite, all_plays, play_at_random, possible
 from vmxsim.designs import DESIGNS
 from vmxsim.kernel.actions import VERBS, Action
+from vmxsim.teaching.game import game as game_module
 from vmxsim.teaching.game.game import Game
 from vmxsim.teaching.game.moves import why_not
 from vmxsim.teaching.game.playing import outcome
-from vmxsim.teaching.game.solution import Packer, cost
+from vmxsim.teaching.game.solution import Packer, Solution, cost
 
 GAMES = st.sampled_from(
     [
@@ -28,12 +29,17 @@ GAMES = st.sampled_from(
 
 
 @cache
-def game_on(name, host, long_mode, assume=()):
-    return Game(name, host=host, long_mode=long_mode, assume=assume)
+def game_on(design, host="64-bit", long_mode=None, solved=True, **options):
+    """The game, made once: to solve it takes longer than most plays. Tests that never ask the checker do
+    without its answer."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not solved:
+            patch.setattr(game_module, "solve", lambda *_: Solution("incomplete"))
+        return Game(design, host=host, long_mode=long_mode, **options)
 
 
-def fresh(which, picks=(), assume=()):
-    game = game_on(*which, assume)
+def fresh(which, picks=(), **options):
+    game = game_on(*which, **options)
     game.restart()
     play_at_random(game, picks)
     return game
@@ -42,7 +48,7 @@ def fresh(which, picks=(), assume=()):
 @settings(max_examples=40, deadline=None)
 @given(GAMES, PICKS)
 def test_a_play_is_what_its_scenario_says(which, picks):
-    game = fresh(which, picks)
+    game = fresh(which, picks, solved=False)
     assume(game.plays)
     again = vmxsim.run(game.scenario_text, game.setting.design)
     assert outcome(again) == outcome(game.trace)
@@ -53,7 +59,7 @@ def test_a_play_is_what_its_scenario_says(which, picks):
 @settings(max_examples=30, deadline=None)
 @given(GAMES, PICKS)
 def test_a_scenario_can_be_played_and_gives_the_same_moves(which, picks):
-    game = fresh(which, picks)
+    game = fresh(which, picks, solved=False)
     assume(game.plays)
     if not game.at.at_rest and game.broken is None:
         game.do("to the end")
@@ -65,7 +71,7 @@ def test_a_scenario_can_be_played_and_gives_the_same_moves(which, picks):
 @settings(max_examples=30, deadline=None)
 @given(GAMES, PICKS)
 def test_undo_restores_every_position(which, picks):
-    game = fresh(which)
+    game = fresh(which, solved=False)
     seen = []
     for pick in picks:
         if game.broken is not None:
@@ -120,7 +126,7 @@ def test_the_checker_knows_every_position_and_what_can_be_done_there(name, long_
 @settings(max_examples=30, deadline=None)
 @given(GAMES, PICKS)
 def test_what_is_refused_cannot_be_done_and_what_is_offered_can(which, picks):
-    game = fresh(which, picks)
+    game = fresh(which, picks, solved=False)
     if game.broken is None and not game.at.at_rest:
         game.do("to the end")
     assume(game.broken is None)
@@ -189,7 +195,7 @@ VIOLATED = [
 
 @pytest.mark.parametrize(("design", "options"), VIOLATED, ids=str)
 def test_the_checkers_schedule_comes_to_par(design, options):
-    game = Game(design, **options)
+    game = fresh([design], **options)
     assert game.par is not None
     game.show_solution()
     assert game.won and game.count == game.par
@@ -199,7 +205,7 @@ def test_the_checkers_schedule_comes_to_par(design, options):
 
 @pytest.mark.parametrize(("design", "options"), VIOLATED, ids=str)
 def test_no_play_of_fewer_moves_breaks_it(design, options):
-    game = Game(design, **options)
+    game = fresh([design], **options)
     assert game.par is not None
     plays = 0
     for _ in all_plays(game, game.par - 1 if options.get("cpus") == 1 else min(game.par - 1, 2)):
