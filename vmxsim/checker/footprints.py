@@ -189,7 +189,7 @@ class Footprints:
         root = self._trees.get(key)
         if root is None:
             root = self._trees[key] = _Node()
-        return list(self._find(root, root, control, choice, stack, {}))
+        return self._find(root, root, control, choice, stack, {})
 
     def _find(
         self,
@@ -199,19 +199,21 @@ class Footprints:
         choice: Choice,
         stack: Stack,
         seen: dict[int, int],
-    ) -> Iterator[Leaf]:
+    ) -> list[Leaf]:
         while node.leaf is None:
-            if node.field is None:
+            if (field := node.field) is None:
                 self._grow(root, control, choice, stack, seen)
-                continue
-            if (field := node.field) >= 0:
+            elif field >= 0:
                 node = node.branches.get(control[field]) or node.branch(control[field])
             else:
-                for value in range(1 << BITS):
-                    looked = {**seen, -1 - field: value}
-                    yield from self._find(root, node.branch(value), control, choice, stack, looked)
-                return
-        yield node.leaf
+                return [
+                    leaf
+                    for value in range(1 << BITS)
+                    for leaf in self._find(
+                        root, node.branch(value), control, choice, stack, {**seen, -1 - field: value}
+                    )
+                ]
+        return [node.leaf]
 
     def _grow(
         self, root: _Node, control: tuple[Any, ...], choice: Choice, stack: Stack, seen: dict[int, int]

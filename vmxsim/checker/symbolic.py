@@ -169,19 +169,23 @@ class SecretToken(Token):
 
 
 class Traced:
-    """One of the machine's objects. Its fields are in ``now``; each read is noted."""
+    """One of the machine's objects. Its fields are in ``now``; the first read of each that is not ``known``
+    is noted."""
 
     def __init__(self, id: str, note: Callable[[tuple[str, str]], None], **constants: Any) -> None:
         self.id = id
         self.now: dict[str, Any] = {}
+        self.known: set[str] = set()
         self._note = note
         self.__dict__.update(constants)
 
     def __getattr__(self, name: str) -> Any:
-        now = self.__dict__["now"]
+        now = self.now
         if name not in now:  # not part of the state: nothing depends on it
             return 0
-        self._note((self.id, name))
+        if name not in self.known:
+            self.known.add(name)
+            self._note((self.id, name))
         return now[name]
 
     @property
@@ -199,7 +203,6 @@ class TracedMachine(Machine):
     def __init__(self, host: Host, values: Sequence[Value]) -> None:
         self.reads: list[tuple[str, str]] = []
         self.written: dict[tuple[str, str], None] = {}
-        self._known: set[tuple[str, str]] = set()
         vcpu = Traced("vcpu0", self._note)
         cpu = Traced("cpu0", self._note, index=0)
         by_descriptor = host.gs_base_from == "descriptor"
@@ -221,26 +224,26 @@ class TracedMachine(Machine):
     def start(self, fields: dict[tuple[str, str], Any], slots: Sequence[Value]) -> None:
         """Set the state: fields by (object, name), and a token or value for each slot."""
         self.forget()
-        self.reads, self.written, self._known = [], {}, set()
+        self.reads, self.written = [], {}
         for traced in self._traced.values():
-            traced.now = {}
+            traced.now, traced.known = {}, set()
         for (holder, name), value in fields.items():
             self._traced[holder].now[name] = value
         for (holder, name), value in zip(self.slot_fields, slots, strict=False):
-            self._traced[holder].now[name] = value
+            traced = self._traced[holder]
+            traced.now[name] = value
+            traced.known.add(name)
 
     def slots(self) -> list[Value]:
         """The current contents of the slots outside the stack."""
         return [self.field(field) for field in self.slot_fields]
 
     def _note(self, field: tuple[str, str]) -> None:
-        if field not in self._known and field not in self.slot_fields:
-            self._known.add(field)
-            self.reads.append(field)
+        self.reads.append(field)
 
     def set(self, obj: Any, name: str, value: Any) -> None:
         """Store a value without comparing, and thus reading, the old one."""
-        self._known.add((obj.id, name))
+        obj.known.add(name)
         self.written[obj.id, name] = None
         obj.now[name] = value
 

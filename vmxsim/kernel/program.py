@@ -121,7 +121,7 @@ def parts(e: Expr) -> Iterator[Expr]:
             yield from parts(arg)
 
 
-@frozen
+@frozen(cache_hash=True)
 class Callee:
     """The function that a call refers to: ``self`` (the design's), ``super`` (the one that class
     ``owner`` overrides), ``ops`` (an entry in ``kvm_x86_ops``) or ``helper`` (the function ``owner``, outside
