@@ -169,22 +169,22 @@ class SecretToken(Token):
 
 
 class Traced:
-    """One of the machine's objects. Its fields are in ``now``; the first read of each that is not ``known``
-    is noted."""
+    """One of the machine's objects. Its fields are in ``_now``, and the first read of one that is not
+    ``_known`` is noted. The underscores leave the plain names to the fields of a reader's own design."""
 
     def __init__(self, id: str, note: Callable[[tuple[str, str]], None], **constants: Any) -> None:
         self.id = id
-        self.now: dict[str, Any] = {}
-        self.known: set[str] = set()
+        self._now: dict[str, Any] = {}
+        self._known: set[str] = set()
         self._note = note
         self.__dict__.update(constants)
 
     def __getattr__(self, name: str) -> Any:
-        now = self.now
+        now = self._now
         if name not in now:  # not part of the state: nothing depends on it
             return 0
-        if name not in self.known:
-            self.known.add(name)
+        if name not in self._known:
+            self._known.add(name)
             self._note((self.id, name))
         return now[name]
 
@@ -226,13 +226,13 @@ class TracedMachine(Machine):
         self.forget()
         self.reads, self.written = [], {}
         for traced in self._traced.values():
-            traced.now, traced.known = {}, set()
+            traced._now, traced._known = {}, set()
         for (holder, name), value in fields.items():
-            self._traced[holder].now[name] = value
+            self._traced[holder]._now[name] = value
         for (holder, name), value in zip(self.slot_fields, slots, strict=False):
             traced = self._traced[holder]
-            traced.now[name] = value
-            traced.known.add(name)
+            traced._now[name] = value
+            traced._known.add(name)
 
     def slots(self) -> list[Value]:
         """The current contents of the slots outside the stack."""
@@ -243,14 +243,14 @@ class TracedMachine(Machine):
 
     def set(self, obj: Any, name: str, value: Any) -> None:
         """Store a value without comparing, and thus reading, the old one."""
-        obj.known.add(name)
+        obj._known.add(name)
         self.written[obj.id, name] = None
-        obj.now[name] = value
+        obj._now[name] = value
 
     def field(self, field: tuple[str, str]) -> Any:
         """A field's current value; this does not count as a read."""
         holder, name = field
-        return self._traced[holder].now[name]
+        return self._traced[holder]._now[name]
 
 
 #: The (object, field) of each slot.

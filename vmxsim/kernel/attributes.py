@@ -83,7 +83,7 @@ def _small(number: Any) -> bool:
 _TAKEN = {
     *(a.name for holder in (Vcpu, Cpu, Task) for a in holder.__attrs_attrs__),
     *(part for name in FIELD_NAMES for part in name.split(".")),
-    "long_mode", "script", "guest_wrote", "waiting", "now",
+    "long_mode", "script", "guest_wrote", "waiting",
 }  # fmt: skip
 
 
