@@ -93,8 +93,10 @@ def test_what_one_vcpu_breaks_is_told_at_once_for_two():
     result = check("dedicated-accessors", host="64-bit", vcpus=2)
     assert result.verdict == "violated" and result.counterexample.actions == 2
     assert result.hosts[0].invariants["host-value"] == "unknown" and result.hosts[0].states < 1_000_000
+    assert {"one-value", "no-swapgs", "no-smm"} <= set(result.hosts[0].cut_by.closed_by)
     for text in (repr(result), result._repr_html_()):
         assert "Not everything was explored: one vCPU alone breaks it" in text
+        assert f"assuming {', '.join(result.hosts[0].cut_by.closed_by)} it can be completed" in text
 
 
 def test_a_violation_found_before_the_end_counts():

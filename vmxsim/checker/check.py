@@ -338,9 +338,9 @@ def _check_host(bounds: _Bounds, limits: Limits, interrupted: list[bool]) -> _Se
         examples = _counterexamples(bounds, table, broken, wanted, limits)
     except ENDINGS as end:
         cut = cut_of(end)
-    if cut and bounds.vcpus > 1 and found is not None and not (found.cut or broken or bounds.unexplored):
-        alone = "each thread alone was explored to the end and breaks nothing"
-        cut = evolve(cut, known=alone, closed_by=_closing(bounds, cut, limits))
+    if cut and bounds.vcpus > 1 and found is not None and not (found.cut or bounds.unexplored):
+        known = "" if broken else "each thread alone was explored to the end and breaks nothing"
+        cut = evolve(cut, known=known, closed_by=_closing(bounds, cut, limits))
     invariants = dict.fromkeys(examples, VIOLATED)
     for name in wanted:
         if name not in invariants:
@@ -373,13 +373,16 @@ def _check_host(bounds: _Bounds, limits: Limits, interrupted: list[bool]) -> _Se
     return _Searched(result, left, outcomes(table, everything if found.decided else found.taken))
 
 
+_ONE_IS_ENOUGH = Cut("one vCPU alone breaks it, so the schedules of two were not explored")
+
+
 def _of_two(
     bounds: _Bounds, table: TransitionTable, found: ReachableStates, limits: Limits
 ) -> tuple[Product | None, Cut | None]:
     """The states of two vCPUs, and why they are not all of them. What one alone breaks is broken with two as
     well: then they are explored only where that is quick."""
     if found.broken and counts(found, bounds.cpus, bounds.moves).states ** 2 > MOST:
-        return None, Cut("one vCPU alone breaks it, so the schedules of two were not explored")
+        return None, _ONE_IS_ENOUGH
     both = product(*_graphs(bounds, table, found, limits), bounds.cpus, watch=limits.watch)
     return both, both.cut
 
@@ -389,8 +392,8 @@ _NARROWER = ("one-value,no-swapgs,no-smm", "no-user-gs-base", "no-emulation", "n
 
 
 def _closing(bounds: _Bounds, cut: Cut, limits: Limits) -> tuple[str, ...]:
-    """Assumptions under which two vCPUs have fewer states than the limit, where that ended the search."""
-    if cut.option != "--max-states":
+    """Assumptions under which two vCPUs have fewer states than the limit, if more time would not help."""
+    if cut.option != "--max-states" and cut != _ONE_IS_ENOUGH:
         return ()
     names = list(bounds.assumed.names)
     try:

@@ -95,17 +95,12 @@ def check_command(
     chosen = _chosen(designs, everything, file)
     results = []
     how = {"interception": interception or "rule", **options}
-    narrowed = []
     with telling() as tell:
         for number, design in enumerate(chosen, 1):
             tell(f"{name_of(design)}, {number} of {len(chosen)}" if len(chosen) > 1 else "")
             results.append(check(design, assume=assume, **how))
             if results[-1].interrupted:
                 break
-        for result in results:
-            if not as_json and (closing := _closing(result)):
-                tell(f"assuming {', '.join(closing)}")
-                narrowed.append(check(result.design, assume=closing, **how))
     if as_json:
         print_json({result.name: as_object(result) for result in results})
     elif len(results) > 1 and all(result.design.id in DESIGNS for result in results):
@@ -114,8 +109,10 @@ def check_command(
         for number, result in enumerate(results):
             console().print(*["\n"] * (number > 0), end="")
             show(result, console())
-    for result in narrowed:
-        console().print(Text(f"\n{headline(result)}", style=_STYLES[result.verdict]))
+    for result in results:
+        if not as_json and (closing := _closing(result)):
+            narrowed = check(result.design, assume=closing, **how)
+            console().print(Text(f"\n{headline(narrowed)}", style=_STYLES[narrowed.verdict]))
     if left := [name_of(design) for design in chosen[len(results) :]]:
         remark(f"interrupted; not checked: {', '.join(left)}")
     if save:
