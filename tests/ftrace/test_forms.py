@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import textwrap
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -329,3 +331,41 @@ def test_functions_as_trace_cmd_prints_them(tmp_path: Path) -> None:
     ]
     found = [(event.kind, event.data[0]) for event in Reader(write(tmp_path / "t", text)).events()]
     assert found == [("probe", "put"), ("probe", "load"), ("return", "load")]
+
+
+def fold(line: str, width: int) -> list[str]:
+    return [line[at : at + width] for at in range(0, len(line) or 1, width)]
+
+
+def fold_at_spaces(line: str, width: int) -> list[str]:
+    """As ``fold -s`` and format=flowed: the space stays at the end."""
+    pieces = []
+    while len(line) > width:
+        at = line.rfind(" ", 0, width) + 1 or width
+        pieces.append(line[:at])
+        line = line[at:]
+    return [*pieces, line]
+
+
+@pytest.mark.parametrize("quotation", ["", "> ", ">> ", "| ", "\t"])
+@pytest.mark.parametrize("folded", [fold, fold_at_spaces, textwrap.wrap])
+@pytest.mark.parametrize(
+    ("form", "width"),
+    [
+        ("perf script", 72),
+        ("syslog", 64),
+        ("journal", 76),
+        ("trace-cmd report -R", 80),
+        ("options/fields", 70),
+        ("latency-format", 66),
+        ("trace-cmd report", 100),
+    ],
+)
+def test_any_form_is_wrapped(
+    form: str, width: int, folded: Callable[[str, int], list[str]], quotation: str, tmp_path: Path
+) -> None:
+    text = lines(SEED[0])
+    made = FORMS[form](text)
+    assert isinstance(made, list)
+    wrapped = [quotation + piece for line in made for piece in folded(line, width)]
+    assert told(read(write(tmp_path / "w", wrapped))) == told(read(write(tmp_path / "p", text)))

@@ -139,6 +139,7 @@ _NAMED = re.compile(r"\w+\(([0-9a-f]+)\)")
 _AT_ENTRY = re.compile(r"\(([A-Za-z_][\w.]*)\+0x0/")
 _AT_RETURN = re.compile(r"<- ([A-Za-z_][\w.]*)\)?")
 _ANY_RETURN = re.compile(r"\(\S.* <- ")
+_ADDRESSES = re.compile(r"__probe_\w+=\S+(?: \(-?\d+\))?")
 _PROBE = ("(", "__probe_ip=", "__probe_func=")
 #: GCC's suffixes of split-off or specialised functions; ``.part.0`` is kept as ``_part``.
 _SUFFIX = re.compile(r"\.(isra|constprop|cold|llvm)\b.*")
@@ -149,7 +150,7 @@ _REASONS = {28: "CR_ACCESS", 31: "MSR_READ", 32: "MSR_WRITE"}
 #: Words of an event's text of which a mail program may have put the rest on the next line; never prose.
 _WORDS = (
     r"[\w.]+=\S*|(?:0?x)?[0-9a-f]+[,)]?|rip|value|vcpu|info\d?|\w*(?:intr_info|error_code)|==>|<-|\(?#GP\)?"
-    r"|\(\d+\)|\[[\w-]+\]\)?"
+    r"|\(\d+\)|\[[\w-]+\]\)?|\)"
 )
 TAIL = re.compile(rf"\s*(?:(?:(?:{_WORDS})(?:\s+|$))+(?:\*/)?|\*/|/\* [\w.]+(?: \[\w+\])? \*/)$")
 
@@ -233,6 +234,7 @@ _WHOLE = {
     "kvm_cr": re.compile(r"cr_\w+ \d+ = 0x[0-9a-f]+\s*$|.*\bval=\S+"),
     "sched_switch": _SWITCH,
     "kvm_userspace_exit": re.compile(r"reason \w+ \(-?\d+\)|reason=\d"),
+    "_": re.compile(r"(?:\w+=(?:0x[0-9a-f]+|-?\d+|[0-9a-f]{16}|\"[^\"]*\")(?: \(-?\d+\))?(?:\s+|$))+$"),
     "(": re.compile(
         r"\((?:[\w.+/]+(?: \[\w+\])?|\[unknown/kretprobe'd\])(?: <- [\w.]+(?: \[\w+\])?)?\)"
         r"(?:\s+[\w.]+=(?:\"[^\"]*\"|[^\s=]+))*\s*$"
@@ -290,7 +292,7 @@ class Bodies:
         if not text:
             return False
         if name not in self._decoders:
-            return bool(_WHOLE["("].match(text)) if text.startswith("(") else None
+            return bool(_WHOLE[text[0]].match(text)) if text[0] in "(_" else None
         try:
             if not _WHOLE[name].match(text):
                 return False
@@ -348,7 +350,7 @@ class Bodies:
             return None
         kind, role = known
         fields: Fields = {}
-        shown = text.partition(")")[2] if text[0] == "(" else text
+        shown = text.partition(")")[2] if text[0] == "(" else _ADDRESSES.sub("", text)
         for word in shown.split():
             key, _, value = word.partition("=")
             try:

@@ -63,7 +63,7 @@ LAYOUTS = (
     ),
 )
 #: The beginning of a line whose event a mail program has put on the next line.
-_BEGINNING = re.compile(rf"(?:{_PLAIN}|{_PERF}|{_LATENCY}|\s*(?:\d+\.\d+\s+\|\s+)?\d+\)\s)", re.ASCII)
+_BEGINNING = re.compile(rf"{_PLAIN}|{_PERF}\d|{_LATENCY}|\s*(?:\d+\.\d+\s+\|\s+)?\d+\)\s[^=]*$", re.ASCII)
 
 _PREFIXES = (
     r"[>|]",  # a quotation
@@ -80,6 +80,8 @@ _PREFIXES = (
     r"(?:[\w.-]+ )?kernel(?:\[\d+\])?:",
 )
 _PREFIX = re.compile(rf"(?:\s*(?:{'|'.join(_PREFIXES)}))+\s?")
+_QUOTATION = re.compile(r"(?:\s*[>|])+ ?")
+_STAMP = re.compile(r"\d\]|kernel")
 #: perf script without the CPU.
 NO_CPU = re.compile(r"\s*(?:\S.{0,40}?\s+)?(?:\d+/\s*)?\d+\s+\d+\.\d+:\s+(?:\d+\s+)?[\w-]+:[\w.-]+:\s")
 _ANSI = re.compile(r"\x1b(?:\[[0-9;:?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
@@ -89,6 +91,12 @@ _TAG = re.compile(r"</?(?:pre|code|tt|p|div|span|br|td|tr|font|blockquote|html|b
 def find(text: str) -> tuple[Layout, re.Match[str]] | None:
     """The layout of an event's line, as it stands or behind a prefix."""
     return next(((layout, found) for layout in (*LAYOUTS, *_PREFIXED) if (found := layout.match(text))), None)
+
+
+def quotation(text: str) -> str:
+    """The quotation marks in front of a line."""
+    found = _QUOTATION.match(text)
+    return found[0] if found else ""
 
 
 def without_prefix(text: str) -> str:
@@ -114,8 +122,9 @@ def task(name: str | None) -> str:
 
 
 def begins(text: str) -> bool:
-    """Whether an event's line begins here and may go on in the next one."""
-    return bool(_BEGINNING.match(without_prefix(text)))
+    """Whether an event's line begins here and may go on in the next one: so does each line of a log."""
+    bare = without_prefix(text)
+    return bool(_STAMP.search(text, 0, len(text) - len(bare)) or _BEGINNING.match(bare))
 
 
 def without_markup(text: str) -> str:

@@ -52,8 +52,9 @@ _LOST = re.compile(r"CPU:?\s*(\d{1,6}).*(?:LOST|DROPPED|lost)|.*PERF_RECORD_LOST
 _STARTED = re.compile(r"#* CPU (\d{1,6}) buffer started")
 _EMPTY = re.compile(
     r"CPU \d+ is empty|cpus=|version = |-{10,}|Dumping ftrace |\(ftrace buffer empty\)|```"
-    r"|.*<(?:user )?stack trace>\s*$|=> |[0-9a-f]{8,16} \S.*\)$|\d+\)\s+(?:=+>|<=+)\s+\|"
+    r"|.*<(?:user )?stack trace>\s*$|=> [^=]*$|[0-9a-f]{8,16} \S+ \(\S+\)$|\d+\)\s+(?:=+>|<=+)\s+\|"
 )
+_COMMENT = re.compile(r"#(?:[\s#!]|$)")
 #: How lines name the register: its number, or the name that some tools print for it.
 _REGISTER = re.compile(r"c0000102|3221225730|KERNEL_GS_BASE", re.IGNORECASE)
 _WRITTEN = re.compile(r"# entries-in-buffer/entries-written: (\d+)/(\d+)|# latency: .*, #(\d+)/(\d+),")
@@ -201,7 +202,7 @@ class Reader:
             if not self.overwritten:
                 return None
             return None, Event(number, 0.0, int(started[1]), -1, "", "buffer started", "lost", None)
-        if bare.startswith("#") and not bare.startswith("#GP"):
+        if _COMMENT.match(bare):
             self._comment = number
             if written := _WRITTEN.match(bare):
                 held, total = (int(count) for count in written.groups() if count)
@@ -217,27 +218,33 @@ class Reader:
             return None  # a wrapped comment
         if layouts.NO_CPU.match(bare):
             self._no_cpu = True
-        if layouts.begins(bare):
-            return (number, bare, PLAIN, None), None
-        return bare
+        if layouts.begins(text):
+            return (number, text, PLAIN, None), None
+        return text
 
     def _joined(self, line: _Line, tail: list[tuple[int, str]]) -> _Line | None:
         """The line with what a mail program has put on the next ones; None if it can't be read. Lines of the
         tail that do not belong to it can't be read either."""
-        texts = [text for _, text in tail]
-        taken = 0
-        whole = self._whole(line)
-        for length in range(1, len(tail) + 1):
-            if whole is None or (whole and not TAIL.match(texts[length - 1])):
+        quotation = layouts.quotation(line[1])
+        narrow = self._source.longest <= _NARROW
+        raw = [text for _, text in tail]
+        own = [text.removeprefix(quotation) for text in raw]
+        for texts in (own, [layouts.without_prefix(text) for text in raw]):
+            taken = 0
+            whole = self._whole(line)
+            for number, text in enumerate(texts):
+                full = narrow and len((line[1], *raw)[number]) >= self._source.longest - 1
+                if whole is None or (whole and not full and not TAIL.match(text)):
+                    break
+                if joined := self._join(line, texts[: number + 1]):
+                    taken, whole = number + 1, self._whole(joined)
+            if whole is None and narrow:
+                # an event that does not matter: where lines are wrapped, so is its own
+                while taken < len(tail) and not _REGISTER.search(texts[taken]):
+                    taken += 1
+            if taken:
+                line = self._join(line, texts[:taken]) or line
                 break
-            if joined := self._join(line, texts[:length]):
-                taken, whole = length, self._whole(joined)
-        if whole is None and self._source.longest <= _NARROW:
-            # an event that does not matter: where lines are wrapped, so is its own
-            while taken < len(tail) and not _REGISTER.search(texts[taken]):
-                taken += 1
-        if taken:
-            line = self._join(line, texts[:taken]) or line
         if line[3] is None:
             self._is_broken(line[0], line[1])
         for number, text in tail[taken:]:

@@ -111,11 +111,11 @@ class Source:
             data = re.sub(rb"\r+\n", b"\n", data)
         lines = data.decode("utf-8", "replace").split("\n")
         del lines[-1]
+        if markup:
+            lines = [line if line == SKIP else layouts.without_markup(line) for line in lines]
         self.longest = max(map(len, lines))
         if self.longest > _LONGEST_LINE:
             lines = [line[:_LONGEST_LINE] for line in lines]
-        if markup:
-            lines = [line if line == SKIP else layouts.without_markup(line) for line in lines]
         return lines
 
     def _open(self) -> IO[bytes]:
