@@ -132,7 +132,7 @@ _SWITCH = re.compile(
     r"|prev_comm=(.{0,64}?) prev_pid=(0x\w+|\d+)\b.*? "
     r"next_comm=(.{0,64}?) next_pid=(0x\w+|\d+)\b.* next_prio="
 )
-_REASON = re.compile(r"\breason:? (\w+)")
+_REASON = re.compile(r"reason:? (\w+)")
 _VCPU = re.compile(r"vcpu (\d+)|vcpu_id=(\w+)")
 _FIELD = re.compile(r"(\w+)=(-?\w+)")
 _NAMED = re.compile(r"\w+\(([0-9a-f]+)\)")
@@ -212,7 +212,7 @@ def _switch(text: str) -> Decoded:
     if not found:
         raise ValueError("none of the known layouts of sched_switch")
     g = found.groups()
-    prev_comm, prev, next_comm, next_ = next(g[i : i + 4] for i in (0, 4, 8) if g[i + 1] is not None)
+    prev_comm, prev, next_comm, next_ = g[:4] if g[1] is not None else g[4:8] if g[5] is not None else g[8:]
     return "switch", (int(prev, 0), prev_comm, int(next_, 0), next_comm)
 
 
@@ -241,6 +241,8 @@ _WHOLE = {
     ),
 }
 _WHOLE["write_msr"] = _WHOLE["read_msr"]
+#: More names of events than this, and they are no names.
+_MANY = 10_000
 _MARKERS = ("tracing_mark_write", "print", "bprint")
 
 
@@ -262,6 +264,7 @@ class Bodies:
         self.amd = ""
         self._probes: dict[str, tuple[str, str] | None] = {}
         self._calls: dict[str, tuple[str, bool] | None] = {}
+        self._ignored: set[str] = set()
         self._reasons = set(_REASONS.values())
         self._decoders = _DECODERS | {"kvm_exit": self._exit}
 
@@ -276,6 +279,8 @@ class Bodies:
             return decoder(text)
         if text.startswith(_PROBE):
             return self._probe(name, text)
+        if name in self._ignored:
+            return None
         if name.startswith(_MARKERS):
             _, _, rest = text.partition("tracing_mark_write: ")
             return "marker", rest or text
@@ -285,6 +290,8 @@ class Bodies:
             self.amd = self.amd or f"event {name}"
         elif name.startswith("kvm_nested_vmexit") and (found := _REASON.search(text)):
             self._look_at(name, found[1], text)
+        elif len(self._ignored) < _MANY:
+            self._ignored.add(name)
         return None
 
     def whole(self, name: str, text: str) -> bool | None:
