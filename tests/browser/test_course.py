@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.browser.lab import ROOT, lab_page
-from tests.browser.learner import answer_all, failures, run_all, save, serious
+from tests.browser.learner import OURS, answer_all, failures, run_all, save, serious
 from tests.notebooks.checks import every_figure_has_words, nothing_on_standard_error
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -35,6 +35,6 @@ def test_a_learner_goes_through_it(browser: Any, lab: Any, path: Path) -> None:
     asked, wrong, right = answer_all(page)
     assert asked or "vmxsim.predict(" not in path.read_text(), "its questions were not found on the page"
     assert (wrong, right) == (asked, asked)
-    assert not serious(page)
+    assert not serious(page, *OURS)
     assert not shown.outside, "nothing needs the network"
     shown.close()

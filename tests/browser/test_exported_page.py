@@ -10,6 +10,7 @@ import pytest
 
 import vmxsim
 from tests.browser.lab import Errors
+from tests.browser.learner import serious
 from tests.exports.cases import checked, named
 
 _LIGHT = "() => getComputedStyle(document.body).backgroundColor"
@@ -145,14 +146,12 @@ def test_hostile_text_does_nothing(opened: Any) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("what", ["one", "two"])
 def test_axe_finds_nothing_serious(opened: Any, scheme: str, what: str) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     example = checked("dedicated-accessors", "64-bit").counterexample
     assert example is not None
     runs = [example.trace, vmxsim.run(example.scenario, "never-trap")]
     shown = opened(example if what == "one" else runs, color_scheme=scheme)
     shown.page.wait_for_timeout(300)
-    found = axe.Axe().run(shown.page).response["violations"]
-    assert [v["id"] for v in found if v["impact"] in ("serious", "critical")] == []
+    assert serious(shown.page) == []
 
 
 def test_the_moving_picture_plays_and_stands_still(browser: Any) -> None:

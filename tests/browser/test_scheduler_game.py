@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.browser.conftest import Notebook
+from tests.browser.learner import serious
 
 _SEED = ["import vmxsim\nvmxsim.be_the_scheduler()"]
 _OWN = [
@@ -138,9 +139,7 @@ def test_a_safe_design_and_another_one(seed: Table) -> None:
 
 
 def test_serious_accessibility_findings(seed: Table) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-    found = axe.Axe().run(seed.page, context=".vmxsim-scheduler").response["violations"]
-    assert [one["id"] for one in found if one["impact"] in ("serious", "critical")] == []
+    assert serious(seed.page, ".vmxsim-scheduler") == []
 
 
 def test_a_readers_own_design_is_won_with_a_tick(browser: Any, lab: Any) -> None:

@@ -126,9 +126,10 @@ def _wrong_ops(ops: Any, design: Any) -> str:
     for op, function in ops.items():
         if not isinstance(function, str):
             return f"'{printable(op)}' is {printable(repr(function))}; expected the name of a function"
+        if function in functions or inherited.get(op) == function:
+            continue
         # a subclass may be meant to define it; else a call of it says that it is missing
-        near = get_close_matches(function, functions, n=1, cutoff=0.85)
-        if near and function not in functions and inherited.get(op) != function:
+        if near := get_close_matches(function, functions, n=1, cutoff=0.85):
             return f"'{printable(op)}' is '{printable(function)}'; did you mean '{near[0]}'?"
     for op in inherited:
         if op not in ops:

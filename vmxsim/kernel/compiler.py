@@ -19,7 +19,7 @@ import ast
 import inspect
 import linecache
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from types import FunctionType
 from typing import Any
 
@@ -80,6 +80,11 @@ INSTEAD = {
     ast.Delete: "assign None",
     ast.JoinedStr: "use a plain string",
 }
+
+
+@cache
+def _signature(primitive: str) -> inspect.Signature:
+    return inspect.signature(PRIMITIVES[primitive])
 
 
 @lru_cache(maxsize=256)
@@ -518,9 +523,9 @@ class _Lowering:
     def primitive(self, e: ast.Call, name: str) -> Primitive:
         args = self.arguments(e)
         try:
-            inspect.signature(PRIMITIVES[name]).bind(None, *args)
+            _signature(name).bind(None, *args)
         except TypeError:
-            takes = ", ".join(list(inspect.signature(PRIMITIVES[name]).parameters)[1:])
+            takes = ", ".join(list(_signature(name).parameters)[1:])
             raise self.error(e, f"{name}({takes}) does not take {len(args)} arguments") from None
         return Primitive(name, args)
 

@@ -330,9 +330,8 @@ def _refuse_misspelt(cls: type[KernelSource]) -> None:
     called = {i.callee.name for f in cls._own.values() for i in f.instructions if i.callee}
     called |= set(cls.kvm_x86_ops.values())
     inherited = {name for base in cls.__mro__[1:] for name in cls.functions_of(base)}
-    for name in cls._own:
-        near = get_close_matches(name, inherited, n=1, cutoff=0.85)
-        if near and name not in inherited and name not in called:
+    for name in (name for name in cls._own if name not in inherited | called):
+        if near := get_close_matches(name, inherited, n=1, cutoff=0.85):
             raise InputError(
                 f"'{name}' overrides nothing and nothing calls it; did you mean '{near[0]}'?",
                 cls.__name__,
