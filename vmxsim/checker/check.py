@@ -340,7 +340,7 @@ def _check_host(bounds: _Bounds, limits: Limits, interrupted: list[bool]) -> _Se
         cut = cut_of(end)
     if cut and bounds.vcpus > 1 and found is not None and not (found.cut or bounds.unexplored):
         known = "" if broken else "each thread alone was explored to the end and breaks nothing"
-        cut = evolve(cut, known=known, closed_by=_closing(bounds, cut, limits))
+        cut = evolve(cut, known=known, closed_by=_closing(bounds, cut, limits, interrupted))
     invariants = dict.fromkeys(examples, VIOLATED)
     for name in wanted:
         if name not in invariants:
@@ -391,7 +391,7 @@ def _of_two(
 _NARROWER = ("one-value,no-swapgs,no-smm", "no-user-gs-base", "no-emulation", "no-set-efer", "no-set-msr")
 
 
-def _closing(bounds: _Bounds, cut: Cut, limits: Limits) -> tuple[str, ...]:
+def _closing(bounds: _Bounds, cut: Cut, limits: Limits, interrupted: list[bool]) -> tuple[str, ...]:
     """Assumptions under which two vCPUs have fewer states than the limit, if more time would not help."""
     if cut.option != "--max-states" and cut != _ONE_IS_ENOUGH:
         return ()
@@ -406,8 +406,8 @@ def _closing(bounds: _Bounds, cut: Cut, limits: Limits) -> tuple[str, ...]:
             a, b = _graphs(narrow, table, found, limits)
             if len(a.cpu) * len(b.cpu) < limits.max_states:
                 return narrow.assumed.names
-    except ENDINGS:
-        pass
+    except ENDINGS as end:
+        interrupted += [True] * isinstance(end, KeyboardInterrupt)
     return ()
 
 
