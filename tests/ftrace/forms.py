@@ -327,6 +327,8 @@ FORMS: dict[str, Callable[[list[str]], list[str] | bytes]] = {
 }
 #: Forms whose events have other times than the trace file.
 OTHER_TIMES = {"counter clock"}
+#: Forms of the file, not of its lines.
+PACKED = {"CRLF", "byte order mark", "UTF-16", "gzip", "xz", "bzip2"}
 #: Forms that function_graph's lines have, too.
 ANY_TRACER = (
     "quoted",
