@@ -183,9 +183,31 @@ def test_a_value_on_the_next_line(tail: list[str], tmp_path: Path) -> None:
 
 
 def test_half_a_value_is_not_a_value(tmp_path: Path) -> None:
-    text = ["x-1 [000] d..2. 1.0: write_msr: c0000102, value 7000aa", "aa0000"]
-    (event,) = Reader(write(tmp_path / "t", text)).events()
-    assert event.data == 0x7000AAAA0000
+    """The name of an event, cut in two, shows that these are lines of a terminal."""
+    text = ["kernel-thread-1 [000] d..2. 0.5: kvm_entry: vcp", "u 0"]
+    text += ["x-1 [000] 1.0: write_msr: c0000102, value 7000a", "aaa0000"]
+    reader = Reader(write(tmp_path / "t", text))
+    assert [event.data for event in reader.events()] == [0, 0x7000AAAA0000] and not reader.broken
+
+
+@pytest.mark.parametrize("following", ["aa0000", "0", "deadbeef"])
+def test_what_may_be_half_a_value_is_not_read(following: str, tmp_path: Path) -> None:
+    """Nothing else shows that lines were broken where there is no space."""
+    text = ["x-1 [000] d..2. 1.0: write_msr: c0000102, value 7000aa", following]
+    reader = Reader(write(tmp_path / "t", text))
+    assert not list(reader.events())
+    assert (reader.broken, reader.unread_register) == (2, 1)
+
+
+@pytest.mark.parametrize("garbage", ["0", "deadbeef", "12345", "@@@", "rip 0x1", "value 1"])
+def test_garbage_in_a_plain_file_changes_no_event_and_is_counted(garbage: str, tmp_path: Path) -> None:
+    text = lines(SEED[0])
+    more = [line for one in text for line in (one, garbage)]
+    reader = Reader(write(tmp_path / "t", more))
+    found = [(event.time, event.data) for event in reader.events()]
+    expected = Reader(write(tmp_path / "p", text))
+    assert found == [(event.time, event.data) for event in expected.events()]
+    assert reader.broken == len(text)
 
 
 @pytest.mark.parametrize("prose", ["Here the host's value comes back.", "and 12 more", "@@@"])

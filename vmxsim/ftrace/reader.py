@@ -95,6 +95,8 @@ class Reader:
     _preemptible: dict[str | None, bool | None] = Factory(lambda: {None: None})
     _comment: int = -1
     _no_cpu: bool = False
+    #: Some line was broken where there is no space.
+    _terminal: bool = False
     _source: Source = Factory(lambda self: Source(self.path), takes_self=True)
     _bodies: Bodies = field(factory=Bodies)
     _tasks: dict[str, str] = field(factory=dict)
@@ -235,35 +237,53 @@ class Reader:
         """The line with what a mail program has put on the next ones; None if it can't be read. Lines of the
         tail that do not belong to it can't be read either."""
         quotation = layouts.quotation(line[1])
-        narrow = self._source.longest <= _NARROW
         raw = [text for _, text in tail]
-        own = [text.removeprefix(quotation) for text in raw]
-        for texts in (own, [layouts.without_prefix(text) for text in raw]):
-            taken = 0
-            whole = self._whole(line)
-            for number, text in enumerate(texts):
-                full = narrow and len((line[1], *raw)[number]) >= self._source.longest - 1
-                if whole is None or (whole and not full and not TAIL.match(text)):
-                    break
-                if joined := self._join(line, texts[: number + 1]):
-                    taken, whole = number + 1, self._whole(joined)
-            if whole is None and narrow:
-                # an event that does not matter: where lines are wrapped, so is its own
-                while taken < len(tail) and not _REGISTER.search(texts[taken]):
-                    taken += 1
-            if taken:
-                line = self._join(line, texts[:taken]) or line
-                break
-        if line[3] is None:
+        narrow = self._source.longest <= _NARROW
+        full = [narrow and len(text) >= self._source.longest - 1 for text in (line[1], *raw)]
+        whole, taken = line, 0
+        for texts in ([text.removeprefix(quotation) for text in raw], [*map(layouts.without_prefix, raw)]):
+            if not taken and whole is not None:
+                whole, taken = self._with_rest(line, texts, full)
+        if whole is None or whole[3] is None:
             self._is_broken(line[0], line[1])
         for number, text in tail[taken:]:
             self._is_broken(number, text)
-        return line if line[3] is not None else None
+        return whole if whole is not None and whole[3] is not None else None
 
-    def _join(self, line: _Line, tail: list[str]) -> _Line | None:
+    def _with_rest(self, line: _Line, texts: list[str], full: list[bool]) -> tuple[_Line | None, int]:
+        """A line with those of the next ones that belong to it, and how many do. None if its value may be
+        only the first half of one."""
+        taken = 0
+        best = line
+        separators = ("", " ") if full[0] else (" ", "")
+        narrow = self._source.longest <= _NARROW
+        whole = self._whole(line)
+        for number, text in enumerate(texts, 1):
+            alike = bool(TAIL.match(text)) and (narrow or "=" in text)
+            if whole is None or (whole and not alike and not full[number - 1]):
+                break
+            at_spaces = self._join(line, texts[:number], (" ",))
+            anywhere = self._join(line, texts[:number], separators)
+            if whole and not self._terminal:
+                if anywhere and not at_spaces:
+                    if full[number - 1]:
+                        return None, 0
+                    break
+                anywhere = at_spaces
+            elif anywhere and not at_spaces and full[0]:
+                self._terminal = True
+            if anywhere:
+                best, taken, whole = anywhere, number, self._whole(anywhere)
+        if whole is None and narrow:
+            # an event that does not matter: where lines are wrapped, so is its own
+            while taken < len(texts) and not _REGISTER.search(texts[taken]):
+                taken += 1
+            best = (taken and self._join(line, texts[:taken], separators)) or best
+        return best, taken
+
+    def _join(self, line: _Line, tail: list[str], separators: tuple[str, ...]) -> _Line | None:
         """A mail program breaks lines at a space, a terminal anywhere: its lines are all of one length."""
-        choices = ("", " ") if len(line[1]) >= self._source.longest - 1 else (" ", "")
-        for between in product(choices, repeat=len(tail)):
+        for between in product(separators, repeat=len(tail)):
             text = line[1].rstrip() if between[0] else line[1]
             for separator, more in zip(between, tail, strict=True):
                 text += separator + more.strip()
