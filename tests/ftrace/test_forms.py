@@ -168,8 +168,9 @@ def test_a_failed_access_and_another_register_are_read(line: str, tmp_path: Path
     assert not list(reader.events()) and reader.matched == 1 and not reader.broken
 
 
-def test_a_failed_access_whose_mark_is_on_the_next_line_is_none(tmp_path: Path) -> None:
-    text = ["x-1 [000] d..2. 1.0: write_msr: c0000102, value 8000000000000000", "#GP"]
+@pytest.mark.parametrize("more", [[], ["# " + "-" * 200]])
+def test_a_failed_access_whose_mark_is_on_the_next_line_is_none(more: list[str], tmp_path: Path) -> None:
+    text = [*more, "x-1 [000] d..2. 1.0: write_msr: c0000102, value 8000000000000000", "#GP"]
     reader = Reader(write(tmp_path / "t", text))
     assert not list(reader.events()) and not reader.broken
 

@@ -240,15 +240,15 @@ class Reader:
         raw = [text for _, text in tail]
         narrow = self._source.longest <= _NARROW
         full = [narrow and len(text) >= self._source.longest - 1 for text in (line[1], *raw)]
-        whole, taken = line, 0
-        for texts in ([text.removeprefix(quotation) for text in raw], [*map(layouts.without_prefix, raw)]):
-            if not taken and whole is not None:
-                whole, taken = self._with_rest(line, texts, full)
-        if whole is None or whole[3] is None:
+        joined, taken = self._with_rest(line, [text.removeprefix(quotation) for text in raw], full)
+        if joined is not None and not taken:
+            joined, taken = self._with_rest(line, [*map(layouts.without_prefix, raw)], full)
+        if joined is None or joined[3] is None:
+            joined = None
             self._is_broken(line[0], line[1])
         for number, text in tail[taken:]:
             self._is_broken(number, text)
-        return whole if whole is not None and whole[3] is not None else None
+        return joined
 
     def _with_rest(self, line: _Line, texts: list[str], full: list[bool]) -> tuple[_Line | None, int]:
         """A line with those of the next ones that belong to it, and how many do. None if its value may be
@@ -259,7 +259,7 @@ class Reader:
         narrow = self._source.longest <= _NARROW
         whole = self._whole(line)
         for number, text in enumerate(texts, 1):
-            alike = bool(TAIL.match(text)) and (narrow or "=" in text)
+            alike = bool(TAIL.match(text)) and (narrow or "=" in text or "#GP" in text)
             if whole is None or (whole and not alike and not full[number - 1]):
                 break
             at_spaces = self._join(line, texts[:number], (" ",))
