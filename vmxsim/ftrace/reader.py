@@ -62,6 +62,8 @@ _REGISTER = re.compile(r"c0000102|3221225730|KERNEL_GS_BASE", re.IGNORECASE)
 _WRITTEN = re.compile(r"# entries-in-buffer/entries-written: (\d+)/(\d+)|# latency: .*, #(\d+)/(\d+),")
 #: An event is looked for in so many lines that follow its beginning.
 _MAX_TAIL = 6
+#: After so many joins that gave nothing, some seconds' worth, this is no wrapped text.
+_MAX_TRIES = 300_000
 #: In a file without longer lines, lines are likely to be wrapped.
 _NARROW = 120
 
@@ -95,6 +97,8 @@ class Reader:
     _preemptible: dict[str | None, bool | None] = Factory(lambda: {None: None})
     _comment: int = -1
     _no_cpu: bool = False
+    #: Joins that gave nothing.
+    _tries: int = 0
     #: Some line was broken where there is no space.
     _terminal: bool = False
     _source: Source = Factory(lambda self: Source(self.path), takes_self=True)
@@ -284,6 +288,8 @@ class Reader:
     def _join(self, line: _Line, tail: list[str], separators: tuple[str, ...]) -> _Line | None:
         """A mail program breaks lines at a space, a terminal anywhere: its lines are all of one length."""
         for between in product(separators, repeat=len(tail)):
+            if self._tries > _MAX_TRIES:
+                return None
             text = line[1].rstrip() if between[0] else line[1]
             for separator, more in zip(between, tail, strict=True):
                 text += separator + more.strip()
@@ -291,6 +297,7 @@ class Reader:
                 joined = (line[0], text, *found)
                 if self._whole(joined) is not False:
                     return joined
+            self._tries += 1
         return None
 
     def _whole(self, line: _Line) -> bool | None:
