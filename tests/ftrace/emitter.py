@@ -37,7 +37,11 @@ class Emitter:
         self.step = 0
 
     def text(self) -> str:
-        """The whole trace."""
+        """The whole trace. As in a real one, the kernel's accesses to other MSRs show what is recorded, and
+        the thread is switched in first."""
+        self.emit("plain", 0, "sched_switch", self.switch_text("plain0", "thread0"))
+        self.emit("plain", 0, "read_msr", "1d9, value 0")
+        self.emit("plain", 0, "write_msr", "c0000103, value 0")
         for number, step in enumerate(self.trace.steps):
             self.step = number
             self.feed(step)
@@ -78,6 +82,7 @@ class Emitter:
             self.emit(thread, step.cpu, "kvm_entry", "vcpu 0, rip 0x8000")
         elif was == "guest":
             reason = self.reason.get(thread, "IO_INSTRUCTION")
+            reason = "EXCEPTION_NMI" if reason.startswith("emulated") else reason  # a forced emulation
             self.emit(thread, step.cpu, "kvm_exit", f"vcpu 0 reason {reason} rip 0x8000 info1 0x0 info2 0x0")
             if "MOV to CR0" in step.source:
                 value = 0x80000031 if "PG = 1" in step.source else 0x31

@@ -51,7 +51,7 @@ def replay_command(trace: str | None, design: str | None, as_json: bool, how: bo
         show(recording, told, console(), design is not None)
     for note in told["notes"]:
         remark(note)
-    if told["verdict"] == "violated" or (design is not None and not told["fits"]):
+    if told["verdict"] == "violated" or (design is not None and told["ruled_out"]):
         return VIOLATED
     return INCONCLUSIVE if told["verdict"] == "inconclusive" else FINE
 
@@ -74,7 +74,12 @@ def show(recording: Recording, told: dict[str, Any], out: Console, asked: bool) 
     out.print()
     out.print(_accesses(recording, event["line"] if event else 0))
     out.print()
-    out.print(Text("fits: " + (", ".join(told["fits"]) or "no design")))
+    none = (
+        "no design"
+        if recording.follower.shows_accesses
+        else "not known, no access to the register is recorded"
+    )
+    out.print(Text("fits: " + (", ".join(told["fits"]) or none)))
     reasons = recording.follower.evidence.fits.reasons
     by_line: dict[tuple[int, str], list[str]] = {}
     for design, line in told["ruled_out"].items():

@@ -48,119 +48,234 @@ SHARED = ("shared-accessors",)
 RELOADING = DESIGNS[:7]
 
 
+#: The tracepoints of accesses to MSRs.
+READS = frozenset({"read_msr"})
+WRITES = frozenset({"write_msr"})
+ACCESSES = READS | WRITES
+#: Between these events state stays loaded, unless accesses show a leave: a VM exit and what follows it.
+EXITS = frozenset({"kvm_entry", "kvm_exit"})
+#: The events between which a thread's accesses stand. Where one of these kinds is not recorded, what the
+#: next event shows of the accesses before it may be about others.
+FOLLOWED = EXITS | {"kvm_userspace_exit", "sched_switch"}
+#: Without these, a guest's mode may have changed unseen.
+MODE = frozenset({"kvm_exit"})
+#: What a probe's own fields show needs no other event.
+PROBED: frozenset[str] = frozenset()
+
+
 @define
 class Fits:
-    """The designs ruled out so far: by which line, and why."""
+    """The designs ruled out so far: by which line, and why.
 
-    ruled_out: dict[str, int] = field(factory=dict)
-    reasons: dict[str, str] = field(factory=dict)
+    ``recorded`` is what the trace holds: tracepoints by name, functions as ``probe:ROLE`` and
+    ``return:ROLE``. Each conclusion names what it rests on; it counts only once an event of each of these
+    kinds was seen.
+    """
 
-    def rule_out(self, designs: Iterable[str], line: int, why: str) -> None:
-        """Rule out designs; the first reason stays."""
+    recorded: set[str] = field(factory=set)
+    #: An access of the register was recorded that can't be read: a missing access proves nothing.
+    unread: bool = False
+    #: The file says how many events it should hold, and it holds them all.
+    complete: bool = False
+    #: The thread that is followed now, and those whose events do not fit together: some are missing, so what
+    #: they show is not conclusive.
+    pid: int = 0
+    broken: set[int] = field(factory=set)
+    _claims: dict[tuple[int, frozenset[str]], dict[str, tuple[int, str]]] = field(factory=dict)
+    #: Those that rest on what is not there, made at one line only: a single missing event explains them.
+    _once: dict[tuple[int, frozenset[str]], dict[str, int]] = field(factory=dict)
+    _count: int = 0
+    _found: dict[str, tuple[int, str]] = field(factory=dict)
+    _remaining: tuple[str, ...] = DESIGNS
+    _likely: tuple[str, ...] = DESIGNS
+    _at: tuple[int, ...] = ()
+
+    def rule_out(self, designs: Iterable[str], line: int, why: str, needs: frozenset[str]) -> None:
+        """Rule out designs if ``needs`` are recorded; the first reason stays."""
+        claims = self._claims.setdefault((self.pid, needs), {})
+        once = self._once.setdefault((self.pid, needs), {})
         for design in designs:
-            if design not in self.ruled_out:
-                self.ruled_out[design] = line
-                self.reasons[design] = why
+            if design not in claims:
+                claims[design] = (line, why)
+                if needs & ACCESSES or "sched_switch" in needs:
+                    once[design] = line
+                self._count += 1
+            elif once.get(design, line) != line:
+                del once[design]
+                self._count += 1
+
+    @property
+    def ruled_out(self) -> dict[str, int]:
+        """The designs ruled out, each with the line that does it."""
+        self._look()
+        return {design: line for design, (line, _) in self._found.items()}
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """The designs ruled out, each with the reason."""
+        self._look()
+        return {design: why for design, (_, why) in self._found.items()}
 
     @property
     def remaining(self) -> tuple[str, ...]:
         """The designs not ruled out, oldest first."""
-        return tuple(design for design in DESIGNS if design not in self.ruled_out)
+        self._look()
+        return self._remaining
+
+    @property
+    def likely(self) -> tuple[str, ...]:
+        """The designs left if what a single missing event would explain is believed too: good enough to
+        follow the trace, not to conclude."""
+        self._look()
+        return self._likely
+
+    def _look(self) -> None:
+        """Which conclusions count by now."""
+        at = (self._count, len(self.recorded), len(self.broken), self.unread, self.complete)
+        if at == self._at:
+            return
+        self._at = at
+        self._weigh(absences=True, twice=False)
+        self._likely = tuple(design for design in DESIGNS if design not in self._found)
+        self._weigh(absences=not self.unread, twice=not self.complete)
+        if len(self._found) == len(DESIGNS) and not self.complete:
+            self._weigh(absences=False, twice=True)  # they contradict each other: an event may be missing
+        self._remaining = tuple(design for design in DESIGNS if design not in self._found)
+
+    def _weigh(self, absences: bool, twice: bool) -> None:
+        """Which designs are ruled out: by missing accesses too, or only by what is there; by what a single
+        missing event would explain too, or only by what was seen twice."""
+        self._found = {}
+        alone: dict[str, set[tuple[int, str]]] = {}
+        for (pid, needs), claims in self._claims.items():
+            if needs <= self.recorded and pid not in self.broken and (absences or not needs & ACCESSES):
+                once = self._once[pid, needs] if twice else {}
+                for design, claim in claims.items():
+                    if design not in once:
+                        self._found[design] = min(claim, self._found.get(design, claim))
+                    else:
+                        alone.setdefault(design, set()).add(claim)
+        for design, single in alone.items():
+            if len({line for line, _ in single}) > 1 and design not in self._found:
+                self._found[design] = min(single)
 
     @property
     def traps_outside_long_mode(self) -> bool | None:
         """Whether the guest's accesses exit outside long mode; None unless all remaining designs agree."""
-        trapping = {design not in NEVER_TRAP for design in self.remaining}
+        trapping = {design not in NEVER_TRAP for design in self.likely}
         return trapping.pop() if len(trapping) == 1 else None
 
-    def enter(self, ops: str, long_mode: bool | None, was_long_mode: bool, line: int) -> bool:
+    def enter(
+        self, ops: str, long_mode: bool | None, was_long_mode: bool, line: int, needs: frozenset[str]
+    ) -> bool:
         """An *enter* that loaded state. ``was_long_mode``: the guest may have been in long mode before,
-        so an array may still list the register. False if no design does this: events are missing."""
+        so an array may still list the register. False if no design does this: events are missing.
+        ``needs``: the kinds of events without which these accesses may not be all of one *enter*."""
         if ops == "":
             if long_mode is True:
                 return False  # every design loads the guest's value in long mode
-            self.rule_out(HOST_ALWAYS, line, "enter does not read the host's value")
-            self.rule_out(NEVER_TRAP, line, "enter does not write the guest's value")
+            needs = (needs & EXITS) | ACCESSES  # an unseen switch or system call adds accesses, it hides none
+            self.rule_out(HOST_ALWAYS, line, "enter does not read the host's value", needs)
+            self.rule_out(NEVER_TRAP, line, "enter does not write the guest's value", needs)
         elif ops == "w":
-            arrays = ARRAYS if long_mode is True or not was_long_mode else ()
             why = "enter writes the register without reading it first"
-            self.rule_out(arrays + LAZY + HOST_ALWAYS, line, why)
+            self.rule_out(LAZY + HOST_ALWAYS, line, why, needs | READS)
+            if long_mode is True or not was_long_mode:
+                self.rule_out(ARRAYS, line, why, needs | READS | MODE)
             if long_mode is False:
-                self.rule_out(FROM_THREAD + DEDICATED, line, "enter writes the register outside long mode")
+                why = "enter writes the register outside long mode"
+                self.rule_out(FROM_THREAD + DEDICATED, line, why, needs | MODE)
         elif ops == "rw":
-            self._switches(long_mode, was_long_mode, line, "enter writes the register outside long mode")
+            why = "enter writes the register outside long mode"
+            self._switches(long_mode, was_long_mode, line, why, needs)
         elif ops == "r":
             if long_mode is True:
                 return False
-            self.rule_out(ARRAYS + LAZY, line, "enter reads the register without writing it")
-            self.rule_out(NEVER_TRAP, line, "enter does not write the guest's value")
+            why = "enter reads the register without writing it"
+            self.rule_out(ARRAYS + LAZY, line, why, needs | WRITES)
+            self.rule_out(NEVER_TRAP, line, "enter does not write the guest's value", needs | WRITES)
         else:
             return False
         return True
 
-    def _switches(self, long_mode: bool | None, was_long_mode: bool, line: int, why: str) -> None:
+    def _switches(
+        self, long_mode: bool | None, was_long_mode: bool, line: int, why: str, needs: frozenset[str]
+    ) -> None:
         """The register is switched in full: outside long mode only never-trap and later designs do that,
         and the arrays as long as they list it."""
         if long_mode is False:
             arrays = () if was_long_mode else ARRAYS
-            self.rule_out(arrays + LAZY + HOST_ALWAYS + FROM_THREAD + DEDICATED, line, why)
+            trapping = arrays + LAZY + HOST_ALWAYS + FROM_THREAD + DEDICATED
+            self.rule_out(trapping, line, why, needs | MODE)
 
-    def enters_differ(self, line: int) -> None:
+    def enters_differ(self, line: int, needs: frozenset[str]) -> None:
         """One thread's *enter* sometimes reads the register and sometimes does not: where that depends
         on the width of the host task, it can't do both."""
         why = "one thread's enter sometimes reads the register and sometimes does not"
-        self.rule_out(FROM_THREAD + DEDICATED + NEVER_TRAP, line, why)
+        self.rule_out(FROM_THREAD + DEDICATED + NEVER_TRAP, line, why, needs | READS)
 
-    def leave(self, ops: str, long_mode: bool | None, was_long_mode: bool, line: int) -> bool:
+    def leave(
+        self, ops: str, long_mode: bool | None, was_long_mode: bool, line: int, needs: frozenset[str]
+    ) -> bool:
         """A *leave* that restored the host. False if no design does this: events are missing."""
         if ops == "rw":
             why = "leave reads the register back outside long mode"
-            self._switches(long_mode, was_long_mode, line, why)
+            self._switches(long_mode, was_long_mode, line, why, needs)
         elif ops == "w":
             if long_mode is True:
                 return False  # every design saves the guest's value in long mode
-            self.rule_out(ARRAYS + LAZY[:2], line, "leave restores the register without reading it")
-            self.rule_out(NEVER_TRAP, line, "leave does not read the register back")
+            why = "leave restores the register without reading it"
+            self.rule_out(ARRAYS + LAZY[:2], line, why, needs | READS)
+            self.rule_out(NEVER_TRAP, line, "leave does not read the register back", needs | READS)
         elif ops == "":
             if long_mode is True:
                 return False
             restoring = HOST_ALWAYS + FROM_THREAD + DEDICATED + NEVER_TRAP
-            self.rule_out(restoring, line, "leave does not restore the register")
+            self.rule_out(restoring, line, "leave does not restore the register", needs | WRITES)
         elif ops != "wrw":  # load-gs-index in long mode, with a 32-bit host task
             return False
         return True
 
-    def reload(self, line: int) -> None:
+    def reload(self, line: int, needs: frozenset[str]) -> None:
         """A full host reload outside ``vcpu_put`` and preemption."""
         why = "a full host reload outside vcpu_put; the accessors need none"
-        self.rule_out(DEDICATED + NEVER_TRAP, line, why)
+        self.rule_out(DEDICATED + NEVER_TRAP, line, why, needs)
 
-    def efer_without_reload(self, line: int) -> None:
+    def efer_without_reload(self, line: int, needs: frozenset[str]) -> None:
         """``vmx_set_efer`` did its work while state was loaded, and state is still loaded."""
-        self.rule_out(RELOADING, line, "vmx_set_efer leaves guest state loaded, without a full host reload")
+        why = "vmx_set_efer leaves guest state loaded, without a full host reload"
+        self.rule_out(RELOADING, line, why, needs)
+
+    def intercepted(self, line: int) -> None:
+        """KVM changed the interception of the register while it changed the guest's EFER."""
+        why = "a change of EFER changes whether the guest's accesses are intercepted"
+        self.rule_out(NEVER_TRAP, line, why, EXITS)
 
     def efer_without_access(self, line: int) -> None:
         """The guest wrote EFER while state was loaded and the register was not touched."""
-        self.rule_out(HOST_ALWAYS + FROM_THREAD, line, "a write to EFER does no full host reload")
+        why = "a write to EFER does no full host reload"
+        self.rule_out(HOST_ALWAYS + FROM_THREAD, line, why, EXITS | WRITES)
 
-    def accessor(self, long_mode: bool | None, in_efer: bool, line: int) -> None:
+    def accessor(self, long_mode: bool | None, in_efer: bool, line: int, needs: frozenset[str]) -> None:
         """An accessor read or wrote the guest's value in the register while state stayed loaded."""
         why = "the guest's value is accessed in the register, without a full host reload"
-        self.rule_out(RELOADING, line, why)
+        needs |= ACCESSES
+        self.rule_out(RELOADING, line, why, needs)
         if in_efer:
-            self.rule_out(NEVER_TRAP, line, "leaving long mode reads the guest's value")
+            self.rule_out(NEVER_TRAP, line, "leaving long mode reads the guest's value", needs)
         elif long_mode is False:
-            self.rule_out(DEDICATED, line, "the guest's value is accessed in the register outside long mode")
+            why = "the guest's value is accessed in the register outside long mode"
+            self.rule_out(DEDICATED, line, why, needs)
 
     def no_access(self, long_mode: bool | None, writes: bool, line: int) -> bool:
         """KVM read or wrote the guest's MSR while state was loaded, and no event shows that it touched the
         register. False if no design does this: events are missing."""
         if long_mode is True:
-            return writes and SHARED[0] in self.remaining
+            return writes and SHARED[0] in self.likely
         why = "KVM's access of the guest's MSR does not touch the register though state is loaded"
         spared = SHARED if writes else ()
         touching = {*HOST_ALWAYS, *FROM_THREAD, *NEVER_TRAP}.difference(spared)
-        self.rule_out(touching, line, why)
+        self.rule_out(touching, line, why, EXITS | ACCESSES)
         return True
 
 
@@ -174,34 +289,37 @@ class Evidence:
     #: Enters outside long mode that wrote nothing; leaves that only restored.
     silent_enters: int = 0
     short_leaves: int = 0
-    #: Whether the trace has any events of these kinds.
-    switches: bool = False
-    userspace: bool = False
+    #: Probes of vmx_set_msr show which register is set, others the guest's EFER.
     set_probe: bool = False
-    enter_probe: bool = False
     mode_probe: bool = False
+    #: A context switch wrote the register itself: a host without FSGSBASE.
+    switch_writes: bool = False
+    #: The line of the first access of unknown purpose in a residence whose enter was seen.
+    strange: int = 0
+    #: The line of the first event that is older than the one before it of the same thread.
+    disorder: int = 0
+    #: The line of the first return to user space after which no leave is seen.
+    unrestored: int = 0
+    #: The line of the first VM entry where the register may have held what is not the guest's.
+    doubt: int = 0
     #: The file says how many events it should hold, and it holds them all.
     complete: bool = False
-    #: A leave and an enter between a VM exit and the next entry: line of the first.
-    between_exits: int = 0
     #: Two owners' numbers were equal where it mattered: line of the first such event.
     equal: int = 0
+
+    def records(self, *kinds: str) -> bool:
+        """Whether events of these kinds were seen."""
+        return self.fits.recorded.issuperset(kinds)
 
     @property
     def writes_unseen(self) -> bool:
         """Whether an accessor may have written the register without an event."""
-        return SHARED[0] in self.fits.remaining
-
-    def conclude(self) -> None:
-        """At the end: a leave and an enter between a VM exit and the next entry were a full host reload
-        if the trace would show a preemption or a return to user space."""
-        if self.between_exits and self.switches and self.userspace:
-            self.fits.reload(self.between_exits)
+        return SHARED[0] in self.fits.likely
 
     def traps_outside_long_mode(self) -> bool:
         """Whether more than one event shows that this module switches the register only in long mode."""
         shown = self.intercepts or self.silent_enters > 1 or self.short_leaves > 0
-        return shown and self.fits.traps_outside_long_mode is True
+        return shown and not set(self.fits.remaining) & set(NEVER_TRAP)
 
 
 @define
@@ -211,8 +329,11 @@ class Finding:
     ``kind``: ``host value`` (the guest runs with what the host left in the register), ``taken value``
     (it gets a host value that leave saved as its own), ``old value`` (it runs with an older value
     of its own), ``wrong read`` (KVM returns a wrong value), ``not restored`` (the thread returns to user
-    space with a value other than its own). ``value`` was found where ``expected`` should be; None: not
-    known. ``anomalies``: how many the thread had had by then.
+    space with a value other than its own), ``saved`` (a context switch saves such a value as its own),
+    ``restored`` (leave writes such a value, and enter follows before anybody finds it).
+    ``value`` was found where ``expected`` should be; None: not known. ``anomalies``: how many the thread had
+    had by then. ``shown``: both numbers were recorded, and no missing access can explain that they differ.
+    ``guessed``: which of the accesses before are enter's is not sure.
     """
 
     kind: str
@@ -222,6 +343,8 @@ class Finding:
     value: int | None
     expected: int | None
     anomalies: int
+    shown: bool = False
+    guessed: bool = False
     confirmed: bool = False
     refuted: bool = False
 
@@ -230,8 +353,15 @@ class Finding:
         missing and the module's design is known well enough. A missing line can look like an access that
         was never made, so a finding that rests on a missing access must agree with some design."""
         remaining = set(evidence.fits.remaining)
-        if self.refuted:
+        if self.refuted or self.kind == "restored":
             return False
+        if self.shown and self.kind != "host value":
+            known = self.invariant != "host-value" or (self.expected is not None and is_user(self.expected))
+            followed = evidence.records(*EXITS, "kvm_userspace_exit")
+            return known and followed and bool(remaining) and not self.anomalies
+        by_design = remaining == {"dedicated-accessors"} and evidence.traps_outside_long_mode()
+        if self.kind in ("host value", "taken value") and not by_design and not evidence.records("write_msr"):
+            return False  # enter may have loaded a value unseen
         if self.kind == "host value":
             if self.value is None or not is_user(self.value) or not self.differs():
                 return False
@@ -240,18 +370,23 @@ class Finding:
                 return "dedicated-accessors" in remaining or (at_entry and not remaining)
             if self.anomalies:
                 return False
-            if evidence.complete:
+            if evidence.fits.complete:
                 return "dedicated-accessors" in remaining
-            return remaining == {"dedicated-accessors"} and evidence.traps_outside_long_mode()
+            return by_design
         if self.kind == "taken value":
             known = self.value is not None and is_user(self.value) and self.differs()
             return known and not self.anomalies and "dedicated-accessors" in remaining
         if self.kind == "not restored":
             wanted = bool(remaining & set(LAZY)) and remaining <= {*ARRAYS, *LAZY}
-            user = self.expected is None or is_user(self.expected)
-            return wanted and user and (self.confirmed or not self.anomalies)
+            user = self.expected is not None and is_user(self.expected)
+            return wanted and user and not self.guessed and (self.confirmed or not self.anomalies)
+        stores = evidence.set_probe or evidence.records("kvm_userspace_exit")  # KVM_SET_MSRS would be seen
+        if self.guessed or not stores or not evidence.records(*EXITS, *ACCESSES):
+            return False
         if self.kind == "old value" and not remaining & {*LAZY, "dedicated-accessors"}:
             return not remaining and not self.anomalies and self.confirmed
+        if self.kind == "old value" and not evidence.fits.complete and remaining & set(NEVER_TRAP):
+            return False  # a missing write would explain it
         if self.confirmed:
             return bool(remaining) or not self.anomalies
         return bool(remaining) and not self.anomalies
@@ -293,6 +428,13 @@ class Finding:
             )
         if self.kind == "wrong read":
             return f"KVM returns {value} as the value of {guest}{right}."
+        if self.kind == "restored":
+            return f"leave writes {value} to the register for {thread}, which is not its user GS base{right}."
+        if self.kind == "saved":
+            return (
+                f"leave writes {value} to the register when {thread} is preempted, which is not its user GS "
+                f"base{right}: the context switch saves that as its own."
+            )
         return (
             f"{thread} returns to user space while the register holds {value}, "
             f"which is not its user GS base{right}: leave did not restore it."

@@ -11,7 +11,7 @@ from typing import Any
 from attrs import evolve
 
 from vmxsim.errors import InputError, nearest, printable
-from vmxsim.ftrace.evidence import Finding
+from vmxsim.ftrace.evidence import Evidence, Finding, Fits
 from vmxsim.ftrace.reader import Event, Reader
 from vmxsim.ftrace.steps import Playback, State, scene
 from vmxsim.ftrace.verdict import Follower, judge, notes
@@ -74,8 +74,10 @@ class Recording:
     @property
     def subtitle(self) -> str:
         """What the file is and what it fits."""
-        fits = ", ".join(self.follower.evidence.fits.remaining) or "no design"
-        return f"recorded ftrace ({self.reader.layout}), {self.reader.lines} lines; fits {fits}"
+        about = f"recorded ftrace ({self.reader.layout}), {self.reader.lines} lines"
+        if not self.follower.shows_accesses:
+            return f"{about}; no access to the register"
+        return f"{about}; fits {', '.join(self.follower.fits) or 'no design'}"
 
     @property
     def notes(self) -> Sequence[str]:
@@ -158,10 +160,11 @@ def read(path: str | Path) -> Recording:
     if str(path) != "-" and not file.exists() and file.parent == Path("."):
         file = example_path(str(path))
     reader = Reader(file)
-    follower = Follower()
+    follower = Follower(Evidence(Fits(reader.recorded)))
     with telling() as tell:
         follower.follow(_told(reader.events(), tell))
-    follower.evidence.complete = reader.complete
+    follower.evidence.fits.complete = reader.complete
+    follower.evidence.fits.unread = reader.unread_register > 0
     return Recording(reader, follower)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from attrs import define, field
 
+from vmxsim.ftrace.evidence import EXITS, FOLLOWED, PROBED, is_user
 from vmxsim.ftrace.reader import CR0_PG, EFER, EFER_LMA, EFER_LME, KERNEL_GS_BASE, Event, Fields
 from vmxsim.ftrace.vcpu import Vcpu, words
 
@@ -36,9 +37,15 @@ class Thread:
     #: The sched_switch that took it off its CPU, and a kvm_userspace_exit that no leave preceded.
     out: Event | None = None
     late: Event | None = None
+    #: Of its last event.
+    time: float = 0.0
     in_guest: bool = False
     ran_before: bool = False
+    #: Something happened after the last VM exit.
+    since_exit: bool = False
     vcpu_number: int = 0
+    #: The line of the last VM entry.
+    entered: int = 0
     #: The vmx_set_efer that found state loaded; the value that KVM is writing to the guest's register.
     efer_call: Event | None = None
     writing: int | None = None
@@ -46,6 +53,9 @@ class Thread:
     touched: bool = False
     #: The last VM exit was for a control register: no MSR access of the guest's is emulated.
     in_cr_exit: bool = False
+    #: The guest moved to CR0 in it; before it, the guest may have changed its mode.
+    cr0_moved: bool = False
+    turned_before: bool = False
 
     def settle(self, event: Event) -> None:
         """Work out what the accesses before ``event`` were for."""
@@ -55,17 +65,17 @@ class Thread:
             at, self.entering = self.entering, None
             if vcpu.loaded is not True:
                 if vcpu.loaded is False or group:
-                    vcpu.enter(group, at, certain=True)
+                    vcpu.enter(group, at, certain=True, needs=self._enter_needs(at, event))
                 vcpu.loaded = True
             elif group:
                 self._strange(group)
-        elif self.leaving is not None:
+        elif self.leaving is not None and not self._left_unseen(event):
             self._end_leaving(group, event)
         elif self.out is not None:
             self._trailing(group, event)
         elif self.late is not None:
             self._late(group, event)
-        elif group and self.calls:
+        elif group and self.calls and not self._returned_unseen(event):
             self._inside(group)
         elif group:
             self._between(group, event)
@@ -85,16 +95,26 @@ class Thread:
         switched: list[Event] = []
         if self.out is not None and (len(group) > 2 or (group and vcpu.loaded is False)):
             group, switched = group[:-1], group[-1:]
+        elif self.out is not None and words(group) == "w" and group[0].data != vcpu.residence.host:
+            if vcpu.residence.host is None:  # leave's, or the switch's own?
+                vcpu.unknown(group)
+                vcpu.loaded = False
+                return
+            group, switched = [], group
         if vcpu.loaded is True or (vcpu.loaded is None and group):
-            vcpu.leave(group, at, out_of_band)
+            returned = event.kind in ("return", "leaf") and _around_leave(event)
+            vcpu.leave(group, at, out_of_band, PROBED if returned and "loaded" in at.data[1] else FOLLOWED)
         elif group:
             self._strange(group)
         vcpu.loaded = False
+        if out_of_band:
+            self._still_writes()
         self._switch_writes(switched)
 
     def _switch_writes(self, events: list[Event]) -> None:
         for event in events:
             self.vcpu.roles[event.line] = "switch"
+            self.vcpu.evidence.switch_writes = True
 
     def _trailing(self, group: list[Event], event: Event) -> None:
         """After the sched_switch line that takes this thread off its CPU come its leave and, on a host
@@ -129,7 +149,8 @@ class Thread:
             vcpu.loaded = None
             vcpu.maybe_set_sregs()
         elif event.kind != "probe" or not _around_leave(event):
-            vcpu.leave(group, at)
+            # the write may be arch_prctl()'s as well, in a kernel whose leave comes before kvm_userspace_exit
+            vcpu.leave(group, at, needs=FOLLOWED | {"probe:put"} if group else FOLLOWED)
             vcpu.returns_to_user(at)
 
     def _inside(self, group: list[Event]) -> None:
@@ -137,20 +158,55 @@ class Thread:
         role, fields, _ = self.calls[-1]
         vcpu = self.vcpu
         ops = words(group)
+        ours = fields.get("index", KERNEL_GS_BASE) == KERNEL_GS_BASE
+        returns = self._returns()
         if vcpu.loaded is False or ops not in ("r", "w", "rw"):
             self._strange(group)
         elif ops == "r":
             if vcpu.loaded is None:
                 vcpu.unknown(group)
             else:
-                vcpu.read(group[0], self._in_efer())
-        elif ops == "w" and self.writing is not None and group[0].data == self.writing:
-            vcpu.write(group[0])
+                vcpu.read(group[0], self._in_efer(), EXITS | returns)
+        elif (
+            ops == "w"
+            and role in ("set", "accessor_write")
+            and ours
+            and self.writing in (None, group[0].data)
+        ):
+            vcpu.write(group[0], EXITS | returns)
             vcpu.loaded = True
-        elif ops == "w" and role in ("set", "accessor_write") and not fields:
-            vcpu.unknown(group)
         else:
-            self._reload(group)
+            self._reload(group, FOLLOWED | returns)
+
+    def _left_unseen(self, event: Event) -> bool:
+        """Whether put or leave has returned unseen, so that an *enter* may have followed it."""
+        assert self.leaving is not None
+        role = self.leaving[0].data[0]
+        entered = event.kind in ("entry", "exit") or (event.kind == "probe" and event.data[0] == "run")
+        returns = self.vcpu.loaded is not False and self.vcpu.evidence.records(f"return:{role}")
+        if not entered or returns:
+            return False
+        self.leaving = None
+        if self.vcpu.loaded is True:
+            self.vcpu.loaded = None
+        return True
+
+    def _returned_unseen(self, event: Event) -> bool:
+        """Whether the function called last has returned, though no return of it is recorded."""
+        if self.vcpu.evidence.records(f"return:{self.calls[-1][0]}"):
+            return False
+        return self.vcpu.loaded is False or event.kind in ("entry", "exit")
+
+    def _returns(self) -> frozenset[str]:
+        """What must be recorded for an access to be known to be inside the functions called."""
+        return frozenset(f"return:{role}" for role, _, _ in self.calls)
+
+    @staticmethod
+    def _enter_needs(at: Event, event: Event) -> frozenset[str]:
+        """What must be recorded for the accesses from *enter* (``at``) to ``event`` to be enter's."""
+        runs = event.kind == "entry" or (event.kind == "probe" and event.data[0] == "run")
+        ended = runs or event.kind == "leaf" or (event.kind == "return" and event.data[0] == "enter")
+        return PROBED if ended and "loaded" in at.data[1] else FOLLOWED
 
     def _in_efer(self) -> bool:
         return any(role in ("efer", "efer_work", "set_cr0") for role, _, _ in self.calls)
@@ -168,8 +224,12 @@ class Thread:
             if event.kind == "probe" and event.data[1].get("loaded") == 1:
                 vcpu.enter(group, event)
             else:
-                for access in group:
-                    self._own(access)
+                if event.kind == "userspace" and len(group) > 1:  # a KVM_RUN that ended before VM entry
+                    vcpu.unknown(group)
+                    vcpu.evidence.strange = vcpu.evidence.strange or group[0].line
+                else:
+                    for access in group:
+                        self._own(access)
         else:
             ops = words(group)
             loaded = event.data[1].get("loaded") if kind == "probe" else None
@@ -187,7 +247,10 @@ class Thread:
         vcpu = self.vcpu
         ops = words(group)
         if vcpu.loaded is False:
-            vcpu.enter(group, event)
+            # the first write may be arch_prctl()'s, of the task's own base: only a probe tells them apart
+            own = ops.startswith("w") and is_user(group[0].data)
+            vcpu.enter(group, event, needs=FOLLOWED | {"probe:enter"} if own else FOLLOWED)
+            vcpu.residence.guessed = own
         elif vcpu.loaded is None:
             vcpu.unknown(group)
         elif ops == "r":
@@ -218,9 +281,10 @@ class Thread:
 
     def _leave_and_enter(self, group: list[Event], length: int, event: Event) -> None:
         if self.out is None:
-            self.vcpu.evidence.between_exits = self.vcpu.evidence.between_exits or group[0].line
+            self.vcpu.evidence.fits.reload(group[0].line, FOLLOWED)
         self.vcpu.leave(group[:length], group[0], inside=True)
         self.vcpu.enter(group[length:], event)
+        self.vcpu.residence.guessed = True
 
     def _before_emulated(self, group: list[Event], event: Event) -> None:
         vcpu = self.vcpu
@@ -237,10 +301,16 @@ class Thread:
         else:
             vcpu.unknown(group)
 
-    def _reload(self, group: list[Event]) -> None:
+    def _reload(self, group: list[Event], needs: frozenset[str] = FOLLOWED) -> None:
         """A full host reload in the middle of KVM's work."""
-        self.vcpu.evidence.fits.reload(group[0].line)
-        self.vcpu.leave(group, group[0], inside=True)
+        self.vcpu.evidence.fits.reload(group[0].line, needs)
+        self.vcpu.leave(group, group[0], inside=True, needs=needs)
+        self._still_writes()
+
+    def _still_writes(self) -> None:
+        """A full host reload inside KVM's write of the guest's value saves the old one first."""
+        if self.writing is not None:
+            self.vcpu.set(self.writing)
 
     def _own(self, access: Event) -> None:
         """An access by the task's own system call."""
@@ -255,15 +325,16 @@ class Thread:
             self._own(event)  # enter and leave run with preemption disabled
             return
         self.group.append(event)
-        self.touched = True
+        self.touched = self.since_exit = True
 
     def feed(self, event: Event) -> None:
         """Any other event of this thread (a sched_switch: away from it)."""
         kind = event.kind
-        if kind == "marker":
+        if kind == "marker" or (kind == "return" and self._only_return(event.data[0])):
             return
         self._moved(event)
         self.settle(event)
+        self.since_exit |= kind != "exit"
         if kind in ("probe", "return", "leaf"):
             role, fields = event.data
             self.in_kvm = self.in_kvm or not role.startswith("intercept")
@@ -291,6 +362,12 @@ class Thread:
                 self.in_guest = False
                 self.vcpu.anomaly(event.line)
 
+    def _only_return(self, role: str) -> bool:
+        """Whether the call that ends here was not recorded: then the accesses before may be of others too."""
+        if role == "enter":
+            return self.entering is None
+        return role in ("leave", "put") and self.leaving is None
+
     def switched_in(self, event: Event) -> None:
         """A sched_switch to this thread. Whatever happened before, state is not loaded now: the sched_out
         notifier called *leave*, and that of sched_in does not call *enter*."""
@@ -300,7 +377,7 @@ class Thread:
         if self.vcpu.loaded is True:
             self.vcpu.leave([], event)
         self.vcpu.loaded = False
-        self.vcpu.left_behind = None  # what the switch saved and loads now depends on the host
+        self.vcpu.switched_out()
 
     def lost(self) -> None:
         """Events were lost."""
@@ -320,14 +397,16 @@ class Thread:
             if self.vcpu.loaded is True and words(self.group) == "rw":
                 self.vcpu.leave(self.group, last)
             else:
-                self.vcpu.unknown(self.group)
+                self.vcpu.unknown(self.group, at_end=True)
         self.group = []
+        if self.late is not None and self.vcpu.loaded is True:
+            self.vcpu.evidence.unrestored = self.vcpu.evidence.unrestored or self.late.line
         self.vcpu.close_residence()
 
     def _moved(self, event: Event) -> None:
         if event.cpu != self.cpu:
             self.cpu = event.cpu
-            if self.vcpu.evidence.switches and (self.in_kvm or self.group):
+            if self.vcpu.evidence.records("sched_switch") and (self.in_kvm or self.group):
                 self.vcpu.anomaly(event.line)  # a switch is missing
             self.vcpu.loaded = None
             self.in_guest = self.ran_before = False
@@ -340,7 +419,8 @@ class Thread:
             self._observe_loaded(bool(loaded), event)
         if "cefer" in fields:
             mode = bool(fields["cefer"] & EFER_LMA)
-            vcpu.long_mode = mode
+            lasts = vcpu.evidence.mode_probe or vcpu.loaded is True
+            vcpu.long_mode = mode if lasts else None
             if vcpu.changing and event.data[0] in ("enter", "run", "put", "load"):
                 vcpu.changing = False
         if "hgs" in fields:
@@ -352,7 +432,10 @@ class Thread:
             if vcpu.saved_next is not None and saved == vcpu.saved_next:
                 vcpu.saved, vcpu.saved_next = saved, None
             elif vcpu.saved is not None and saved != vcpu.saved:
-                vcpu.anomaly(event.line)  # stored by something not in the trace
+                if vcpu.evidence.set_probe:
+                    vcpu.anomaly(event.line)  # stored by something not in the trace
+                else:
+                    vcpu.true = None  # by KVM_SET_MSRS
                 vcpu.saved_next = None
             vcpu.saved = saved
             if vcpu.loaded is False and vcpu.true is None and vcpu.saved_next is None and saved != vcpu.taken:
@@ -362,7 +445,7 @@ class Thread:
         vcpu = self.vcpu
         if vcpu.loaded is None or loaded == vcpu.loaded:
             vcpu.loaded = loaded
-        elif loaded and not vcpu.evidence.enter_probe and vcpu.long_mode is not True:
+        elif loaded and not vcpu.evidence.records("probe:enter") and vcpu.long_mode is not True:
             vcpu.enter([], event)  # one that made no access
         elif loaded:
             vcpu.anomaly(event.line)  # an enter is missing
@@ -377,14 +460,15 @@ class Thread:
             self.writing = None
             vcpu.settle_mode()
             if self.efer_call is not None and fields.get("loaded") == 1:
-                vcpu.evidence.fits.efer_without_reload(self.efer_call.line)
+                needs = PROBED if self.efer_call.data[1].get("loaded") else FOLLOWED
+                vcpu.evidence.fits.efer_without_reload(self.efer_call.line, needs)
             self.efer_call = None
             self.entering = event
         elif role == "leave":
             if self.leaving is None:
                 out_of_band = bool(self.calls) and self.out is None
                 if out_of_band:
-                    vcpu.evidence.fits.reload(event.line)
+                    vcpu.evidence.fits.reload(event.line, FOLLOWED | self._returns())
                 self.leaving = (event, out_of_band)
             self.efer_call = None
         elif role == "put":
@@ -402,8 +486,9 @@ class Thread:
         elif role.startswith("intercept"):
             if fields.get("msr") == KERNEL_GS_BASE:
                 vcpu.intercepted = role == "intercept_on"
-                if vcpu.intercepted and self._in_efer():
-                    vcpu.evidence.intercepts = True
+                if self._in_efer():
+                    vcpu.evidence.intercepts |= vcpu.intercepted
+                    vcpu.evidence.fits.intercepted(event.line)
         elif role in _CALLS:
             self._kvm_call(role, fields, event)
 
@@ -433,6 +518,8 @@ class Thread:
                 pass  # a function that returned unseen
             if role in ("get", "set") and called[1].get("index") == KERNEL_GS_BASE:
                 self._accessed(called)
+                if role == "set":
+                    self._still_writes()
                 self.writing = None
         if role in ("efer", "efer_work", "set_cr0") and not self._in_efer():
             vcpu.settle_mode()
@@ -456,26 +543,37 @@ class Thread:
         vcpu.comm = event.comm  # a thread is named after it starts
         if self.in_guest:
             vcpu.anomaly(event.line)
-        if vcpu.loaded is False:
+        if vcpu.loaded is False and vcpu.unexplained <= self.entered:
             vcpu.enter([], event)  # an enter that made no access
         vcpu.loaded = True
         self.calls.clear()
+        if self.in_cr_exit and not self.cr0_moved and vcpu.evidence.records("kvm_cr"):
+            vcpu.changing, vcpu.turned = False, self.turned_before  # another control register
+        self.in_cr_exit = False
+        self.entered = event.line
         vcpu.run(event)
+        if not vcpu.evidence.records("kvm_exit"):
+            vcpu.ran()
         self.in_guest = self.ran_before = True
 
     def _exit(self, event: Event) -> None:
         vcpu = self.vcpu
         self.in_kvm = True
-        if not self.in_guest and self.ran_before:
-            vcpu.anomaly(event.line)
+        if not self.in_guest and self.ran_before and self.since_exit:
+            vcpu.anomaly(
+                event.line
+            )  # else it re-entered in the fast path, which leaves no kvm_entry before 5.12
         vcpu.loaded = True
         self.calls.clear()
         vcpu.ran()
+        vcpu.exit_reason = event.data
         self.in_guest = False
         self.ran_before = True
+        self.since_exit = False
         self.touched = False
         self.in_cr_exit = event.data == "CR_ACCESS"
         if self.in_cr_exit:
+            self.cr0_moved, self.turned_before = False, vcpu.turned
             vcpu.was_long_mode |= vcpu.long_mode is not False
             vcpu.change_mode(None)
         elif event.data == "MSR_WRITE":
@@ -514,6 +612,7 @@ class Thread:
             self.vcpu.true, self.vcpu.held = self.vcpu.held, None
 
     def _cr0(self, event: Event) -> None:
+        self.cr0_moved = True
         self.vcpu.change_mode(self.vcpu.lme if event.data & CR0_PG else False)
 
 

@@ -9,11 +9,13 @@ from attrs import define, field
 
 from vmxsim.designs import find_design
 from vmxsim.errors import InputError, counted, printable
-from vmxsim.ftrace.evidence import DESIGNS, NEVER_TRAP, Evidence, Finding
-from vmxsim.ftrace.reader import Event, Reader
+from vmxsim.ftrace.evidence import ACCESSES, DESIGNS, NEVER_TRAP, Evidence, Finding
+from vmxsim.ftrace.reader import Event, Fields, Reader
 from vmxsim.ftrace.vcpu import Vcpu
 from vmxsim.ftrace.vcpu_thread import Thread
 
+#: Tracepoints without which an invariant may be broken unseen.
+NEEDED = ("read_msr", "write_msr", "kvm_exit", "kvm_userspace_exit")
 #: At most this many accesses are kept for tables.
 _KEPT = 100_000
 
@@ -38,9 +40,9 @@ class Follower:
         for event in events:
             self.feed(event)
         if self.last is not None:
-            for thread in self.threads.values():
+            for pid, thread in self.threads.items():
+                self.evidence.fits.pid = pid
                 thread.finish(self.last)
-        self.evidence.conclude()
 
     def feed(self, event: Event) -> None:
         """Read one event. What an access was for becomes clear only later."""
@@ -53,6 +55,10 @@ class Follower:
                 thread.lost()
             return
         thread = self.threads.get(event.pid) or self._thread(event.pid, event.comm, event.cpu)
+        self.evidence.fits.pid = event.pid
+        if event.time < thread.time:
+            self._disorder(event)
+        thread.time = event.time
         if kind == "rdmsr" or kind == "wrmsr":
             self.accesses += 1
             if self.accesses <= _KEPT:
@@ -62,20 +68,28 @@ class Follower:
         if kind == "switch":
             self._switch(event, thread)
             return
-        evidence = self.evidence
         if kind == "entry":
             self.entries += 1
-        elif kind == "userspace":
-            evidence.userspace = True
-        elif kind == "probe":
-            role, fields = event.data
-            if role == "enter":
-                evidence.enter_probe = True
-            elif role == "set" and "index" in fields:
-                evidence.set_probe = True
-            if "cefer" in fields or "efer" in fields:
-                evidence.mode_probe = True
+        elif kind in ("probe", "return", "leaf"):
+            self._probe(event.data[0], event.data[1], kind)
         thread.feed(event)
+
+    def _disorder(self, event: Event) -> None:
+        """A thread's lines are not in the order of their times: where one stands proves nothing."""
+        self.evidence.disorder = self.evidence.disorder or event.line
+        self.evidence.fits.broken.add(event.pid)
+
+    def _probe(self, role: str, fields: Fields, kind: str) -> None:
+        evidence = self.evidence
+        recorded = evidence.fits.recorded
+        if kind != "return":
+            recorded.add(f"probe:{role}")
+        if kind != "probe":
+            recorded.add(f"return:{role}")
+        if role == "set" and "index" in fields:
+            evidence.set_probe = True
+        if (role in ("enter", "run") and "cefer" in fields) or (role == "efer" and "efer" in fields):
+            evidence.mode_probe = True
 
     def _thread(self, pid: int, comm: str, cpu: int) -> Thread:
         vcpu = Vcpu(pid, comm, -1, self.evidence, self.findings, self.roles)
@@ -83,16 +97,30 @@ class Follower:
         return thread
 
     def _switch(self, event: Event, thread: Thread) -> None:
-        self.evidence.switches = True
         prev, _, following, name = event.data
         if prev == event.pid:
             thread.feed(event)
         incoming = self.threads.get(following) or self._thread(following, name, event.cpu)
+        self.evidence.fits.pid = following
         incoming.switched_in(event)
 
     def vcpu_threads(self) -> list[Thread]:
         """The threads seen in KVM, in order of appearance."""
         return [thread for thread in self.threads.values() if thread.in_kvm]
+
+    def vcpus(self) -> list[Vcpu]:
+        """What is known of each of them."""
+        return [thread.vcpu for thread in self.vcpu_threads()]
+
+    @property
+    def fits(self) -> tuple[str, ...]:
+        """The designs that the trace fits; none where nothing shows that accesses were recorded."""
+        return self.evidence.fits.remaining if self.shows_accesses else ()
+
+    @property
+    def shows_accesses(self) -> bool:
+        """Whether the register was accessed, or both tracepoints of accesses were seen."""
+        return bool(self.accesses) or self.evidence.records(*ACCESSES)
 
     def believed(self) -> list[Finding]:
         """The findings that are proved, in the trace's order."""
@@ -100,6 +128,8 @@ class Follower:
             thread.vcpu.index = number
         for finding in self.findings:
             finding.vcpu = self.threads[finding.event.pid].vcpu.index
+        if self.evidence.disorder:
+            return []
         proved = [finding for finding in self.findings if finding.believed(self.evidence)]
         return sorted(proved, key=lambda finding: finding.event.line)
 
@@ -110,16 +140,19 @@ def judge(reader: Reader, follower: Follower, design: object = None) -> dict[str
     ``verdict`` is about the invariants: ``violated`` only where the events prove it, ``ok`` where
     they were followed and nothing is wrong, else ``inconclusive``. ``design`` (an id, a prefix, a
     commit or a class) restricts ``fits`` and ``ruled_out`` to that design; ``words`` then mention it.
+    Where nothing shows that accesses were recorded, both are empty: there is nothing that a design could fit.
     Raises InputError for an unknown design.
     """
     asked = _asked(design)
-    first = next(iter(follower.believed()), None)
+    first = None if reader.vendor else next(iter(follower.believed()), None)
     fits = follower.evidence.fits
     verdict, words = ("violated", first.words()) if first else _unbroken(reader, follower)
-    remaining = list(fits.remaining)
-    ruled_out = {name: fits.ruled_out[name] for name in DESIGNS if name in fits.ruled_out}
+    judged = follower.shows_accesses and not reader.vendor
+    remaining = list(follower.fits) if judged else []
+    found = fits.ruled_out if judged else {}
+    ruled_out = {name: found[name] for name in DESIGNS if name in found}
     if asked:
-        words += _about(asked, follower)
+        words += _about(asked, follower) if judged else ""
         remaining = [name for name in remaining if name == asked]
         ruled_out = {name: line for name, line in ruled_out.items() if name == asked}
     return {
@@ -148,7 +181,7 @@ def _about(design: str, follower: Follower) -> str:
     fits = follower.evidence.fits
     if design in fits.ruled_out:
         return f" It cannot be {design}: line {fits.ruled_out[design]}: {fits.reasons[design]}."
-    return f" Nothing in it rules out {design}." if follower.accesses else ""
+    return f" Nothing in it rules out {design}."
 
 
 def _event(finding: Finding) -> dict[str, Any]:
@@ -162,41 +195,92 @@ def _unbroken(reader: Reader, follower: Follower) -> tuple[str, str]:
             "no line of it is ftrace text; expected lines like 'TASK-PID [CPU] FLAGS TIME: EVENT: ...'",
             printable(reader.path),
         )
-    if not follower.accesses:
-        return "inconclusive", (
-            "The trace has no access to MSR c0000102: record msr:read_msr and msr:write_msr "
-            "(vmxsim replay --how-to-record)."
-        )
-    if not follower.entries:
-        words = "The trace has no kvm_entry: record the kvm events (vmxsim replay --how-to-record)."
+    if words := _not_recorded(reader, follower) or _not_followed(follower):
         return "inconclusive", words
-    evidence = follower.evidence
-    if evidence.equal:
-        return "inconclusive", (
-            f"At line {evidence.equal} the guest may have run with what the host left in the register. The "
-            "two numbers are equal, or not both known, and equal numbers prove nothing."
-        )
-    open_ = [f for f in follower.findings if f.kind == "host value" and not f.refuted and f.value is not None]
-    if open_:
-        return "inconclusive", (
-            f"At line {open_[0].event.line} the guest may have run with what the host left in the "
-            "register. Nothing later confirms it, and a missing event would explain it too."
-        )
-    if {*follower.roles.values()} <= {"unknown", "host", "switch"}:
+    unfollowed = sum(vcpu.unfollowed for vcpu in follower.vcpus())
+    if {*follower.roles.values()} <= {"unknown", "host", "switch"} or unfollowed == follower.entries:
         return (
             "inconclusive",
             "The events around them do not show what the accesses to the register were for.",
         )
+    left_out = f" ({unfollowed} of them not judged: their enter is not in the trace)" if unfollowed else ""
     return "ok", (
         f"No invariant is broken in {follower.accesses} accesses to KERNEL_GS_BASE and {follower.entries} VM "
-        f"entries by {counted(len(follower.vcpu_threads()), 'vCPU thread')}."
+        f"entries{left_out} by {counted(len(follower.vcpus()), 'vCPU thread')}."
     )
+
+
+def _not_recorded(reader: Reader, follower: Follower) -> str:
+    """Why an invariant may be broken without an event that shows it; '' if it would be recorded."""
+    if reader.vendor:
+        return "This is a trace of KVM on AMD; vmxsim follows Intel VMX only."
+    if not follower.accesses:
+        return (
+            "The trace has no access to MSR c0000102: record msr:read_msr and msr:write_msr "
+            "(vmxsim replay --how-to-record)."
+        )
+    if not follower.entries:
+        return "The trace has no kvm_entry: record the kvm events (vmxsim replay --how-to-record)."
+    if missing := [name for name in NEEDED if name not in reader.recorded]:
+        return (
+            f"The trace has no {' and no '.join(missing)}: what breaks an invariant may not be recorded "
+            "(vmxsim replay --how-to-record)."
+        )
+    if line := follower.evidence.disorder:
+        return (
+            f"The lines are not in the order of their times: line {line} is older than the one before it of "
+            "the same thread. Sort them, or trace with one clock for all CPUs."
+        )
+    if reader.lost:
+        return "Nothing recorded breaks an invariant, but events were lost: one that does may be among them."
+    if unread := reader.unread_register:
+        return (
+            f"Nothing that was read breaks an invariant, but {counted(unread, 'line')} that "
+            f"{'names' if unread == 1 else 'name'} the register can't be read, the first is line "
+            f"{reader.first_unread}."
+        )
+    return ""
+
+
+def _not_followed(follower: Follower) -> str:
+    """What the events leave open; '' if nothing."""
+    evidence = follower.evidence
+    if evidence.equal:
+        return (
+            f"At line {evidence.equal} the guest may have run with what the host left in the register. The "
+            "two numbers are equal, or not both known, and equal numbers prove nothing."
+        )
+    fine = "Nothing recorded breaks an invariant, but"
+    if odd := [vcpu.first_anomaly for vcpu in follower.vcpus() if vcpu.anomalies]:
+        return f"{fine} what line {min(odd)} shows needs an event that is missing: others may be missing too."
+    for finding in follower.findings:
+        if not finding.refuted:
+            return (
+                f"At line {finding.event.line} an invariant may be broken ({finding.words()}) Nothing later "
+                "confirms it, and a missing event would explain it too."
+            )
+    if evidence.strange:
+        return (
+            f"{fine} what the access at line {evidence.strange} was for is not known: no design accesses the "
+            "register so, or an event is missing."
+        )
+    if evidence.unrestored:
+        return (
+            f"{fine} the trace ends before it shows what leave does after the return to user space at line "
+            f"{evidence.unrestored}."
+        )
+    if evidence.doubt:
+        return (
+            f"{fine} at line {evidence.doubt} the guest may have run in long mode with what the host left in "
+            "the register, and nothing later shows whether it did."
+        )
+    return ""
 
 
 def notes(reader: Reader, follower: Follower) -> list[str]:
     """What to know about the trace: lines not read, events missing, what could not be concluded."""
     found = reader.notes()
-    for vcpu in (thread.vcpu for thread in follower.vcpu_threads()):
+    for vcpu in follower.vcpus():
         if vcpu.anomalies:
             found.append(
                 f"vCPU thread {vcpu.index} (pid {vcpu.pid}): {vcpu.anomalies} place(s), the first at line "
@@ -205,8 +289,18 @@ def notes(reader: Reader, follower: Follower) -> list[str]:
     unknown = sum(role == "unknown" for role in follower.roles.values())
     if unknown:
         found.append(f"{unknown} access(es) whose purpose the events around them do not show")
+    if follower.accesses and not follower.evidence.set_probe and "kvm_userspace_exit" in reader.recorded:
+        found.append(
+            "no probe of vmx_set_msr shows what KVM_SET_MSRS stores: after a return to user space, any value "
+            "that enter loads is taken for the guest's"
+        )
+    if any(event.data == 0 and follower.roles.get(event.line) == "leave-restore" for event in follower.seen):
+        found.append(
+            "leave restores a user GS base of 0: what a task loads through a selector leaves no event, so "
+            "for such a task a wrong 0 is not seen"
+        )
     remaining = follower.evidence.fits.remaining
-    if follower.accesses and not follower.evidence.switches:
+    if follower.accesses and not follower.evidence.records("sched_switch"):
         found.append("there is no sched_switch: who has the register between two KVM_RUNs is not known")
     if follower.accesses and not remaining:
         found.append("no design fits the whole trace: events are missing, or this kernel has another design")
