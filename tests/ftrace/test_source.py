@@ -76,6 +76,7 @@ def test_a_damaged_compressed_file_is_read_up_to_the_damage(
         (gzip.compress(b"trace.txt".ljust(257, b"\0") + b"ustar" + b"\0" * 250), "a tar archive"),
         (b"\0" * 5000, "a binary file"),
     ],
+    ids=["trace.dat", "perf.data", "perf.data.gz", "zip", "lz4", "tar.gz", "zeros"],
 )
 def test_what_is_no_text_is_named(content: bytes, expected: str, tmp_path: Path) -> None:
     (tmp_path / "b").write_bytes(content)

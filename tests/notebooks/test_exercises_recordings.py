@@ -62,9 +62,12 @@ def test_a_missing_line_is_no_proof_unless_the_count_says_that_none_is_missing(t
 def test_a_wrong_order_is_a_note_and_a_wrong_value_a_proof(tmp_path):
     lines = lines_of("migrate")
     save, load = numbered(lines, "read_msr: c0000102"), numbered(lines, "c0000102, value ffff888022220000")
-    swapped = [*lines[:save], lines[save + 1], lines[save], *lines[save + 2 :]]
+    (early, reads), (late, writes) = (line.rsplit(": c0000102", 1) for line in lines[save : save + 2])
+    stamp, then = early.removesuffix("read_msr"), late.removesuffix("write_msr")
+    swapped = list(lines)
+    swapped[save : save + 2] = [f"{stamp}write_msr: c0000102{writes}", f"{then}read_msr: c0000102{reads}"]
     told = judged(tmp_path, swapped)
-    assert told["verdict"] == "ok"
+    assert told["verdict"] == "inconclusive"
     assert f"line {save + 1}," in told["notes"][0]
     lines[load] = lines[load].replace("22220000", "11110000")
     assert judged(tmp_path, lines)["verdict"] == "violated"
@@ -83,13 +86,15 @@ def wrong_restores(lines):
     return found
 
 
-def test_a_wrong_restore_is_seen_by_a_rule_of_ones_own_only(tmp_path):
+def test_a_wrong_restore_is_seen_only_with_the_probes(tmp_path):
     lines = lines_of("migrate")
     restore = numbered(lines, "read_msr: c0000102") + 1
     wrong = list(lines)
-    wrong[restore] = lines[restore].replace("7000aaaa0000", "ffff888022220000")
+    wrong[restore] = lines[restore].replace("7000aaaa0000", "7000bbbb0000")
     told = judged(tmp_path, wrong)
-    assert (told["verdict"], told["notes"]) == ("ok", [])
+    assert (told["verdict"], told["invariant"]) == ("violated", "host-value")
+    bare = [line for line in wrong if "vmx_" not in line and "vcpu_" not in line]
+    assert judged(tmp_path, bare)["verdict"] == "ok"
     assert wrong_restores(wrong) == [restore + 1]
     assert wrong_restores(lines) == []
 

@@ -486,7 +486,7 @@ class Thread:
         elif role.startswith("intercept"):
             if fields.get("msr") == KERNEL_GS_BASE:
                 vcpu.intercepted = role == "intercept_on"
-                if self._in_efer():
+                if self._in_efer() and vcpu.loaded is True:
                     vcpu.evidence.intercepts |= vcpu.intercepted
                     vcpu.evidence.fits.intercepted(event.line)
         elif role in _CALLS:
