@@ -11,6 +11,7 @@ from rich.text import Text
 
 from vmxsim.commands.common import FINE, INCONCLUSIVE, VIOLATED, console, make_table, print_json, remark
 from vmxsim.errors import InputError, printable
+from vmxsim.ftrace.evidence import DESIGNS
 from vmxsim.ftrace.recording import EXAMPLES, Recording, how_to_record, read, verdict
 from vmxsim.ftrace.vcpu import ROLES
 
@@ -72,20 +73,24 @@ def show(recording: Recording, told: dict[str, Any], out: Console, asked: bool) 
     out.print(head)
     out.print(Text(told["words"]))
     out.print()
-    out.print(_accesses(recording, event["line"] if event else 0))
-    out.print()
-    none = (
-        "no design"
-        if recording.follower.shows_accesses
-        else "not known, no access to the register is recorded"
-    )
-    out.print(Text("fits: " + (", ".join(told["fits"]) or none)))
+    table = _accesses(recording, event["line"] if event else 0)
+    if table.row_count:
+        out.print(table)
+        out.print()
+    out.print(Text(f"fits: {_fits(recording, told['fits'])}"))
     reasons = recording.follower.evidence.fits.reasons
     by_line: dict[tuple[int, str], list[str]] = {}
     for design, line in told["ruled_out"].items():
         by_line.setdefault((line, reasons[design]), []).append(design)
     for (line, why), designs in sorted(by_line.items()):
         out.print(Text(f"ruled out by line {line}: {', '.join(designs)} ({why})"))
+
+
+def _fits(recording: Recording, designs: list[str]) -> str:
+    if len(designs) == len(DESIGNS):
+        return "every design: nothing rules one out"
+    none = "no design" if recording.follower.shows_accesses else "not known: no access is recorded"
+    return ", ".join(designs) or none
 
 
 def _accesses(recording: Recording, broken: int) -> Table:

@@ -1,7 +1,9 @@
 """What a trace shows: which designs it fits, which events it holds, and where an invariant may be broken.
 
 A design is ruled out only by an event that it cannot cause, whatever the guest does and whatever the
-recording does not show. Accesses are written as letters: ``r`` for RDMSR, ``w`` for WRMSR, so ``rw`` is
+recording does not show. That an access is missing says something only where the trace is known to record
+accesses and what stands around them, and, unless the file counts its events, only if it is missing twice:
+a single event may be lost. Accesses are written as letters: ``r`` for RDMSR, ``w`` for WRMSR, so ``rw`` is
 a read followed by a write and ``''`` is no access at all. The rules follow from what the designs do
 (L: guest state is loaded, LM: the guest is in long mode):
 
