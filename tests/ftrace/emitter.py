@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vmxsim.ftrace.reader import FUNCTIONS
+from vmxsim.ftrace.events import FUNCTIONS
 from vmxsim.simulation.run import RunTrace
 from vmxsim.simulation.trace import Access, Step
 

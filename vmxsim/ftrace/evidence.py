@@ -34,7 +34,7 @@ from collections.abc import Iterable
 from attrs import define, field
 
 from vmxsim import designs as _designs
-from vmxsim.ftrace.reader import Event
+from vmxsim.ftrace.events import Event
 
 #: All designs, oldest first.
 DESIGNS = tuple(_designs.DESIGNS)

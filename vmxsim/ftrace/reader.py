@@ -18,33 +18,9 @@ from attrs import Factory, define, field
 
 from vmxsim.errors import printable
 from vmxsim.ftrace import layouts, source
-from vmxsim.ftrace.events import (
-    CR0_PG,
-    EFER,
-    EFER_LMA,
-    EFER_LME,
-    FUNCTIONS,
-    KERNEL_GS_BASE,
-    TAIL,
-    Bodies,
-    Decoded,
-    Event,
-    Fields,
-)
+from vmxsim.ftrace.events import TAIL, Bodies, Decoded, Event
 from vmxsim.ftrace.layouts import PLAIN, Layout
 from vmxsim.ftrace.source import SKIP, Source
-
-__all__ = [
-    "CR0_PG",
-    "EFER",
-    "EFER_LMA",
-    "EFER_LME",
-    "FUNCTIONS",
-    "KERNEL_GS_BASE",
-    "Event",
-    "Fields",
-    "Reader",
-]
 
 _GRAPH_SWITCH = re.compile(r"(\d{1,6})\)\s+\S.*?-\d+\s+=>\s+(\S.*?)-(\d{1,10})\s*$")
 _GRAPH_CALL = re.compile(r"([\w.]+)(?: \[\w+\])?\s*\(.*?\)\s*(?:\[\w+\]\s*)?([{;])")

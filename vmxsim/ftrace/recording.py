@@ -11,8 +11,9 @@ from typing import Any
 from attrs import evolve
 
 from vmxsim.errors import InputError, nearest, printable
+from vmxsim.ftrace.events import Event
 from vmxsim.ftrace.evidence import Evidence, Finding, Fits
-from vmxsim.ftrace.reader import Event, Reader
+from vmxsim.ftrace.reader import Reader
 from vmxsim.ftrace.steps import Playback, State, scene
 from vmxsim.ftrace.verdict import Follower, judge, notes
 from vmxsim.progress import telling

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from vmxsim.errors import printable
-from vmxsim.ftrace.reader import EFER, KERNEL_GS_BASE, Event
+from vmxsim.ftrace.events import EFER, KERNEL_GS_BASE, Event
 from vmxsim.ftrace.vcpu import ROLES
 from vmxsim.ftrace.vcpu_thread import Thread
 from vmxsim.ftrace.verdict import Follower

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from attrs import define, field
 
+from vmxsim.ftrace.events import Event
 from vmxsim.ftrace.evidence import ARRAYS, EXITS, FOLLOWED, LAZY, PROBED, Evidence, Finding, is_user
-from vmxsim.ftrace.reader import Event
 
 #: Exit reasons after which KVM writes no MSR of the guest's.
 PLAIN = ("EXTERNAL_INTERRUPT", "PREEMPTION_TIMER", "HLT", "IO_INSTRUCTION", "CPUID", "PAUSE_INSTRUCTION")

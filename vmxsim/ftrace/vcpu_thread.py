@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from attrs import define, field
 
+from vmxsim.ftrace.events import CR0_PG, EFER, EFER_LMA, EFER_LME, KERNEL_GS_BASE, Event, Fields
 from vmxsim.ftrace.evidence import EXITS, FOLLOWED, PROBED, is_user
-from vmxsim.ftrace.reader import CR0_PG, EFER, EFER_LMA, EFER_LME, KERNEL_GS_BASE, Event, Fields
 from vmxsim.ftrace.vcpu import Vcpu, words
 
 #: Without probes: accesses between a VM exit and the next entry while state is loaded, and how many

@@ -9,8 +9,9 @@ from attrs import define, field
 
 from vmxsim.designs import find_design
 from vmxsim.errors import InputError, counted, printable
+from vmxsim.ftrace.events import Event, Fields
 from vmxsim.ftrace.evidence import ACCESSES, DESIGNS, NEVER_TRAP, Evidence, Finding
-from vmxsim.ftrace.reader import Event, Fields, Reader
+from vmxsim.ftrace.reader import Reader
 from vmxsim.ftrace.vcpu import Vcpu
 from vmxsim.ftrace.vcpu_thread import Thread
 
