@@ -2,7 +2,7 @@
 
     python benchmarks/replay_speed.py [--lines N] [--json]
 
-Long traces are made by repeating what a real kernel traced: each round with times of its own, so that
+Long traces are made by repeating what a real kernel traced: each round at times of its own, so that
 thread states carry over from round to round as in one long run. The aim is 100,000 lines a second.
 """
 
@@ -30,13 +30,15 @@ def later(line: str, seconds: int) -> str:
 
 
 def rounds(source: list[str], count: int) -> list[str]:
-    """``count`` lines: the source again and again, a second later each time."""
+    """``count`` lines: the source again and again, each round after the one before."""
     head = [line for line in source if line.startswith("#") and "entries" not in line]
     body = [line for line in source if not line.startswith("#")]
+    times = [int(found[1]) for line in body if (found := _TIME.search(line))]
+    length = times[-1] - times[0] + 1
     out = list(head)
     number = 0
     while len(out) < count:
-        out += [later(line, number) for line in body]
+        out += [later(line, number * length) for line in body]
         number += 1
     return out[:count]
 

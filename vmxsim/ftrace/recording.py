@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -163,18 +163,10 @@ def read(path: str | Path) -> Recording:
     reader = Reader(file)
     follower = Follower(Evidence(Fits(reader.recorded)))
     with telling() as tell:
-        follower.follow(_told(reader.events(), tell))
+        follower.follow(reader.events(), tell)
     follower.evidence.fits.complete = reader.complete
     follower.evidence.fits.unread = reader.unread_register > 0
     return Recording(reader, follower)
-
-
-def _told(events: Iterator[Event], tell: Callable[[str], None]) -> Iterator[Event]:
-    """The events, with a word now and then on how far the reader has come."""
-    for number, event in enumerate(events):
-        if not number & 1023:
-            tell(f"line {event.line:,} of the trace")
-        yield event
 
 
 def verdict(recording: Recording, design: object = None) -> dict[str, Any]:

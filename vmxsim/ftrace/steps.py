@@ -12,6 +12,7 @@ from typing import Any
 
 from vmxsim.errors import printable
 from vmxsim.ftrace.events import EFER, KERNEL_GS_BASE, Event
+from vmxsim.ftrace.evidence import Evidence, Fits
 from vmxsim.ftrace.vcpu import ROLES
 from vmxsim.ftrace.vcpu_thread import Thread
 from vmxsim.ftrace.verdict import Follower
@@ -234,7 +235,7 @@ class Playback:
 
     def __init__(self, told: Follower) -> None:
         self.told = told
-        self.follower = Follower()
+        self.follower = Follower(Evidence(Fits(set(told.evidence.fits.recorded))))
         self.index = {thread.vcpu.pid: number for number, thread in enumerate(told.vcpu_threads())}
         self.state: State = {}
         self.delta: Delta = []

@@ -319,7 +319,8 @@ class Thread:
 
     def access(self, event: Event) -> None:
         """RDMSR or WRMSR of the register."""
-        self._moved(event)
+        if event.cpu != self.cpu:
+            self._moved(event)
         in_kvm = bool(self.calls) or (self.vcpu.loaded is True and self.late is None)
         if event.preemptible and not in_kvm:
             self._own(event)  # enter and leave run with preemption disabled
@@ -332,12 +333,14 @@ class Thread:
         kind = event.kind
         if kind == "marker" or (kind == "return" and self._only_return(event.data[0])):
             return
-        self._moved(event)
+        if event.cpu != self.cpu:
+            self._moved(event)
         self.settle(event)
         self.since_exit |= kind != "exit"
         if kind in ("probe", "return", "leaf"):
             role, fields = event.data
-            self.in_kvm = self.in_kvm or not role.startswith("intercept")
+            if not self.in_kvm:
+                self.in_kvm = not role.startswith("intercept")
             if fields and kind != "return":
                 self._observe(fields, event)
             if kind != "return":
@@ -404,12 +407,12 @@ class Thread:
         self.vcpu.close_residence()
 
     def _moved(self, event: Event) -> None:
-        if event.cpu != self.cpu:
-            self.cpu = event.cpu
-            if self.vcpu.evidence.records("sched_switch") and (self.in_kvm or self.group):
-                self.vcpu.anomaly(event.line)  # a switch is missing
-            self.vcpu.loaded = None
-            self.in_guest = self.ran_before = False
+        """The thread runs on another CPU than before."""
+        self.cpu = event.cpu
+        if self.vcpu.evidence.records("sched_switch") and (self.in_kvm or self.group):
+            self.vcpu.anomaly(event.line)  # a switch is missing
+        self.vcpu.loaded = None
+        self.in_guest = self.ran_before = False
 
     def _observe(self, fields: Fields, event: Event) -> None:
         """What a probe shows of struct vcpu_vmx, before the function runs."""

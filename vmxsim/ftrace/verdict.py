@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from attrs import define, field
+from attrs import Factory, define, field
 
 from vmxsim.designs import find_design
 from vmxsim.errors import InputError, counted, printable
 from vmxsim.ftrace.events import Event, Fields
-from vmxsim.ftrace.evidence import ACCESSES, DESIGNS, NEVER_TRAP, Evidence, Finding
+from vmxsim.ftrace.evidence import ACCESSES, DESIGNS, NEVER_TRAP, Evidence, Finding, Fits
 from vmxsim.ftrace.reader import Reader
 from vmxsim.ftrace.vcpu import Vcpu
 from vmxsim.ftrace.vcpu_thread import Thread
@@ -35,10 +35,15 @@ class Follower:
     seen: list[Event] = field(factory=list)
     entries: int = 0
     last: Event | None = None
+    _fits: Fits = field(default=Factory(lambda self: self.evidence.fits, takes_self=True))
+    #: By kind, the names of the probes seen.
+    _probes: dict[str, set[str]] = field(factory=lambda: {"probe": set(), "return": set(), "leaf": set()})
 
-    def follow(self, events: Iterable[Event]) -> None:
-        """Read all events."""
-        for event in events:
+    def follow(self, events: Iterable[Event], tell: Callable[[str], None] = lambda _: None) -> None:
+        """Read all events; ``tell`` is called now and then with a word on how far that is."""
+        for number, event in enumerate(events):
+            if not number & 1023:
+                tell(f"line {event.line:,} of the trace")
             self.feed(event)
         if self.last is not None:
             for pid, thread in self.threads.items():
@@ -56,7 +61,7 @@ class Follower:
                 thread.lost()
             return
         thread = self.threads.get(event.pid) or self._thread(event.pid, event.comm, event.cpu)
-        self.evidence.fits.pid = event.pid
+        self._fits.pid = event.pid
         if event.time < thread.time:
             self._disorder(event)
         thread.time = event.time
@@ -71,7 +76,8 @@ class Follower:
             return
         if kind == "entry":
             self.entries += 1
-        elif kind in ("probe", "return", "leaf"):
+        elif (names := self._probes.get(kind)) is not None and event.name not in names:
+            names.add(event.name)
             self._probe(event.data[0], event.data[1], kind)
         thread.feed(event)
 
