@@ -94,9 +94,9 @@ def _vcpu(state: State, index: int) -> Box:
         g_status = "copy" if register.number == g.number else "live" if g.number == true else "stale"
     else:
         g_status = _judge(g, true, id_)
-    if not loaded:
+    if loaded is False:
         h_status = "unused"
-    elif h is None:
+    elif h is None or loaded is None:
         h_status = "unknown"
     else:
         h_status = "copy" if register is not None and register.owner == f"thread{index}" else "live"
