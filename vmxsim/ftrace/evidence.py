@@ -85,7 +85,7 @@ class Fits:
     broken: set[int] = field(factory=set)
     _claims: dict[tuple[int, frozenset[str]], dict[str, tuple[int, str]]] = field(factory=dict)
     #: Those that rest on what is not there, made at one line only: a single missing event explains them.
-    _once: dict[tuple[int, frozenset[str]], dict[str, int]] = field(factory=dict)
+    _once: dict[tuple[int, frozenset[str]], set[str]] = field(factory=dict)
     _count: int = 0
     _found: dict[str, tuple[int, str]] = field(factory=dict)
     _remaining: tuple[str, ...] = DESIGNS
@@ -95,15 +95,15 @@ class Fits:
     def rule_out(self, designs: Iterable[str], line: int, why: str, needs: frozenset[str]) -> None:
         """Rule out designs if ``needs`` are recorded; the first reason stays."""
         claims = self._claims.setdefault((self.pid, needs), {})
-        once = self._once.setdefault((self.pid, needs), {})
+        once = self._once.setdefault((self.pid, needs), set())
         for design in designs:
             if design not in claims:
                 claims[design] = (line, why)
                 if needs & ACCESSES or "sched_switch" in needs:
-                    once[design] = line
+                    once.add(design)
                 self._count += 1
-            elif once.get(design, line) != line:
-                del once[design]
+            elif design in once and claims[design][0] != line:
+                once.remove(design)
                 self._count += 1
 
     @property
@@ -151,7 +151,7 @@ class Fits:
         alone: dict[str, set[tuple[int, str]]] = {}
         for (pid, needs), claims in self._claims.items():
             if needs <= self.recorded and pid not in self.broken and (absences or not needs & ACCESSES):
-                once = self._once[pid, needs] if twice else {}
+                once = self._once[pid, needs] if twice else ()
                 for design, claim in claims.items():
                     if design not in once:
                         self._found[design] = min(claim, self._found.get(design, claim))

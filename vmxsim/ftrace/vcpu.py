@@ -157,9 +157,8 @@ class Vcpu:
     @property
     def passed_through(self) -> bool | None:
         """Whether the guest, if it ran now, would access the register directly."""
-        if self.intercepted is not None and self.evidence.records(
-            "probe:intercept_on", "probe:intercept_off"
-        ):
+        both = self.evidence.records("probe:intercept_on", "probe:intercept_off")
+        if self.intercepted is not None and both:
             return not self.intercepted
         if self.long_mode is not False:
             return self.long_mode
@@ -208,9 +207,7 @@ class Vcpu:
                 if self.run_host is None and is_user(event.data):
                     self.run_host = event.data
                 elif self.run_host not in (None, event.data):
-                    self.residence.read_host = (
-                        self.run_host
-                    )  # enter takes what leave left there for the host's
+                    self.residence.read_host = self.run_host  # what leave left there is taken for the host's
             else:
                 self.roles[event.line] = "enter-load"
                 self.residence.load = event

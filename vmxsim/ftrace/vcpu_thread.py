@@ -223,13 +223,12 @@ class Thread:
         elif vcpu.loaded is False:
             if event.kind == "probe" and event.data[1].get("loaded") == 1:
                 vcpu.enter(group, event)
+            elif event.kind == "userspace" and len(group) > 1:  # a KVM_RUN that ended before VM entry
+                vcpu.unknown(group)
+                vcpu.evidence.strange = vcpu.evidence.strange or group[0].line
             else:
-                if event.kind == "userspace" and len(group) > 1:  # a KVM_RUN that ended before VM entry
-                    vcpu.unknown(group)
-                    vcpu.evidence.strange = vcpu.evidence.strange or group[0].line
-                else:
-                    for access in group:
-                        self._own(access)
+                for access in group:
+                    self._own(access)
         else:
             ops = words(group)
             loaded = event.data[1].get("loaded") if kind == "probe" else None
@@ -562,10 +561,9 @@ class Thread:
     def _exit(self, event: Event) -> None:
         vcpu = self.vcpu
         self.in_kvm = True
+        # where nothing happened since the last exit, the fast path re-entered: no kvm_entry before 5.12
         if not self.in_guest and self.ran_before and self.since_exit:
-            vcpu.anomaly(
-                event.line
-            )  # else it re-entered in the fast path, which leaves no kvm_entry before 5.12
+            vcpu.anomaly(event.line)
         vcpu.loaded = True
         self.calls.clear()
         vcpu.ran()
