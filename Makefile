@@ -59,7 +59,7 @@ $(PY):
 	$(PYTHON) -m venv $(VENV)
 
 $(RUN_STAMP): pyproject.toml | $(PY)
-	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[png]'
+	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[png,csource]'
 	@touch $@
 
 $(TEST_STAMP): pyproject.toml | $(PY)

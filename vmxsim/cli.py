@@ -15,7 +15,7 @@ import click
 
 from vmxsim.commands.common import BAD_INPUT, FAULT, INCONCLUSIVE, INTERRUPTED, complain
 from vmxsim.commands.streams import prepare_streams
-from vmxsim.errors import InputError, printable, unknown
+from vmxsim.errors import InputError, NotUnderstoodError, printable, unknown
 
 #: The commands; ``run`` is ``run_command`` in :mod:`vmxsim.commands.run`, and so on.
 _COMMANDS = (
@@ -67,6 +67,9 @@ def _status(args: list[str] | None) -> int:
     try:
         status = commands.main(args=args, standalone_mode=False)
         return status if isinstance(status, int) else 0
+    except NotUnderstoodError as error:
+        complain(error)
+        return INCONCLUSIVE
     except InputError as error:
         return complain(error)
     except click.ClickException as error:

@@ -30,6 +30,10 @@ class InputError(Exception):
         return type(self)(self.message, f"{where}, {self.where}" if self.where else where)
 
 
+class NotUnderstoodError(InputError):
+    """C that can be read and whose meaning is not clear: nothing can be concluded from it."""
+
+
 class SimulationError(InputError):
     """A design did something that the kernel must not: broke a contract, looped forever."""
 

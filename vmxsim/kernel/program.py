@@ -5,7 +5,7 @@ Nothing here knows which language the function was written in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from attrs import define, field, frozen
@@ -182,6 +182,11 @@ class Function:
     python: Any = None
     #: The module's constants and helpers that it uses, as they were when it was lowered.
     uses: dict[str, Any] = field(factory=dict)
+    #: The file of a C function, '' for one written in Python, and the number of its first line there.
+    file: str = ""
+    first: int = 1
+    #: Lines of a C function, from 1 at its first, that were left out, and why.
+    dropped: Mapping[int, str] = field(factory=dict)
 
     def __repr__(self) -> str:
         return f"<{self.owner}.{self.name}>"
