@@ -276,7 +276,7 @@ def _check_everywhere(bounds: _Bounds, limits: Limits, interrupted: list[bool]) 
 def _not_all_values(result: HostResult, lines: list[Line]) -> HostResult:
     """The result of a design that computes with values, where some may make a difference that were not
     explored."""
-    where = ", ".join(f"line {f.instructions[index].line} of {f.name}()" for f, index in lines)
+    where = ", ".join(f"{f.at(f.instructions[index].line).words}()" for f, index in lines)
     cut = Cut(
         f"{where} computes with a value of the register, or depends on such a computation, and came out the"
         " same way for every value explored"

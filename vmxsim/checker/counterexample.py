@@ -100,8 +100,8 @@ def _point(stack: Stack, passed: list[Stack]) -> dict[str, Any]:
     """The preemption point before the stack's next line, which is the last of ``passed``."""
     function, index = stack[0], stack[1]
     before = _name(function, function.instructions[index])
-    came = [(one[0].name, one[0].instructions[one[1]]) for one in passed]
-    nth = sum(name == function.name and is_before(i, before) for name, i in came)
+    came = [(one[0], one[0].instructions[one[1]]) for one in passed]
+    nth = sum(f.name == function.name and is_before(f, i, before) for f, i in came)
     return _as_point(before, function, nth)
 
 
@@ -114,9 +114,9 @@ def _pending_point(line: Line, asked: list[Line]) -> dict[str, Any]:
     function, index = line
     instruction = function.instructions[index]
     before = _name(function, instruction)
-    if sum(is_before(i, before) for i in function.instructions) > 1:
-        before = f"line {instruction.line}"
-    nth = 1 + sum(f.name == function.name and is_before(f.instructions[n], before) for f, n in asked)
+    if sum(is_before(function, i, before) for i in function.instructions) > 1:
+        before = f"line {function.at(instruction.line).number}"
+    nth = 1 + sum(f.name == function.name and is_before(f, f.instructions[n], before) for f, n in asked)
     return _as_point(before, function, nth)
 
 
@@ -124,6 +124,6 @@ def _name(function: Function, i: Instruction) -> str:
     """The name of the point before an instruction: the primitive that it calls, or its line."""
     called = [i.callee.name] if i.callee else []
     for name in (*_TELLING, *called):
-        if name in PRIMITIVES and is_before(i, name):
+        if name in PRIMITIVES and is_before(function, i, name):
             return name
-    return f"line {i.line}"
+    return f"line {function.at(i.line).number}"

@@ -122,7 +122,7 @@ def _none_mends(tries: int) -> str:
 def _named(trace: RunTrace, violation: Violation, blame: Blame, remedy: Remedy, symptom: str) -> Explanation:
     """The explanation that names a step."""
     step = trace.steps[blame.step]
-    where = f"{step.function}, line {step.line}" if step.line else step.function
+    where = f"{step.function}, {step.at.name}" if step.line else step.function
     place = f"step {step.index + 1} of the run ({where}: {step.source}), at {action_name(trace, step.action)}"
     return Explanation(
         blame.mechanism,

@@ -11,7 +11,7 @@ from vmxsim.checker.rerun import Remedy, turnable, undoable
 from vmxsim.checker.sides import MISSING, SKIPS, Side
 from vmxsim.kernel.invariants import describe, is_host
 from vmxsim.kernel.machine import EFER_LMA, Value, owner_words
-from vmxsim.kernel.program import Expr, Field, Primitive
+from vmxsim.kernel.program import Expr, Field, Function, Primitive
 from vmxsim.kernel.simulator import uses
 from vmxsim.simulation.trace import Step
 
@@ -79,6 +79,13 @@ def _moves_value(e: Expr | None, target: object) -> bool:
     if uses(e, "rdmsr") or uses(e, "wrmsr"):
         return True
     return isinstance(target, Field) and target.name in ("g", "h")
+
+
+def _leaves(function: Function, line: int) -> bool:
+    """Whether a line returns from its function."""
+    return "return" in function.source[line - 1] or any(
+        i.line == line and i.kind == "return" for i in function.instructions
+    )
 
 
 def _place_words(name: str) -> str:
@@ -182,7 +189,7 @@ class _Suspects:
 
     def _not_entered(self, index: int) -> Iterator[Blame]:
         """The guest itself overwrites the host's value: it should have been saved before VM entry."""
-        entry = next((n for n in range(index - 1, -1, -1) if "vm_entry(" in self.steps[n].source), index)
+        entry = next((n for n in range(index - 1, -1, -1) if "vm_entry" in self.steps[n].calls), index)
         held = self.side.held(index + 1, "register")
         yield from self._turned(self._action_of(entry), "host not saved", held)
         loaded = self.side.loaded(entry)
@@ -255,7 +262,7 @@ class _Suspects:
                     index,
                     "taken for another's",
                     "LMA is changed before state is left",
-                    f"EFER.LMA changed earlier (step {first.index + 1}, {first.function}, line {first.line}),"
+                    f"EFER.LMA changed earlier (step {first.index + 1}, {first.function}, {first.at.name}),"
                     f" while guest state was loaded; here {describe(after)} is saved from the register as the"
                     " guest's.",
                     _WHEN[lma_change(first)],
@@ -384,7 +391,7 @@ class _Suspects:
                 yield from self._overwritten(n, counts)
         what = self.side.missing(counts)
         held = self.side.held(index + 1, counts)
-        entry = "vm_entry(" in step.source
+        entry = "vm_entry" in step.calls
         switched = entry or self.side.mode(index + 1) == "user"
         before = self._action_of(index) if switched else range(0)
         yield from self._turned([*call, *before], what, held)
@@ -444,7 +451,7 @@ class _Suspects:
         i = function.instructions[at]
         following = self.steps[index].next
         lines = [
-            (one.line, function.source[one.line - 1].strip())
+            (one.line, function.text(one.line))
             for number, one in enumerate(function.instructions)
             if number > at and (one.kind == "call" or _moves_value(one.expr, one.target))
         ]
@@ -452,10 +459,9 @@ class _Suspects:
             lines = [
                 (line, source)
                 for line, source in lines
-                if line > i.line
-                and (line < following.line or "return" in function.source[following.line - 1])
+                if line > i.line and (line < following.line or _leaves(function, following.line))
             ]
-        return f"line {lines[0][0]} ({lines[0][1]})" if lines else ""
+        return f"{function.at(lines[0][0]).name} ({lines[0][1]})" if lines else ""
 
     def _lost_write(self) -> Iterator[Blame]:
         """What was written has never been where it counts."""

@@ -10,7 +10,7 @@ from unicodedata import combining, normalize
 import vmxsim
 from vmxsim.errors import printable
 from vmxsim.exports.report import Report, Row, legend
-from vmxsim.exports.subject import FILE, LINES, MODEL, excerpt
+from vmxsim.exports.subject import FILE, MODEL, Code, excerpt, lines_words
 from vmxsim.kernel.kvm import name_of
 from vmxsim.simulation.scenario import Scenario, scenario_yaml
 from vmxsim.views.words import sentence
@@ -112,9 +112,13 @@ def mail(told: Report, glossary: bool = False) -> str:
         _again(told),
         _legend(told) if glossary else [],
         [line for remark in told.remarks for line in paragraph(remark, "Note: ")],
-        ["-- ", *paragraph(f"vmxsim {vmxsim.__version__}. {LINES}" if run else told.footer)],
+        ["-- ", *paragraph(_signature(told) if run else told.footer)],
     ]
     return _joined(parts) + "\n"
+
+
+def _signature(told: Report) -> str:
+    return f"vmxsim {vmxsim.__version__}. {lines_words(told.about.design)}"
 
 
 def _joined(parts: list[list[str]]) -> str:
@@ -175,9 +179,10 @@ def _not_run(told: Report) -> list[str]:
     """The function that fails to load: the line that ran and those it skipped."""
     found = told.missed
     assert found is not None
-    marks = {found.ran: ">", **dict.fromkeys(found.passed, "-")}
-    shown = _without_end(excerpt(found.listing, (found.ran, *found.passed), _CLOSE))
-    return [f"{_INDENT * 2}> runs, - does not:", *_listing(found.listing, shown, marks, _INDENT * 2)]
+    ran, lines = found.code.at.line, found.code.lines
+    marks = {ran: ">", **dict.fromkeys(found.passed, "-")}
+    shown = _without_end(excerpt(lines, (ran, *found.passed), _CLOSE))
+    return [f"{_INDENT * 2}> runs, - does not:", *_listing(found.code, shown, marks, _INDENT * 2)]
 
 
 def _row(row: Row, width: int, effects: Sequence[str]) -> Iterator[str]:
@@ -213,9 +218,11 @@ def _state(told: Report) -> list[str]:
 def _source(told: Report) -> list[str]:
     if told.code is None:
         return []
-    function, listing, line = told.code
-    lines = _heading(f"{function}(), and the line that {told.code_does}")
-    return [*lines, *_listing(listing, _without_end(excerpt(listing, (line,), _AROUND)), {line: "*"}, "")]
+    at = told.code.at
+    file = f", {at.name}" if at.file else ""
+    lines = _heading(f"{printable(at.function)}(), and the line that {told.code_does}{file}")
+    shown = _without_end(excerpt(told.code.lines, (at.line,), _AROUND))
+    return [*lines, *_listing(told.code, shown, {at.line: "*"}, "")]
 
 
 def _without_end(shown: list[int]) -> list[int]:
@@ -223,16 +230,16 @@ def _without_end(shown: list[int]) -> list[int]:
     return shown if shown[-1] else shown[:-1]
 
 
-def _listing(listing: tuple[str, ...], shown: list[int], marks: dict[int, str], before: str) -> list[str]:
+def _listing(found: Code, shown: list[int], marks: dict[int, str], before: str) -> list[str]:
     """The lines with these numbers; 0 marks a gap."""
     lines: list[str] = []
     for number in shown:
         if not number:
             lines.append(f"{before}{'':7}...")
             continue
-        text = listing[number - 1]
+        text = found.lines[number - 1]
         indent = " " * (len(text) - len(text.lstrip()))
-        head = f"{before}{marks.get(number, ' ')}{number:>4}  "
+        head = f"{before}{marks.get(number, ' ')}{found.at.first + number - 1:>4}  "
         lines += code(text.strip(), head + indent, " " * len(head) + indent + "    ")
     return lines
 

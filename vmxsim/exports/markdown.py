@@ -127,9 +127,12 @@ def _state(told: Report) -> list[str]:
 def _source(told: Report) -> list[str]:
     if told.code is None:
         return []
-    function, listing, lost = told.code
-    shown = [f"{'▶' if number == lost else ' '}{number:>3}  {line}" for number, line in enumerate(listing, 1)]
-    return [f"### {code(function)}, line {lost} {told.code_does}", "", *block(shown)]
+    at, lines = told.code.at, told.code.lines
+    shown = [
+        f"{'▶' if n == at.line else ' '}{at.first + n - 1:>3}  {lines[n - 1]}" if n else "      ⋯"
+        for n in told.code.kept
+    ]
+    return [f"### {code(at.function)}, {at.name} {told.code_does}", "", *block(shown)]
 
 
 def _change(told: Report) -> list[str]:

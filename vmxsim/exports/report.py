@@ -21,20 +21,23 @@ from vmxsim.checker.result import (
 from vmxsim.checker.states import GUEST_VALUES
 from vmxsim.errors import InputError, counted, printable
 from vmxsim.exports.subject import (
+    Code,
     Missed,
     Subject,
     change,
+    code_of,
     commands,
     design_or_title,
     design_words,
     failing_line,
+    files_of,
     introduction,
     missed,
     shipped,
     subject_name,
 )
 from vmxsim.kernel.kvm import name_of
-from vmxsim.simulation.trace import Box, Cell, Scene, Trace
+from vmxsim.simulation.trace import Box, Cell, Scene, Trace, function_of
 from vmxsim.views.style import STATUS_MEANINGS, cell_state, holder_words
 from vmxsim.views.telling import changed_facts, effects, telling_steps, told_cells
 from vmxsim.views.words import WRONG, cells_in_use, place_words, sentence, several
@@ -160,10 +163,8 @@ def _nearest(numbers: Sequence[int], centres: set[int]) -> Sequence[int]:
 
 def _row(about: Subject, number: int, skipped: int = 0) -> Row:
     step = about.shown.steps[number - 1]
-    where = printable(step.function, 60)
-    if step.line:
-        where += f":{step.line}"
-    elif where and where in step.source:  # an event of a recording names itself
+    where = printable(step.at.place if step.line else step.function, 60)
+    if not step.line and where and where in step.source:  # an event of a recording names itself
         where = ""
     return Row(
         number=number,
@@ -208,8 +209,8 @@ class Report:
     """The parts of a text about ``about``; a part that does not apply is empty.
 
     ``effect`` is what goes wrong in the kernel's own words; ``about_code`` identifies the code. ``claim`` has
-    no final punctuation, because a schedule may follow it. ``code`` is (function, its lines, the line that
-    matters) or None; ``code_does`` says what that line does, ``blamed`` what is wrong there. ``change`` is a
+    no final punctuation, because a schedule may follow it. ``code`` is the line that
+    matters, or None; ``code_does`` says what that line does, ``blamed`` what is wrong there. ``change`` is a
     user's own design as a diff; ``missed`` the function that fails to load. ``commands`` are (command, what
     it does).
     """
@@ -226,7 +227,7 @@ class Report:
     mechanism: str
     rows: Rows
     state: State | None
-    code: tuple[str, tuple[str, ...], int] | None
+    code: Code | None
     code_does: str
     blamed: Kind
     change: tuple[str, ...]
@@ -409,7 +410,7 @@ def _lost(about: Subject) -> str:
     if about.trace is None or not about.lost:
         return ""
     step = about.trace.steps[about.lost - 1]
-    where = f"{step.function}:{step.line}, {step.source}" if step.line else step.function
+    where = f"{step.at.place}, {step.source}" if step.line else step.function
     again = about.explanation.again if about.explanation else ""
     return printable(f"step {about.lost}, {where}, in '{about.trace.actions[step.action]}'{again}", 400)
 
@@ -420,15 +421,15 @@ def _reason(about: Subject) -> str:
     return sentence(printable(why.why, 800)) if why and why.why else ""
 
 
-def _code(about: Subject) -> tuple[str, tuple[str, ...], int] | None:
+def _code(about: Subject) -> Code | None:
     """The function that loses the value or breaks the contract."""
     if about.failure and about.scenario and about.design:
         return failing_line(about.scenario, about.design)
     if about.trace is None or not about.lost:
         return None
     step = about.trace.steps[about.lost - 1]
-    lines = tuple(printable(line, 200) for line in about.trace.listing(step.function))
-    return (printable(step.function), lines, step.line) if lines and step.line else None
+    function = function_of(about.trace.listing(step.function))
+    return code_of(function, step.line) if function and step.line else None
 
 
 def _footer(about: Subject) -> str:
@@ -437,8 +438,15 @@ def _footer(about: Subject) -> str:
             f"Made with vmxsim {vmxsim.__version__}. It concludes only from the recorded events;"
             " times are the recording's, in seconds."
         )
+    retold = "kernel functions are retold in Python, one statement a step. "
+    counted_from = "A line number counts from the function's 'def' there, not in the kernel's source."
+    if files := files_of(about.design):
+        retold = (
+            f"the functions of {several(files)} are followed statement by statement, as far as they matter to"
+            " the register; what calls them is retold in Python. "
+        )
+        counted_from = "A line number with a file's name is that of the file as it was read."
     return (
-        f"Made with vmxsim {vmxsim.__version__}, a model: kernel functions are retold in Python, one"
-        " statement a step. A line number counts from the function's 'def' there, not in the kernel's source."
+        f"Made with vmxsim {vmxsim.__version__}, a model: {retold}{counted_from}"
         f" Not in the model: {', '.join(OMITTED)}."
     )

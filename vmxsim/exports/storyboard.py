@@ -67,9 +67,8 @@ def _source(told: Report) -> list[tuple[int, str]]:
     """The numbered lines around the one that matters."""
     if told.code is None:
         return []
-    _, listing, lost = told.code
-    first = max(1, lost - 12)
-    return list(enumerate(listing, 1))[first - 1 : first + 24]
+    begins = max(0, told.code.at.line - 13)
+    return list(enumerate(told.code.lines, told.code.at.first))[begins : begins + 25]
 
 
 class _Pictures:

@@ -25,11 +25,13 @@ from vmxsim.designs.own import design_of_file
 from vmxsim.errors import InputError, printable
 from vmxsim.kernel.kvm import Kvm, name_of, release_of
 from vmxsim.kernel.machine import Task
-from vmxsim.kernel.simulator import Simulator
+from vmxsim.kernel.program import Function, SourceLine
+from vmxsim.kernel.simulator import Simulator, uses
 from vmxsim.simulation.run import RunTrace, machine_of
 from vmxsim.simulation.scenario import Scenario
-from vmxsim.simulation.trace import Trace, Violation
+from vmxsim.simulation.trace import Trace, Violation, function_of
 from vmxsim.views.telling import passed_over
+from vmxsim.views.words import several
 
 
 class _Watched(Simulator):
@@ -42,8 +44,32 @@ class _Watched(Simulator):
         super().step(thread)
 
 
-def failing_line(scenario: Scenario, design: type[Kvm]) -> tuple[str, tuple[str, ...], int] | None:
-    """(function, its lines, the failing line); None if the run does not fail in kernel code."""
+@frozen
+class Code:
+    """The line that matters and all lines of its function, fit to print. ``left_out`` are those that a design
+    made from C does without."""
+
+    at: SourceLine
+    lines: tuple[str, ...]
+    left_out: frozenset[int] = frozenset()
+
+    @property
+    def kept(self) -> list[int]:
+        """Numbers (from 1) of the lines to show of the whole function; 0 is a gap. Of C that is what was
+        followed."""
+        return excerpt(
+            self.lines, tuple(n for n in range(1, len(self.lines) + 1) if n not in self.left_out), 0
+        )
+
+
+def code_of(function: Function, line: int) -> Code:
+    """Line ``line`` (from 1) of a function."""
+    lines = tuple(printable(text.expandtabs(8), 200) for text in function.source)
+    return Code(function.at(line), lines, frozenset(function.dropped))
+
+
+def failing_line(scenario: Scenario, design: type[Kvm]) -> Code | None:
+    """The line that fails; None if the run does not fail in kernel code."""
     machine = machine_of(scenario, design)
     simulator = _Watched(design, machine, scenario.interception)
     try:
@@ -52,7 +78,7 @@ def failing_line(scenario: Scenario, design: type[Kvm]) -> tuple[str, tuple[str,
     except InputError:
         if simulator.began is not None:
             function, index = simulator.began[:2]
-            return function.name, tuple(function.source), function.instructions[index].line
+            return code_of(function, function.instructions[index].line)
     return None
 
 
@@ -208,12 +234,10 @@ _AROUND = 2
 
 @frozen
 class Missed:
-    """At step ``number``, ``function`` runs its line ``ran`` and thereby skips the lines ``passed``."""
+    """At step ``number`` a line runs and thereby skips the lines ``passed`` of its function."""
 
     number: int
-    function: str
-    listing: tuple[str, ...]
-    ran: int
+    code: Code
     passed: tuple[int, ...]
 
 
@@ -224,10 +248,13 @@ def missed(about: Subject) -> Missed | None:
     if about.invariant == "host-value" or not _saved(about, about.trace):
         return None
     for step in reversed(about.trace.steps[about.lost : about.broken]):
-        passed = [line for line, source in passed_over(about.trace, step) if "wrmsr(" in source]
-        if passed:
-            lines = tuple(printable(line, 200) for line in about.trace.listing(step.function))
-            return Missed(step.index + 1, printable(step.function), lines, step.line, tuple(passed))
+        function = function_of(about.trace.listing(step.function))
+        passed = {line.line for line, _ in passed_over(about.trace, step)}
+        if function is None or not passed:
+            continue
+        writes = {i.line for i in function.instructions if i.line in passed and uses(i.expr, "wrmsr")}
+        if writes:
+            return Missed(step.index + 1, code_of(function, step.line), tuple(sorted(writes)))
     return None
 
 
@@ -254,9 +281,21 @@ def excerpt(listing: tuple[str, ...], marked: tuple[int, ...], around: int = _AR
     return [*shown, 0] if last < len(listing) else shown
 
 
-#: What a mail says about the model, and about its lines.
+#: What a mail says about the model.
 MODEL = "vmxsim is a model checker."
-LINES = "Lines count from the 'def' in its model, not in the kernel."
+
+
+def files_of(design: type[Kvm] | None) -> list[str]:
+    """The files of C that a design's functions were read from; empty for one written in Python."""
+    functions = design.functions().values() if design else ()
+    return list(dict.fromkeys(function.file for function in functions if function.file))
+
+
+def lines_words(design: type[Kvm] | None) -> str:
+    """What the lines of a text about a design count from."""
+    if files := files_of(design):
+        return f"Lines are those of {several(files)} as they were read."
+    return "Lines count from the 'def' in its model, not in the kernel."
 
 
 def shipped(design: type[Kvm]) -> bool:

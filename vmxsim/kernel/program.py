@@ -160,6 +160,41 @@ class Instruction:
     queries: frozenset[str] = field(default=frozenset(), eq=False, repr=False)
 
 
+@frozen
+class SourceLine:
+    """A line of kernel code, and what people call it. ``line`` counts from 1 at the function's first line,
+    which is line ``first`` of ``file`` for a C function; a function written in Python has no file."""
+
+    function: str
+    line: int
+    file: str = ""
+    first: int = 1
+
+    @property
+    def number(self) -> int:
+        """The line's number in the file for C, else from the ``def``."""
+        return self.first + self.line - 1
+
+    @property
+    def name(self) -> str:
+        """``line 12``; for C ``vmx.c:1290``."""
+        return f"{self.file}:{self.number}" if self.file else f"line {self.line}"
+
+    @property
+    def words(self) -> str:
+        """``line 12 of vmx_get_msr``; for C ``vmx.c:1290 in vmx_get_msr``."""
+        return f"{self.name} {'in' if self.file else 'of'} {self.function}"
+
+    @property
+    def place(self) -> str:
+        """``vmx_get_msr:12``; for C ``vmx.c:1290``."""
+        return self.name if self.file else f"{self.function}:{self.line}"
+
+
+#: The most lines that a statement of C is taken to go on for.
+_LONGEST = 8
+
+
 @define(eq=False)
 class Function:
     """A lowered kernel function.
@@ -190,6 +225,21 @@ class Function:
 
     def __repr__(self) -> str:
         return f"<{self.owner}.{self.name}>"
+
+    def at(self, line: int) -> SourceLine:
+        """Line ``line`` (from 1) of this function."""
+        return SourceLine(self.name, line, self.file, self.first)
+
+    def text(self, line: int) -> str:
+        """What line ``line`` says; of C the whole statement, which may go on below it."""
+        text = self.source[line - 1]
+        if not self.file:
+            return text.strip()
+        for more in self.source[line : line + _LONGEST]:
+            if text.count("(") <= text.count(")"):
+                break
+            text += f" {more}"
+        return " ".join(text.split())
 
 
 # -- each instruction's expression becomes one small Python function

@@ -42,10 +42,11 @@ from vmxsim.kernel.thread import enter, step, why_tick_waits
 _REGISTER = ("rdmsr", "wrmsr", "wrmsrns")
 
 
-def is_before(i: Instruction, before: str) -> bool:
-    """Whether ``before`` (a primitive's name or ``line N``) names the point before ``i``."""
+def is_before(function: Function, i: Instruction, before: str) -> bool:
+    """Whether ``before`` (a primitive's name or ``line N``, as people count the function's lines) names the
+    point before its instruction ``i``."""
     if before.startswith("line "):
-        return i.line == int(before[5:])
+        return function.at(i.line).number == int(before[5:])
     return (i.callee is not None and i.callee.name == before) or uses(i.expr, before)
 
 
@@ -595,7 +596,9 @@ class Simulator:
                 f"there is no CPU {point.cpu}; the last is {len(self.m.cpus) - 1}", "preempt, cpu"
             )
         if point.before.startswith("line ") and name:
-            lines = {i.line for f in self._versions(name) for i in f.instructions if i.kind != "end"}
+            lines = {
+                f.at(i.line).number for f in self._versions(name) for i in f.instructions if i.kind != "end"
+            }
             if int(point.before[5:]) not in lines:
                 known = ", ".join(map(str, sorted(lines)))
                 raise NoSuchPointError(
@@ -615,7 +618,7 @@ class Simulator:
         function, index, _, _ = thread.stack
         if point.function not in (None, function.name, RENAMED.get(function.name)):
             return False
-        return is_before(function.instructions[index], point.before)
+        return is_before(function, function.instructions[index], point.before)
 
 
 def check_return_to_user(cpu: Any) -> None:

@@ -41,9 +41,9 @@ def step(m: Machine, source: type[KernelSource], stack: Stack) -> Stack:
     try:
         value = i.run(m, frame)
     except (TypeError, AttributeError, IndexError, ValueError, AssertionError) as error:
-        line = function.source[i.line - 1].strip()
         raise SimulationError(
-            f"cannot execute '{line}': {error}", f"{function.name}, line {i.line}"
+            f"cannot execute '{function.text(i.line)}': {error}",
+            f"{function.name}, {function.at(i.line).name}",
         ) from error
     kind = i.kind
     if kind == "do":

@@ -325,7 +325,7 @@ def _dispatch(lines: Lines, routines: list[Routine], ends: int, of_ends: bool) -
         out += [f"            /* {f.owner}.{f.name}() */", f"            :: {guard} ->", "               if"]
         for position, index in own:
             i = f.instructions[index]
-            text = f"line {i.line}: {routine.source(i)}" if i.kind != "end" or i.expr else "its end"
+            text = f"{f.at(i.line).name}: {routine.source(i)}" if i.kind != "end" or i.expr else "its end"
             may = _MAY_SIGNAL.format(EXTERNAL=lines.terms.encoding.text(_TICK))
             signals = f.name != ENTERS and "signal_pending" in i.queries
             statements = [

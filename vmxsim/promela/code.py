@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from vmxsim.checker.states import SLOTS, USER
 from vmxsim.checker.symbolic import ENTERS
@@ -307,11 +307,11 @@ class Lines:
         if len(ways) == 1:
             return [*ways[0], *clear]
         options = [
-            f":: T.{routine.back} == {n} -> {'; '.join(way)} /* {caller.name}, line {_line(caller, at)} */"
+            f":: T.{routine.back} == {n} -> {'; '.join(way)} /* {caller.name}, {_line(caller, at)} */"
             for n, (way, (caller, at)) in enumerate(zip(ways, routine.calls, strict=True))
         ]
         return ["\n".join(["if", *options, "fi"]), *clear]
 
 
-def _line(routine: Routine, index: int) -> Any:
-    return routine.function.instructions[index].line
+def _line(routine: Routine, index: int) -> str:
+    return routine.function.at(routine.function.instructions[index].line).name

@@ -138,11 +138,11 @@ class Routine:
 
     def where(self, i: Instruction) -> str:
         """Function and line, for errors."""
-        return f"{self.function.owner}.{self.function.name}, line {i.line}"
+        return f"{self.function.owner}.{self.function.name}, {self.function.at(i.line).name}"
 
     def source(self, i: Instruction) -> str:
         """The source text of an instruction, safe inside a comment."""
-        return self.function.source[i.line - 1].strip().replace("*/", "* /")
+        return self.function.text(i.line).replace("*/", "* /").replace("/*", "/ *")
 
 
 def collect(design: type[Kvm]) -> tuple[list[Routine], int]:

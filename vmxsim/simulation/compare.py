@@ -273,5 +273,5 @@ def _after(trace: RunTrace, step: int) -> str:
     if not step:
         return " from the start"
     done = trace.steps[step - 1]
-    line = f" line {done.line}" if done.line else ""
+    line = f" {done.at.name}" if done.line else ""
     return f" after {done.function}{line}: {done.source}"

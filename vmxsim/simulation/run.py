@@ -15,10 +15,20 @@ from vmxsim.kernel.actions import Action
 from vmxsim.kernel.instructions import SAVING
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.kernel.machine import Host, Machine, Value, Vcpu, owner_words
-from vmxsim.kernel.program import Current, Field, Function, Local, Primitive
+from vmxsim.kernel.program import Current, Field, Function, Instruction, Local, Primitive, parts
 from vmxsim.kernel.simulator import Record, Simulator, make_machine
 from vmxsim.simulation.scenario import Scenario, make_scenario
-from vmxsim.simulation.trace import Access, Change, Frame, Move, Scene, Step, Violation, action_name
+from vmxsim.simulation.trace import (
+    Access,
+    Change,
+    Frame,
+    Listing,
+    Move,
+    Scene,
+    Step,
+    Violation,
+    action_name,
+)
 from vmxsim.simulation.worth import CellJudge
 
 #: Fields that hold a value of the register, by their place's last part.
@@ -135,10 +145,10 @@ class RunTrace:
     def _step(self, number: int, record: Record, violations: tuple[Violation, ...]) -> Step:
         i = record.instruction
         if i is None:
-            function, line, source = record.function, 0, record.source
+            at, source = Frame(record.function, 0), record.source
         else:
-            function, line = record.stack[0].name, i.line
-            source = record.stack[0].source[line - 1].strip()
+            at = _frame(record.stack[0], i)
+            source = record.stack[0].text(i.line)
         count, irqs_off, mode = record.state
         held_back = until = ""
         if irqs_off and mode == "kernel":
@@ -159,11 +169,11 @@ class RunTrace:
             thread=record.thread,
             cpu=record.cpu,
             mode=record.mode,
-            function=function,
-            line=line,
+            function=at.function,
+            line=at.line,
             source=source,
             stack=_stack(record.stack),
-            next=Frame(after[0].name, after[0].instructions[after[1]].line) if after else None,
+            next=_frame(after[0], after[0].instructions[after[1]]) if after else None,
             changes=tuple(Change(f"{obj}.{name}", before, now) for obj, name, before, now in record.changes),
             accesses=tuple(Access(*access) for access in record.accesses),
             moves=moves_of(record, self.simulator.m.host),
@@ -173,6 +183,10 @@ class RunTrace:
             cost=dict(cost),
             notes=record.notes,
             violations=violations,
+            file=at.file,
+            first=at.first,
+            kind=i.kind if i else "",
+            calls=tuple(e.name for e in parts(i.expr) if isinstance(e, Primitive)) if i and i.expr else (),
         )
 
     @cached_property
@@ -195,7 +209,7 @@ class RunTrace:
     def listing(self, function: str) -> Sequence[str]:
         """The source of a kernel function of this design."""
         found = self._functions.get(function)
-        return found.source if found else ()
+        return Listing(found) if found else ()
 
     @cached_property
     def _functions(self) -> dict[str, Function]:
@@ -206,8 +220,13 @@ def _stack(stack: Any) -> tuple[Frame, ...]:
     frames = []
     while stack is not None:
         function, index, _, stack = stack
-        frames.append(Frame(function.name, function.instructions[index].line))
+        frames.append(_frame(function, function.instructions[index]))
     return tuple(reversed(frames))
+
+
+def _frame(function: Function, i: Instruction) -> Frame:
+    """Where an instruction is, as a level of a call stack."""
+    return Frame(function.name, i.line, function.file, function.first)
 
 
 #: The first design of a kernel with SMM, which came to KVM in 4.2 (not looked up).

@@ -15,6 +15,7 @@ from attrs import evolve, field, frozen
 
 from vmxsim.errors import printable
 from vmxsim.kernel.machine import Value
+from vmxsim.kernel.program import Function, SourceLine
 
 #: What a cell's value is worth now. ``live``: the one that counts. ``copy``: equal to the
 #: live one. ``stale``: its owner's, but no longer the owner's true value. ``foreign``: it
@@ -70,12 +71,10 @@ class Scene:
         return {cell.place: cell for box in self.boxes for cell in box.cells}
 
 
-@frozen
-class Frame:
-    """One level of a call stack: function and line (from 1 at its ``def``; 0: not known)."""
+class Frame(SourceLine):
+    """One level of a call stack: function and line (0: not known)."""
 
-    function: str
-    line: int
+    __slots__ = ()
 
 
 @frozen
@@ -132,9 +131,11 @@ class Step:
     """One step: one line of a kernel function, one guest instruction, one context
     switch, or one event of a recording.
 
-    ``function``, ``line`` and ``source`` say which line ran; ``stack`` is the call stack
-    with that line innermost (last). ``next`` is where this thread goes on, if it is in
-    the kernel. ``mode`` is where the thread was: ``kernel``, ``guest`` or ``user``.
+    ``function``, ``line`` and ``source`` say which line ran (``file`` and ``first`` as in
+    :class:`~vmxsim.kernel.program.SourceLine`), ``kind`` is that of its instruction, and ``calls`` are the
+    primitives that it calls; ``stack`` is the call stack with that line innermost (last). ``next`` is where
+    this thread goes on, if it is in the kernel. ``mode`` is where the thread was: ``kernel``, ``guest`` or
+    ``user``.
     ``preemptible`` says whether the scheduler may act right after this step. ``held_back`` says what keeps
     it from that, and ``until`` what becomes of a tick. ``cost`` counts operations by name.
     """
@@ -158,11 +159,37 @@ class Step:
     cost: Mapping[str, int] = field(factory=dict)
     notes: tuple[str, ...] = ()
     violations: tuple[Violation, ...] = ()
+    file: str = ""
+    first: int = 1
+    kind: str = ""
+    calls: tuple[str, ...] = ()
+
+    @property
+    def at(self) -> SourceLine:
+        """The line that ran."""
+        return SourceLine(self.function, self.line, self.file, self.first)
 
     @property
     def why_not(self) -> str:
         """Why the scheduler may not act right after this step."""
         return ": ".join(filter(None, (self.held_back, self.until)))
+
+
+class Listing(tuple[str, ...]):
+    """A kernel function's source lines, line 1 first, with the ``function`` itself."""
+
+    function: Function
+
+    def __new__(cls, function: Function) -> Listing:
+        """The lines of ``function``."""
+        made = super().__new__(cls, function.source)
+        made.function = function
+        return made
+
+
+def function_of(listing: Sequence[str]) -> Function | None:
+    """The function that a listing shows; None if it is not known."""
+    return listing.function if isinstance(listing, Listing) else None
 
 
 class Trace(Protocol):
@@ -200,7 +227,7 @@ class Trace(Protocol):
         """The machine after ``index`` steps: 0 is the start, ``len(steps)`` the end."""
 
     def listing(self, function: str) -> Sequence[str]:
-        """The function's source lines, line 1 first; empty if there is none."""
+        """The function's source lines, line 1 first; empty if there is none. A run gives a Listing."""
 
 
 def action_name(trace: Trace, action: int) -> str:

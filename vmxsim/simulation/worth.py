@@ -6,7 +6,6 @@ place is judged against the truth of whoever would use it next.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -15,14 +14,21 @@ from vmxsim.designs.history import reached
 from vmxsim.kernel.invariants import describe
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.kernel.machine import MODE_WORDS, Cpu, Machine, Task, Value, Vcpu, owner_words
+from vmxsim.kernel.program import Current, Expr, Field, Function, parts
 from vmxsim.kernel.simulator import Simulator
 from vmxsim.simulation.trace import Box, Cell, Scene
 
 Changes = Sequence[tuple[str, str, Any, Any]]
 
 
-#: ``current.thread.gsbase``, which was called ``thread.gs`` before, where it is not assigned.
-_READS_SAVED_BASE = re.compile(r"current\.thread\.gs(base)?\b(?!\s*=[^=])")
+#: ``current.thread.gsbase``, which was called ``thread.gs`` before, and the width of the task's user space.
+_SAVED_BASE, _WIDTH = Field(Current(), "gs_base"), Field(Current(), "bits")
+
+
+def _read(function: Function) -> set[Expr]:
+    """The expressions that a function computes, and what they are made of."""
+    every = (e for i in function.instructions for e in (i.expr, *i.args) if e is not None)
+    return {part for e in every for part in parts(e)}
 
 
 class CellJudge:
@@ -185,10 +191,9 @@ class CellJudge:
     def takes_saved_base(self) -> bool:
         """Whether the design takes a vCPU thread's base from thread.gsbase: only that of a 64-bit task, where
         it looks at the width of user space."""
-        texts = ["\n".join(function.source) for function in reached(self.design).values()]
+        read = [_read(function) for function in reached(self.design).values()]
         return any(
-            _READS_SAVED_BASE.search(text) and (self.m.host.bits == 64 or "current.bits" not in text)
-            for text in texts
+            _SAVED_BASE in fields and (self.m.host.bits == 64 or _WIDTH not in fields) for fields in read
         )
 
     def dangers(self, vcpu: Vcpu, thread: Task) -> list[tuple[str, str]]:

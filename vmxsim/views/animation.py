@@ -61,7 +61,7 @@ def animation(trace: Trace, uid: str, steps: Sequence[int] | None = None) -> str
 
 
 def _where(step: Step) -> str:
-    return f"{step.function}, line {step.line}" if step.line else step.function
+    return f"{step.function}, {step.at.name}" if step.line else step.function
 
 
 def _spoken(trace: Trace, number: int) -> str:

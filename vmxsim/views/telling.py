@@ -8,39 +8,40 @@ the register. Of the transitions between guest, kernel and user space, only thos
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator
 
 from vmxsim.errors import printable
 from vmxsim.kernel.machine import Value, owner_words
-from vmxsim.simulation.trace import Box, Cell, Move, Scene, Step, Trace
+from vmxsim.kernel.program import Instruction, SourceLine
+from vmxsim.kernel.simulator import uses
+from vmxsim.simulation.trace import Box, Cell, Move, Scene, Step, Trace, function_of
 from vmxsim.views.words import WRONG, box_words, field_words, kept_cells, named_place
 
-_ACCESS = re.compile(r"\b(?:rdmsr|wrmsr)\(MSR_KERNEL_GS_BASE\b")
-_TEST = re.compile(r"(?:if|elif|while)\b")
 _UNKNOWN = frozenset({"?", "not known", "unknown"})
 
 
-def passed_over(trace: Trace, step: Step) -> list[tuple[int, str]]:
-    """(line, source) of the accesses of KERNEL_GS_BASE that a test or an early return skips.
+def passed_over(trace: Trace, step: Step) -> list[tuple[SourceLine, str]]:
+    """(line, its text) of the accesses of KERNEL_GS_BASE that a test or an early return skips.
 
     Code that never runs leaves no step, yet it is often the cause: *enter* returns early because state
     is already loaded, *leave* skips the register outside long mode. Empty for any other step, and
     for a recording, which has no source.
     """
-    if step.next is None or not step.line:
-        return []
-    test, leaves = _TEST.match(step.source), step.source.startswith("return")
-    if not (test or leaves):
+    leaves = step.kind == "return" or step.source.startswith("return")
+    if step.next is None or not (leaves or step.kind == "branch"):
         return []
     listing = trace.listing(step.function)
-    if listing and (step.line > len(listing) or listing[step.line - 1].strip() != step.source):
+    function = function_of(listing)
+    if function is None or step.line > len(listing) or function.text(step.line) != step.source:
         return []  # super() runs another function of this name, and its lines are not listed
-    last = step.next.line if step.next.function == step.function else len(listing) + 1
-    if leaves:
-        last = len(listing) + 1
-    passed = range(step.line + 1, min(last, len(listing) + 1))  # empty for a test that jumps back
-    return [(line, listing[line - 1].strip()) for line in passed if _ACCESS.search(listing[line - 1])]
+    last = step.next.line if step.next.function == step.function and not leaves else len(listing) + 1
+    passed = range(step.line + 1, last)  # empty for a test that jumps back
+    found = sorted({i.line for i in function.instructions if i.line in passed and _accesses(i)})
+    return [(function.at(line), function.text(line)) for line in found]
+
+
+def _accesses(i: Instruction) -> bool:
+    return uses(i.expr, "rdmsr") or uses(i.expr, "wrmsr")
 
 
 def telling_steps(trace: Trace, also: Collection[int] = (), turns: bool = True) -> list[int]:
@@ -149,7 +150,7 @@ def effects(trace: Trace, number: int) -> list[str]:
         names = {box.id: box_words(box) for box in after.boxes}
         returned = [c for c in step.changes if c.place.endswith(".returned") and c.after]
         clauses += [field_words(change, names) for change in returned]
-    clauses += [f"not run: line {line}: {source}" for line, source in passed_over(trace, step)]
+    clauses += [f"not run: {line.name}: {source}" for line, source in passed_over(trace, step)]
     clauses += step.notes
     return [printable(clause, 400) for clause in clauses]
 

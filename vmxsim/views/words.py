@@ -346,7 +346,7 @@ class Teller:
         moved = ", and ".join(moved_words(move, before, after) for move in step.moves)
         source, function = printable(step.source, 160), printable(step.function)
         if step.line:
-            return f", runs line {step.line} of {function}: {moved or f'“{source}”'}"
+            return f", runs {printable(step.at.words)}: {moved or f'“{source}”'}"
         if step.mode == "guest":
             return f": {moved or source or function}"
         if step.mode == "user":

@@ -31,7 +31,7 @@ def moves_of(run: Run, plays: Sequence[Play]) -> tuple[Move, ...]:
         found.append(Move(play.action, False, False, first))
         for offset, cpu in play.interrupts:
             at = Position(run, first + offset)
-            line = f"line {at.instruction.line} of {at.function}()" if at.instruction else "the next line"
+            line = f"{at.place.words}()" if at.place else "the next line"
             if cpu is None:
                 found.append(Move(f"signal before {line}", True, False, first + offset))
             else:

@@ -14,7 +14,7 @@ from vmxsim.kernel.actions import VERBS
 from vmxsim.kernel.instructions import PRIMITIVES
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.kernel.machine import MODE_WORDS, Machine
-from vmxsim.kernel.program import Instruction
+from vmxsim.kernel.program import Instruction, SourceLine
 from vmxsim.kernel.simulator import Record, Simulator, is_before, make_machine, uses
 from vmxsim.kernel.thread import Stack, why_tick_waits
 from vmxsim.simulation.run import RunTrace, result, run
@@ -188,9 +188,14 @@ class Position:
         return self.stack[0].instructions[self.stack[1]] if self.stack else None
 
     @property
+    def place(self) -> SourceLine | None:
+        """Where the line that is next is."""
+        return self.stack[0].at(self.instruction.line) if self.instruction else None
+
+    @property
     def line(self) -> str:
         """The source of the line that is next."""
-        return self.stack[0].source[self.instruction.line - 1].strip() if self.instruction else ""
+        return self.stack[0].text(self.instruction.line) if self.instruction else ""
 
     @property
     def preemptible(self) -> bool:
@@ -208,9 +213,9 @@ class Position:
         if self.waits:
             return "vCPU thread 0 has no CPU: the plain task runs."
         where = f"vCPU thread 0 is {MODE_WORDS[self.mode]} on CPU {self.cpu}"
-        if self.instruction is None:
+        if self.place is None:
             return f"{where}." if self.at_rest or self.mode == "user" else f"{where}; its action continues."
-        return f"{where}. Next: {self.function}(), line {self.instruction.line}."
+        return f"{where}. Next: {self.function}(), {self.place.name}."
 
     def fields(self) -> dict[tuple[str, str], Any]:
         """Every field of the thread, its vCPU and its CPU, by (object, name) as the checker has them."""
@@ -297,14 +302,15 @@ def _held(look: Position) -> bool:
 
 def _names(look: Position) -> list[str]:
     """What to call the point: by a primitive that the line calls, and by the line."""
-    i = look.instruction
-    assert i is not None
-    told = [name for name in _TELLING if name in PRIMITIVES and is_before(i, name)]
-    return [*told, f"line {i.line}"]
+    i, at = look.instruction, look.place
+    assert i is not None and at is not None
+    told = [name for name in _TELLING if name in PRIMITIVES and is_before(look.stack[0], i, name)]
+    return [*told, f"line {at.number}"]
 
 
 def _is_at(look: Position, function: str, name: str) -> bool:
-    return look.function == function and look.instruction is not None and is_before(look.instruction, name)
+    i = look.instruction
+    return look.function == function and i is not None and is_before(look.stack[0], i, name)
 
 
 def _plays_the_same(setting: Setting, steps: Sequence[Any], wanted: Run) -> bool:

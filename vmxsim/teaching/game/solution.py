@@ -23,6 +23,7 @@ from vmxsim.checker.transition_table import TransitionTable
 from vmxsim.errors import InputError, SimulationError, counted
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.kernel.machine import EFER_LMA
+from vmxsim.kernel.program import SourceLine
 from vmxsim.kernel.simulator import NEW_GS_BASE
 from vmxsim.progress import telling
 from vmxsim.simulation.scenario import BASES, Scenario, make_host
@@ -139,14 +140,15 @@ PATIENCE = 20.0
 WANTED = (*ALWAYS, "contract")
 
 
+_NOWHERE = SourceLine("", 0)
+
+
 @frozen
 class FirstMove:
-    """The first move of a path: an action's text, or a tick (``signal``: a signal) before ``line`` of
-    ``function``."""
+    """The first move of a path: an action's text, or a tick (``signal``: a signal) before the line ``at``."""
 
     action: str
-    function: str = ""
-    line: int = 0
+    at: SourceLine = _NOWHERE
     source: str = ""
     signal: bool = False
 
@@ -233,7 +235,7 @@ def first_move(path: Path, table: TransitionTable) -> FirstMove | None:
             stack = table.stacks[table.states[state >> CONSTANTS][0]]
             function, index = edge.leaf.asked[-1] if choice.pending else stack[:2]
             line = function.instructions[index].line
-            return FirstMove("", function.name, line, function.source[line - 1].strip(), choice.signal)
+            return FirstMove("", function.at(line), function.text(line), choice.signal)
     return None
 
 
@@ -306,9 +308,9 @@ def _distance(left: int, moves: int, par: int | None) -> str:
 
 def _who(first: FirstMove) -> str:
     if first.signal:
-        return f"A signal comes next, while {first.function}() is running."
+        return f"A signal comes next, while {first.at.function}() is running."
     if not first.action:
-        return f"The scheduler moves next: a tick inside {first.function}()."
+        return f"The scheduler moves next: a tick inside {first.at.function}()."
     return _WHO.get(first.action.split()[0], "User space moves next.")
 
 
@@ -318,4 +320,4 @@ def _which(first: FirstMove, here: Position, at: Position) -> str:
         action = "a tick" if first.action.startswith("preempt") else first.action
         return f"{run_on}{action}." if run_on else f"Next: {action}."
     name = "signal" if first.signal else "tick"
-    return f"A {name} before line {first.line} of {first.function}(): {first.source}"
+    return f"A {name} before {first.at.words}(): {first.source}"

@@ -11,6 +11,7 @@ from attrs import frozen
 from vmxsim.errors import InputError, printable
 from vmxsim.kernel.machine import MODE_WORDS
 from vmxsim.simulation.trace import Box, Cell, Scene, Step, Trace
+from vmxsim.views.words import sentence
 
 
 @frozen
@@ -56,7 +57,7 @@ class Span:
             )
         step, source = self.last, f"“{printable(self.last.source, 120)}”"
         if step.line:
-            return f"Line {step.line} of {step.function} comes next: {source}."
+            return sentence(f"{step.at.words} comes next: {source}")
         if self.recorded:
             return f"The event {source} comes next."
         return f"Next, {MODE_WORDS.get(step.mode, 'in the kernel')}: {source}."
@@ -107,7 +108,7 @@ class Span:
         if not at:
             return "it has been there since the start"
         step = self.trace.steps[at - 1]
-        where = f"line {step.line} of {step.function}" if step.line else f"“{printable(step.source, 80)}”"
+        where = step.at.words if step.line else f"“{printable(step.source, 80)}”"
         if any(access.kind == "ctxsw" for access in step.accesses) and not self.recorded:
             where = "the context switch"
         moved = any(place in (m.target, m.source if m.both else "") for m in step.moves)
