@@ -106,6 +106,8 @@ class KernelSource(metaclass=Patch):
     _own: ClassVar[dict[str, Function]] = {}
     #: The names that can be called through ``self``.
     _known: ClassVar[frozenset[str]] = frozenset()
+    #: Functions that were lowered from another language before the class was made.
+    _lowered: ClassVar[dict[str, Function]] = {}
     #: Functions of plain classes that are mixed in.
     _mixed: ClassVar[dict[type, dict[str, Function]]] = {}
     #: Functions outside all classes that kernel code calls by name.
@@ -126,7 +128,7 @@ class KernelSource(metaclass=Patch):
         plain = [base for base in cls.__mro__[1:-1] if not issubclass(base, KernelSource)]
         written = {one: dict(_written(cls, one, frame)) for one in (cls, *plain)}
         cls._known = frozenset(cls._abstract).union(
-            *written.values(), *(vars(base).get("_abstract", ()) for base in cls.__mro__[1:]),
+            cls._made(), *written.values(), *(vars(base).get("_abstract", ()) for base in cls.__mro__[1:]),
             *(own_functions(base) for base in cls.__mro__[1:]),
         )  # fmt: skip
         lowered = {
@@ -136,13 +138,19 @@ class KernelSource(metaclass=Patch):
             }
             for one, functions in written.items()
         }
-        cls._own, cls._links, cls._revision = lowered.pop(cls), {}, next(_revisions)
+        cls._own, cls._links, cls._revision = {**cls._made(), **lowered.pop(cls)}, {}, next(_revisions)
         cls._mixed = {base: functions for base, functions in lowered.items() if functions}
         cls._helpers = {}
         cls.code()  # lowers the helpers
         _refuse_unknown(cls, frame)
         _check_values(cls, frame, ["kvm_x86_ops"])
         _refuse_misspelt(cls)
+
+    @classmethod
+    def _made(cls) -> dict[str, Function]:
+        """Functions that the class brings ready-made, from another language."""
+        found: dict[str, Function] = vars(cls).get("_lowered", {})
+        return found
 
     @classmethod
     def _scope(cls, owner: type, receiver: str) -> Scope:

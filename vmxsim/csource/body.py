@@ -1,0 +1,547 @@
+"""The body of one specialised function: each statement and expression resolved to what the model knows."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from vmxsim.csource import interface as api
+from vmxsim.csource.msr_list import switches
+from vmxsim.csource.parser import read_expression
+from vmxsim.csource.resolved import (
+    Address,
+    Choice,
+    Const,
+    Current,
+    Do,
+    Go,
+    Held,
+    Invoke,
+    Leave,
+    Mark,
+    MsrInfo,
+    Op,
+    Place,
+    Prim,
+    Repeat,
+    Spec,
+    Thread,
+    Toggle,
+    Unknown,
+    Variable,
+    VcpuPointer,
+    When,
+    fold,
+    is_number,
+    parts,
+    same,
+)
+from vmxsim.csource.syntax import (
+    Assign,
+    Binary,
+    Block,
+    Call,
+    Case,
+    Choose,
+    Declare,
+    Expression,
+    If,
+    Jump,
+    Label,
+    Loop,
+    Member,
+    Name,
+    Num,
+    Other,
+    Return,
+    Switch,
+    Unary,
+    Unparsed,
+    show,
+)
+from vmxsim.csource.syntax import parts as c_parts
+from vmxsim.errors import NotUnderstoodError
+
+#: How deep macros may stand for macros, and wrappers for wrappers.
+DEEPEST = 8
+
+
+class Body:
+    """Resolves the body of one specialised function."""
+
+    def __init__(self, owner: Any, spec: Spec) -> None:
+        self.owner, self.spec, self.f = owner, spec, spec.function
+        self.known: dict[str, Any] = dict(spec.bindings)
+        self.line = self.f.first
+        #: Which MSR's place in the list a variable holds now.
+        self.last_index: dict[str, str] = {}
+        #: How many macros deep the expression at hand is.
+        self.depth = 0
+        self.locals = {p for p, _ in self.f.params} | {
+            s.name for s in self.f.statements if isinstance(s, Declare)
+        }
+        self.bind_locals()
+
+    def resolve(self) -> list[Any]:
+        return self.block(self.f.body)
+
+    def refused(self, message: str) -> NotUnderstoodError:
+        return NotUnderstoodError(message, self.spec.where(self.line))
+
+    def bind_locals(self) -> None:
+        """Variables that are only ever set to one pointer or one MSR's number are that."""
+        sets: dict[str, list[Any]] = {}
+        for s in self.f.statements:
+            if isinstance(s, Declare) and s.init is not None:
+                sets.setdefault(s.name, []).append(s.init)
+        addressed = set()
+        for _, e in self.f.expressions:
+            if isinstance(e, Assign) and isinstance(e.left, Name):
+                sets.setdefault(e.left.name, []).append(e.right if e.op == "=" else None)
+            elif isinstance(e, Unary) and e.op == "&" and isinstance(e.arg, Name):
+                addressed.add(e.arg.name)
+        for _ in range(3):
+            for name, values in sets.items():
+                if name in self.known or name in addressed or None in values:
+                    continue
+                first, *others = (self.expr(value, quiet=True) for value in values)
+                pointer = isinstance(first, (VcpuPointer, Address, MsrInfo))
+                msr = isinstance(first, Const) and first.name.startswith("MSR_")
+                if (pointer or msr) and all(other == first for other in others):
+                    self.known[name] = first
+
+    # -- statements
+
+    def block(self, body: Any) -> list[Any]:
+        return [made for s in body for made in self.statement(s)]
+
+    def statement(self, s: Any) -> list[Any]:
+        self.line = line = s.line
+        match s:
+            case Expression(_, e):
+                return self.expression(line, e)
+            case Declare(_, name, _, init):
+                return [] if init is None or name in self.known else self.assign(line, Variable(name), init)
+            case If(_, test, yes, no):
+                before, test = self.hoisted(line, test)
+                t = self.expr(test)
+                if isinstance(t, (Address, VcpuPointer)):
+                    t = Const(1)
+                if is_number(t):
+                    return before + self.block(yes if t.value else no)
+                return [*before, When(line, t, self.block(yes), self.block(no))]
+            case Loop():
+                return self.loop(line, s)
+            case Switch(_, value, body):
+                return self.switch(line, self.expr(value), body)
+            case Return(_, value):
+                return self.leave(line, value)
+            case Jump(_, kind, label):
+                return [Go(line, kind, label)]
+            case Label(_, name):
+                return [Mark(line, name)]
+            case Block(_, body, guard, last):
+                inner = self.block(body)
+                if guard and guard not in api.GUARDS:
+                    self.spec.calls_dropped.setdefault(f"guard({guard})", line)
+                    return inner
+                return [Held(line, inner, guard, last)] if guard else inner
+            case Unparsed(_, text):
+                self.harmless(text)
+        return []
+
+    def loop(self, line: int, s: Loop) -> list[Any]:
+        if s.test == Num(0) and s.test_last:  # do { } while (0)
+            return [Repeat(line, [], None, [], self.block(s.body))]
+        before = self.expression(line, s.init) if s.init is not None else []
+        after = self.expression(line, s.step) if s.step is not None else []
+        test = Const(1) if s.test is None else self.expr(s.test)
+        return [Repeat(line, before, test, after, self.block(s.body), s.test_last)]
+
+    def leave(self, line: int, value: Any) -> list[Any]:
+        match value:
+            case None:
+                return [Leave(line, None)]
+            case Choose(test, yes, no) if yes is not None:
+                return self.statement(If(line, test, (Return(line, yes),), (Return(line, no),)))
+            case Binary("&&" | "||") if _calls(value.right):
+                return self.statement(If(line, value, (Return(line, Num(1)),), (Return(line, Num(0)),)))
+        before, value = self.hoisted(line, value)
+        return [*before, Leave(line, self.expr(value))]
+
+    def switch(self, line: int, value: Any, body: Any) -> list[Any]:
+        arms: list[tuple[list[Any], bool, list[Any]]] = []
+        for s in body:
+            if isinstance(s, Case):
+                values = [self.expr(v) for v in s.values]
+                if s.range:
+                    values = [_range(values, value)]
+                arms.append((values, not s.values, []))
+            elif arms:
+                arms[-1][2].append(s)
+        if isinstance(value, Const):
+            chosen = [n for n, (values, _, _) in enumerate(arms) if any(same(v, value) for v in values)]
+            chosen = chosen or [n for n, (_, default, _) in enumerate(arms) if default]
+            if not chosen:
+                return []
+            run = [s for _, _, inside in arms[chosen[0] :] for s in inside]
+            return [Repeat(line, [], None, [], self.block(_up_to_the_first_that_leaves(run)))]
+        return [Choice(line, value, [(values, self.block(inside)) for values, _, inside in arms])]
+
+    def harmless(self, text: str) -> None:
+        """Raises NotUnderstoodError for a text that names what matters."""
+        if self.owner.matters(text):
+            raise self.refused(f"'{' '.join(text.split())[:80]}' is not understood, and names what matters")
+
+    def expression(self, line: int, e: Any) -> list[Any]:
+        match e:
+            case Other(text):
+                self.harmless(text)
+                return []
+            case Assign(op, left, right):
+                if op != "=":
+                    right = Binary(op[:-1], left, right)
+                if isinstance(left, Name) and left.name in self.known:
+                    return []
+                return self.assign(line, self.lvalue(left), right)
+            case Call(Name(name), args):
+                return self.call_statement(line, name, args, e)
+            case Binary(",", left, right):
+                return self.expression(line, left) + self.expression(line, right)
+            case Choose(test, yes, no) if yes is not None:
+                return self.statement(If(line, test, (Expression(line, yes),), (Expression(line, no),)))
+        value = self.expr(e)
+        return [Do(line, None, value)] if isinstance(value, Invoke) else []
+
+    def assign(self, line: int, target: Any, right: Any) -> list[Any]:
+        match right:
+            case Call(Name("__find_msr_index"), args) if isinstance(target, Variable):
+                self.last_index[target.name] = show(args[-1])
+                return []
+            case Assign(_, left, _):  # a = b = c
+                return [*self.expression(line, right), Do(line, target, self.expr(left))]
+            case Choose(test, yes, no) if yes is not None:
+                t = self.expr(test)
+                if is_number(t):
+                    return self.assign(line, target, yes if t.value else no)
+                return [When(line, t, self.assign(line, target, yes), self.assign(line, target, no))]
+            case Binary("&&" | "||", _, second) if _calls(second):
+                return self.assign(line, target, Choose(right, Num(1), Num(0)))
+        before, right = self.hoisted(line, right)
+        return [*before, Do(line, target, self.expr(right))]
+
+    def hoisted(self, line: int, e: Any) -> tuple[list[Any], Any]:
+        """Assignments inside an expression as statements before it, and the expression without them."""
+        if isinstance(e, Unary) and isinstance(e.arg, Assign):
+            before, inner = self.hoisted(line, e.arg)
+            return before, Unary(e.op, inner)
+        if isinstance(e, Binary) and e.op not in ("&&", "||") and isinstance(e.left, Assign):
+            before, inner = self.hoisted(line, e.left)
+            return before, Binary(e.op, inner, e.right)
+        if isinstance(e, Assign) and not e.after:
+            return self.expression(line, e), e.left
+        return [], e
+
+    def call_statement(self, line: int, name: str, args: tuple[Any, ...], e: Any) -> list[Any]:
+        f = self.owner.unit.find(name, self.f.file)
+        if name in api.TOGGLES:
+            return [Toggle(line, api.TOGGLES[name])]
+        if name in api.READ_INTO and len(args) == 2:
+            return [Do(line, self.lvalue(args[1]), Prim("rdmsr", (self.expr(args[0]),)))]
+        if name in api.READ_INTO_POINTER and len(args) == 2:
+            return [Do(line, self.lvalue(Unary("*", args[1])), Prim("rdmsr", (self.expr(args[0]),)))]
+        if name == "savesegment" and len(args) == 2:
+            return [Do(line, self.lvalue(args[1]), Prim("savesegment", (Const(None, show(args[0])),)))]
+        if name == "WRITE_ONCE" and len(args) == 2:
+            return self.expression(line, Assign("=", args[0], args[1]))
+        if name in api.NEVER:
+            return [made for arg in args[:1] for made in self.hoisted(line, arg)[0]]
+        if name in api.SAVE_FSGS:
+            return [Do(line, None, Prim(name if name != "save_fsgs" else "save_fsgs_for_kvm"))]
+        if f is None and self.owner.is_macro(name):
+            return self.expanded(line, name, args)
+        if f is not None and name not in self.owner.touching and (toggled := self.owner.toggles(f)):
+            return [Toggle(line, one) for one in toggled]
+        kind = switches(f) if f is not None else ""
+        if kind:
+            return self.list_switch(line, kind, args)
+        if name == "move_msr_up" and len(args) == 3:
+            return self.list_move(line, args)
+        value = self.expr(e)
+        return [Do(line, None, value)] if isinstance(value, (Invoke, Prim)) else []
+
+    def expanded(self, line: int, name: str, args: tuple[Any, ...]) -> list[Any]:
+        """A macro that stands for one expression, as a statement."""
+        stands = self.owner.macro(name, args) if self.depth < DEEPEST else None
+        if stands is None:
+            self.refuse_macro(name)
+            self.spec.calls_dropped.setdefault(name, line)
+            return []
+        self.depth += 1
+        made = self.expression(line, stands)
+        self.depth -= 1
+        return made
+
+    def refuse_macro(self, name: str) -> None:
+        """Raises NotUnderstoodError for a macro that is more than one expression and names what matters."""
+        meaning = self.owner.meaning(name)
+        if self.owner.matters(meaning) or not set(api.TOGGLES).isdisjoint(re.findall(r"\w+", meaning)):
+            raise self.refused(
+                f"the macro {name} names what matters and is more than one expression: write it as a function"
+            )
+
+    # -- the list of MSRs up to 2.6.32
+
+    def list_switch(self, line: int, kind: str, args: tuple[Any, ...]) -> list[Any]:
+        """load_msrs() or save_msrs() of the list, or of one entry at an offset."""
+        if not self.owner.list.used:
+            return []
+        base, count = self.expr(args[0]), self.expr(args[1])
+        register = Const(api.CONSTANTS[api.REGISTER], api.REGISTER)
+        offset = None
+        if isinstance(base, Op) and base.op == "+":
+            base, offset = base.args
+        if not isinstance(base, Place) or (offset is None) == (count == Const(1)):
+            raise self.refused("a list of MSRs that is not understood")
+        entry = Place((*base.path, "kernel_gs_base"))
+        move = Do(line, None, Prim("wrmsr", (register, entry)))
+        if kind == "save":
+            move = Do(line, entry, Prim("rdmsr", (register,)))
+        if offset is not None:
+            mine = isinstance(offset, Place) and offset.path[-1] in self.owner.list.offsets
+            return [move] if mine else []
+        return [When(line, count, [move], [])]
+
+    def list_move(self, line: int, args: tuple[Any, ...]) -> list[Any]:
+        """move_msr_up(vmx, index, n++): of the register's entry, the first n hold it from now on."""
+        index, count = args[1], args[2]
+        counter = count.left if isinstance(count, Assign) else count
+        if isinstance(index, Name) and self.last_index.get(index.name) == api.REGISTER:
+            return [Do(line, self.lvalue(counter), Const(1))]
+        return []
+
+    # -- expressions
+
+    def lvalue(self, e: Any) -> Any:
+        match e:
+            case Name(name) if name not in self.known:
+                return Variable(name)
+            case Unary("*", inner):
+                found = self.expr(inner)
+                found = found.of if isinstance(found, Address) else Unknown(show(e))
+            case _:
+                found = self.expr(e)
+        if isinstance(found, (Place, Variable)):
+            return found
+        if isinstance(e, Member) and e.name in self.owner.stored | self.owner.tokens:
+            raise self.refused(f"'{show(e)}' is stored through a pointer that is not followed")
+        return Unknown(show(e))
+
+    def expr(self, e: Any, quiet: bool = False) -> Any:
+        """An expression, resolved. ``quiet``: it is only looked at, and is resolved again where it stands."""
+        match e:
+            case None:
+                return Const(0)
+            case Num(value):
+                return Const(value)
+            case Name(name):
+                return self.name(name, quiet)
+            case Member(base, name):
+                return self.member(self.expr(base, quiet), name, e)
+            case Unary("&", inner):
+                found = self.expr(inner, quiet)
+                if isinstance(found, VcpuPointer):
+                    return found
+                return Address(found) if isinstance(found, (Place, Variable)) else Unknown(show(e))
+            case Unary("*", inner):
+                found = self.expr(inner, quiet)
+                if isinstance(found, Address):
+                    return found.of
+                return found if isinstance(found, VcpuPointer) else Unknown(show(e))
+            case Unary(op, inner):
+                return fold("not" if op == "!" else op, (self.expr(inner, quiet),))
+            case Binary(op, left, right):
+                op = {"&&": "and", "||": "or"}.get(op, op)
+                return fold(op, (self.expr(left, quiet), self.expr(right, quiet)))
+            case Call(Name(name), args):
+                return self.call(name, args, e, quiet)
+            case Choose(test, yes, no) if yes is not None and is_number(decided := self.expr(test, True)):
+                return self.expr(yes if decided.value else no, quiet)
+            case Call(function, args) if not quiet:
+                self.spec.calls_dropped.setdefault(show(function), self.line)
+                for arg in args:
+                    self.expr(arg)
+                return Unknown(show(e))
+        if not quiet:
+            self.harmless(show(e))
+            if isinstance(e, (Assign, Choose)) and any(_matters_inside(p, self.owner) for p in c_parts(e)):
+                raise self.refused(f"'{show(e)}' is not understood where it stands: write it as a statement")
+        return Unknown(show(e))
+
+    def name(self, name: str, quiet: bool) -> Any:
+        if name == "current":
+            return Current()
+        if name in self.known:
+            return self.known[name]
+        if name in api.CONSTANTS:
+            return Const(api.CONSTANTS[name], name)
+        if name in self.locals:
+            return Variable(name)
+        meaning = self.owner.unit.defines.get(name)
+        if meaning and self.depth < DEEPEST and not name.startswith("MSR_"):
+            self.depth += 1
+            stands = read_expression(meaning)
+            found = None if stands is None else self.expr(stands, quiet)
+            self.depth -= 1
+            if isinstance(found, Const):
+                return found if found.name else Const(found.value, name)
+        if name.isupper() or name.startswith("MSR_"):
+            return Const(None, name)
+        return Unknown(name)
+
+    def member(self, base: Any, name: str, e: Any) -> Any:
+        match base:
+            case VcpuPointer():
+                if name in api.EMBEDDED:
+                    return base
+                return base if name in api.NOISE else Place((name,))
+            case Address(Place((*_, "kernel_gs_base") as path)) if name == "data":
+                return Place(tuple(path))
+            case Place(path) | Address(Place(path)):
+                return Place((*path, name))
+            case MsrInfo(index, data):
+                return {"index": index, "data": Variable(data)}.get(name, Unknown(show(e)))
+            case Current(""):
+                return Current(name)
+            case Current("thread") if name in api.THREAD_FIELDS:
+                return Thread(api.THREAD_FIELDS[name])
+        return Unknown(show(e))
+
+    def call(self, name: str, args: tuple[Any, ...], e: Any, quiet: bool) -> Any:
+        if name in api.TRANSPARENT and len(args) == 1:
+            return self.expr(args[0], quiet)
+        if name in api.NEVER:
+            return Const(0)
+        if name in api.SAME_VCPU and len(args) == 1 and isinstance(self.expr(args[0], quiet), VcpuPointer):
+            return VcpuPointer()
+        f = self.owner.unit.find(name, self.f.file)
+        if f is None and self.owner.is_macro(name) and name not in api.OTHER_MSR:
+            stands = self.owner.macro(name, args) if self.depth < DEEPEST else None
+            if stands is not None:
+                self.depth += 1
+                found = self.expr(stands, quiet)
+                self.depth -= 1
+                return found
+            if not quiet:
+                self.refuse_macro(name)
+        resolved = tuple(self.expr(a, quiet) for a in args)
+        known = self.interface_call(name, resolved, quiet)
+        if known is not None:
+            return known
+        if f is not None and name in self.owner.touching:
+            return Unknown(show(e)) if quiet else self.owner.call(f, resolved)
+        if not quiet:
+            self.dropped(name, resolved)
+        return Unknown(show(e))
+
+    def dropped(self, name: str, args: tuple[Any, ...]) -> None:
+        """Note a call that is left out. Raises NotUnderstoodError if its arguments do what matters."""
+        self.spec.calls_dropped.setdefault(name, self.line)
+        for arg in args:
+            if isinstance(arg, Address) and isinstance(arg.of, Place):
+                self.spec.escapes.append((self.line, arg.of, name))
+            elif any(isinstance(part, Invoke) or _is_access(part) for part in parts(arg)):
+                raise self.refused(
+                    f"an argument of {name}() does what matters: write it as a statement of its own"
+                )
+
+    def interface_call(self, name: str, args: tuple[Any, ...], quiet: bool) -> Any:
+        """A call of the kernel's that the model knows, None for any other."""
+        register = Const(api.CONSTANTS[api.REGISTER], api.REGISTER)
+        if name in api.READ_INACTIVE:
+            return Prim("rdmsr", (register,))
+        if name in api.WRITE_INACTIVE and len(args) == 1:
+            return Prim("wrmsr", (register, args[0]))
+        if args and isinstance(args[0], VcpuPointer):
+            found = self.vcpu_call(name, args)
+            if found is not None:
+                return found
+        if name in api.READ and len(args) == 1:
+            return Prim("rdmsr", args)
+        if name in api.WRITE and len(args) == 2:
+            return Prim("wrmsr", args)
+        if name in api.WRITE_UNSERIALIZED and len(args) == 2:
+            return Prim("wrmsrns", args)
+        if name in api.OTHER_MSR and any(isinstance(a, Const) and a.name == api.REGISTER for a in args):
+            raise self.refused(f"{name}() on the register is not understood")
+        if name in api.SWAPS and not quiet:
+            raise self.refused(f"{name}() is not in the model")
+        if name in api.LOAD_GS and args:
+            return Prim("load_gs_index", args[:1])
+        if name == "is_64bit_mm":
+            return Op("==", (Thread("bits"), Const(64)))
+        if name == "test_thread_flag" and args and args[0] == Const(None, "TIF_IA32"):
+            return Op("==", (Thread("bits"), Const(32)))
+        if name == "kvm_read_ldt":
+            return Prim("sldt")
+        if name in ("kvm_read_gs", "kvm_read_fs"):
+            return Prim("savesegment", (Const(None, name[-2:]),))
+        return None
+
+    def vcpu_call(self, name: str, args: tuple[Any, ...]) -> Any:
+        """A call of the kernel's that takes the vCPU first, None if the model does not know it."""
+        match name:
+            case "is_long_mode":
+                return Prim("is_long_mode")
+            case "is_paging":
+                return Op("&", (Place(("cr0",)), Const(api.CONSTANTS["X86_CR0_PG"])))
+            case "kvm_read_cr0":
+                return Place(("cr0",))
+            case "kvm_read_cr0_bits" | "kvm_is_cr0_bit_set" if len(args) == 2:
+                return fold("&", (Place(("cr0",)), args[1]))
+            case "find_msr_entry" if len(args) == 2 and getattr(args[1], "name", "") == api.REGISTER:
+                return Address(Place(("guest_msrs", "kernel_gs_base")))
+            case "kvm_set_msr_common" if any(_is_efer(a) for a in args):
+                return Prim("back to set_efer")
+        return None
+
+
+def _is_efer(e: Any) -> bool:
+    return (isinstance(e, MsrInfo) and e.index.name == "MSR_EFER") or e == Const(None, "MSR_EFER")
+
+
+def _is_access(e: Any) -> bool:
+    return (
+        isinstance(e, Prim)
+        and e.name in ("wrmsr", "wrmsrns", "load_gs_index")
+        and (e.name == "load_gs_index" or getattr(e.args[0], "name", "") == api.REGISTER)
+    )
+
+
+def _calls(e: Any) -> bool:
+    return any(isinstance(p, Call) for p in c_parts(e))
+
+
+def _matters_inside(e: Any, owner: Any) -> bool:
+    """Whether an expression calls a function that is followed, or stores what matters."""
+    match e:
+        case Call(Name(name), _):
+            return name in owner.touching
+        case Assign(_, Member(_, name), _):
+            return name in owner.stored
+    return False
+
+
+def _range(values: list[Any], value: Any) -> Any:
+    """A range of cases: ``value`` itself if it surely lies in it, else a constant like no other."""
+    if len(values) == 2 and all(map(is_number, values)) and is_number(value):
+        if values[0].value <= value.value <= values[1].value:
+            return value
+    return Const(None, "a range")
+
+
+def _up_to_the_first_that_leaves(body: list[Any]) -> list[Any]:
+    for n, s in enumerate(body):
+        if isinstance(s, (Return, Jump)):
+            return body[: n + 1]
+    return body

@@ -1,0 +1,241 @@
+"""A design out of a kernel tree: the reader's own C under the model's kernel."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import PurePosixPath
+from typing import Any, cast
+
+from attrs import define, evolve
+
+from vmxsim.csource import interface as api
+from vmxsim.csource.fields import Fields
+from vmxsim.csource.grounds import Report, dropped_lines, make_report
+from vmxsim.csource.interception import canonical_check, interception_of
+from vmxsim.csource.lowering import Lowering
+from vmxsim.csource.parser import Unit, read_files
+from vmxsim.csource.resolve import Resolver
+from vmxsim.csource.resolved import Spec, statements
+from vmxsim.csource.roles import Roles, find_roles
+from vmxsim.csource.slicing import Slice
+from vmxsim.csource.tree import Tree
+from vmxsim.designs.host_from_thread import HostFromThread
+from vmxsim.errors import InputError, NotUnderstoodError
+from vmxsim.kernel.kvm import Kvm
+from vmxsim.kernel.patch import own_functions
+from vmxsim.kernel.program import Function
+
+#: Common code: only to see whether it checks the value; its functions are the model's.
+_COMMON = ("x86.c", "x86.h", "msrs.c", "process_64.c")
+#: The files that have the last word where several define a function, in this order.
+_FIRST = ("vmx.c", "main.c", "common.h", "vmx.h")
+
+
+@define
+class Carried:
+    """A design made from C, and what was done to make it.
+
+    ``unit`` is what was read; ``roots`` are the entry points by the model's name; ``cut`` what was kept;
+    ``report`` what the design rests on.
+    """
+
+    tree: Tree
+    design: type[Kvm]
+    unit: Unit
+    roots: dict[str, Spec]
+    roles: Roles
+    cut: Slice
+    report: Report
+
+    def kept_lines(self) -> dict[str, list[int]]:
+        """The lines that are kept of each function, by the numbers in its file."""
+        found: dict[str, set[int]] = {}
+        for spec in self.cut.specs:
+            lines = {s.line for s in statements(spec.body) if id(s) in self.cut.kept}
+            if lines:
+                found.setdefault(spec.name, set()).update(lines)
+        return {name: sorted(lines) for name, lines in found.items()}
+
+
+def from_tree(tree: Tree, title: str = "", hint: Roles | None = None) -> Carried:
+    """The design of a tree. ``title`` is what to call it, ``hint`` the roles of the same tree before a patch.
+
+    Raises NotUnderstoodError (file, line, function, reason) for C that cannot be followed, InputError for a
+    file that is no text.
+    """
+    unit = read_files(_followed(tree))
+    common = read_files(
+        {path: text for path, text in tree.files.items() if PurePosixPath(path).name in _COMMON}
+    )
+    return _Carrier(tree, unit, common, title or tree.name, hint).carry(frozenset())
+
+
+def _followed(tree: Tree) -> dict[str, str]:
+    """The files whose functions are followed; those with the last word first."""
+
+    def rank(path: str) -> tuple[int, str]:
+        name = PurePosixPath(path).name
+        return (_FIRST.index(name) if name in _FIRST else len(_FIRST), path)
+
+    mine = [path for path in tree.files if PurePosixPath(path).name not in _COMMON]
+    return {path: tree.files[path] for path in sorted(mine, key=rank)}
+
+
+@define
+class _Carrier:
+    tree: Tree
+    unit: Unit
+    common: Unit
+    title: str
+    hint: Roles | None
+
+    def carry(self, flipped: frozenset[str]) -> Carried:
+        """The design, with the unknown conditions at the sites ``flipped`` going the other way."""
+        resolver = Resolver(self.unit)
+        while True:
+            roots = {role: resolver.root(self._entry(role), passes) for role, passes in self._passes()}
+            efer = resolver.root(self._entry("set_msr"), (), "MSR_EFER")
+            roles = find_roles(
+                roots["prepare_guest_switch"],
+                roots["vcpu_put"],
+                roots["get_msr"],
+                roots["set_msr"],
+                self.hint,
+            )
+            cut = Slice([*roots.values(), efer], roles, flipped)
+            cut.run()
+            named = {p.key[-1] for p in (roles.g, roles.h, roles.loaded)}
+            if not resolver.widen(named, named | {key[-1] for key in cut.needed_places | cut.asked_places}):
+                break
+        names = _names(cut, roots, efer)
+        name = _class_name(self.title)
+        fields = Fields(cut)
+        functions = self._lowered(cut, fields, names, roots, efer, name)
+        design = self._design(
+            name, functions, roles, fields, {role: names[id(spec)] for role, spec in roots.items()}
+        )
+        report = make_report(
+            self.tree, self.unit, self.common, cut, roots, names, fields.names(), resolver.touching
+        )
+        made = Carried(self.tree, design, self.unit, roots, roles, cut, report)
+        design._carried = made
+        if not flipped:
+            design._alternatives = lambda: self._alternatives(made)
+        return made
+
+    def _passes(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        for role, (_, passes) in api.ROOTS.items():
+            if role != "vcpu_load" or self._has(role):
+                yield role, passes
+
+    def _has(self, role: str) -> bool:
+        try:
+            return self._entry(role) in self.unit.functions
+        except NotUnderstoodError:
+            return False
+
+    def _entry(self, role: str) -> str:
+        """The function that common code calls for a role."""
+        for entry in api.ROOTS[role][0]:
+            if entry in self.unit.ops:
+                name = self.unit.ops[entry]
+                plain = "vmx_" + name.partition("_")[2]
+                return plain if name not in self.unit.functions and plain in self.unit.functions else name
+        for name in api.CUSTOMARY[role]:
+            if name in self.unit.functions or name in self.unit.broken:
+                return name
+        raise NotUnderstoodError(
+            f"no function for kvm_x86_ops.{api.ROOTS[role][0][0]}: neither an operations table nor"
+            f" {' or '.join(api.CUSTOMARY[role])}",
+            self.tree.name,
+        )
+
+    def _lowered(
+        self,
+        cut: Slice,
+        fields: Fields,
+        names: dict[int, str],
+        roots: dict[str, Spec],
+        efer: Spec,
+        owner: str,
+    ) -> dict[str, Function]:
+        found: dict[str, Function] = {}
+        contracts = {id(roots[role]): requires for role, requires in api.CONTRACTS.items()}
+        for spec in [*roots.values(), *cut.specs]:
+            name = names[id(spec)]
+            wanted = spec in roots.values() or id(spec) in cut.relevant
+            if name not in found and wanted:
+                lowering = Lowering(spec, cut, fields, names, contracts.get(id(spec), ()), owner)
+                found[name] = lowering.function(dropped_lines(spec, cut))
+        return found
+
+    def _design(
+        self, name: str, functions: dict[str, Function], roles: Roles, fields: Fields, ops: dict[str, str]
+    ) -> type[Kvm]:
+        if canonical_check(self.common):
+            functions = {**functions, "kvm_set_msr": own_functions(HostFromThread)["kvm_set_msr"]}
+        attributes = {
+            "__doc__": f"{self.title}: the C of a kernel tree.",
+            "__module__": __name__,
+            "title": self.title,
+            "interception": interception_of(self.unit)[0],
+            "fsgsbase": any("current_save_fsgs" in f.words for f in self.unit.functions.values()),
+            "labels": {"g": str(roles.g), "h": str(roles.h), "loaded": str(roles.loaded)},
+            "fields": dict(fields.own),
+            "kvm_x86_ops": {**Kvm.kvm_x86_ops, **ops},
+            "_in_register": staticmethod(_in_register(roles)),
+            "_lowered": functions,
+        }
+        return _made(name, attributes)
+
+    def _alternatives(self, made: Carried) -> Iterator[tuple[str, type[Kvm] | InputError]]:
+        """The same C with what was taken for granted the other way, in words: each condition at all its
+        places, and, where it is tested more than once, at each of them, since it may change in between."""
+        by_text: dict[str, list[str]] = {}
+        for assumption in made.report.assumptions:
+            if not assumption.absent:
+                by_text.setdefault(assumption.text, []).append(assumption.site)
+        for text, sites in by_text.items():
+            together = [(f"'{text}' is the other way", sites)]
+            each = [(f"'{text}' is the other way at {site} only", [site]) for site in sites]
+            for words, flipped in together + (each if len(sites) > 1 else []):
+                try:
+                    yield words, evolve(self).carry(frozenset(flipped)).design
+                except InputError as error:
+                    yield words, error
+
+
+def _made(name: str, attributes: dict[str, Any]) -> type[Kvm]:
+    return cast(type[Kvm], type(Kvm)(name, (Kvm,), attributes))  # type: ignore[misc]
+
+
+def _in_register(roles: Roles) -> Any:
+    if roles.h.path[0] == "host_msrs":
+        return lambda vcpu: vcpu.loaded and vcpu.lists_kernel_gs_base
+    if roles.in_long_mode_only:
+        return lambda vcpu: vcpu.loaded and vcpu.long_mode
+    return lambda vcpu: vcpu.loaded
+
+
+def _class_name(title: str) -> str:
+    return re.sub(r"[^\w.+-]+", "-", title).strip("-") or "C"
+
+
+def _names(cut: Slice, roots: dict[str, Spec], efer: Spec) -> dict[int, str]:
+    """What the model calls each specialised function. ``set_efer`` is common code's way into vmx_set_msr()
+    with MSR_EFER."""
+    names = {id(efer): "set_efer"}
+    taken = {"set_efer"}
+    for spec in _once([*roots.values(), *cut.specs]):
+        if id(spec) not in names:
+            name = spec.name
+            while name in taken:
+                name += "'"
+            taken.add(name)
+            names[id(spec)] = name
+    return names
+
+
+def _once(specs: Iterable[Spec]) -> list[Spec]:
+    return list({id(spec): spec for spec in specs}.values())

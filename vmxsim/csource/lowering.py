@@ -1,0 +1,355 @@
+"""What is kept of a specialised C function, as a Function of the Program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from vmxsim.csource.fields import Fields
+from vmxsim.csource.interface import CONSTANTS, GUARDS
+from vmxsim.csource.resolved import (
+    Const,
+    Do,
+    Go,
+    Held,
+    Invoke,
+    Leave,
+    Mark,
+    Op,
+    Place,
+    Prim,
+    Repeat,
+    Spec,
+    Thread,
+    Toggle,
+    Variable,
+    VcpuPointer,
+    When,
+    is_number,
+    words,
+)
+from vmxsim.csource.slicing import Slice
+from vmxsim.errors import NotUnderstoodError
+from vmxsim.kernel import program as ir
+
+#: Jumps that wait for the instruction they go to: (instruction, ``next`` or ``other``).
+Dangling = list[tuple[int, str]]
+
+
+class Lowering:
+    """Lowers one function. ``names`` are the model's names of the functions, by the id of their Spec."""
+
+    def __init__(
+        self,
+        spec: Spec,
+        cut: Slice,
+        fields: Fields,
+        names: Mapping[int, str],
+        requires: tuple[str, ...],
+        owner: str,
+    ) -> None:
+        self.spec, self.cut, self.fields, self.names = spec, cut, fields, names
+        self.requires, self.owner = requires, owner
+        self.locals = list(spec.params)
+        self.out: list[ir.Instruction] = []
+        self.dangling: Dangling = []
+        self.labels: dict[str, int] = {}
+        self.waiting: dict[str, Dangling] = {}
+        self.breaks: list[Dangling] = []
+        self.continues: list[Dangling | None] = []
+        #: Guards that are held: what releases each, and on which line; and how many were held around each
+        #: loop.
+        self.guards: list[tuple[str, int]] = []
+        self.held_around: list[int] = []
+        self.line = spec.function.first
+        bound = dict(spec.bindings)
+        self.handle = next(
+            (n for n, p in enumerate(spec.params) if isinstance(bound.get(p), VcpuPointer)), None
+        )
+
+    def function(self, dropped: Mapping[int, str]) -> ir.Function:
+        """The lowered function; ``dropped`` are its lines that were left out."""
+        f = self.spec.function
+        self.block(self.spec.body)
+        value = self.local(self.spec.result) if self.spec.result else None
+        self.line = f.last
+        self.add("return" if value else "end", value)
+        for label in self.waiting:
+            raise self.refused(f"there is no label '{label}'")
+        made = ir.Function(
+            self.names[id(self.spec)], self.owner, f.source, len(self.spec.params), tuple(self.locals),
+            self.out, self.requires, file=f.file, first=f.first, dropped=dropped,
+        )  # fmt: skip
+        ir.emit(made)
+        return made
+
+    def refused(self, message: str) -> NotUnderstoodError:
+        return NotUnderstoodError(message, self.spec.where(self.line))
+
+    # -- instructions
+
+    def add(self, kind: str, expr: ir.Expr | None = None, **how: Any) -> int:
+        index = len(self.out)
+        self.patch(self.dangling, index)
+        self.dangling = []
+        self.out.append(ir.Instruction(kind, self.line - self.spec.function.first + 1, expr, **how))
+        return index
+
+    def patch(self, jumps: Dangling, index: int) -> None:
+        for number, name in jumps:
+            setattr(self.out[number], name, index)
+
+    def step(self, kind: str, expr: ir.Expr | None = None, **how: Any) -> None:
+        self.dangling = [(self.add(kind, expr, **how), "next")]
+
+    def prim(self, name: str) -> None:
+        if name:
+            self.step("do", ir.Primitive(name, ()))
+
+    def local(self, name: str) -> ir.Local:
+        if name not in self.locals:
+            self.locals.append(name)
+        return ir.Local(self.locals.index(name), name)
+
+    @property
+    def vcpu(self) -> ir.Local:
+        if self.handle is None:
+            raise self.refused("it has no vCPU to work on")
+        return ir.Local(self.handle, self.locals[self.handle])
+
+    # -- statements
+
+    def block(self, body: list[Any]) -> None:
+        for s in body:
+            if id(s) in self.cut.kept or isinstance(s, Mark):
+                self.line = s.line
+                self.statement(s)
+
+    def statement(self, s: Any) -> None:
+        match s:
+            case Do(_, target, value):
+                self.do(target, value)
+            case Toggle(_, name):
+                self.prim(name)
+            case When():
+                self.when(s)
+            case Repeat():
+                self.loop(s)
+            case Held():
+                self.held(s)
+            case Leave():
+                self.leave(s)
+            case Go():
+                self.go(s)
+            case Mark(_, name):
+                self.dangling += self.waiting.pop(name, [])
+                self.labels[name] = len(self.out)
+
+    def when(self, s: When) -> None:
+        test = self.cut.test(self.spec, s)
+        if is_number(test):
+            self.block(s.yes if test.value else s.no)
+            return
+        self.dangling, no = self.branch(test)
+        self.block(s.yes)
+        after = self.dangling
+        self.dangling = no
+        self.block(s.no)
+        self.dangling = after + self.dangling
+
+    def held(self, s: Held) -> None:
+        on, off = GUARDS[s.guard]
+        self.prim(on)
+        self.guards.append((off, s.last))
+        self.block(s.body)
+        self.guards.pop()
+        if self.dangling:
+            self.line = s.last
+            self.prim(off)
+
+    def loop(self, s: Repeat) -> None:
+        self.block(s.before)
+        self.breaks.append([])
+        self.continues.append(None if s.test is None else [])
+        self.held_around.append(len(self.guards))
+        if s.test is None:
+            self.block(s.body)
+        else:
+            self.repeat(s)
+        self.held_around.pop()
+        self.continues.pop()
+        self.dangling += self.breaks.pop()
+
+    def repeat(self, s: Repeat) -> None:
+        test = self.cut.simple(self.spec, s.test)
+        head = len(self.out)
+        no: Dangling = []
+        if not s.test_last:
+            self.line = s.line
+            self.dangling, no = self.branch(test)
+        self.block(s.body)
+        self.dangling += self.continues[-1] or []
+        self.block(s.after)
+        if s.test_last:
+            self.line = s.line
+            self.dangling, no = self.branch(test)
+        self.patch(self.dangling, head)
+        self.dangling = no
+
+    def leave(self, s: Leave) -> None:
+        value: ir.Expr | None = None
+        callee = s.value if isinstance(s.value, Invoke) and self.is_relevant(s.value) else None
+        if self.spec.result:
+            if callee:
+                self.do(None, callee)
+            value = self.local(self.spec.result)
+        elif callee and not self.guards:
+            result = self.local(f"result of {callee.spec.name}()")
+            self.call(callee, result)
+            self.add("end", result)
+            return
+        elif callee:
+            value = self.local("value")
+            self.call(callee, value)
+        elif s.value is not None and not isinstance(s.value, Invoke):
+            known = self.cut.simple(self.spec, s.value)
+            value = None if known is None else self.expr(known)
+        if self.guards and value is not None and not isinstance(value, (ir.Const, ir.Local)):
+            kept = self.local("value")
+            self.step("do", value, target=kept)
+            value = kept
+        self.release(0)
+        self.line = s.line
+        self.add("return", value or ir.Const(None))
+
+    def release(self, down_to: int) -> None:
+        """Release the guards that are held beyond so many, the last first."""
+        for off, line in reversed(self.guards[down_to:]):
+            self.line = line
+            self.prim(off)
+
+    def go(self, s: Go) -> None:
+        if s.kind == "goto" and self.guards:
+            raise self.refused("a goto inside a guard is not followed")
+        if s.kind == "break":
+            self.release(self.held_around[-1] if self.held_around else 0)
+            if not self.breaks:
+                raise self.refused("break outside of a loop")
+            self.breaks[-1] += self.dangling
+        elif s.kind == "continue":
+            loops = [n for n, jumps in enumerate(self.continues) if jumps is not None]
+            if not loops:
+                raise self.refused("continue outside of a loop")
+            self.release(self.held_around[loops[-1]])
+            into = self.continues[loops[-1]]
+            assert into is not None
+            into += self.dangling
+        elif s.label in self.labels:
+            self.patch(self.dangling, self.labels[s.label])
+        else:
+            self.waiting.setdefault(s.label, []).extend(self.dangling)
+        self.dangling = []
+
+    def do(self, target: Any, value: Any) -> None:
+        goal = self.target(target)
+        if isinstance(value, Prim) and value.name == "back to set_efer":
+            efer = ir.Operation("|", (ir.Field(self.vcpu, "efer"), ir.Const(CONSTANTS["EFER_LME"])))
+            self.step("call", callee=ir.Callee("ops", "set_efer"), args=(self.vcpu, efer))
+            return
+        if isinstance(value, Invoke):
+            if self.is_relevant(value) and isinstance(goal, ir.Field) and isinstance(target, Place):
+                result = self.local(f"result of {value.spec.name}()")
+                self.call(value, result)
+                self.step("do", self.fields.fitting(goal, target, result), target=goal)
+            elif self.is_relevant(value):
+                self.call(value, goal)
+            return
+        known = self.cut.simple(self.spec, value)
+        if known is None:
+            if not (isinstance(goal, ir.Field) and goal.name == "loaded"):
+                return
+            made: ir.Expr = ir.Const(True)  # a pointer: it is there
+        else:
+            made = self.with_calls(known)
+        if isinstance(goal, ir.Field) and isinstance(target, Place):
+            made = self.fields.fitting(goal, target, made)
+        self.step("do", made, target=goal)
+
+    def is_relevant(self, invoke: Invoke) -> bool:
+        return id(invoke.spec) in self.cut.relevant
+
+    def call(self, invoke: Invoke, target: ir.Target) -> None:
+        args = []
+        for arg in invoke.args:
+            known = self.cut.simple(self.spec, arg)
+            args.append(ir.Const(None) if known is None else self.expr(known))
+        callee = ir.Callee("self", self.names[id(invoke.spec)])
+        self.step("call", target=target, callee=callee, args=tuple(args))
+
+    def target(self, target: Any) -> ir.Target:
+        match target:
+            case Place() if self.cut.roles.of(target) or target.key in self.cut.needed_places:
+                return self.fields.field(self.vcpu, target)
+            case Variable(name) if (
+                id(self.spec),
+                name,
+            ) in self.cut.needed_locals or name == self.spec.result:
+                return self.local(name)
+        return None
+
+    # -- conditions: calls are steps of their own, so that && and || around them are branches
+
+    def branch(self, test: Any) -> tuple[Dangling, Dangling]:
+        if isinstance(test, Op) and self.calls(test):
+            if test.op == "not":
+                yes, no = self.branch(test.args[0])
+                return no, yes
+            if test.op in ("and", "or"):
+                early: Dangling = []
+                for arg in test.args[:-1]:
+                    yes, no = self.branch(arg)
+                    self.dangling, out = (yes, no) if test.op == "and" else (no, yes)
+                    early += out
+                yes, no = self.branch(test.args[-1])
+                return (yes, no + early) if test.op == "and" else (yes + early, no)
+        made = ir.Const(bool(test.value)) if isinstance(test, Const) else self.with_calls(test)
+        index = self.add("branch", made)
+        return [(index, "next")], [(index, "other")]
+
+    def calls(self, e: Any) -> bool:
+        return isinstance(e, Invoke) or (isinstance(e, (Op, Prim)) and any(map(self.calls, e.args)))
+
+    def with_calls(self, e: Any) -> ir.Expr:
+        """An expression whose calls become steps before it."""
+        if not self.calls(e):
+            return self.expr(e)
+        if isinstance(e, Invoke):
+            result = self.local(f"result of {e.spec.name}()")
+            self.call(e, result)
+            return result
+        args = tuple(map(self.with_calls, e.args))
+        return ir.Operation(e.op, args) if isinstance(e, Op) else ir.Primitive(e.name, args)
+
+    # -- expressions
+
+    def expr(self, e: Any) -> ir.Expr:
+        match e:
+            case Const(value, _):
+                return ir.Const(value)
+            case Place():
+                return self.fields.field(self.vcpu, e)
+            case Variable(name):
+                return self.local(name)
+            case VcpuPointer():
+                return self.vcpu
+            case Thread(name):
+                return ir.Field(ir.Current(), name)
+            case Prim("is_long_mode", _):
+                return ir.Primitive("is_long_mode", (self.vcpu,))
+            case Prim("savesegment", (segment,)):
+                return ir.Primitive("savesegment", (ir.Const(segment.name),))
+            case Prim(name, args):
+                return ir.Primitive(name, tuple(self.expr(a) for a in args))
+            case Op(op, args):
+                return ir.Operation(op, tuple(self.expr(a) for a in args))
+        raise self.refused(f"'{words(e)}' is not known, and something that matters depends on it")

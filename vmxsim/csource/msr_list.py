@@ -1,0 +1,51 @@
+"""The list of MSRs that switched the register up to 2.6.32: of its entries only the register's is followed.
+
+One idiom covers these versions: the first ``save_nmsrs`` entries of the list hold the register, as a truth
+value.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vmxsim.csource.interface import READ, READ_INTO, REGISTER, WRITE
+from vmxsim.csource.parser import Unit
+from vmxsim.csource.syntax import Assign, Call, CFunction, Declare, Expression, Index, Loop, Member, Name
+
+_LOOKUPS = (Name("__find_msr_index"), Name("find_msr_entry"))
+
+
+class MsrList:
+    """What the files do with the list.
+
+    ``used``: the register is on it at all. ``offsets``: fields that hold the register's place in it.
+    """
+
+    def __init__(self, unit: Unit) -> None:
+        ours = [
+            e for f in unit.functions.values() if REGISTER in f.words for _, e in f.expressions
+            if isinstance(e, (Call, Assign))
+        ]  # fmt: skip
+        self.used = any(isinstance(e, Call) and e.function in _LOOKUPS and _names_register(e) for e in ours)
+        self.offsets = {
+            e.left.name
+            for e in ours
+            if isinstance(e, Assign) and isinstance(e.left, Member) and _names_register(e.right)
+        }
+
+
+def _names_register(e: Any) -> bool:
+    return isinstance(e, Call) and bool(e.args) and e.args[-1] == Name(REGISTER)
+
+
+def switches(f: CFunction) -> str:
+    """``load`` or ``save`` for a function that does no more than to write or read a list of MSRs, else ''."""
+    body = [s for s in f.body if not (isinstance(s, Declare) and s.init is None)]
+    if len(f.params) != 2 or len(body) != 1 or not isinstance(body[0], Loop) or len(body[0].body) != 1:
+        return ""
+    match body[0].body[0]:
+        case Expression(
+            _, Call(Name(name), (Member(Index(Name(a), _), "index"), Member(Index(Name(b), _), "data")))
+        ) if a == b == f.params[0][0]:
+            return "load" if name in WRITE else "save" if name in READ_INTO | READ else ""
+    return ""

@@ -1,0 +1,444 @@
+"""C files to functions, by tree-sitter's grammar; nothing else knows that grammar.
+
+Three steps that keep every line's number make it exact: ``#if`` is decided first; a file is read in pieces
+that end with a closing brace in the first column, so that what cannot be read in one function harms no other;
+inline assembly is cut out, and its text kept.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+from attrs import define, field
+
+from vmxsim.csource.conditionals import Conditionals
+from vmxsim.csource.syntax import (
+    Assign,
+    Binary,
+    Block,
+    Call,
+    Case,
+    CFunction,
+    Choose,
+    Declare,
+    Expression,
+    If,
+    Index,
+    Jump,
+    Label,
+    Loop,
+    Member,
+    Name,
+    Num,
+    Other,
+    Return,
+    Switch,
+    Unary,
+    Unparsed,
+)
+from vmxsim.errors import InputError, NotUnderstoodError
+
+try:
+    import tree_sitter
+    import tree_sitter_c
+except ImportError:  # a browser, or a system without a wheel of them
+    tree_sitter = tree_sitter_c = None  # type: ignore[assignment]
+
+_WORD = re.compile(r"[A-Za-z_]\w*")
+#: What the grammar does not know: a range of cases, written as ``A % B`` for it.
+_RANGE = re.compile(r"(\bcase\s+\w+\s*)\.\.\.(\s*\w+\s*:)")
+_ASM = re.compile(r"\b(?:asm|__asm__|asm_inline)\b(?:\s+(?:volatile|__volatile__|goto|inline))*\s*\(")
+_OPS = re.compile(r"\bstruct\s+kvm_x86_ops\s+\w+[^=;{}]*=\s*\{(.*?)^\}", re.S | re.M)
+_OP = re.compile(r"\.(\w+)\s*=\s*&?(\w+)\s*(?:\(\s*(\w+)\s*\))?\s*,")
+#: A line on which a function begins, as kernel code is laid out.
+_BEGINS = re.compile(r"^(?:[A-Za-z_][\w \t*]*?[ \t*])?([A-Za-z_]\w*)\(", re.M)
+#: Labels of one word and an empty function: macros that stand for statements.
+_GUARDS = ("scoped_guard", "scoped_cond_guard")
+
+
+@define
+class Unit:
+    """What was read of one or several files.
+
+    ``functions`` by name, the first definition of each; ``ops`` are the entries of ``struct kvm_x86_ops``;
+    ``defines`` the macros; ``asked`` the names that decided an ``#if``, with the places; ``broken`` the
+    functions that could not be read, with the place.
+    """
+
+    functions: dict[str, CFunction] = field(factory=dict)
+    ops: dict[str, str] = field(factory=dict)
+    defines: dict[str, str] = field(factory=dict)
+    asked: dict[str, list[str]] = field(factory=dict)
+    broken: dict[str, str] = field(factory=dict)
+    _in_file: dict[tuple[str, str], CFunction] = field(factory=dict)
+
+    def find(self, name: str, file: str = "") -> CFunction | None:
+        """A function by name, as code in ``file`` would call it."""
+        return self._in_file.get((file, name)) or self.functions.get(name)
+
+    def add(self, text: str, path: str) -> None:
+        """Read one more file. Raises InputError for one that is no text."""
+        name = PurePosixPath(path).name
+        if "\0" in text:
+            raise InputError("is no text: expected C", path)
+        conditional = Conditionals(text)
+        for asked, lines in conditional.asked.items():
+            self.asked.setdefault(asked, []).extend(f"{name}:{n}" for n in lines)
+        for macro, meaning in conditional.defines.items():
+            self.defines.setdefault(macro, meaning)
+        self._note_ops(conditional)
+        source = tuple(text.split("\n"))
+        for before, piece in _pieces(conditional.text):
+            plain, asm = _without_asm(_RANGE.sub(r"\1 % \2", piece), before)
+            found = list(_Reader(plain, source, name, before, asm).functions())
+            for function in found:
+                self.functions.setdefault(function.name, function)
+                self._in_file.setdefault((name, function.name), function)
+            if not found and (begins := _BEGINS.search(piece)) and "{" in piece:
+                line = before + piece.count("\n", 0, begins.start()) + 1
+                self.broken.setdefault(begins[1], f"{name}:{line}")
+
+    def _note_ops(self, conditional: Conditionals) -> None:
+        for table in _OPS.findall(conditional.text):
+            for entry, function, pasted in _OP.findall(table):
+                if pasted:  # a macro that pastes names, such as vt_op(get_msr)
+                    macro = re.sub(r"\s", "", conditional.defines.get(f"{function}(name)", ""))
+                    function = macro.removesuffix("##name") + pasted if macro.endswith("##name") else ""
+                if function:
+                    self.ops.setdefault(entry, function)
+
+
+def read_files(files: Mapping[str, str]) -> Unit:
+    """Read files, by path; the first has the last word where two define the same.
+
+    Raises NotUnderstoodError where the grammar of C is not installed, InputError for a file that is no text.
+    """
+    if tree_sitter is None:
+        raise NotUnderstoodError(
+            "reading C needs tree-sitter and its grammar of C, which are not installed here: pip install"
+            " 'vmxsim[csource]'"
+        )
+    unit = Unit()
+    for path, text in files.items():
+        unit.add(text, path)
+    return unit
+
+
+def read_expression(text: str) -> Any:
+    """An expression of C, as a macro stands for one; None if it is none."""
+    if tree_sitter is None or len(text) > 2000:
+        return None
+    reader = _Reader(f"void f(void)\n{{\n{text.rstrip(';')};\n}}\n", (), "", 0, ())
+    for node in reader.definitions():
+        body = node.child_by_field_name("body").named_children
+        if (
+            not node.has_error
+            and len(body) == 1
+            and body[0].type == "expression_statement"
+            and body[0].named_children
+        ):
+            return reader.expr(body[0].named_children[0])
+    return None
+
+
+def _without_asm(text: str, before: int) -> tuple[str, list[tuple[int, str]]]:
+    """The text without its inline assembly, and that, with the lines on which it begins."""
+    found: list[tuple[int, str]] = []
+    out: list[str] = []
+    done = 0
+    while match := _ASM.search(text, done):
+        depth, at, quoted = 1, match.end(), False
+        while depth and at < len(text):
+            c = text[at]
+            if c == "\\" and quoted:
+                at += 1
+            elif c == '"':
+                quoted = not quoted
+            elif not quoted:
+                depth += (c == "(") - (c == ")")
+            at += 1
+        taken = text[match.start() : at]
+        found.append((before + text.count("\n", 0, match.start()) + 1, taken))
+        out += [text[done : match.start()], re.sub(r"[^\n]", " ", taken)]
+        done = at
+    return "".join([*out, text[done:]]), found
+
+
+def _pieces(text: str) -> Iterator[tuple[int, str]]:
+    """The file in pieces that end with a closing brace in the first column, each with the number of lines
+    before it."""
+    lines, begun = text.split("\n"), 0
+    for n, line in enumerate(lines):
+        if line.startswith("}"):
+            yield begun, "\n".join(lines[begun : n + 1])
+            begun = n + 1
+    yield begun, "\n".join(lines[begun:])
+
+
+def _language() -> Any:
+    return tree_sitter.Parser(tree_sitter.Language(tree_sitter_c.language()))
+
+
+class _Reader:
+    """Reads one piece of a file."""
+
+    _parser: Any = None
+
+    def __init__(
+        self, text: str, source: tuple[str, ...], file: str, before: int, asm: Iterable[tuple[int, str]]
+    ) -> None:
+        if _Reader._parser is None:
+            _Reader._parser = _language()
+        self.file, self.before, self.asm, self.source = file, before, tuple(asm), source
+        self.tree = _Reader._parser.parse(text.encode())
+
+    def definitions(self) -> Iterator[Any]:
+        """The function definitions."""
+        waiting = [self.tree.root_node]
+        while waiting:
+            node = waiting.pop(0)
+            if node.type == "function_definition":
+                yield node
+            elif node.type in ("translation_unit", "ERROR", "declaration_list", "linkage_specification"):
+                waiting += node.named_children
+
+    def functions(self) -> Iterator[CFunction]:
+        """The functions that it defines."""
+        for node in self.definitions():
+            found = self.function(node)
+            if found:
+                yield found
+
+    def line(self, node: Any) -> int:
+        return int(node.start_point[0]) + 1 + self.before
+
+    def function(self, node: Any) -> CFunction | None:
+        declarator = node.child_by_field_name("declarator")
+        while declarator is not None and declarator.type != "function_declarator":
+            declarator = declarator.child_by_field_name("declarator")
+        name = None if declarator is None else declarator.child_by_field_name("declarator")
+        if name is None or name.type != "identifier":
+            return None
+        params = []
+        for p in declarator.child_by_field_name("parameters").named_children:
+            if p.type == "parameter_declaration":
+                inner, stars = _declared(p.child_by_field_name("declarator"))
+                params.append((inner, _text(p.child_by_field_name("type")) + stars))
+        first, last = self.line(node), self.before + node.end_point[0] + 1
+        errors = tuple(sorted({self.line(e) for e in _errors(node)})) if node.has_error else ()
+        body = node.child_by_field_name("body")
+        return CFunction(
+            _text(name), tuple(params), self.file, first, self.source[first - 1 : last],
+            frozenset(_WORD.findall(_text(node))), lambda: self.block(body),
+            tuple((line, text) for line, text in self.asm if first <= line <= last), errors,
+        )  # fmt: skip
+
+    # -- statements
+
+    def block(self, node: Any) -> tuple[Any, ...]:
+        return tuple(self.statements(node.named_children, self.before + node.end_point[0] + 1))
+
+    def statements(self, nodes: list[Any], last: int) -> Iterator[Any]:
+        """What stands in a block that ends on line ``last``. A guard() holds to the end of its block: what
+        follows it goes into a block of its own. A macro that is a loop takes the statement after it."""
+        nodes = [node for node in nodes if node.type != "comment"]
+        n = 0
+        while n < len(nodes):
+            node = nodes[n]
+            n += 1
+            line = self.line(node)
+            if guard := self.guard(node):
+                yield Block(line, tuple(self.statements(nodes[n:], last)), guard, last)
+                return
+            if _is_headless(node) and n < len(nodes):
+                yield self.headed(
+                    line, _text(node), self.body(nodes[n]), self.before + nodes[n].end_point[0] + 1
+                )
+                n += 1
+            else:
+                yield from self.statement(node)
+
+    def guard(self, node: Any) -> str:
+        """What ``guard(preempt)();`` holds."""
+        if node.type == "expression_statement" and node.named_children:
+            match self.expr(node.named_children[0]):
+                case Call(Call(Name("guard"), (Name(what),)), _):
+                    return what
+        return ""
+
+    def headed(self, line: int, head: str, body: tuple[Any, ...], last: int) -> Any:
+        """A statement under a macro: what scoped_guard() holds, or a loop of which the condition is
+        unknown."""
+        name, _, inside = head.partition("(")
+        if name.strip() in _GUARDS:
+            return Block(line, body, inside.split(",")[0].strip(" ()"), last)
+        return Loop(line, None, Other(head), None, body)
+
+    def body(self, node: Any) -> tuple[Any, ...]:
+        if node is None:
+            return ()
+        return self.block(node) if node.type == "compound_statement" else tuple(self.statement(node))
+
+    def statement(self, node: Any) -> Iterator[Any]:
+        line, kind, get = self.line(node), node.type, node.child_by_field_name
+        match kind:
+            case "comment" | "fallthrough_statement" | ";":
+                return
+            case "attributed_statement":
+                for inner in node.named_children:
+                    if inner.type != "attribute_declaration":
+                        yield from self.statement(inner)
+            case "compound_statement":
+                yield Block(line, self.block(node))
+            case "expression_statement":
+                inner = _without_comments(node)
+                if inner:
+                    e = self.expr(inner[0])
+                    if e not in (Name("fallthrough"), Name("__fallthrough")):
+                        yield Expression(line, e)
+            case "declaration":
+                declared = _text(get("type"))
+                for d in node.children_by_field_name("declarator"):
+                    init = None
+                    if d.type == "init_declarator":
+                        init, d = (
+                            self.expr(d.child_by_field_name("value")),
+                            d.child_by_field_name("declarator"),
+                        )
+                    name, stars = _declared(d)
+                    yield Declare(line, name, declared + stars, init)
+            case "if_statement":
+                other = get("alternative")
+                no = _without_comments(other)[-1] if other is not None else None
+                yield If(line, self.expr(get("condition")), self.body(get("consequence")), self.body(no))
+            case "while_statement" | "do_statement":
+                test = self.expr(get("condition"))
+                yield Loop(line, None, test, None, self.body(get("body")), kind == "do_statement")
+            case "for_statement":
+                init = get("initializer")
+                declares: tuple[Any, ...] = ()
+                if init is not None and init.type == "declaration":
+                    declares, init = tuple(self.statement(init)), None
+                loop = Loop(
+                    line, None if init is None else self.expr(init), self.expr(get("condition")),
+                    self.expr(get("update")), self.body(get("body")),
+                )  # fmt: skip
+                yield Block(line, (*declares, loop)) if declares else loop
+            case "switch_statement":
+                yield Switch(line, self.expr(get("condition")), self.body(get("body")))
+            case "case_statement":
+                value = get("value")
+                match self.expr(value):
+                    case None:
+                        yield Case(line, ())
+                    case Binary("%", first, last):
+                        yield Case(line, (first, last), range=True)
+                    case one:
+                        yield Case(line, (one,))
+                inner = [c for c in node.named_children if c != value]
+                yield from self.statements(inner, self.before + node.end_point[0] + 1)
+            case "labeled_statement":
+                yield Label(line, _text(get("label")))
+                yield from self.statements(node.named_children[1:], self.before + node.end_point[0] + 1)
+            case "return_statement":
+                value = _without_comments(node)
+                yield Return(line, self.expr(value[0]) if value else None)
+            case "break_statement" | "continue_statement":
+                yield Jump(line, kind.partition("_")[0])
+            case "goto_statement":
+                yield Jump(line, "goto", _text(get("label")))
+            case "function_definition":  # how the grammar reads a macro with a body: scoped_guard (preempt) {
+                head = _text(get("type")) + _text(get("declarator"))
+                yield self.headed(line, head, self.block(get("body")), self.before + node.end_point[0] + 1)
+            case _:
+                yield Unparsed(line, _text(node))
+
+    # -- expressions
+
+    def expr(self, node: Any) -> Any:
+        if node is None:
+            return None
+        get = node.child_by_field_name
+        match node.type:
+            case "identifier" | "field_identifier" | "type_identifier" | "true" | "false" | "null":
+                return Name(_text(node))
+            case "number_literal":
+                return _number(_text(node))
+            case "parenthesized_expression":
+                inner = _without_comments(node)
+                return self.expr(inner[0]) if len(inner) == 1 else Other(_text(node))
+            case "cast_expression":
+                return self.expr(get("value"))
+            case "call_expression":
+                arguments = tuple(self.expr(a) for a in _without_comments(get("arguments")))
+                return Call(self.expr(get("function")), arguments)
+            case "field_expression":
+                return Member(self.expr(get("argument")), _text(get("field")))
+            case "subscript_expression":
+                return Index(self.expr(get("argument")), self.expr(get("index")))
+            case "pointer_expression":
+                return Unary("&" if _text(node).startswith("&") else "*", self.expr(get("argument")))
+            case "unary_expression":
+                return Unary(_text(get("operator")), self.expr(get("argument")))
+            case "update_expression":
+                after = get("operator").start_byte > get("argument").start_byte
+                return Assign(_text(get("operator"))[0] + "=", self.expr(get("argument")), Num(1), after)
+            case "binary_expression":
+                return Binary(_text(get("operator")), self.expr(get("left")), self.expr(get("right")))
+            case "comma_expression":
+                return Binary(",", self.expr(get("left")), self.expr(get("right")))
+            case "assignment_expression":
+                return Assign(_text(get("operator")), self.expr(get("left")), self.expr(get("right")))
+            case "conditional_expression":
+                return Choose(
+                    self.expr(get("condition")), self.expr(get("consequence")), self.expr(get("alternative"))
+                )
+        return Other(_text(node))
+
+
+def _without_comments(node: Any) -> list[Any]:
+    return [child for child in node.named_children if child.type != "comment"]
+
+
+def _is_headless(node: Any) -> bool:
+    """Whether it is a macro such as list_for_each_entry(), behind which the grammar misses a semicolon."""
+    return bool(node.type == "expression_statement" and node.children and node.children[-1].is_missing)
+
+
+def _declared(d: Any) -> tuple[str, str]:
+    """The name that a declarator declares, and its stars."""
+    stars = ""
+    while d is not None and d.type in ("pointer_declarator", "array_declarator", "parenthesized_declarator"):
+        stars += "" if d.type == "parenthesized_declarator" else "*"
+        d = d.child_by_field_name("declarator") or (d.named_children[0] if d.named_children else None)
+    return _text(d), stars
+
+
+def _errors(node: Any) -> Iterator[Any]:
+    """What the grammar could not read, but for the semicolon that it misses behind a macro with a body."""
+    waiting = [node]
+    while waiting:
+        one = waiting.pop()
+        if one.type == "ERROR":
+            yield one
+        elif one.is_missing:
+            if not (
+                one.type == ";" and _is_headless(one.parent) and one.parent.next_named_sibling is not None
+            ):
+                yield one
+        elif one.has_error:
+            waiting.extend(one.children)
+
+
+def _text(node: Any) -> str:
+    return "" if node is None else node.text.decode()
+
+
+def _number(text: str) -> Any:
+    try:
+        return Num(int(text.rstrip("uUlL"), 0))
+    except ValueError:
+        return Other(text)

@@ -1,0 +1,408 @@
+"""What of the C can matter: backwards from the register, its saved copies and what decides about them.
+
+The rule. A statement is kept if it
+
+* accesses the register, or loads GS so that the register changes;
+* stores to a field that is a copy of the register (g, h), that says which of them counts (L), or that the
+  model's kernel reads (EFER, CR0);
+* stores to a variable or field that a kept statement or a kept condition reads;
+* calls a function in which something is kept;
+* leaves the function before something that is kept, or returns a value that is used;
+* disables or enables preemption or interrupts in a function in which something is kept.
+
+Conditions around kept statements are kept. What is unknown in them is taken for granted, one way, and told;
+the other way is tried as well (``flipped``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from attrs import define, field, frozen
+
+from vmxsim.csource.interface import ABSENT
+from vmxsim.csource.resolved import (
+    Address,
+    Choice,
+    Const,
+    Do,
+    Go,
+    Held,
+    Invoke,
+    Key,
+    Leave,
+    Op,
+    Place,
+    Prim,
+    Repeat,
+    Spec,
+    Thread,
+    Toggle,
+    Unknown,
+    Variable,
+    VcpuPointer,
+    When,
+    accesses_register,
+    expression_of,
+    is_number,
+    parts,
+    reachable,
+    reads_register,
+    statements,
+    words,
+)
+from vmxsim.csource.roles import Roles
+from vmxsim.errors import NotUnderstoodError
+
+#: Primitives that matter wherever they stand.
+_EFFECTS = frozenset({"load_gs_index", "back to set_efer", "save_fsgs_for_kvm", "current_save_fsgs"})
+
+
+@frozen
+class Assumption:
+    """A condition that the model does not know, and what is taken for granted of it.
+
+    ``site`` is where it stands (``vmx.c:1290 vmx_set_msr()``). ``absent``: the feature that the model does
+    not have and that it asks for, '' for any other condition.
+    """
+
+    text: str
+    holds: bool
+    site: str
+    absent: str = ""
+
+    @property
+    def words(self) -> str:
+        """The assumption in words."""
+        return f"'{self.text}' is taken to be {'true' if self.holds else 'false'}, {self.site}"
+
+
+@define
+class Slice:
+    """What matters in the functions that ``roots`` reach. ``flipped`` are sites at which the unknown
+    condition goes the other way."""
+
+    roots: list[Spec]
+    roles: Roles
+    flipped: frozenset[str] = frozenset()
+    #: Statements that are kept, by id; functions in which something is; functions of which the result is
+    #: used.
+    kept: set[int] = field(factory=set)
+    relevant: set[int] = field(factory=set)
+    results_needed: set[int] = field(factory=set)
+    #: Fields and variables that something kept reads, and those of which nothing is known.
+    needed_places: set[Key] = field(factory=set)
+    needed_locals: set[tuple[int, str]] = field(factory=set)
+    unknown_places: set[Key] = field(factory=set)
+    unknown_locals: set[tuple[int, str]] = field(factory=set)
+    results_unknown: set[int] = field(factory=set)
+    #: Fields that a kept condition reads and that nothing followed so far stores to.
+    asked_places: set[Key] = field(factory=set)
+    #: By site and text.
+    taken: dict[tuple[str, str], Assumption] = field(factory=dict)
+    specs: list[Spec] = field(factory=list)
+    _loops: list[Repeat] = field(factory=list)
+
+    def run(self) -> None:
+        """Find it. Raises NotUnderstoodError for what cannot be followed."""
+        self.specs = reachable(self.roots)
+        self._refuse_escapes()
+        self._nobody_sets()
+        size: tuple[int, ...] = ()
+        while self._size() != size:
+            size = self._size()
+            self.kept.clear()
+            self.taken.clear()
+            for spec in self.specs:
+                kept = -1
+                while len(self.kept) != kept:
+                    kept = len(self.kept)
+                    self._mark(spec, spec.body)
+                    if self._has_core(spec):
+                        self.relevant.add(id(spec))
+        for spec in self.specs:
+            for s in statements(spec.body):
+                if (
+                    isinstance(s, Do)
+                    and isinstance(s.target, Unknown)
+                    and any(map(reads_register, parts(s.value)))
+                ):
+                    raise NotUnderstoodError(
+                        f"the register is read into '{s.target.text}', which is not followed",
+                        spec.where(s.line),
+                    )
+
+    def _size(self) -> tuple[int, ...]:
+        return tuple(
+            len(found) for found in (
+                self.needed_places, self.needed_locals, self.unknown_places, self.unknown_locals,
+                self.relevant, self.results_needed, self.results_unknown, self.kept,
+            )
+        )  # fmt: skip
+
+    def _refuse_escapes(self) -> None:
+        """Refuse what stores to a role's field unseen: through its address, or with the whole struct."""
+        for spec in self.specs:
+            for line, place, callee in spec.escapes:
+                if role := self.roles.inside(place):
+                    raise NotUnderstoodError(
+                        f"&{place} is handed to {callee}(), which is not known and could change"
+                        f" {getattr(self.roles, role)}",
+                        spec.where(line),
+                    )
+            for s in statements(spec.body):
+                if isinstance(s, Do) and isinstance(s.target, Place) and not self.roles.of(s.target):
+                    if role := self.roles.inside(s.target):
+                        raise NotUnderstoodError(
+                            f"the whole of {s.target} is assigned, with {getattr(self.roles, role)} in it",
+                            spec.where(s.line),
+                        )
+
+    def _nobody_sets(self) -> None:
+        """What is read but set nowhere here is unknown."""
+        stored: set[Key] = set()
+        for spec in self.specs:
+            set_here = set(spec.params)
+            every = list(statements(spec.body))
+            for s in every:
+                if isinstance(s, Do) and isinstance(s.target, Place):
+                    stored.add(s.target.key)
+                elif isinstance(s, Do) and isinstance(s.target, Variable):
+                    set_here.add(s.target.name)
+            for s in every:
+                for p in parts(expression_of(s)):
+                    if isinstance(p, Variable) and p.name not in set_here:
+                        self.unknown_locals.add((id(spec), p.name))
+        for spec in self.specs:
+            for s in statements(spec.body):
+                for p in parts(expression_of(s)):
+                    if isinstance(p, Place) and p.key not in stored and not self.roles.of(p):
+                        self.unknown_places.add(p.key)
+
+    # -- marking
+
+    def _has_core(self, spec: Spec) -> bool:
+        """Whether something is kept in it that is more than a toggle, or the way around one."""
+        returns = id(spec) in self.results_needed
+        return any(
+            id(s) in self.kept and (isinstance(s, Do) or (returns and isinstance(s, Leave)))
+            for s in statements(spec.body)
+        )
+
+    def _mark(self, spec: Spec, body: Iterable[Any]) -> bool:
+        """Keep what matters of a body. True if that is anything."""
+        any_kept = False
+        for s in body:
+            if self._keeps(spec, s):
+                self.kept.add(id(s))
+                any_kept = True
+        return any_kept
+
+    def _keeps(self, spec: Spec, s: Any) -> bool:
+        match s:
+            case Do():
+                keep = self._matters(spec, s)
+                if keep:
+                    self._need(spec, s)
+                return keep
+            case When():
+                yes, no = self._mark(spec, s.yes), self._mark(spec, s.no)
+                keep = yes or no or any(self._is_relevant_call(p) for p in parts(s.test))
+                if keep:
+                    self._uses(spec, self.test(spec, s))
+                return keep
+            case Repeat():
+                return self._keeps_loop(spec, s)
+            case Held():
+                return self._mark(spec, s.body)
+            case Toggle():
+                return id(spec) in self.relevant
+            case Choice():
+                marked = [self._mark(spec, arm) for _, arm in s.cases]
+                if any(marked):
+                    raise NotUnderstoodError(
+                        f"a switch on '{words(s.value)}', which is not known, stands around what matters",
+                        spec.where(s.line),
+                    )
+                return False
+            case Leave():
+                return self._keeps_leave(spec, s)
+            case Go():
+                return self._something_after(spec, s)
+        return False
+
+    def _keeps_loop(self, spec: Spec, s: Repeat) -> bool:
+        self._loops.append(s)
+        keep = self._mark(spec, s.before) | self._mark(spec, s.body) | self._mark(spec, s.after)
+        self._loops.pop()
+        if keep and s.test is not None:
+            if self.simple(spec, s.test) is None:
+                raise NotUnderstoodError(
+                    f"a loop stands around what matters, and its condition '{words(s.test)}' is not known",
+                    spec.where(s.line),
+                )
+            self._uses(spec, s.test)
+        return keep
+
+    def _keeps_leave(self, spec: Spec, s: Leave) -> bool:
+        used = s.value is not None and id(spec) in self.results_needed
+        calls = any(self._is_relevant_call(p) for p in parts(s.value))
+        keep = used or calls or bool(spec.result) or self._something_after(spec, s)
+        if keep and s.value is not None:
+            self._uses(spec, s.value)
+            if used and self.simple(spec, s.value) is None:
+                self.results_unknown.add(id(spec))
+        return keep
+
+    def _something_after(self, spec: Spec, s: Any) -> bool:
+        """Whether a jump may pass over something that is kept: what comes later, or what is in the loop."""
+        around = spec.body
+        if isinstance(s, Go) and s.kind in ("break", "continue") and self._loops:
+            around = self._loops[-1].body
+        backwards = around is not spec.body or (isinstance(s, Go) and s.kind == "goto")
+        return any(
+            id(t) in self.kept and not isinstance(t, (Go, Leave)) and (t.line > s.line or backwards)
+            for t in statements(around)
+        )
+
+    def _is_relevant_call(self, p: Any) -> bool:
+        return isinstance(p, Invoke) and id(p.spec) in self.relevant
+
+    def _matters(self, spec: Spec, s: Do) -> bool:
+        for p in parts(s.value):
+            if self._is_relevant_call(p):
+                return True
+            if isinstance(p, Prim) and (p.name in _EFFECTS or (accesses_register(p) and p.name != "rdmsr")):
+                return True
+        match s.target:
+            case Place():
+                return bool(self.roles.of(s.target)) or s.target.key in self.needed_places
+            case Variable(name):
+                return (id(spec), name) in self.needed_locals or name == spec.result
+        return False
+
+    def _need(self, spec: Spec, s: Do) -> None:
+        """What a kept statement reads is needed; if that is unknown, so is what it stores to."""
+        if self.simple(spec, s.value) is None:
+            match s.target:
+                case Place() if not self.roles.of(s.target):
+                    self.unknown_places.add(s.target.key)
+                case Variable(name):
+                    self.unknown_locals.add((id(spec), name))
+                case Place() if self.roles.of(s.target) != "loaded":  # L may be a pointer: it is there
+                    raise NotUnderstoodError(
+                        f"{s.target} gets a value that is not known: {words(s.value)}", spec.where(s.line)
+                    )
+        self._uses(spec, s.value)
+
+    def _uses(self, spec: Spec, e: Any) -> None:
+        """What an expression reads is needed."""
+        match e:
+            case Place():
+                if not self.roles.of(e) and e.key not in self.unknown_places:
+                    self.needed_places.add(e.key)
+            case Variable(name):
+                self.needed_locals.add((id(spec), name))
+            case Prim(_, args) | Op(_, args):
+                for arg in args:
+                    self._uses(spec, arg)
+            case Invoke(callee, args):
+                self.results_needed.add(id(callee))
+                for p, arg in zip(callee.params, args, strict=True):
+                    if (id(callee), p) in self.needed_locals:
+                        if self.simple(spec, arg) is None:
+                            self.unknown_locals.add((id(callee), p))
+                        self._uses(spec, arg)
+
+    # -- conditions
+
+    def test(self, spec: Spec, s: When) -> Any:
+        """A condition with what is unknown taken for granted; a Const where that decides it."""
+        found = self._assume(spec, s.test, s)
+        return Const(int(self._take(spec, s.test, s, self._default(s)))) if found is None else found
+
+    def _assume(self, spec: Spec, e: Any, s: When) -> Any:
+        if not isinstance(e, Op) or e.op not in ("and", "or", "not"):
+            return self.simple(spec, e)
+        found = [self._assume(spec, arg, s) for arg in e.args]
+        if e.op == "not":
+            return None if found[0] is None else _negation(found[0])
+        deciding = e.op == "or"
+        if any(is_number(f) and bool(f.value) == deciding for f in found):
+            return Const(int(deciding))
+        if all(f is None for f in found):
+            return None
+        known = []
+        for arg, f in zip(e.args, found, strict=True):
+            if f is None:
+                if self._take(spec, arg, s, not deciding) == deciding:
+                    return Const(int(deciding))
+            elif not is_number(f):
+                known.append(f)
+        if not known:
+            return Const(int(not deciding))
+        return known[0] if len(known) == 1 else Op(e.op, tuple(known))
+
+    def _default(self, s: When) -> bool:
+        """Which way an unknown condition goes: not the way that leaves."""
+        return not (_leaves(s.yes) and not self._any_kept(s.yes))
+
+    def _any_kept(self, body: list[Any]) -> bool:
+        return any(id(t) in self.kept and not isinstance(t, (Leave, Go)) for t in statements(body))
+
+    def _take(self, spec: Spec, e: Any, s: When, value: bool) -> bool:
+        """What is taken for granted of an unknown expression, and note it."""
+        self.asked_places |= {
+            p.key for p in parts(e) if isinstance(p, Place) and p.key in self.unknown_places
+        }
+        inner, negated = e, False
+        while isinstance(inner, Op) and inner.op == "not":
+            inner, negated = inner.args[0], not negated
+        text = words(inner)
+        site = f"{spec.function.file}:{s.line} {spec.name}()"
+        absent = ABSENT.get(text.partition("(")[0].rpartition(".")[2].strip(), "")
+        if absent:
+            value = negated
+        elif site in self.flipped:
+            value = not value
+        self.taken[site, text] = Assumption(text, value != negated, site, absent)
+        return value
+
+    def simple(self, spec: Spec, e: Any) -> Any:
+        """The expression if all of it is known to the model, else None."""
+        match e:
+            case Const():
+                return e if e.value is not None else None
+            case Place():
+                return None if e.key in self.unknown_places else e
+            case Variable(name):
+                return None if (id(spec), name) in self.unknown_locals else e
+            case Prim("rdmsr", _):
+                return e if accesses_register(e) else None
+            case Prim("load_gs_index", (selector,)):
+                known = self.simple(spec, selector)
+                return None if known is None else Prim("load_gs_index", (known,))
+            case Prim() | Thread() | VcpuPointer():
+                return e
+            case Invoke(callee, _):
+                return None if id(callee) in self.results_unknown else e
+            case Op(op, args):
+                found = [self.simple(spec, arg) for arg in args]
+                if op == "and" and any(is_number(f) and not f.value for f in found):
+                    return Const(0)
+                return None if any(f is None for f in found) else Op(op, tuple(found))
+            case None | Unknown() | Address():
+                return None
+        return None
+
+
+def _negation(e: Any) -> Any:
+    return Const(int(not e.value)) if is_number(e) else Op("not", (e,))
+
+
+def _leaves(body: list[Any]) -> bool:
+    """Whether a branch surely leaves."""
+    return bool(body) and (
+        isinstance(body[-1], (Leave, Go)) or (isinstance(body[-1], Held) and _leaves(body[-1].body))
+    )
