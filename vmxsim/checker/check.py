@@ -15,6 +15,7 @@ from vmxsim.checker.product import MOST, Product, counts, product, thread_graph
 from vmxsim.checker.reach import ReachableStates, reachable
 from vmxsim.checker.result import (
     HOLDS,
+    SAFE,
     UNKNOWN,
     VIOLATED,
     CheckResult,
@@ -167,7 +168,46 @@ def check(
             task = make_host(width, chosen, gs_base_from, fsgsbase)
             bounds = _Bounds(chosen, task, cpus, vcpus, assumed, interception, written)
             results.append(_check_everywhere(bounds, limits, interrupted))
-    return CheckResult(chosen, tuple(results), cpus, vcpus, assumed.names)
+        result = CheckResult(chosen, tuple(results), cpus, vcpus, assumed.names)
+        if not result.interrupted:
+            how = {
+                "cpus": cpus, "vcpus": vcpus, "gs_base_from": gs_base_from, "fsgsbase": fsgsbase,
+                "assume": assume, "max_states": max_states, "max_seconds": max_seconds, "non_canonical": non_canonical,
+                "interception": interception, "progress": progress, "stopped": stopped,
+            }  # fmt: skip
+            result = _otherwise(result, how)
+    return result
+
+
+def _otherwise(result: CheckResult, how: dict[str, Any]) -> CheckResult:
+    """The result, held against what comes of it where the unknown conditions of the design go the other
+    way."""
+    found: dict[str, str] = {}
+    hosts = {host.host: host for host in result.hosts}
+    for words, other in vars(result.design).get("_alternatives", lambda: ())():
+        if isinstance(other, InputError):
+            found[words] = f"the C is not understood ({other})"
+        elif _same_code(other, result.design):
+            found[words] = result.verdict
+        else:
+            again = check(other, host="both" if len(hosts) > 1 else result.hosts[0].host, **how)
+            found[words] = again.verdict
+            for one in again.hosts:
+                if hosts[one.host].verdict == SAFE and one.verdict != SAFE:
+                    cut = Cut(f"it depends on what is not known: {words}, the design is {one.verdict}")
+                    hosts[one.host] = evolve(
+                        hosts[one.host], invariants=dict.fromkeys(one.invariants, UNKNOWN), cut_by=cut
+                    )
+    return evolve(result, hosts=tuple(hosts.values()), otherwise=found)
+
+
+def _same_code(one: type[Kvm], other: type[Kvm]) -> bool:
+    """Whether two designs run the same instructions."""
+
+    def code(design: type[Kvm]) -> dict[str, Any]:
+        return {name: (f.locals, f.instructions) for name, f in design.functions().items()}
+
+    return code(one) == code(other)
 
 
 def refuse_cpu_fields(design: type[Kvm], assumed: Restriction) -> None:

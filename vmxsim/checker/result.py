@@ -185,7 +185,9 @@ class HostResult:
 class CheckResult:
     """What ``vmxsim.check`` found out about ``design`` under ``assumptions`` (their names).
 
-    ``hosts`` has one result for each host width. It prints as a table and the counterexample.
+    ``hosts`` has one result for each host width. ``otherwise``: what comes of it if a condition that is taken
+    for granted goes the other way, in words, with the verdict or the reason why there is none. It prints as a
+    table and the counterexample.
     """
 
     design: type[Kvm]
@@ -193,6 +195,7 @@ class CheckResult:
     cpus: int
     vcpus: int
     assumptions: tuple[str, ...]
+    otherwise: dict[str, str] = field(factory=dict)
 
     @property
     def name(self) -> str:
@@ -243,7 +246,9 @@ class CheckResult:
                 f"  {host.host}: {how}; {host.states:,} states, {host.transitions:,} transitions,"
                 f" depth {host.depth}, {host.seconds:.2f} s"
             )
-        told = (cut_line(self), explored_line(self), sometimes_line(self), omitted_line())
+        told = (
+            cut_line(self), otherwise_line(self), explored_line(self), sometimes_line(self), omitted_line()
+        )  # fmt: skip
         lines += [f"  {line}" for line in told]
         if example := self.counterexample:
             lines += [counterexample_line(example), scenario_yaml(example.scenario), example.words]
@@ -278,6 +283,15 @@ def cut_line(result: CheckResult, options: bool = True) -> str:
     if result.verdict != VIOLATED or not host.cut_by:
         return ""
     return f"Not everything was explored: {host.cut if options else host.cut_without_option}."
+
+
+def otherwise_line(result: CheckResult) -> str:
+    """Whether the verdict depends on conditions that were taken for granted; '' if none was."""
+    same = [words for words, verdict in result.otherwise.items() if verdict == result.verdict]
+    told = [f"{words}: {verdict}" for words, verdict in result.otherwise.items() if verdict != result.verdict]
+    if same:
+        told.insert(0, f"it is the same {', '.join(same)}")
+    return f"What the verdict takes for granted, the other way: {'; '.join(told)}." if told else ""
 
 
 def loudly(warning: str) -> str:
@@ -368,9 +382,10 @@ def verdict_html(result: CheckResult, options: bool = False) -> str:
         f'<p class="verdict incomplete">{escape(loudly(text))}</p>' for text in result.never_called
     )
     cut = f"<p>{escape(line)}</p>" if (line := cut_line(result, options)) else ""
+    otherwise = f"<p>{escape(line)}</p>" if (line := otherwise_line(result)) else ""
     return (
         f'<p class="verdict {kind}" role="status"><b>{_SIGNS[kind]}</b> {words}</p>{warnings}'
-        f"{_table(result)}{cut}<p>{escape(explored_line(result))}</p><p>{escape(sometimes_line(result))}</p>{hint}"
+        f"{_table(result)}{cut}{otherwise}<p>{escape(explored_line(result))}</p><p>{escape(sometimes_line(result))}</p>{hint}"
         f'<p class="dim">{escape(omitted_line())}</p>'
     )
 

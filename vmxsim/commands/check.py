@@ -25,6 +25,7 @@ from vmxsim.checker.result import (
     headline,
     loudly,
     omitted_line,
+    otherwise_line,
     sometimes_line,
 )
 from vmxsim.commands.common import (
@@ -173,6 +174,7 @@ def as_object(result: CheckResult) -> dict[str, Any]:
         "kind": example.explanation.kind if example and example.explanation else None,
         "cut": host.cut or None,
         "never_called": result.never_called,
+        "otherwise": result.otherwise,
         "omitted": [f"{name}: {words}" for name, words in OMITTED.items()],
         "cpus": result.cpus,
         "vcpus": result.vcpus,
@@ -204,6 +206,8 @@ def show(result: CheckResult, out: Console) -> None:
     out.print(fitting(out, lambda figures: _host_table(result, figures), 4))
     if line := cut_line(result):
         out.print(Text(line, style=_STYLES[INCOMPLETE]))
+    if line := otherwise_line(result):
+        out.print(Text(line))
     out.print(Text(explored_line(result), style="dim"))
     out.print(Text(sometimes_line(result), style="dim"))
     out.print(Text(omitted_line(), style="dim"))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 from typing import Any, cast
 
-from attrs import define, evolve
+from attrs import define
 
 from vmxsim.csource import interface as api
 from vmxsim.csource.fields import Fields
@@ -18,7 +18,7 @@ from vmxsim.csource.parser import Unit, read_files
 from vmxsim.csource.resolve import Resolver
 from vmxsim.csource.resolved import Spec, statements
 from vmxsim.csource.roles import Roles, find_roles
-from vmxsim.csource.slicing import Slice
+from vmxsim.csource.slicing import Assumption, Slice
 from vmxsim.csource.tree import Tree
 from vmxsim.designs.host_from_thread import HostFromThread
 from vmxsim.errors import InputError, NotUnderstoodError
@@ -192,18 +192,20 @@ class _Carrier:
     def _alternatives(self, made: Carried) -> Iterator[tuple[str, type[Kvm] | InputError]]:
         """The same C with what was taken for granted the other way, in words: each condition at all its
         places, and, where it is tested more than once, at each of them, since it may change in between."""
-        by_text: dict[str, list[str]] = {}
+        by_text: dict[str, list[Assumption]] = {}
         for assumption in made.report.assumptions:
             if not assumption.absent:
-                by_text.setdefault(assumption.text, []).append(assumption.site)
-        for text, sites in by_text.items():
-            together = [(f"'{text}' is the other way", sites)]
-            each = [(f"'{text}' is the other way at {site} only", [site]) for site in sites]
-            for words, flipped in together + (each if len(sites) > 1 else []):
+                by_text.setdefault(assumption.text, []).append(assumption)
+        for text, mine in by_text.items():
+            words = f"if '{text}' is {'false' if mine[0].holds else 'true'}"
+            tries = [(words, mine)]
+            if len(mine) > 1:
+                tries += [(f"{words} at {one.site} only", [one]) for one in mine]
+            for told, flipped in tries:
                 try:
-                    yield words, evolve(self).carry(frozenset(flipped)).design
+                    yield told, self.carry(frozenset(one.site for one in flipped)).design
                 except InputError as error:
-                    yield words, error
+                    yield told, error
 
 
 def _made(name: str, attributes: dict[str, Any]) -> type[Kvm]:
