@@ -172,8 +172,9 @@ def check(
         if not result.interrupted:
             how = {
                 "cpus": cpus, "vcpus": vcpus, "gs_base_from": gs_base_from, "fsgsbase": fsgsbase,
-                "assume": assume, "max_states": max_states, "max_seconds": max_seconds, "non_canonical": non_canonical,
-                "interception": interception, "progress": progress, "stopped": stopped,
+                "assume": assume, "max_states": max_states, "max_seconds": max_seconds,
+                "non_canonical": non_canonical, "interception": interception,
+                "progress": progress, "stopped": stopped,
             }  # fmt: skip
             result = _otherwise(result, how)
     return result
