@@ -9,10 +9,12 @@ from html import escape
 
 from attrs import define, evolve, field, frozen
 
+from vmxsim.checker import instruction_edits
 from vmxsim.checker.assumptions import ASSUMPTIONS, Restriction, restriction
 from vmxsim.checker.check import Limits, check, host_widths, refuse_cpu_fields, state_counter
 from vmxsim.checker.footprints import BROKEN
 from vmxsim.checker.inspected import Outcomes, environments, one_sided, outcomes
+from vmxsim.checker.instruction_edits import NEGATED, REMOVED
 from vmxsim.checker.reach import ReachableStates, reachable
 from vmxsim.checker.result import Counterexample, counterexample_of
 from vmxsim.checker.search import reached, shortest_path
@@ -25,12 +27,11 @@ from vmxsim.kernel.instructions import COST_ONLY, QUERIES
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.kernel.machine import Host
 from vmxsim.kernel.patch import changed_functions
-from vmxsim.kernel.program import Expr, Function, Operation, Primitive
+from vmxsim.kernel.program import Expr, Function, Operation, Primitive, SourceLine
 from vmxsim.kernel.simulator import uses
 from vmxsim.progress import telling
 from vmxsim.simulation.scenario import HOSTS, make_host
 
-REMOVED, NEGATED = "removed", "negated"
 #: Lines removed together with their counterpart: one without the other is not kernel code.
 ENDS = {"preempt_disable()": "preempt_enable()", "local_irq_disable()": "local_irq_enable()"}
 
@@ -39,35 +40,55 @@ ENDS = {"preempt_disable()": "preempt_enable()", "local_irq_disable()": "local_i
 class Mutant:
     """A design with one line of ``function`` changed.
 
-    ``line`` counts from 1 at the ``def``; ``source`` is its original text; ``edit`` says what
-    was done: ``removed``, ``removed with line N`` or ``negated``. ``only_costs``: the line has
-    no effect in the model.
+    ``at`` is the line; ``source`` is its original text; ``edit`` says what was done: ``removed``, ``removed
+    with line N`` or ``negated``. ``only_costs``: the line has no effect in the model.
     """
 
     design: type[Kvm]
-    function: str
-    line: int
+    at: SourceLine
     source: str
     edit: str
     only_costs: bool
 
+    @property
+    def function(self) -> str:
+        """The name of the function."""
+        return self.at.function
+
+    @property
+    def line(self) -> int:
+        """The line's number, from 1 at the function's first line."""
+        return self.at.line
+
 
 def mutants(design: type[Kvm]) -> Iterator[Mutant]:
-    """A mutant for each line of the functions that ``design`` itself defines."""
-    for name, function in changed_functions(design).items():
-        for line, edit, source in edits(function.source):
-            try:
-                changed = lower_text(function, source, design.functions().__contains__)
-            except InputError:
-                continue  # does not compile: a variable is never set
+    """A mutant for each line of the functions that ``design`` itself defines; of a design made from C, for
+    each line of C that was followed."""
+    own = changed_functions(design)
+    of_c = any(function.file for function in own.values())
+    for name, function in own.items():
+        if of_c and not function.file:
+            continue
+        for line, edit, changed in _variants(function, design):
             yield Mutant(
-                variant(design, name, changed, f"{name} line {line} {edit}"),
-                name,
-                line,
-                function.source[line - 1].strip(),
+                variant(design, name, changed, f"{name} {function.at(line).name} {edit}"),
+                function.at(line),
+                function.text(line),
                 edit,
                 edit != NEGATED and only_costs(function, line),
             )
+
+
+def _variants(function: Function, design: type[Kvm]) -> Iterator[tuple[int, str, Function]]:
+    """Each line that can be changed, how, and the function afterward."""
+    if function.file:
+        yield from instruction_edits.edits(function)
+        return
+    for line, edit, source in edits(function.source):
+        try:
+            yield line, edit, lower_text(function, source, design.functions().__contains__)
+        except InputError:
+            continue  # does not compile: a variable is never set
 
 
 def variant(design: type[Kvm], name: str, function: Function, title: str) -> type[Kvm]:
@@ -206,7 +227,7 @@ class Why:
         lines = [self.title, *granted_words(self)]
         for reason in self.reasons:
             mutant = reason.mutant
-            where = f"{mutant.function}:{mutant.line} {mutant.source} [{mutant.edit}]"
+            where = f"{mutant.at.place} {mutant.source} [{mutant.edit}]"
             broken = f"{reason.breaks} " if reason.counterexample else ""
             lines.append(f"{where}: {broken}{reason_words(reason)}")
         return "\n".join(lines)
@@ -247,7 +268,7 @@ def why(
         variants = list(mutants(chosen))
         with suppress(KeyboardInterrupt):
             for number, mutant in enumerate(variants, 1):
-                tell(f"line {number} of {len(variants)}: {mutant.function}, line {mutant.line}")
+                tell(f"line {number} of {len(variants)}: {mutant.function}, {mutant.at.name}")
                 reasons.append(_reason(mutant, grounds, limits))
                 if progress:
                     progress(number, len(variants))
@@ -355,7 +376,7 @@ def _shortest(mutant: Mutant, table: TransitionTable, ignore: int, limits: Limit
     path = shortest_path(table, wanted, past_others=bool(ignore), watch=limits.follow)
     if path is None:
         return None
-    title = f"{mutant.function} line {mutant.line} {mutant.edit}: {mutant.source}"
+    title = f"{mutant.function} {mutant.at.name} {mutant.edit}: {mutant.source}"
     invariant = next(name for name in _INVARIANTS if path.broken & BROKEN[name] & ~ignore)
     return counterexample_of(path, table, invariant, title, cpus=2, vcpus=1, past=bool(ignore))
 
@@ -403,14 +424,16 @@ def as_html(found: Why) -> str:
         mutant = reason.mutant
         if mutant.function != function:
             function = mutant.function
-            rows += f'<tr><th scope="rowgroup" colspan="3" {cell}><code>{escape(function)}()</code></th></tr>'
+            file = f" {escape(mutant.at.file)}" if mutant.at.file else ""
+            head = f"<code>{escape(function)}()</code>{file}"
+            rows += f'<tr><th scope="rowgroup" colspan="3" {cell}>{head}</th></tr>'
         edit = "" if mutant.edit == "removed" else f" <em>[{escape(mutant.edit)}]</em>"
         told = escape(reason_words(reason))
         if reason.counterexample:
             told = f"<strong>✖ {escape(reason.breaks)}</strong> {told}"
         rows += (
-            f"<tr><td {cell}>{mutant.line}</td><td {cell}><code>{escape(mutant.source)}</code>{edit}</td>"
-            f"<td {cell}>{told}</td></tr>"
+            f"<tr><td {cell}>{mutant.at.number}</td>"
+            f"<td {cell}><code>{escape(mutant.source)}</code>{edit}</td><td {cell}>{told}</td></tr>"
         )
     notes = "".join(f"<p>{escape(words)}</p>" for words in granted_words(found))
     head = "".join(f'<th scope="col" {cell}>{text}</th>' for text in ("line", "source", "without it"))

@@ -20,6 +20,7 @@ from vmxsim.designs.own import design_of_file
 from vmxsim.errors import InputError, printable
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.kernel.machine import Value
+from vmxsim.kernel.program import SourceLine
 from vmxsim.simulation.scenario import GS_BASES_FROM, HOSTS
 
 FINE, VIOLATED, BAD_INPUT, INCONCLUSIVE = 0, 1, 2, 3
@@ -135,6 +136,11 @@ def remark(text: str) -> None:
 def print_json(data: Any) -> None:
     """Print one JSON object on a line."""
     print(json.dumps(data))
+
+
+def where_object(at: SourceLine) -> dict[str, Any]:
+    """A line of kernel code as JSON: of a C function its number in the ``file``, else from the ``def``."""
+    return {"function": at.function, **({"file": at.file} if at.file else {}), "line": at.number}
 
 
 def plain(value: Any) -> Any:

@@ -24,6 +24,7 @@ from vmxsim.commands.common import (
     plain,
     print_json,
     remark,
+    where_object,
 )
 from vmxsim.errors import InputError, printable, writing
 from vmxsim.kernel.kvm import name_of
@@ -95,8 +96,7 @@ def as_object(trace: RunTrace, micro: bool) -> dict[str, Any]:
                 {
                     "thread": step.thread,
                     "cpu": step.cpu,
-                    "function": step.function,
-                    "line": step.line,
+                    **where_object(step.at),
                     "source": step.source,
                     "changes": [
                         {"place": c.place, "from": plain(c.before), "to": plain(c.after)}

@@ -18,6 +18,7 @@ from vmxsim.commands.common import (
     named_design,
     print_json,
     remark,
+    where_object,
 )
 from vmxsim.kernel.kvm import name_of
 from vmxsim.simulation.scenario import HOSTS
@@ -56,8 +57,7 @@ def as_object(found: Why) -> dict[str, Any]:
 def _line_object(reason: Reason) -> dict[str, Any]:
     mutant, example = reason.mutant, reason.counterexample
     return {
-        "function": mutant.function,
-        "line": mutant.line,
+        **where_object(mutant.at),
         "source": mutant.source,
         "edit": mutant.edit,
         "breaks": example.invariant if example else None,
@@ -76,14 +76,15 @@ def _show(found: Why, out: Console) -> None:
     functions = dict.fromkeys(reason.mutant.function for reason in found.reasons)
     out.print(Text(f"{name_of(found.design)}: what breaks without each line", style="bold"))
     for function in functions:
-        out.print(Text(f"\n{function}()", style="bold"))
+        file = next(r.mutant.at.file for r in found.reasons if r.mutant.function == function)
+        out.print(Text.assemble((f"\n{function}()", "bold"), f"  {file}" if file else ""))
         table = make_table()
         table.add_column(justify="right", style="dim")
         table.add_column(overflow="fold", ratio=5)
         table.add_column(overflow="fold", ratio=6)
         for reason in found.reasons:
             if reason.mutant.function == function:
-                table.add_row(str(reason.mutant.line), _line(reason), _told(reason))
+                table.add_row(str(reason.mutant.at.number), _line(reason), _told(reason))
         out.print(table)
 
 
