@@ -48,14 +48,22 @@ except ImportError:  # a browser, or a system without a wheel of them
     tree_sitter = tree_sitter_c = None  # type: ignore[assignment]
 
 _WORD = re.compile(r"[A-Za-z_]\w*")
-#: What the grammar does not know: a range of cases, written as ``A % B`` for it.
-_RANGE = re.compile(r"(\bcase\s+\w+\s*)\.\.\.(\s*\w+\s*:)")
+#: What the grammar does not know. A range of cases, written as ``A % B`` for it.
+_RANGE = re.compile(r"(\bcase\s+\w+\s*)\.\.\.\s*([^:;{}]+):")
+#: Words for the compiler and for sparse, which say nothing here.
+_QUALIFIERS = re.compile(
+    r"\b(?:__always_inline|noinline(?:_for_stack)?|noinstr|notrace|asmlinkage|__(?:init|exit|initdata|user|iomem|rcu"
+    r"|percpu|force|must_check|maybe_unused|always_unused|used|cold|read_mostly|ro_after_init|noreturn))\b"
+)
+#: A type as an argument, as of container_of(): one word for it.
+_TYPE_ARGUMENT = re.compile(r"(,\s*)(struct|union|enum) (\w+)(?=\s*[,)])")
 _ASM = re.compile(r"\b(?:asm|__asm__|asm_inline)\b(?:\s+(?:volatile|__volatile__|goto|inline))*\s*\(")
 _OPS = re.compile(r"\bstruct\s+kvm_x86_ops\s+\w+[^=;{}]*=\s*\{(.*?)^\}", re.S | re.M)
 _OP = re.compile(r"\.(\w+)\s*=\s*&?(\w+)\s*(?:\(\s*(\w+)\s*\))?\s*,")
 #: A line on which a function begins, as kernel code is laid out.
 _BEGINS = re.compile(r"^(?:[A-Za-z_][\w \t*]*?[ \t*])?([A-Za-z_]\w*)\(", re.M)
-#: Labels of one word and an empty function: macros that stand for statements.
+#: A macro at the start of a line that heads a statement.
+_HEAD = re.compile(r"^[ \t]+(?:else[ \t]+)?(\b(?:scoped_(?:cond_)?guard|(?:\w+_)?for_each\w*)\s*\()", re.M)
 _GUARDS = ("scoped_guard", "scoped_cond_guard")
 
 
@@ -92,7 +100,8 @@ class Unit:
         self._note_ops(conditional)
         source = tuple(text.split("\n"))
         for before, piece in _pieces(conditional.text):
-            plain, asm = _without_asm(_RANGE.sub(r"\1 % \2", piece), before)
+            plain, asm = _without_asm(_RANGE.sub(r"\1 % (\2):", piece), before)
+            plain = _TYPE_ARGUMENT.sub(r"\1\2_\3", _QUALIFIERS.sub(" ", _with_heads(plain)))
             found = list(_Reader(plain, source, name, before, asm).functions())
             for function in found:
                 self.functions.setdefault(function.name, function)
@@ -150,21 +159,41 @@ def _without_asm(text: str, before: int) -> tuple[str, list[tuple[int, str]]]:
     out: list[str] = []
     done = 0
     while match := _ASM.search(text, done):
-        depth, at, quoted = 1, match.end(), False
-        while depth and at < len(text):
-            c = text[at]
-            if c == "\\" and quoted:
-                at += 1
-            elif c == '"':
-                quoted = not quoted
-            elif not quoted:
-                depth += (c == "(") - (c == ")")
-            at += 1
-        taken = text[match.start() : at]
+        end = _closing(text, match.end())
+        taken = text[match.start() : end]
         found.append((before + text.count("\n", 0, match.start()) + 1, taken))
         out += [text[done : match.start()], re.sub(r"[^\n]", " ", taken)]
-        done = at
+        done = end
     return "".join([*out, text[done:]]), found
+
+
+def _with_heads(text: str) -> str:
+    """The text with macros that head a statement written as the grammar knows a head: ``while (...)``."""
+    out: list[str] = []
+    done = 0
+    for match in _HEAD.finditer(text):
+        if match.start(1) < done:
+            continue
+        end = _closing(text, match.end())
+        if text[end : end + 200].lstrip()[:1] not in (";", ",", ")"):
+            out += [text[done : match.start(1)], "while (", text[match.start(1) : end], ")"]
+            done = end
+    return "".join([*out, text[done:]])
+
+
+def _closing(text: str, at: int) -> int:
+    """The place behind the parenthesis that closes the one before ``at``."""
+    depth, quoted = 1, False
+    while depth and at < len(text):
+        c = text[at]
+        if c == "\\" and quoted:
+            at += 1
+        elif c == '"':
+            quoted = not quoted
+        elif not quoted:
+            depth += (c == "(") - (c == ")")
+        at += 1
+    return at
 
 
 def _pieces(text: str) -> Iterator[tuple[int, str]]:
@@ -243,7 +272,7 @@ class _Reader:
 
     def statements(self, nodes: list[Any], last: int) -> Iterator[Any]:
         """What stands in a block that ends on line ``last``. A guard() holds to the end of its block: what
-        follows it goes into a block of its own. A macro that is a loop takes the statement after it."""
+        follows it goes into a block of its own."""
         nodes = [node for node in nodes if node.type != "comment"]
         n = 0
         while n < len(nodes):
@@ -253,13 +282,7 @@ class _Reader:
             if guard := self.guard(node):
                 yield Block(line, tuple(self.statements(nodes[n:], last)), guard, last)
                 return
-            if _is_headless(node) and n < len(nodes):
-                yield self.headed(
-                    line, _text(node), self.body(nodes[n]), self.before + nodes[n].end_point[0] + 1
-                )
-                n += 1
-            else:
-                yield from self.statement(node)
+            yield from self.statement(node)
 
     def guard(self, node: Any) -> str:
         """What ``guard(preempt)();`` holds."""
@@ -268,14 +291,6 @@ class _Reader:
                 case Call(Call(Name("guard"), (Name(what),)), _):
                     return what
         return ""
-
-    def headed(self, line: int, head: str, body: tuple[Any, ...], last: int) -> Any:
-        """A statement under a macro: what scoped_guard() holds, or a loop of which the condition is
-        unknown."""
-        name, _, inside = head.partition("(")
-        if name.strip() in _GUARDS:
-            return Block(line, body, inside.split(",")[0].strip(" ()"), last)
-        return Loop(line, None, Other(head), None, body)
 
     def body(self, node: Any) -> tuple[Any, ...]:
         if node is None:
@@ -315,8 +330,12 @@ class _Reader:
                 no = _without_comments(other)[-1] if other is not None else None
                 yield If(line, self.expr(get("condition")), self.body(get("consequence")), self.body(no))
             case "while_statement" | "do_statement":
-                test = self.expr(get("condition"))
-                yield Loop(line, None, test, None, self.body(get("body")), kind == "do_statement")
+                test, body = self.expr(get("condition")), self.body(get("body"))
+                match test:
+                    case Call(Name(name), (Name(what), *_)) if name in _GUARDS:
+                        yield Block(line, body, what, self.before + node.end_point[0] + 1)
+                    case _:
+                        yield Loop(line, None, test, None, body, kind == "do_statement")
             case "for_statement":
                 init = get("initializer")
                 declares: tuple[Any, ...] = ()
@@ -350,9 +369,6 @@ class _Reader:
                 yield Jump(line, kind.partition("_")[0])
             case "goto_statement":
                 yield Jump(line, "goto", _text(get("label")))
-            case "function_definition":  # how the grammar reads a macro with a body: scoped_guard (preempt) {
-                head = _text(get("type")) + _text(get("declarator"))
-                yield self.headed(line, head, self.block(get("body")), self.before + node.end_point[0] + 1)
             case _:
                 yield Unparsed(line, _text(node))
 
@@ -403,11 +419,6 @@ def _without_comments(node: Any) -> list[Any]:
     return [child for child in node.named_children if child.type != "comment"]
 
 
-def _is_headless(node: Any) -> bool:
-    """Whether it is a macro such as list_for_each_entry(), behind which the grammar misses a semicolon."""
-    return bool(node.type == "expression_statement" and node.children and node.children[-1].is_missing)
-
-
 def _declared(d: Any) -> tuple[str, str]:
     """The name that a declarator declares, and its stars."""
     stars = ""
@@ -418,17 +429,12 @@ def _declared(d: Any) -> tuple[str, str]:
 
 
 def _errors(node: Any) -> Iterator[Any]:
-    """What the grammar could not read, but for the semicolon that it misses behind a macro with a body."""
+    """What the grammar could not read."""
     waiting = [node]
     while waiting:
         one = waiting.pop()
-        if one.type == "ERROR":
+        if one.type == "ERROR" or one.is_missing:
             yield one
-        elif one.is_missing:
-            if not (
-                one.type == ";" and _is_headless(one.parent) and one.parent.next_named_sibling is not None
-            ):
-                yield one
         elif one.has_error:
             waiting.extend(one.children)
 
