@@ -32,6 +32,7 @@ from vmxsim.views.layout import (
     plan,
     text_width,
 )
+from vmxsim.views.listing import source_data
 from vmxsim.views.standalone import standalone
 from vmxsim.views.style import HUES, STATUS_MARKS, cell_state, holder_words, status_words
 from vmxsim.views.table import html_table
@@ -155,7 +156,8 @@ def film(trace: Trace) -> dict[str, Any]:
     and ``data-box``; ``tall`` is the same in two columns, for narrow screens. Without Graphviz, ``svg`` is
     an HTML table with the same marks, and ``missing`` says what to install. ``frames`` has an entry per
     scene: ``cells`` {place: [value, owner, status]}, ``facts``, ``moves`` [[key, label]], ``changed``
-    places, and the step that ran, also in words.
+    places, and the step that ran, also in words. ``sources`` has for each function of C in ``listings`` its
+    file, and which lines were left out (:func:`~vmxsim.views.listing.source_data`).
     """
     told = Teller(trace)
     scenes = told.scenes
@@ -168,6 +170,8 @@ def film(trace: Trace) -> dict[str, Any]:
         )
     except GraphvizMissing as error:
         missing, svg, tall = str(error), html_table(scenes[0], uid, str(error)), ""
+    listings = _listings(trace)
+    sources = {name: source_data(lines) for name, lines in listings.items()}
     return {
         "title": trace.title,
         "subtitle": trace.subtitle,
@@ -179,7 +183,8 @@ def film(trace: Trace) -> dict[str, Any]:
         "uid": uid,
         "actions": list(trace.actions),
         "frames": [_frame(told, index) for index in counting("frame", range(len(scenes)))],
-        "listings": _listings(trace),
+        "listings": {name: list(lines) for name, lines in listings.items()},
+        "sources": {name: data for name, data in sources.items() if data},
         "timeline": timeline(trace, scenes),
         "legend": legend(scenes),
     }
@@ -278,10 +283,10 @@ def _frame(told: Teller, index: int) -> dict[str, Any]:
     }
 
 
-def _listings(trace: Trace) -> dict[str, list[str]]:
+def _listings(trace: Trace) -> dict[str, Sequence[str]]:
     names = dict.fromkeys(level.function for step in trace.steps for level in step.stack)
     names.update(dict.fromkeys(step.function for step in trace.steps))
-    found = {name: list(trace.listing(name)) for name in names if name}
+    found = {name: trace.listing(name) for name in names if name}
     return {name: lines for name, lines in found.items() if lines}
 
 

@@ -31,6 +31,9 @@ class Pane {
     const entries = film.legend.map(([kind, key, word]) => kind === "owner"
       ? make("span", { class: `vp-span ${ownerClass(key)}` }, word)
       : make("span", {}, make("strong", {}, word), `: ${meanings[key] ?? ""}`));
+    if (Object.keys(film.sources ?? {}).length) {
+      entries.push(make("span", {}, make("strong", {}, "– dimmed"), ": a line of C that was left out; its tooltip says why"));
+    }
     return make("details", { class: "vp-legend" }, make("summary", {}, "Legend"), make("div", {}, ...entries));
   }
 

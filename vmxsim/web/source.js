@@ -1,14 +1,37 @@
 // The source: the current function, the line that ran, the line that runs next, and the call stack. A recording
-// has no source, so the events around the current one are shown instead.
+// has no source, so the events around the current one are shown instead. A function of C has the numbers of its
+// file; lines that were left out are dimmed, and long stretches of them folded.
 
 const KEYWORDS = /(#.*$)|("[^"]*"|'[^']*')|\b(def|if|else|elif|while|return|not|and|or|is|None|True|False|pass)\b|\b(rdmsr|wrmsr|swapgs|load_gs_index|preempt_disable|preempt_enable)\b/g;
 const TOKEN_CLASSES = ["comment", "string", "keyword", "primitive"];
 
-/** A line of Python as text nodes and spans. */
-function highlighted(text) {
+const C_KEYWORDS = /(\/\*.*?(?:\*\/|$)|\/\/.*$)|("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|\b(if|else|while|for|do|switch|case|default|return|goto|break|continue|static|inline|const|struct|void|bool|int|unsigned|long|u8|u16|u32|u64|true|false|NULL)\b|\b(rdmsr[lq]?|wrmsr(?:[lq]|ns[lq]?)?|load_gs_index|preempt_disable|preempt_enable|local_irq_disable|local_irq_enable)\b/g;
+
+/** For each line of C, whether it begins inside a comment. */
+function insideComments(lines) {
+  let inside = false;
+  return lines.map((text) => {
+    const began = inside;
+    const [open, close] = [text.lastIndexOf("/*"), text.lastIndexOf("*/")];
+    if (open !== close) inside = open > close;
+    return began;
+  });
+}
+
+/** The columns by which a line is indented; C at half the width of its tabs, since a pane is narrow. */
+function indentation(text, ofC) {
+  const space = text.match(/^\s*/)[0];
+  if (!ofC) return space.length;
+  let columns = 0;
+  for (const c of space) columns = c === "\t" ? columns - columns % 8 + 8 : columns + 1;
+  return Math.ceil(columns / 2);
+}
+
+/** A line of Python or C as text nodes and spans. */
+function highlighted(text, words = KEYWORDS) {
   const parts = [];
   let from = 0;
-  for (const match of text.matchAll(KEYWORDS)) {
+  for (const match of text.matchAll(words)) {
     const kind = TOKEN_CLASSES.find((_, group) => match[group + 1] !== undefined);
     parts.push(text.slice(from, match.index), make("span", { class: `vp-${kind}` }, match[0]));
     from = match.index + match[0].length;
@@ -25,11 +48,12 @@ class Source {
     this.listing = make("div", {
       class: "vp-listing", tabindex: "0", role: "listbox", keydown: (event) => this.onKey(event),
       "aria-label": "Source. Up and down choose a line, Enter goes to the next step that runs it.",
-      click: (event) => this.pick(event.target.closest("[data-line]")),
+      click: (event) => this.pick(event.target.closest("[data-line], [data-fold]")),
     });
     this.root = make("section", { class: "vp-source", role: "group", "aria-label": "Source" }, this.stack, this.listing);
     this.lines = new Map();
     this.runs = new Map();
+    this.opened = new Set(); // folds that the reader has opened
     // rows have no position until the widget is on the page, and move when its width changes
     this.watch = new ResizeObserver(() => this.settle());
     this.watch.observe(this.listing);
@@ -43,6 +67,7 @@ class Source {
   /** Show `frame`, number `index`. `upTo` is the last frame that may be seen; `hideNext` hides the next line. */
   show(shown, index, upTo, hideNext) {
     const frame = hideNext ? { ...shown, next: null } : shown;
+    this.shown = [shown, index, upTo, hideNext];
     this.index = index;
     if (this.upTo !== upTo) this.fn = null; // other lines can be selected now
     this.upTo = upTo;
@@ -61,7 +86,8 @@ class Source {
     if (this.stackKey === key) return;
     this.stackKey = key;
     this.stack.replaceChildren(...stack.flatMap(([name, line], depth) => {
-      const label = line ? `${name}:${line}` : name;
+      const c = this.film.sources?.[name];
+      const label = !line ? name : c ? `${name} ${c.file}:${c.first + line - 1}` : `${name}:${line}`;
       const level = this.film.listings[name]?.length
         ? make("button", { type: "button", click: () => this.peek(name, line), title: `Show ${name}` }, label)
         : make("span", {}, label);
@@ -89,11 +115,36 @@ class Source {
     if (this.fn !== fn) {
       this.fn = fn;
       this.lines = new Map();
-      const rows = this.film.listings[fn].map((text, i) => this.row(i + 1, text, this.runs.get(`${fn}:${i + 1}`)?.[0] <= this.upTo));
-      this.listing.replaceChildren(...rows);
+      const lines = this.film.listings[fn];
+      const c = this.film.sources?.[fn];
+      const inside = c ? insideComments(lines) : [];
+      const rows = lines.map((text, i) =>
+        this.row(i + 1, text, this.runs.get(`${fn}:${i + 1}`)?.[0] <= this.upTo, "", c, inside[i]));
+      this.listing.style.setProperty("--vp-digits", c ? String(c.first + lines.length - 1).length : 1);
+      this.listing.replaceChildren(...(c ? this.folded(fn, c, rows) : rows));
     }
     this.mark(null, "ran");
     this.mark(null, "next");
+  }
+
+  /** Rows of C with a row before each fold; a closed one stands for its lines. */
+  folded(fn, c, rows) {
+    const shown = [];
+    let from = 1;
+    for (const [first, last] of c.folds) {
+      shown.push(...rows.slice(from - 1, first - 1));
+      const key = `${fn}:${first}`;
+      const open = this.opened.has(key);
+      const [begins, ends] = [c.first + first - 1, c.first + last - 1];
+      shown.push(make("div", {
+        class: "vp-line vp-fold", role: "option", "aria-selected": "false", "data-fold": key,
+        title: `Lines ${begins} to ${ends} of ${c.file} do not matter to the register. ${open ? "Hide" : "Show"} them`,
+      }, make("span", { class: "vp-mark", "aria-hidden": "true" }, open ? "▾" : "▸"), make("span", { class: "vp-number" }, "⋯"),
+        make("span", {}, `${last - first + 1} lines left out${open ? ":" : ""}`)));
+      if (open) shown.push(...rows.slice(first - 1, last));
+      from = last + 1;
+    }
+    return [...shown, ...rows.slice(from - 1)];
   }
 
   /** The events of a recording around the current one. */
@@ -108,14 +159,20 @@ class Source {
     this.mark(this.lines.get(index), "ran");
   }
 
-  row(number, text, reached, frame = "") {
-    const indent = text.search(/\S|$/);
-    const hang = `padding-left:${indent + 4}ch;text-indent:-4ch`; // a hanging indent for long lines
+  /** `c` describes the function of C that the line belongs to; `inside`: it begins inside a comment. */
+  row(number, text, reached, frame = "", c = null, inside = false) {
+    const hang = `padding-left:${indentation(text, c) + 4}ch;text-indent:-4ch`; // a hanging indent for long lines
+    const why = c?.dropped[number];
+    const words = text.trim();
+    const end = inside ? (words.includes("*/") ? words.indexOf("*/") + 2 : words.length) : 0;
     const row = make("div", {
-      class: "vp-line", role: "option", "data-line": reached && number, "data-frame": frame,
-      "aria-selected": "false", title: reached && "Go to the next step that runs this line",
-    }, make("span", { class: "vp-mark", "aria-hidden": "true" }), make("span", { class: "vp-number" }, String(number)),
-      make("code", { style: hang }, ...highlighted(text.trim())));
+      class: why ? "vp-line vp-dropped" : "vp-line", role: "option", "data-line": reached && number, "data-frame": frame,
+      "aria-selected": "false", title: reached ? "Go to the next step that runs this line" : why && `Left out: ${why}`,
+    }, make("span", { class: "vp-mark", "aria-hidden": "true" }, why ? "–" : ""),
+      make("span", { class: "vp-number" }, String(number + (c?.first ?? 1) - 1)),
+      why ? make("span", { class: "vp-hidden" }, "left out: ") : "",
+      make("code", { style: hang }, end ? make("span", { class: "vp-comment" }, words.slice(0, end)) : "",
+        ...highlighted(words.slice(end), c ? C_KEYWORDS : KEYWORDS)));
     this.lines.set(number, row);
     return row;
   }
@@ -155,12 +212,26 @@ class Source {
   pick(row) {
     if (!row) return;
     if (row.dataset.frame) return this.goTo(Number(row.dataset.frame));
+    if (row.dataset.fold) return this.toggle(row.dataset.fold);
     const steps = this.runs.get(`${this.fn}:${row.dataset.line}`);
     this.goTo(steps.find((step) => step > this.index) ?? steps[0]);
   }
 
+  /** Open or close a fold, and stay where the reader is. */
+  toggle(key) {
+    if (!this.opened.delete(key)) this.opened.add(key);
+    const top = this.listing.scrollTop;
+    this.fn = null;
+    this.show(...this.shown);
+    this.listing.scrollTop = top;
+    this.cursor = this.listing.querySelector(`[data-fold="${CSS.escape(key)}"]`);
+    this.cursor.classList.add("cursor");
+    cancelAnimationFrame(this.settling);
+    this.settling = null;
+  }
+
   onKey(event) {
-    const rows = [...this.listing.querySelectorAll("[data-line]")];
+    const rows = [...this.listing.querySelectorAll("[data-line], [data-fold]")];
     if (event.key === "Enter" && this.cursor) this.pick(this.cursor);
     else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
       const at = rows.indexOf(this.cursor ?? this["marked-ran"] ?? this["marked-next"]);

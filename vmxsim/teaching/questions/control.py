@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 from textwrap import dedent
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from vmxsim.errors import InputError
-from vmxsim.simulation.trace import Step, Trace
+from vmxsim.kernel.program import Function, Instruction, SourceLine
+from vmxsim.simulation.trace import Step, Trace, function_of
 from vmxsim.teaching.questions.question import Option, Question, Span
+from vmxsim.views.words import sentence
 
 
 def preempt(span: Span) -> Question:
@@ -54,24 +56,25 @@ def preempt(span: Span) -> Question:
 def _next_chance(span: Span) -> tuple[str, str]:
     """The next line of the thread after which the scheduler may act, and what it has to do with the tick."""
     for step in _later(span):
-        if "need_resched()" in step.source:  # this run saw no tick: with one it goes another way
+        if "need_resched" in step.calls:  # this run saw no tick: with one it goes another way
             rest = span.trace.listing(step.function)[step.line :]
             found = (n for n, text in enumerate(rest, step.line + 1) if text.strip() == "preempt_enable()")
+            enables = evolve(step.at, line=next(found, step.line))
             return (
-                _after(step.function, next(found, step.line), "preempt_enable()"),
-                f" need_resched() in line {step.line} of {step.function} sees it: VM entry is called off.",
+                _after(enables, "preempt_enable()"),
+                f" need_resched() in {step.at.words} sees it: VM entry is called off.",
             )
         if step.preemptible:
-            return _after(step.function, step.line, step.source), ""
+            return _after(step.at, step.source), ""
     return "after the end of this run", ""
 
 
 def _inner(span: Span) -> list[Option]:
     """The ``preempt_enable()`` that comes next, where it is not yet the outermost one."""
-    step = next((s for s in _later(span) if s.preemptible or s.source == "preempt_enable()"), None)
+    step = next((s for s in _later(span) if s.preemptible or "preempt_enable" in s.calls), None)
     if step is None or step.preemptible or _cpu_facts(span, step)["interrupts"] == "off":
         return []
-    where = _after(step.function, step.line, step.source)
+    where = _after(step.at, step.source)
     return [Option(where, False, f"preempt_disable() nests. After that line, too, {step.held_back}.")]
 
 
@@ -85,7 +88,7 @@ def _too_late(span: Span, offered: set[str]) -> list[Option]:
     """A line of kernel code that comes only after the scheduler has acted."""
     chances = [s for s in _later(span) if s.preemptible and s.mode == "kernel" and s.line]
     for step in chances[1:]:
-        where = _after(step.function, step.line, step.source)
+        where = _after(step.at, step.source)
         if where not in offered:
             return [Option(where, False, "It acts earlier: as soon as nothing holds it back.")]
     return []
@@ -96,8 +99,8 @@ def _later(span: Span) -> Iterator[Step]:
     return (s for s in span.trace.steps[span.after :] if s.thread == span.last.thread)
 
 
-def _after(function: str, line: int, source: str) -> str:
-    return f"after line {line} of {function}, “{source}”"
+def _after(at: SourceLine, source: str) -> str:
+    return f"after {at.words}, “{source}”"
 
 
 #: Wrong lines that are offered.
@@ -111,8 +114,8 @@ class _Test:
 
     line: int
     text: str
-    body: range
-    other: range
+    body: Collection[int]
+    other: Collection[int]
 
 
 def line(span: Span) -> Question:
@@ -130,8 +133,9 @@ def line(span: Span) -> Question:
         function, number, source = one
         right = one == next_one
         why = _why(span.trace, span.before) if right else _why_not(span, function, number)
-        options.append(Option(f"{function}, line {number}: “{source}”", right, why))
-    ran = f"Line {before.line} of {before.function} has run: “{before.source}”." if before.line else ""
+        name = _at(span.trace, function, number).name
+        options.append(Option(f"{function}, {name}: “{source}”", right, why))
+    ran = sentence(f"{before.at.words} has run: “{before.source}”") if before.line else ""
     prompt = f"{ran} Which line runs next?".strip()
     return Question("line", span.before, span.after, prompt, tuple(options), span.after, frozenset({"next"}))
 
@@ -149,9 +153,27 @@ def _candidates(span: Span) -> Iterator[tuple[str, int, str]]:
             yield step.function, number, source
 
 
+def _at(trace: Trace, function: str, line: int) -> SourceLine:
+    """A line of a function."""
+    known = function_of(trace.listing(function))
+    return known.at(line) if known else SourceLine(function, line)
+
+
 def _statements(trace: Trace, function: str) -> tuple[tuple[int, str], ...]:
-    """Lines that are statements of their own; ``else:`` and comments are not."""
-    return _statements_of(tuple(trace.listing(function)))
+    """Lines that are statements of their own; ``else:`` and comments are not. Of C those that were
+    followed."""
+    listing = trace.listing(function)
+    c = _of_c(listing)
+    if c is None:
+        return _statements_of(tuple(listing))
+    lines = sorted({i.line for i in c.instructions if i.line < len(c.source)})
+    return tuple((line, c.text(line)) for line in lines)
+
+
+def _of_c(listing: Sequence[str]) -> Function | None:
+    """The function of C that a listing shows; None if it shows another."""
+    found = function_of(listing)
+    return found if found and found.file else None
 
 
 @lru_cache(maxsize=256)  # the same few functions are asked about again and again
@@ -174,7 +196,44 @@ def _parsed(listing: Sequence[str]) -> ast.Module | None:
 
 def _tests(trace: Trace, function: str) -> list[_Test]:
     """The conditions of a function, outermost first."""
-    return _tests_of(tuple(trace.listing(function)))
+    listing = trace.listing(function)
+    c = _of_c(listing)
+    return _tests_of(tuple(listing)) if c is None else sorted(_tests_of_c(c), key=lambda test: test.line)
+
+
+def _tests_of_c(function: Function) -> Iterator[_Test]:
+    """The conditions of a function of C. What a test lets run is what only one of its ways leads to: where
+    that way returns, the other one has all that follows."""
+    code = function.instructions
+    for i in code:
+        if i.kind == "branch":
+            yes, no = (_reached(code, to) for to in (i.next, i.other))
+            yield _Test(i.line, _condition(function.text(i.line)), yes - no, no - yes)
+
+
+def _reached(code: Sequence[Instruction], start: int) -> frozenset[int]:
+    """The lines that may run from an instruction on."""
+    seen: set[int] = set()
+    todo = [start]
+    while todo:
+        n = todo.pop()
+        if n >= 0 and n not in seen:
+            seen.add(n)
+            i = code[n]
+            ends = i.kind in ("return", "end")
+            todo += [] if ends else [i.next, i.other, *(to for _, to in i.cases)]
+    return frozenset(code[n].line for n in seen if code[n].kind != "end")
+
+
+def _condition(text: str) -> str:
+    """What stands between the brackets of ``if (...)``; the whole text where it has none."""
+    begin = text.find("(")
+    depth = 0
+    for at in range(max(begin, 0), len(text)):
+        depth += {"(": 1, ")": -1}.get(text[at], 0)
+        if not depth:
+            return text[begin + 1 : at] if begin >= 0 else text
+    return text
 
 
 @lru_cache(maxsize=256)
@@ -214,17 +273,17 @@ def _decided(trace: Trace, index: int) -> str:
         return ""
     holds = next((t for t in tests if step.line in t.body), None)
     if holds is not None:
-        return f"Line {before.line} tests “{holds.text}”, and that is true."
-    return f"Line {before.line} tests “{tests[0].text}”, and that is false."
+        return sentence(f"{before.at.name} tests “{holds.text}”, and that is true")
+    return sentence(f"{before.at.name} tests “{tests[0].text}”, and that is false")
 
 
 def _why_not(span: Span, function: str, number: int) -> str:
     """Why line ``number`` of ``function`` is not next."""
     step, before = span.last, span.trace.steps[span.before - 1]
     if function == before.function and len(step.stack) < len(before.stack) and number > before.line:
-        return f"Line {before.line} leaves {function}: “{before.source}”."
+        return sentence(f"{before.at.name} leaves {function}: “{before.source}”")
     if function == before.function and len(step.stack) > len(before.stack):
-        return f"Line {before.line} calls {step.function} first."
+        return sentence(f"{before.at.name} calls {step.function} first")
     for test in _tests(span.trace, function):
         if test.line != before.line:
             continue
@@ -235,11 +294,14 @@ def _why_not(span: Span, function: str, number: int) -> str:
     here = (step.action, function, number)
     runs = [s.index for s in span.trace.steps if (s.action, s.function, s.line) == here]
     if later := [index for index in runs if index >= span.after]:
-        return f"It runs later, at step {later[0] + 1}: line {step.line} comes first."
+        return f"It runs later, at step {later[0] + 1}: {step.at.name} comes first."
     if ran := [index for index in runs if index < span.before]:
         return f"It has run, at step {ran[-1] + 1}."
     decides = [t.line for t in _tests(span.trace, function) if number in t.body or number in t.other]
     if function == step.function and step.line in decides:
-        return f"Line {step.line} decides that, and comes first."
+        return sentence(f"{step.at.name} decides that, and comes first")
     decided = _decided(span.trace, span.before)
-    return f"{decided} Line {step.line} comes next, and this action never comes to line {number}.".strip()
+    never = _at(span.trace, function, number).name
+    return (
+        f"{decided} {sentence(f'{step.at.name} comes next, and this action never comes to {never}')}".strip()
+    )
