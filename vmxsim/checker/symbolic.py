@@ -17,7 +17,7 @@ from attrs import define, field, frozen
 from vmxsim.checker.states import FIRST, HOST, RESET, SECOND, SLOTS, USER, ZERO, numbered_values
 from vmxsim.errors import SimulationError
 from vmxsim.kernel.actions import VERBS, sregs, why_impossible
-from vmxsim.kernel.attributes import U64
+from vmxsim.kernel.attributes import U64, vcpu_fields
 from vmxsim.kernel.instructions import base_to_load, is_canonical, save_bases
 from vmxsim.kernel.kvm import Kvm, passes_through, returns_through
 from vmxsim.kernel.machine import EFER_LMA, EFER_LME, X86_CR0_PG, Host, Machine, Value, number_of
@@ -117,12 +117,10 @@ def own_values(design: type[Kvm]) -> list[tuple[str, str]]:
     return [field for field, first in own_fields(design).items() if isinstance(first, U64)]
 
 
-def own_fields(design: type[Kvm]) -> dict[tuple[str, str], Any]:
-    """The design's own fields by (object, field): what each holds at first."""
-    kinds = (("vcpu0", "fields"), ("cpu0", "cpu_fields"))
-    return {
-        (holder, name): first for holder, kind in kinds for name, first in design.own_fields(kind).items()
-    }
+def own_fields(design: type[Kvm], long_mode: bool = False) -> dict[tuple[str, str], Any]:
+    """The design's own fields by (object, field): what each holds at the start, in or outside long mode."""
+    vcpu = {("vcpu0", name): first for name, first in vcpu_fields(design, long_mode).items()}
+    return vcpu | {("cpu0", name): first for name, first in design.own_fields("cpu_fields").items()}
 
 
 class Inspected(Exception):

@@ -346,7 +346,7 @@ class TransitionTable:
             ("vcpu0", "smm"): False,
             ("vcpu0", "msrs_ready"): False,
         }
-        values |= own_fields(self.design)
+        values |= own_fields(self.design, long_mode)
         in_array = self.design.labels["h"].startswith("host_msrs")
         register, h = RESET if waiting else HOST, HOST if in_array else UNKNOWN
         saved = ZERO if host.starts_saved_as_zero else HOST

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import Any, cast
 
@@ -21,10 +22,12 @@ from vmxsim.csource.roles import Roles, find_roles
 from vmxsim.csource.slicing import Assumption, Slice
 from vmxsim.csource.tree import Tree
 from vmxsim.designs.host_from_thread import HostFromThread
-from vmxsim.errors import InputError, NotUnderstoodError
+from vmxsim.errors import InputError, NotUnderstoodError, SimulationError
+from vmxsim.kernel.attributes import u64
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.kernel.patch import own_functions
 from vmxsim.kernel.program import Function
+from vmxsim.simulation.run import run
 
 #: Common code: only to see whether it checks the value; its functions are the model's.
 _COMMON = ("x86.c", "x86.h", "msrs.c", "process_64.c")
@@ -115,6 +118,7 @@ class _Carrier:
         design = self._design(
             name, functions, roles, fields, {role: names[id(spec)] for role, spec in roots.items()}
         )
+        design._fields_at_start = _at_start(design)
         report = make_report(
             self.tree, self.unit, self.common, cut, roots, names, fields.names(), resolver.touching
         )
@@ -218,6 +222,22 @@ def _in_register(roles: Roles) -> Any:
     if roles.in_long_mode_only:
         return lambda vcpu: vcpu.loaded and vcpu.long_mode
     return lambda vcpu: vcpu.loaded
+
+
+def _at_start(design: type[Kvm]) -> dict[bool, dict[str, Any]]:
+    """What the C's own fields hold when a scenario starts, outside long mode and in it: user space has set
+    EFER and CR0 of a new vCPU by KVM_SET_SREGS."""
+    flags = [name for name, first in design.own_fields("fields").items() if first is not u64]
+    found: dict[bool, dict[str, Any]] = {}
+    actions: list[str] = []
+    for long_mode, action in ((True, "set-efer long-mode on"), (False, "set-efer long-mode off")):
+        actions.append(action)
+        if flags:
+            with suppress(SimulationError):
+                trace = run(actions, design, long_mode=False)
+                vcpu = trace.machine(len(trace.steps)).vcpus[0]
+                found[long_mode] = {name: getattr(vcpu, name) for name in flags}
+    return found
 
 
 def _class_name(title: str) -> str:

@@ -112,6 +112,13 @@ def _wrong_fields(fields: dict[Any, Any], design: Any) -> str:
     return ""
 
 
+def vcpu_fields(design: Any, long_mode: bool) -> dict[str, Any]:
+    """What the design's own fields of a vCPU hold when a scenario starts, in or outside long mode: as
+    declared, or as :func:`at_first` has it for ``u64``."""
+    started = design._fields_at_start.get(long_mode, {})
+    return {name: started.get(name, first) for name, first in design.own_fields("fields").items()}
+
+
 def at_first(first: Any) -> Any:
     """What a field of a design's own holds in a new vCPU or on a CPU where nothing has run."""
     return Value(0, "unknown") if isinstance(first, U64) else first

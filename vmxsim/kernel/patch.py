@@ -100,6 +100,9 @@ class KernelSource(metaclass=Patch):
     #: False, True, a number from 0 to 255, or ``u64`` for a value of the register. A subclass adds to them.
     fields: ClassVar[dict[str, Any]] = {}
     cpu_fields: ClassVar[dict[str, Any]] = {}
+    #: What fields of the vCPU hold when a scenario starts outside long mode (False) or in it, where that is
+    #: not what they hold at first.
+    _fields_at_start: ClassVar[dict[bool, dict[str, Any]]] = {}
     #: Functions by the names of struct kvm_x86_ops, through which common code calls them.
     kvm_x86_ops: ClassVar[dict[str, str]] = {}
     _abstract: ClassVar[tuple[str, ...]] = ()

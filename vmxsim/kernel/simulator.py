@@ -16,7 +16,7 @@ from vmxsim.kernel.actions import (
     user_gs_base_source,
     why_impossible,
 )
-from vmxsim.kernel.attributes import at_first
+from vmxsim.kernel.attributes import at_first, vcpu_fields
 from vmxsim.kernel.instructions import load_bases, save_bases, set_user_gs_base, vm_exit
 from vmxsim.kernel.invariants import check_event, check_user_space, guest_runs, user_runs
 from vmxsim.kernel.kvm import Kvm, name_of, passes_through, returns_through
@@ -153,10 +153,12 @@ def make_machine(design: type[Kvm], host: Host, long_mode: bool, cpus: int, vcpu
         )  # fmt: skip
     values = {task.id: task.true_user_gs_base for task in (plain, *threads)}
     machine_cpus = [Cpu(f"cpu{n}", n, values[task], task) for n, task in enumerate(current)]
-    for kind, holders in (("fields", guests), ("cpu_fields", machine_cpus)):
-        for name, first in design.own_fields(kind).items():
-            for holder in holders:
-                setattr(holder, name, at_first(first))
+    for guest in guests:
+        for name, value in vcpu_fields(design, long_mode).items():
+            setattr(guest, name, at_first(value))
+    for name, first in design.own_fields("cpu_fields").items():
+        for machine_cpu in machine_cpus:
+            setattr(machine_cpu, name, at_first(first))
     return Machine(machine_cpus, threads, plain, guests, host)
 
 

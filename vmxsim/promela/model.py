@@ -22,7 +22,7 @@ from vmxsim.checker.states import (
     numbered_values,
 )
 from vmxsim.errors import InputError
-from vmxsim.kernel.attributes import U64, at_first
+from vmxsim.kernel.attributes import U64, at_first, vcpu_fields
 from vmxsim.kernel.kvm import Kvm, hook, name_of
 from vmxsim.kernel.machine import EFER_LMA, EFER_LME, Host, Value, reset_cr0, reset_efer
 from vmxsim.promela.choices import Choices, Environment, Possible, names, process
@@ -290,7 +290,7 @@ def start_values(
         "script": "",
         "guest_wrote": False,
         **{name: values[n] for name, n in zip(SLOTS, [*slots, RESET, saved_base(host)], strict=True)},
-        **{variable_of(name, True): at_first(first) for name, first in design.own_fields("fields").items()},
+        **{variable_of(n, True): at_first(first) for n, first in vcpu_fields(design, long_mode).items()},
     }
 
 
