@@ -167,18 +167,17 @@ def _told(found: Candidates) -> str:
 def _flag(
     enter: Spec, entering: list[Spec], leaving: list[Spec], taken: set[Key], hint: Roles | None
 ) -> list[tuple[Place, str]]:
-    """The flag, with what shows it: early returns first, then tests around what is done."""
-    common: set[Key] = set()
+    """The flag, with what shows it."""
     for around in (False, True):
         first = _guards([enter], around)
         if not set(first) - taken:
             first = _guards(entering, around)
         second = _guards(leaving, around)
         common = (set(first) & set(second)) - taken
-        if hint is not None and hint.loaded.key in common:
-            common = {hint.loaded.key}
         if common:
             break
+    if hint is not None and hint.loaded.key in common:
+        common = {hint.loaded.key}
     if len(common) != 1:
         what = " or ".join(sorted(str(first[key][0][0]) for key in common)) or "no field is tested by both"
         raise NotUnderstoodError(
@@ -190,17 +189,19 @@ def _flag(
 
 
 def _guards(specs: list[Spec], around: bool) -> dict[Key, list[tuple[Place, str]]]:
-    """Fields of which a test leaves the function and does nothing else; or, with ``around``, fields of which
-    a test stands around an access of the register."""
+    """Fields of which a test leaves the function and does nothing else, or, if ``around``, stands around an
+    access of the register."""
     found: dict[Key, list[tuple[Place, str]]] = {}
     for spec in specs:
-        for s in (s for s in spec.body if isinstance(s, When)):
+        for s in spec.body:
+            if not isinstance(s, When):
+                continue
             test = s.test.args[0] if isinstance(s.test, Op) and s.test.op == "not" else s.test
-            leaves = not s.no and len(s.yes) == 1 and isinstance(s.yes[0], Leave)
-            inside = statements([*s.yes, *s.no]) if around else ()
-            if isinstance(test, Place) and (
-                leaves or any(isinstance(d, Do) and accesses_register(d.value) for d in inside)
-            ):
+            guards = not s.no and len(s.yes) == 1 and isinstance(s.yes[0], Leave)
+            if around:
+                inside = statements([*s.yes, *s.no])
+                guards = guards or any(isinstance(d, Do) and accesses_register(d.value) for d in inside)
+            if isinstance(test, Place) and guards:
                 where = f"tested, {spec.function.file}:{s.line} {spec.name}()"
                 found.setdefault(test.key, []).append((test, where))
     return found
