@@ -31,6 +31,7 @@ from vmxsim.csource.resolved import (
     Variable,
     VcpuPointer,
     When,
+    cut_to,
     fold,
     is_number,
     parts,
@@ -42,6 +43,7 @@ from vmxsim.csource.syntax import (
     Block,
     Call,
     Case,
+    CFunction,
     Choose,
     Declare,
     Expression,
@@ -77,8 +79,8 @@ class Body:
         self.last_index: dict[str, str] = {}
         #: How many macros deep the expression at hand is.
         self.depth = 0
-        self.locals = {p for p, _ in self.f.params} | {
-            s.name for s in self.f.statements if isinstance(s, Declare)
+        self.locals = dict(self.f.params) | {
+            s.name: s.type for s in self.f.statements if isinstance(s, Declare)
         }
         self.bind_locals()
 
@@ -167,7 +169,7 @@ class Body:
             case Binary("&&" | "||") if _calls(value.right):
                 return self.statement(If(line, value, (Return(line, Num(1)),), (Return(line, Num(0)),)))
         before, value = self.hoisted(line, value)
-        return [*before, Leave(line, self.expr(value))]
+        return [*before, Leave(line, cut_to(self.f.returns, self.expr(value)))]
 
     def switch(self, line: int, value: Any, body: Any) -> list[Any]:
         arms: list[tuple[list[Any], bool, list[Any]]] = []
@@ -190,7 +192,8 @@ class Body:
 
     def harmless(self, text: str) -> None:
         """Raises NotUnderstoodError for a text that names what matters."""
-        if self.owner.matters(text):
+        calls = set(re.findall(r"(\w+)\s*\(", text))
+        if self.owner.matters(text) or calls & self.owner.touching:
             raise self.refused(f"'{' '.join(text.split())[:80]}' is not understood, and names what matters")
 
     def expression(self, line: int, e: Any) -> list[Any]:
@@ -228,7 +231,10 @@ class Body:
             case Binary("&&" | "||", _, second) if _calls(second):
                 return self.assign(line, target, Choose(right, Num(1), Num(0)))
         before, right = self.hoisted(line, right)
-        return [*before, Do(line, target, self.expr(right))]
+        value = self.expr(right)
+        if isinstance(target, Variable):
+            value = cut_to(self.locals.get(target.name, ""), value)
+        return [*before, Do(line, target, value)]
 
     def hoisted(self, line: int, e: Any) -> tuple[list[Any], Any]:
         """Assignments inside an expression as statements before it, and the expression without them."""
@@ -333,6 +339,8 @@ class Body:
                 found = self.expr(e)
         if isinstance(found, (Place, Variable)):
             return found
+        if isinstance(found, Thread):
+            raise self.refused(f"'{show(e)}' is stored to, which the model leaves to the context switch")
         if isinstance(e, Member) and e.name in self.owner.stored | self.owner.tokens:
             raise self.refused(f"'{show(e)}' is stored through a pointer that is not followed")
         return Unknown(show(e))
@@ -358,6 +366,8 @@ class Body:
                 if isinstance(found, Address):
                     return found.of
                 return found if isinstance(found, VcpuPointer) else Unknown(show(e))
+            case Unary(op, inner) if op.startswith("("):
+                return cut_to(op.strip("()"), self.expr(inner, quiet))
             case Unary(op, inner):
                 return fold("not" if op == "!" else op, (self.expr(inner, quiet),))
             case Binary(op, left, right):
@@ -441,15 +451,22 @@ class Body:
         if f is not None and name in self.owner.touching:
             return Unknown(show(e)) if quiet else self.owner.call(f, resolved)
         if not quiet:
-            self.dropped(name, resolved)
+            self.dropped(name, f, resolved)
         return Unknown(show(e))
 
-    def dropped(self, name: str, args: tuple[Any, ...]) -> None:
+    def dropped(self, name: str, f: CFunction | None, args: tuple[Any, ...]) -> None:
         """Note a call that is left out. Raises NotUnderstoodError if its arguments do what matters."""
         self.spec.calls_dropped.setdefault(name, self.line)
-        for arg in args:
+        if f is not None and self.owner.is_unbalanced(f):
+            self.spec.unbalanced.append((self.line, name))
+        if name in api.OVERWRITES and isinstance(args[0] if args else None, VcpuPointer):
+            raise self.refused(f"{name}() overwrites the whole vCPU")
+        for n, arg in enumerate(args):
             if isinstance(arg, Address) and isinstance(arg.of, Place):
-                self.spec.escapes.append((self.line, arg.of, name))
+                if f is None or _hands_on(f, n, self.owner):
+                    self.spec.escapes.append((self.line, arg.of, name))
+            elif isinstance(arg, Address) and isinstance(arg.of, Variable):
+                self.spec.given_away.add(arg.of.name)
             elif any(isinstance(part, Invoke) or _is_access(part) for part in parts(arg)):
                 raise self.refused(
                     f"an argument of {name}() does what matters: write it as a statement of its own"
@@ -504,6 +521,21 @@ class Body:
             case "kvm_set_msr_common" if any(_is_efer(a) for a in args):
                 return Prim("back to set_efer")
         return None
+
+
+def _hands_on(f: CFunction, number: int, owner: Any) -> bool:
+    """Whether a function hands the pointer that it is given to one that is not known, or stores the whole."""
+    if number >= len(f.params):
+        return True
+    pointer = Name(f.params[number][0])
+    for _, e in f.expressions:
+        match e:
+            case Call(Name(name), args) if pointer in args and owner.unit.find(name, f.file) is None:
+                if name not in api.NEVER:
+                    return True
+            case Assign(_, Unary("*", target), _) if target == pointer:
+                return True
+    return False
 
 
 def _is_efer(e: Any) -> bool:

@@ -20,9 +20,10 @@ from vmxsim.csource.resolve import Resolver
 from vmxsim.csource.resolved import Spec, statements
 from vmxsim.csource.roles import Roles, find_roles
 from vmxsim.csource.slicing import Assumption, Slice
+from vmxsim.csource.syntax import is_narrow
 from vmxsim.csource.tree import Tree
 from vmxsim.designs.host_from_thread import HostFromThread
-from vmxsim.errors import InputError, NotUnderstoodError, SimulationError
+from vmxsim.errors import InputError, NotUnderstoodError
 from vmxsim.kernel.attributes import u64
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.kernel.patch import own_functions
@@ -106,6 +107,7 @@ class _Carrier:
                 roots["set_msr"],
                 self.hint,
             )
+            self._refuse_narrow(roles)
             cut = Slice([*roots.values(), efer], roles, flipped)
             cut.run()
             named = {p.key[-1] for p in (roles.g, roles.h, roles.loaded)}
@@ -127,6 +129,15 @@ class _Carrier:
         if not flipped:
             design._alternatives = lambda: self._alternatives(made)
         return made
+
+    def _refuse_narrow(self, roles: Roles) -> None:
+        """Refuse copies that are declared too narrow for a value."""
+        for place in (roles.g, roles.h):
+            kinds = self.unit.members.get(place.key[-1], set())
+            if kinds and all(map(is_narrow, kinds)):
+                raise NotUnderstoodError(
+                    f"{place} is declared {' or '.join(kinds)}, which cuts a value of 64 bits"
+                )
 
     def _passes(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         for role, (_, passes) in api.ROOTS.items():
@@ -233,7 +244,7 @@ def _at_start(design: type[Kvm]) -> dict[bool, dict[str, Any]]:
     for long_mode, action in ((True, "set-efer long-mode on"), (False, "set-efer long-mode off")):
         actions.append(action)
         if flags:
-            with suppress(SimulationError):
+            with suppress(InputError):
                 trace = run(actions, design, long_mode=False)
                 vcpu = trace.machine(len(trace.steps)).vcpus[0]
                 found[long_mode] = {name: getattr(vcpu, name) for name in flags}

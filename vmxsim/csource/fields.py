@@ -108,6 +108,8 @@ class Fields:
                 return _FLAG
             case Op("&", args) if any(isinstance(a, Const) and 0 <= (a.value or 0) <= MOST for a in args):
                 return _NUMBER
+            case Op("cut", (inner,)):
+                return self._kind(spec, inner, seen)
             case Op("|" | "&" | "^", args):
                 return self._joined(spec, args, seen)
             case Place():

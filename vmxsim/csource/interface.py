@@ -38,6 +38,8 @@ SWAPS = frozenset({"swapgs", "native_swapgs", "SWAPGS"})
 #: Every name by which code reaches the register.
 REACHES = frozenset({REGISTER}) | LOAD_GS | SWAPS | READ_INACTIVE | WRITE_INACTIVE
 
+#: They overwrite what their first argument points to.
+OVERWRITES = frozenset({"memset", "memcpy", "memmove", "memzero_explicit", "copy_from_user", "memset_after"})
 #: The compiler's and the checker's wrappers of a value, and of an assertion.
 TRANSPARENT = frozenset({"likely", "unlikely", "READ_ONCE", "ACCESS_ONCE", "__force", "smp_load_acquire"})
 NEVER = frozenset(

@@ -198,7 +198,8 @@ class Lowering:
 
     def leave(self, s: Leave) -> None:
         value: ir.Expr | None = None
-        callee = s.value if isinstance(s.value, Invoke) and self.is_relevant(s.value) else None
+        returned = self.uncut(s.value)
+        callee = returned if isinstance(returned, Invoke) and self.is_relevant(returned) else None
         if self.spec.result:
             if callee:
                 self.do(None, callee)
@@ -211,8 +212,8 @@ class Lowering:
         elif callee:
             value = self.local("value")
             self.call(callee, value)
-        elif s.value is not None and not isinstance(s.value, Invoke):
-            known = self.cut.simple(self.spec, s.value)
+        elif returned is not None and not isinstance(returned, Invoke):
+            known = self.cut.simple(self.spec, returned)
             value = None if known is None else self.expr(known)
         if self.guards and value is not None and not isinstance(value, (ir.Const, ir.Local)):
             kept = self.local("value")
@@ -252,6 +253,7 @@ class Lowering:
 
     def do(self, target: Any, value: Any) -> None:
         goal = self.target(target)
+        value = self.uncut(value)
         if isinstance(value, Prim) and value.name == "back to set_efer":
             efer = ir.Operation("|", (ir.Field(self.vcpu, "efer"), ir.Const(CONSTANTS["EFER_LME"])))
             self.step("call", callee=ir.Callee("ops", "set_efer"), args=(self.vcpu, efer))
@@ -271,9 +273,16 @@ class Lowering:
             made: ir.Expr = ir.Const(True)  # a pointer: it is there
         else:
             made = self.with_calls(known)
+        if isinstance(goal, ir.Field) and goal.name in ("g", "h") and not goal.own:
+            self.refuse_computed(made)
         if isinstance(goal, ir.Field) and isinstance(target, Place):
             made = self.fields.fitting(goal, target, made)
         self.step("do", made, target=goal)
+
+    def uncut(self, e: Any) -> Any:
+        """What a narrow variable holds, where that fits."""
+        cut = isinstance(e, Op) and e.op == "cut"
+        return e.args[0] if cut and self.cut.simple(self.spec, e) is not None else e
 
     def is_relevant(self, invoke: Invoke) -> bool:
         return id(invoke.spec) in self.cut.relevant
@@ -332,6 +341,12 @@ class Lowering:
 
     # -- expressions
 
+    def refuse_computed(self, e: ir.Expr) -> None:
+        """Raises NotUnderstoodError where a number that was computed, which belongs to nobody, would be a
+        value of the register."""
+        if isinstance(e, (ir.Const, ir.Operation)):
+            raise self.refused("a value of the register is computed here: the model only moves values")
+
     def expr(self, e: Any) -> ir.Expr:
         match e:
             case Const(value, _):
@@ -349,7 +364,12 @@ class Lowering:
             case Prim("savesegment", (segment,)):
                 return ir.Primitive("savesegment", (ir.Const(segment.name),))
             case Prim(name, args):
-                return ir.Primitive(name, tuple(self.expr(a) for a in args))
+                made = tuple(self.expr(a) for a in args)
+                if name in ("wrmsr", "wrmsrns"):
+                    self.refuse_computed(made[1])
+                return ir.Primitive(name, made)
+            case Op("cut", (inner,)):
+                return self.expr(inner)
             case Op(op, args):
                 return ir.Operation(op, tuple(self.expr(a) for a in args))
         raise self.refused(f"'{words(e)}' is not known, and something that matters depends on it")

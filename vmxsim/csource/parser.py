@@ -38,6 +38,7 @@ from vmxsim.csource.syntax import (
     Switch,
     Unary,
     Unparsed,
+    is_narrow,
 )
 from vmxsim.errors import InputError, NotUnderstoodError
 
@@ -60,6 +61,8 @@ _TYPE_ARGUMENT = re.compile(r"(,\s*)(struct|union|enum) (\w+)(?=\s*[,)])")
 _ASM = re.compile(r"\b(?:asm|__asm__|asm_inline)\b(?:\s+(?:volatile|__volatile__|goto|inline))*\s*\(")
 _OPS = re.compile(r"\bstruct\s+kvm_x86_ops\s+\w+[^=;{}]*=\s*\{(.*?)^\}", re.S | re.M)
 _OP = re.compile(r"\.(\w+)\s*=\s*&?(\w+)\s*(?:\(\s*(\w+)\s*\))?\s*,")
+#: A declaration on a line of its own, as in a struct.
+_MEMBER = re.compile(r"^[ \t]+([A-Za-z_][\w \t]*?[ \t]\**)(\w+)[ \t]*(?:\[\w*\])?;", re.M)
 #: A line on which a function begins, as kernel code is laid out.
 _BEGINS = re.compile(r"^(?:[A-Za-z_][\w \t*]*?[ \t*])?([A-Za-z_]\w*)\(", re.M)
 #: A macro at the start of a line that heads a statement.
@@ -73,7 +76,7 @@ class Unit:
 
     ``functions`` by name, the first definition of each; ``ops`` are the entries of ``struct kvm_x86_ops``;
     ``defines`` the macros; ``asked`` the names that decided an ``#if``, with the places; ``broken`` the
-    functions that could not be read, with the place.
+    functions that could not be read, with the place; ``members`` the types with which a name is declared.
     """
 
     functions: dict[str, CFunction] = field(factory=dict)
@@ -81,6 +84,7 @@ class Unit:
     defines: dict[str, str] = field(factory=dict)
     asked: dict[str, list[str]] = field(factory=dict)
     broken: dict[str, str] = field(factory=dict)
+    members: dict[str, set[str]] = field(factory=dict)
     _in_file: dict[tuple[str, str], CFunction] = field(factory=dict)
 
     def find(self, name: str, file: str = "") -> CFunction | None:
@@ -98,6 +102,8 @@ class Unit:
         for macro, meaning in conditional.defines.items():
             self.defines.setdefault(macro, meaning)
         self._note_ops(conditional)
+        for kind, member in _MEMBER.findall(conditional.text):
+            self.members.setdefault(member, set()).add(" ".join(kind.split()))
         source = tuple(text.split("\n"))
         for before, piece in _pieces(conditional.text):
             plain, asm = _without_asm(_RANGE.sub(r"\1 % (\2):", piece), before)
@@ -262,6 +268,7 @@ class _Reader:
         return CFunction(
             _text(name), tuple(params), self.file, first, self.source[first - 1 : last],
             frozenset(_WORD.findall(_text(node))), lambda: self.block(body),
+            _text(node.child_by_field_name("type")),
             tuple((line, text) for line, text in self.asm if first <= line <= last), errors,
         )  # fmt: skip
 
@@ -387,7 +394,12 @@ class _Reader:
                 inner = _without_comments(node)
                 return self.expr(inner[0]) if len(inner) == 1 else Other(_text(node))
             case "cast_expression":
-                return self.expr(get("value"))
+                kind = _text(get("type"))
+                return (
+                    Unary(f"({kind})", self.expr(get("value")))
+                    if is_narrow(kind)
+                    else self.expr(get("value"))
+                )
             case "call_expression":
                 arguments = tuple(self.expr(a) for a in _without_comments(get("arguments")))
                 return Call(self.expr(get("function")), arguments)

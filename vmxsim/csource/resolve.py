@@ -23,6 +23,7 @@ from vmxsim.csource.resolved import (
     Unknown,
     Variable,
     VcpuPointer,
+    cut_to,
 )
 from vmxsim.csource.syntax import (
     Assign,
@@ -39,6 +40,7 @@ from vmxsim.errors import NotUnderstoodError
 
 #: Names of fields that are too common to say anything by themselves.
 COMMON = frozenset({"loaded", "data"})
+_STRING = re.compile(r'"(?:[^"\\\\]|\\\\.)*"')
 _DO_ONCE = re.compile(r"^do\s*\{(.*)\}\s*while\s*\(\s*0\s*\)$", re.S)
 
 
@@ -82,7 +84,7 @@ class Resolver:
 
     def matters(self, text: str) -> bool:
         """Whether a text names something that matters."""
-        return not self.tokens.isdisjoint(re.findall(r"\w+", text))
+        return not self.tokens.isdisjoint(re.findall(r"\w+", _STRING.sub("", text)))
 
     def macro(self, name: str, args: tuple[Any, ...]) -> Any:
         """What a call of a macro stands for, None if it is no macro that stands for one expression."""
@@ -170,7 +172,7 @@ class Resolver:
         bindings: list[tuple[str, Any]] = []
         params: list[str] = []
         passed: list[Any] = []
-        for (p, _), arg in zip(f.params, args, strict=False):
+        for (p, kind), arg in zip(f.params, args, strict=False):
             match arg:
                 case VcpuPointer():
                     bindings.append((p, arg))
@@ -185,7 +187,7 @@ class Resolver:
                 case _:
                     bindings.append((p, Variable(p)))
                     params.append(p)
-                    passed.append(arg)
+                    passed.append(cut_to(kind, arg))
         into = any(isinstance(b, Address) and isinstance(b.of, Place) for _, b in bindings)
         if into and not any(isinstance(b, VcpuPointer) for _, b in bindings):
             # it works on a part of the vCPU through a pointer: the model hands it the whole
@@ -193,6 +195,14 @@ class Resolver:
             params.append("(vcpu)")
             passed.append(VcpuPointer())
         return Invoke(self.specialised(f, tuple(bindings), tuple(params)), tuple(passed))
+
+    def is_unbalanced(self, f: CFunction) -> bool:
+        """Whether a function disables preemption or interrupts more often than it enables them, or less."""
+        found = [api.TOGGLES[e.function.name] for _, e in f.expressions if _is_toggle(e)]
+        return any(
+            found.count(f"{what}_disable") != found.count(f"{what}_enable")
+            for what in ("preempt", "local_irq")
+        )
 
     def toggles(self, f: CFunction, depth: int = 0) -> list[str] | None:
         """What a function toggles that does nothing else that could matter, None for any other function."""
@@ -210,6 +220,10 @@ class Resolver:
                 case _:
                     return None
         return found or None
+
+
+def _is_toggle(e: Any) -> bool:
+    return isinstance(e, Call) and isinstance(e.function, Name) and e.function.name in api.TOGGLES
 
 
 def _stores(f: CFunction, names: set[str]) -> bool:

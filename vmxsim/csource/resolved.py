@@ -9,7 +9,7 @@ from typing import Any
 from attrs import define, field, frozen
 
 from vmxsim.csource.interface import REGISTER
-from vmxsim.csource.syntax import CFunction
+from vmxsim.csource.syntax import CFunction, is_narrow
 
 #: A field of the vCPU, as its last two names.
 Key = tuple[str, ...]
@@ -198,6 +198,10 @@ class Spec:
     calls_dropped: dict[str, int] = field(factory=dict)
     #: Fields of the vCPU of which the address is handed to a function that is not known.
     escapes: list[tuple[int, Place, str]] = field(factory=list)
+    #: Variables that a function that is not known may set.
+    given_away: set[str] = field(factory=set)
+    #: Calls left out of functions that disable or enable preemption or interrupts for good.
+    unbalanced: list[tuple[int, str]] = field(factory=list)
 
     @property
     def name(self) -> str:
@@ -301,6 +305,30 @@ def is_number(e: Any) -> bool:
     return isinstance(e, Const) and e.value is not None
 
 
+def cut_to(kind: str, e: Any) -> Any:
+    """A value as a variable of this type holds it: ``cut`` where a value of the register would not fit."""
+    if not is_narrow(kind):
+        return e
+    if is_number(e):
+        return Const(int(bool(e.value))) if kind == "bool" else e
+    if kind == "bool":
+        return e if _is_truth(e) else Op("not", (Op("not", (e,)),))
+    match e:
+        case Prim("rdmsr", _) | Place() | Variable() | Thread():
+            return Op("cut", (e,))
+        case Invoke(spec, _) if not is_narrow(spec.function.returns):
+            return Op("cut", (e,))
+        case Op() if not _is_truth(e):
+            return Op("cut", (e,))
+    return e
+
+
+def _is_truth(e: Any) -> bool:
+    return e == Prim("is_long_mode") or (isinstance(e, Op) and e.op in _TRUTH)
+
+
+#: Operators whose result is 0 or 1.
+_TRUTH = frozenset({"not", "and", "or", "==", "!=", "<", ">", "<=", ">="})
 _COMPUTE: dict[str, Any] = {
     "+": lambda x, y=0: x + y, "-": lambda x, y=None: -x if y is None else x - y, "~": lambda x: ~x,
     "not": lambda x: int(not x), "&": lambda x, y: x & y, "|": lambda x, y: x | y, "^": lambda x, y: x ^ y,
@@ -339,6 +367,8 @@ def words(e: Any) -> str:
             return name
         case Const(value, name):
             return name or str(value)
+        case Op("cut", (one,)):
+            return f"{words(one)}, cut to fewer bits"
         case Op(op, (one,)):
             return f"{'!' if op == 'not' else op}{words(one)}"
         case Op(op, args):

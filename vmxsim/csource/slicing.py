@@ -52,7 +52,7 @@ from vmxsim.csource.resolved import (
     statements,
     words,
 )
-from vmxsim.csource.roles import Roles
+from vmxsim.csource.roles import Flow, Roles
 from vmxsim.errors import NotUnderstoodError
 
 #: Primitives that matter wherever they stand.
@@ -103,10 +103,12 @@ class Slice:
     taken: dict[tuple[str, str], Assumption] = field(factory=dict)
     specs: list[Spec] = field(factory=list)
     _loops: list[Repeat] = field(factory=list)
+    _flow: Flow = field(factory=lambda: Flow(()))
 
     def run(self) -> None:
         """Find it. Raises NotUnderstoodError for what cannot be followed."""
         self.specs = reachable(self.roots)
+        self._flow = Flow(self.specs)
         self._refuse_escapes()
         self._nobody_sets()
         size: tuple[int, ...] = ()
@@ -122,6 +124,11 @@ class Slice:
                     if self._has_core(spec):
                         self.relevant.add(id(spec))
         for spec in self.specs:
+            for line, name in spec.unbalanced if id(spec) in self.relevant else ():
+                raise NotUnderstoodError(
+                    f"{name}() disables or enables preemption or interrupts and is not followed",
+                    spec.where(line),
+                )
             for s in statements(spec.body):
                 if (
                     isinstance(s, Do)
@@ -163,6 +170,8 @@ class Slice:
         """What is read but set nowhere here is unknown."""
         stored: set[Key] = set()
         for spec in self.specs:
+            self.unknown_locals |= {(id(spec), name) for name in spec.given_away}
+            self.unknown_places |= {place.key for _, place, _ in spec.escapes}
             set_here = set(spec.params)
             every = list(statements(spec.body))
             for s in every:
@@ -288,8 +297,12 @@ class Slice:
             match s.target:
                 case Place() if not self.roles.of(s.target):
                     self.unknown_places.add(s.target.key)
-                case Variable(name):
+                case Variable(name) if name != spec.result:
                     self.unknown_locals.add((id(spec), name))
+                case Variable():
+                    raise NotUnderstoodError(
+                        f"the guest is given a value that is not known: {words(s.value)}", spec.where(s.line)
+                    )
                 case Place() if self.roles.of(s.target) != "loaded":  # L may be a pointer: it is there
                     raise NotUnderstoodError(
                         f"{s.target} gets a value that is not known: {words(s.value)}", spec.where(s.line)
@@ -387,6 +400,8 @@ class Slice:
                 return e
             case Invoke(callee, _):
                 return None if id(callee) in self.results_unknown else e
+            case Op("cut", (inner,)):
+                return None if self._holds_value(spec, inner) else self.simple(spec, inner)
             case Op(op, args):
                 found = [self.simple(spec, arg) for arg in args]
                 if op == "and" and any(is_number(f) and not f.value for f in found):
@@ -395,6 +410,20 @@ class Slice:
             case None | Unknown() | Address():
                 return None
         return None
+
+    def _holds_value(self, spec: Spec, e: Any) -> bool:
+        """Whether an expression may be a value of the register, which a narrow type would cut."""
+        for source in self._flow.sources(spec, e):
+            match source:
+                case Place():
+                    if self.roles.of(source) in ("g", "h"):
+                        return True
+                case Variable(name):
+                    if "data" in name:
+                        return True
+                case _:
+                    return source not in (Thread("gs_sel"), Thread("bits"))
+        return False
 
 
 def _negation(e: Any) -> Any:

@@ -174,10 +174,27 @@ class Unparsed:
     text: str
 
 
+#: Types that a value of the register does not fit in.
+_NARROW = frozenset(
+    {
+        "bool", "char", "short", "int", "unsigned", "signed", "u8", "u16", "u32", "s8", "s16", "s32",
+        "__u8", "__u16", "__u32", "__s8", "__s16", "__s32", "uint8_t", "uint16_t", "uint32_t",
+        "int8_t", "int16_t", "int32_t",
+    }
+)  # fmt: skip
+
+
+def is_narrow(kind: str) -> bool:
+    """Whether a type has fewer than 64 bits."""
+    words = [word for word in kind.split() if word not in ("const", "volatile", "static", "inline", "extern")]
+    return bool(words) and _NARROW.issuperset(words)
+
+
 @define(eq=False, slots=False)
 class CFunction:
-    """A function definition. ``params`` are (name, type) pairs, a type with its stars; ``words`` all the
-    names in it; ``body`` is read when it is first asked for. ``asm`` are its pieces of inline assembly, and
+    """A function definition. ``params`` are (name, type) pairs, a type with its stars; ``returns`` is its
+    type; ``words`` all the names in it; ``body`` is read when it is first asked for. ``asm`` are its pieces
+    of inline assembly, and
     ``errors`` the lines on which the grammar found an error."""
 
     name: str
@@ -187,6 +204,7 @@ class CFunction:
     source: tuple[str, ...]
     words: frozenset[str]
     read_body: Callable[[], tuple[Any, ...]] = field(repr=False)
+    returns: str = ""
     asm: tuple[tuple[int, str], ...] = ()
     errors: tuple[int, ...] = ()
 
