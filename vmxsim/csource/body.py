@@ -60,6 +60,7 @@ from vmxsim.csource.syntax import (
     Unary,
     Unparsed,
     show,
+    statements,
 )
 from vmxsim.csource.syntax import parts as c_parts
 from vmxsim.errors import NotUnderstoodError
@@ -115,7 +116,13 @@ class Body:
     # -- statements
 
     def block(self, body: Any) -> list[Any]:
-        return [made for s in body for made in self.statement(s)]
+        """Statements resolved, without those that a jump before them makes unreachable."""
+        made: list[Any] = []
+        for s in body:
+            left = bool(made) and isinstance(made[-1], (Leave, Go))
+            if not left or any(isinstance(inner, Label) for inner in statements((s,))):
+                made += self.statement(s)
+        return made
 
     def statement(self, s: Any) -> list[Any]:
         self.line = line = s.line
@@ -187,7 +194,7 @@ class Body:
             if not chosen:
                 return []
             run = [s for _, _, inside in arms[chosen[0] :] for s in inside]
-            return [Repeat(line, [], None, [], self.block(_up_to_the_first_that_leaves(run)))]
+            return [Repeat(line, [], None, [], self.block(run))]
         return [Choice(line, value, [(values, self.block(inside)) for values, _, inside in arms])]
 
     def harmless(self, text: str) -> None:
@@ -218,6 +225,8 @@ class Body:
 
     def assign(self, line: int, target: Any, right: Any) -> list[Any]:
         match right:
+            case Call(Name(name), _) if name in api.TOGGLES:  # get_cpu()
+                return [Toggle(line, api.TOGGLES[name]), Do(line, target, Unknown(show(right)))]
             case Call(Name("__find_msr_index"), args) if isinstance(target, Variable):
                 self.last_index[target.name] = show(args[-1])
                 return []
@@ -449,6 +458,10 @@ class Body:
         if known is not None:
             return known
         if f is not None and name in self.owner.touching:
+            given = [
+                arg.of.name for arg in resolved if isinstance(arg, Address) and isinstance(arg.of, Variable)
+            ]
+            self.spec.given_away.update(given)
             return Unknown(show(e)) if quiet else self.owner.call(f, resolved)
         if not quiet:
             self.dropped(name, f, resolved)
@@ -570,10 +583,3 @@ def _range(values: list[Any], value: Any) -> Any:
         if values[0].value <= value.value <= values[1].value:
             return value
     return Const(None, "a range")
-
-
-def _up_to_the_first_that_leaves(body: list[Any]) -> list[Any]:
-    for n, s in enumerate(body):
-        if isinstance(s, (Return, Jump)):
-            return body[: n + 1]
-    return body

@@ -104,6 +104,8 @@ class Fields:
                 return _FLAG if value in (0, 1) else _NUMBER
             case Prim("is_long_mode", _):
                 return _FLAG
+            case Prim("sldt" | "savesegment", _) | Thread("gs_sel" | "bits"):
+                return _NUMBER
             case Op(op, _) if op in _TRUTH:
                 return _FLAG
             case Op("&", args) if any(isinstance(a, Const) and 0 <= (a.value or 0) <= MOST for a in args):

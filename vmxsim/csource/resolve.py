@@ -41,6 +41,7 @@ from vmxsim.errors import NotUnderstoodError
 #: Names of fields that are too common to say anything by themselves.
 COMMON = frozenset({"loaded", "data"})
 _STRING = re.compile(r'"(?:[^"\\\\]|\\\\.)*"')
+_SWITCHED = ("preempt", "local_irq")
 _DO_ONCE = re.compile(r"^do\s*\{(.*)\}\s*while\s*\(\s*0\s*\)$", re.S)
 
 
@@ -197,12 +198,9 @@ class Resolver:
         return Invoke(self.specialised(f, tuple(bindings), tuple(params)), tuple(passed))
 
     def is_unbalanced(self, f: CFunction) -> bool:
-        """Whether a function disables preemption or interrupts more often than it enables them, or less."""
+        """Whether a function disables preemption or interrupts and never enables them, or the reverse."""
         found = [api.TOGGLES[e.function.name] for _, e in f.expressions if _is_toggle(e)]
-        return any(
-            found.count(f"{what}_disable") != found.count(f"{what}_enable")
-            for what in ("preempt", "local_irq")
-        )
+        return any((f"{what}_disable" in found) != (f"{what}_enable" in found) for what in _SWITCHED)
 
     def toggles(self, f: CFunction, depth: int = 0) -> list[str] | None:
         """What a function toggles that does nothing else that could matter, None for any other function."""

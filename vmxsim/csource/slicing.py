@@ -110,6 +110,7 @@ class Slice:
         self.specs = reachable(self.roots)
         self._flow = Flow(self.specs)
         self._refuse_escapes()
+        self._refuse_hidden_results()
         self._nobody_sets()
         size: tuple[int, ...] = ()
         while self._size() != size:
@@ -165,6 +166,16 @@ class Slice:
                             f"the whole of {s.target} is assigned, with {getattr(self.roles, role)} in it",
                             spec.where(s.line),
                         )
+
+    def _refuse_hidden_results(self) -> None:
+        """Refuse an entry point whose result another function sets through the pointer."""
+        for spec in self.roots:
+            if spec.result in spec.given_away:
+                raise NotUnderstoodError(
+                    f"the guest's value goes through {spec.result.lstrip('*')}, which another function is"
+                    " handed",
+                    spec.where(spec.function.first),
+                )
 
     def _nobody_sets(self) -> None:
         """What is read but set nowhere here is unknown."""
