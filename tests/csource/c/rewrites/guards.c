@@ -1,0 +1,86 @@
+// What holds preemption: a design's functions written another way, in our own words. See changing.py.
+
+//// guard(preempt)()
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	guard(preempt)();
+	if (vmx->guest_state_loaded) {
+		rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	}
+	return vmx->msr_guest_kernel_gs_base;
+}
+
+static void vmx_write_guest_kernel_gs_base(struct vcpu_vmx *vmx, u64 data)
+{
+	guard(preempt)();
+	if (vmx->guest_state_loaded) {
+		wrmsrl(MSR_KERNEL_GS_BASE, data);
+	}
+	vmx->msr_guest_kernel_gs_base = data;
+}
+
+//// scoped_guard (preempt) with braces
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	scoped_guard (preempt) {
+		if (vmx->guest_state_loaded)
+			rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	}
+	return vmx->msr_guest_kernel_gs_base;
+}
+
+//// scoped_guard(preempt) over one statement
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	scoped_guard(preempt)
+		if (vmx->guest_state_loaded)
+			rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	return vmx->msr_guest_kernel_gs_base;
+}
+
+//// interrupts off instead of preemption
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	unsigned long flags;
+
+	local_irq_save(flags);
+	if (vmx->guest_state_loaded) {
+		rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	}
+	local_irq_restore(flags);
+	return vmx->msr_guest_kernel_gs_base;
+}
+
+//// a wrapper of preempt_disable()
+static void begin(void)
+{
+	preempt_disable();
+}
+
+static void end(void)
+{
+	preempt_enable();
+}
+
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	begin();
+	if (vmx->guest_state_loaded) {
+		rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	}
+	end();
+	return vmx->msr_guest_kernel_gs_base;
+}
+
+//// a macro for preempt_disable()
+#define begin_access() preempt_disable()
+#define end_access() preempt_enable()
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	begin_access();
+	if (vmx->guest_state_loaded) {
+		rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	}
+	end_access();
+	return vmx->msr_guest_kernel_gs_base;
+}

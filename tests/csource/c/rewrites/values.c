@@ -1,0 +1,139 @@
+// Values and flags on their way: a design's functions written another way, in our own words. See changing.py.
+
+//// declarations in another order
+static void vmx_prepare_switch_to_guest(struct kvm_vcpu *vcpu)
+{
+	int i;
+	unsigned long fs_base;
+	struct vcpu_vmx *vmx;
+
+	vmx = to_vmx(vcpu);
+
+	if (!vmx->guest_msrs_ready) {
+		vmx->guest_msrs_ready = true;
+		for (i = 0; i < vmx->save_nmsrs; ++i)
+			kvm_set_shared_msr(i, vmx->guest_msrs[i].data, vmx->guest_msrs[i].mask);
+	}
+	if (vmx->guest_state_loaded) {
+		return;
+	}
+	vmx->host_state.ldt_sel = kvm_read_ldt();
+	savesegment(ds, vmx->host_state.ds_sel);
+	savesegment(es, vmx->host_state.es_sel);
+	if (likely(is_64bit_mm(current->mm))) {
+		save_fsgs_for_kvm();
+		vmx->host_state.gs_sel = current->thread.gsindex;
+		vmx->msr_host_kernel_gs_base = current->thread.gsbase;
+	} else {
+		savesegment(fs, vmx->host_state.fs_sel);
+		savesegment(gs, vmx->host_state.gs_sel);
+		rdmsrl(MSR_FS_BASE, fs_base);
+		rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_host_kernel_gs_base);
+	}
+	wrmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	vmx_set_host_fs_gs(&vmx->host_state);
+	vmx->guest_state_loaded = true;
+}
+
+//// the value through a local variable
+static void vmx_write_guest_kernel_gs_base(struct vcpu_vmx *vmx, u64 data)
+{
+	u64 value = data;
+
+	preempt_disable();
+	if (vmx->guest_state_loaded) {
+		wrmsrl(MSR_KERNEL_GS_BASE, value);
+	}
+	preempt_enable();
+	vmx->msr_guest_kernel_gs_base = value;
+}
+
+//// the host's value through a local variable
+static void vmx_prepare_switch_to_guest(struct kvm_vcpu *vcpu)
+{
+	struct vcpu_vmx *vmx = to_vmx(vcpu);
+	unsigned long fs_base, base;
+	int i;
+
+	if (!vmx->guest_msrs_ready) {
+		vmx->guest_msrs_ready = true;
+		for (i = 0; i < vmx->save_nmsrs; ++i)
+			kvm_set_shared_msr(i, vmx->guest_msrs[i].data, vmx->guest_msrs[i].mask);
+	}
+	if (vmx->guest_state_loaded) {
+		return;
+	}
+	vmx->host_state.ldt_sel = kvm_read_ldt();
+	savesegment(ds, vmx->host_state.ds_sel);
+	savesegment(es, vmx->host_state.es_sel);
+	if (likely(is_64bit_mm(current->mm))) {
+		save_fsgs_for_kvm();
+		vmx->host_state.gs_sel = current->thread.gsindex;
+		base = current->thread.gsbase;
+	} else {
+		savesegment(fs, vmx->host_state.fs_sel);
+		savesegment(gs, vmx->host_state.gs_sel);
+		rdmsrl(MSR_FS_BASE, fs_base);
+		base = read_msr(MSR_KERNEL_GS_BASE);
+	}
+	vmx->msr_host_kernel_gs_base = base;
+	wrmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	vmx_set_host_fs_gs(&vmx->host_state);
+	vmx->guest_state_loaded = true;
+}
+
+//// ? : for the value
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	preempt_disable();
+	vmx->msr_guest_kernel_gs_base = vmx->guest_state_loaded ?
+		read_msr(MSR_KERNEL_GS_BASE) : vmx->msr_guest_kernel_gs_base;
+	preempt_enable();
+	return vmx->msr_guest_kernel_gs_base;
+}
+
+//// the flag compared
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	preempt_disable();
+	if (vmx->guest_state_loaded == true) {
+		rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	}
+	preempt_enable();
+	return vmx->msr_guest_kernel_gs_base;
+}
+
+static void vmx_write_guest_kernel_gs_base(struct vcpu_vmx *vmx, u64 data)
+{
+	preempt_disable();
+	if (vmx->guest_state_loaded != false) {
+		wrmsrl(MSR_KERNEL_GS_BASE, data);
+	}
+	preempt_enable();
+	vmx->msr_guest_kernel_gs_base = data;
+}
+
+//// !!flag
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	preempt_disable();
+	if (!!vmx->guest_state_loaded) {
+		rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	}
+	preempt_enable();
+	return vmx->msr_guest_kernel_gs_base;
+}
+
+//// the flag kept in a local variable
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	bool loaded;
+
+	preempt_disable();
+	loaded = vmx->guest_state_loaded;
+	if (loaded) {
+		rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	}
+	preempt_enable();
+	return vmx->msr_guest_kernel_gs_base;
+}

@@ -1,0 +1,29 @@
+"""A change of the C that matters changes the verdict: what breaks follows from what was changed."""
+
+import pytest
+
+from tests.csource.changing import SAFE, changed, sections
+from tests.csource.reading import carried, said
+from vmxsim.checker.check import check
+from vmxsim.csource.design import from_tree
+
+#: Each title ends with what breaks, and on which host.
+CHANGES = sections("changes.c")
+#: What the front end does not understand yet.
+HOLES = {
+    "the helper saves the other field": "a function that stores through a pointer only is not followed",
+    "the warning is believed": "the value of WARN_ON() is taken to be false",
+}
+
+
+def marked(title):
+    hole = HOLES.get(title.partition(":")[0])
+    return pytest.param(title, marks=pytest.mark.xfail(strict=True, reason=hole)) if hole else title
+
+
+@pytest.mark.parametrize("title", [*map(marked, CHANGES)])
+def test_what_breaks_follows_from_the_change(title):
+    invariant, _, host = title.partition(": ")[2].partition(", ")
+    widths = {"64-bit", "32-bit"} if host == "any host" else {host.removesuffix(" host")}
+    found = said(check(from_tree(changed(CHANGES[title]), hint=carried(SAFE).roles).design))
+    assert {host for host, result in found.items() if invariant in result} == widths
