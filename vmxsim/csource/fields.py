@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from keyword import iskeyword
 from typing import Any
 
 from vmxsim.csource.interface import SELECTORS
@@ -23,8 +24,7 @@ from vmxsim.csource.resolved import (
 )
 from vmxsim.csource.slicing import Slice
 from vmxsim.errors import NotUnderstoodError
-from vmxsim.kernel.attributes import u64
-from vmxsim.kernel.machine import Task, Vcpu
+from vmxsim.kernel.attributes import TAKEN, u64
 from vmxsim.kernel.program import MOST, Expr, Field, Local, Operation
 from vmxsim.kernel.program import Const as IrConst
 
@@ -67,9 +67,8 @@ class Fields:
         return {name: ".".join(key) for key, name in self._names.items()}
 
     def _declare(self, place: Place) -> None:
-        taken = {a.name for holder in (Vcpu, Task) for a in holder.__attrs_attrs__} | set(self.own)
         name = place.key[-1]
-        while name in taken or name.startswith("_"):
+        while name in TAKEN or name in self.own or iskeyword(name) or name.startswith("_"):
             name = f"c_{name}"
         kind = self._kind_of(place)
         self._names[place.key], self._kinds[place.key] = name, kind

@@ -11,6 +11,7 @@ from attrs import frozen
 from vmxsim.csource.interface import CR0_FIELDS, EFER_FIELDS
 from vmxsim.csource.resolved import (
     Do,
+    Go,
     Invoke,
     Key,
     Leave,
@@ -197,7 +198,7 @@ def _guards(specs: list[Spec], around: bool) -> dict[Key, list[tuple[Place, str]
             if not isinstance(s, When):
                 continue
             test = s.test.args[0] if isinstance(s.test, Op) and s.test.op == "not" else s.test
-            guards = not s.no and len(s.yes) == 1 and isinstance(s.yes[0], Leave)
+            guards = not s.no and len(s.yes) == 1 and isinstance(s.yes[0], (Leave, Go))
             if around:
                 inside = statements([*s.yes, *s.no])
                 guards = guards or any(isinstance(d, Do) and accesses_register(d.value) for d in inside)

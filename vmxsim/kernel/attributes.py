@@ -80,7 +80,7 @@ def _small(number: Any) -> bool:
 
 
 #: Names that a field of a design's own cannot have.
-_TAKEN = {
+TAKEN = {
     *(a.name for holder in (Vcpu, Cpu, Task) for a in holder.__attrs_attrs__),
     *(part for name in FIELD_NAMES for part in name.split(".")),
     "long_mode", "script", "guest_wrote", "waiting",
@@ -92,7 +92,7 @@ def _wrong_fields(fields: dict[Any, Any], design: Any) -> str:
         shown = printable(repr(name))
         if not isinstance(name, str) or not name.isidentifier() or iskeyword(name) or name.startswith("_"):
             return f"{shown} is no name for a field: write letters, digits and underscores, a letter first"
-        if name in _TAKEN:
+        if name in TAKEN:
             return f"there is a field {shown} already: take another name"
         if not (isinstance(first, (bool, U64)) or (isinstance(first, int) and 0 <= first <= MOST)):
             return (
