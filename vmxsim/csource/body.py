@@ -78,6 +78,8 @@ class Body:
         self.line = self.f.first
         #: Which MSR's place in the list a variable holds now.
         self.last_index: dict[str, str] = {}
+        #: Labels that something reachable jumps to.
+        self.gotos: set[str] = set()
         #: How many macros deep the expression at hand is.
         self.depth = 0
         self.locals = dict(self.f.params) | {
@@ -120,7 +122,7 @@ class Body:
         made: list[Any] = []
         for s in body:
             left = bool(made) and isinstance(made[-1], (Leave, Go))
-            if not left or any(isinstance(inner, Label) for inner in statements((s,))):
+            if not left or any(isinstance(t, Label) and t.name in self.gotos for t in statements((s,))):
                 made += self.statement(s)
         return made
 
@@ -146,6 +148,7 @@ class Body:
             case Return(_, value):
                 return self.leave(line, value)
             case Jump(_, kind, label):
+                self.gotos.add(label)
                 return [Go(line, kind, label)]
             case Label(_, name):
                 return [Mark(line, name)]

@@ -57,6 +57,10 @@ class Resolver:
             name, paren, inside = macro.partition("(")
             if paren:
                 self._macros[name] = ([p for p in inside.rstrip(")").split(",") if p], meaning)
+        self._macro_words = {
+            macro.partition("(")[0]: frozenset(re.findall(r"\w+", meaning))
+            for macro, meaning in unit.defines.items()
+        }
         #: Names that matter wherever they stand, and fields to which a store matters.
         self.tokens: set[str] = set(api.REACHES)
         self.stored: set[str] = set(api.EFER_FIELDS | api.CR0_FIELDS)
@@ -66,7 +70,9 @@ class Resolver:
     def _close(self) -> None:
         """Find the functions that name something that matters, and those that call them."""
         every = self.unit.functions.values()
-        mine = self.tokens | {name for name, (_, meaning) in self._macros.items() if self.matters(meaning)}
+        mine = set(self.tokens)
+        while more := {name for name, words in self._macro_words.items() if words & mine} - mine:
+            mine |= more
         found = {f.name for f in every if f.words & mine or _stores(f, self.stored) or _takes_msr(f)}
         while more := {f.name for f in every if f.words & found} - found:
             found |= more
