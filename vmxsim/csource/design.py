@@ -140,31 +140,32 @@ class _Carrier:
                 )
 
     def _passes(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """The entry points, each with what common code passes. vcpu_load() loads no guest state: a tree may
+        come without it."""
         for role, (_, passes) in api.ROOTS.items():
-            if role != "vcpu_load" or self._has(role):
+            if role != "vcpu_load" or self._find_entry(role) in self.unit.functions:
                 yield role, passes
 
-    def _has(self, role: str) -> bool:
-        try:
-            return self._entry(role) in self.unit.functions
-        except NotUnderstoodError:
-            return False
-
-    def _entry(self, role: str) -> str:
-        """The function that common code calls for a role."""
+    def _find_entry(self, role: str) -> str:
+        """The function that common code calls for a role, '' if none is there."""
         for entry in api.ROOTS[role][0]:
             if entry in self.unit.ops:
                 name = self.unit.ops[entry]
                 plain = "vmx_" + name.partition("_")[2]
                 return plain if name not in self.unit.functions and plain in self.unit.functions else name
-        for name in api.CUSTOMARY[role]:
-            if name in self.unit.functions or name in self.unit.broken:
-                return name
-        raise NotUnderstoodError(
-            f"no function for kvm_x86_ops.{api.ROOTS[role][0][0]}: neither an operations table nor"
-            f" {' or '.join(api.CUSTOMARY[role])}",
-            self.tree.name,
-        )
+        known = (*self.unit.functions, *self.unit.broken)
+        return next((name for name in api.CUSTOMARY[role] if name in known), "")
+
+    def _entry(self, role: str) -> str:
+        """The same. Raises NotUnderstoodError if none is there."""
+        found = self._find_entry(role)
+        if not found:
+            raise NotUnderstoodError(
+                f"no function for kvm_x86_ops.{api.ROOTS[role][0][0]}: neither an operations table nor"
+                f" {' or '.join(api.CUSTOMARY[role])}",
+                self.tree.name,
+            )
+        return found
 
     def _lowered(
         self,
@@ -240,12 +241,10 @@ def _at_start(design: type[Kvm]) -> dict[bool, dict[str, Any]]:
     EFER and CR0 of a new vCPU by KVM_SET_SREGS."""
     flags = [name for name, first in design.own_fields("fields").items() if first is not u64]
     found: dict[bool, dict[str, Any]] = {}
-    actions: list[str] = []
-    for long_mode, action in ((True, "set-efer long-mode on"), (False, "set-efer long-mode off")):
-        actions.append(action)
-        if flags:
-            with suppress(InputError):
-                trace = run(actions, design, long_mode=False)
+    if flags:
+        with suppress(InputError):
+            for long_mode, actions in ((True, ["on"]), (False, ["on", "off"])):
+                trace = run([f"set-efer long-mode {how}" for how in actions], design, long_mode=False)
                 vcpu = trace.machine(len(trace.steps)).vcpus[0]
                 found[long_mode] = {name: getattr(vcpu, name) for name in flags}
     return found
