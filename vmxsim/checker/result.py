@@ -247,7 +247,8 @@ class CheckResult:
                 f" depth {host.depth}, {host.seconds:.2f} s"
             )
         told = (
-            cut_line(self), otherwise_line(self), explored_line(self), sometimes_line(self), omitted_line()
+            cut_line(self), *self.design._rests_on, otherwise_line(self), explored_line(self),
+            sometimes_line(self), omitted_line(),
         )  # fmt: skip
         lines += [f"  {line}" for line in told]
         if example := self.counterexample:
@@ -382,7 +383,8 @@ def verdict_html(result: CheckResult, options: bool = False) -> str:
         f'<p class="verdict incomplete">{escape(loudly(text))}</p>' for text in result.never_called
     )
     cut = f"<p>{escape(line)}</p>" if (line := cut_line(result, options)) else ""
-    otherwise = f"<p>{escape(line)}</p>" if (line := otherwise_line(result)) else ""
+    rests = (*result.design._rests_on, otherwise_line(result))
+    otherwise = "".join(f"<p>{escape(line)}</p>" for line in rests if line)
     return (
         f'<p class="verdict {kind}" role="status"><b>{_SIGNS[kind]}</b> {words}</p>{warnings}'
         f"{_table(result)}{cut}{otherwise}<p>{escape(explored_line(result))}</p><p>{escape(sometimes_line(result))}</p>{hint}"

@@ -22,6 +22,7 @@ from vmxsim.csource.roles import Roles, find_roles
 from vmxsim.csource.slicing import Assumption, Slice
 from vmxsim.csource.syntax import is_narrow
 from vmxsim.csource.tree import Tree
+from vmxsim.csource.words import rests_on
 from vmxsim.designs.host_from_thread import HostFromThread
 from vmxsim.errors import InputError, NotUnderstoodError
 from vmxsim.kernel.attributes import u64
@@ -126,6 +127,7 @@ class _Carrier:
         )
         made = Carried(self.tree, design, self.unit, roots, roles, cut, report)
         design._carried = made
+        design._rests_on = rests_on(report)
         if not flipped:
             design._alternatives = lambda: self._alternatives(made)
         return made

@@ -211,7 +211,7 @@ def _page(about: Subject, theme: str, traits: dict[str, Any]) -> str:
     return page(
         about.shown,
         headline=told.headline,
-        said=[f"{told.claim}.", schedule],
+        said=[f"{told.claim}.", schedule, *told.about.rests_on],
         broken=f"{where} {told.found}{lost}".strip(),
         footer=told.footer,
         theme=theme,

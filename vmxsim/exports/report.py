@@ -243,6 +243,7 @@ def report(about: Subject, steps: str | Sequence[int] | None = None, short: bool
     blamed = (about.explanation or Explanation("", "", -1)).blamed
     demand = DEMANDS.get(about.invariant, "")
     remarks = [printable(note, 400) for note in (about.trace.notes if about.trace is not None else ())]
+    remarks += about.rests_on
     return Report(
         about=about,
         headline=_headline(about),

@@ -11,6 +11,7 @@ from difflib import unified_diff
 from importlib.resources import files
 from pathlib import Path
 from pprint import pformat
+from shlex import quote
 from textwrap import dedent
 from types import FunctionType
 from typing import Any
@@ -134,6 +135,11 @@ class Subject:
         return self.scenario.title if self.scenario else ""
 
     @property
+    def rests_on(self) -> list[str]:
+        """What is to be said of the C that the design was made from, if it was."""
+        return [printable(text, 800) for text in (self.design._rests_on if self.design else ())]
+
+    @property
     def files(self) -> list[str]:
         """The files that it was read from: a recording's, a design's, a scenario's."""
         found = [getattr(self.trace, "path", None), self.scenario.file if self.scenario else None]
@@ -221,9 +227,10 @@ def nothing_found(result: CheckResult) -> str:
         )
     granted = f" assuming {', '.join(result.assumptions)}" if result.assumptions else ""
     widths = " and ".join(host.host for host in result.hosts)
+    named = "--tree" if files_of(result.design) else f"--design {name}"
     return (
         f"there is nothing to export: {name} is safe on a {widths} host{granted}, so it has no"
-        f" counterexample. Export one of its runs: write a scenario file and name it with --design {name},"
+        f" counterexample. Export one of its runs: write a scenario file and name it with {named},"
         " or in Python vmxsim.export(vmxsim.run([...], ...))"
     )
 
@@ -291,6 +298,12 @@ def files_of(design: type[Kvm] | None) -> list[str]:
     return list(dict.fromkeys(function.file for function in functions if function.file))
 
 
+def tree_of(design: type[Kvm]) -> str:
+    """What the reader called the tree that a design was made from, without its private folder."""
+    name = str(getattr(getattr(design._carried, "tree", None), "name", "")) or name_of(design)
+    return printable(Path(name).name or name, 200)
+
+
 def lines_words(design: type[Kvm] | None) -> str:
     """What the lines of a text about a design count from."""
     if files := files_of(design):
@@ -349,6 +362,8 @@ def introduction(about: Subject) -> str:
         return ""
     if shipped(design):
         return f"This is about {_origin(design)}."
+    if files := files_of(design):
+        return f"This is about the C of {several(files)} in {tree_of(design)}, as it was read."
     base = base_of(design)
     if base is Kvm:
         return f"This is about {name_of(design)}, a new design, shown below."
@@ -379,9 +394,11 @@ def commands(about: Subject) -> list[tuple[str, str]]:
         return []
     own = not shipped(about.design)
     name = _own(about.design) if own else about.design.id
-    found = [(f"vmxsim run {FILE} --design {name} --words", "in words")]
+    tree = f"--tree {quote(tree_of(about.design))}" if files_of(about.design) else ""
+    found = [(f"vmxsim run {FILE} {tree or f'--design {name}'} --words", "in words")]
     if about.example:
         asked = f"check --file {name.partition(':')[0]}" if own else f"check {name}"
+        asked = f"check {tree}" if tree else asked
         found.append((f"vmxsim {asked}{_options(about)}", "finds it again"))
     return found
 
@@ -420,8 +437,9 @@ _FIELDS = ("interception", "bitmap_passes_at_creation", "shared_msrs", "kvm_x86_
 
 
 def change(design: type[Kvm]) -> tuple[str, ...]:
-    """A unified diff against the shipped design that this one builds on; empty for a shipped design."""
-    if shipped(design):
+    """A unified diff against the shipped design that this one builds on; empty for a shipped design, and
+    for C."""
+    if shipped(design) or files_of(design):
         return ()
     base = base_of(design)
     here, there = _sources(design), _sources(base)

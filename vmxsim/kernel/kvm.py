@@ -50,6 +50,8 @@ class Kvm(KernelSource, abstract=("enter_lmode", "exit_lmode")):
     _alternatives: ClassVar[Callable[[], Iterable[tuple[str, Any]]]] = staticmethod(lambda: ())
     #: Of a design made from C, what it was made of.
     _carried: ClassVar[Any] = None
+    #: What a verdict on it rests on, in sentences: of C that is what was followed and what was not.
+    _rests_on: ClassVar[tuple[str, ...]] = ()
     kvm_x86_ops = {
         "prepare_guest_switch": "vmx_save_host_state",
         "vcpu_load": "vmx_vcpu_load",

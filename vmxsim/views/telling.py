@@ -150,7 +150,8 @@ def effects(trace: Trace, number: int) -> list[str]:
         names = {box.id: box_words(box) for box in after.boxes}
         returned = [c for c in step.changes if c.place.endswith(".returned") and c.after]
         clauses += [field_words(change, names) for change in returned]
-    clauses += [f"not run: {line.name}: {source}" for line, source in passed_over(trace, step)]
+    skipped = passed_over(trace, step)
+    clauses += [f"not run: {line.name}: {source.removesuffix(';')}" for line, source in skipped]
     clauses += step.notes
     return [printable(clause, 400) for clause in clauses]
 
