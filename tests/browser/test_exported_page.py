@@ -11,7 +11,10 @@ import pytest
 import vmxsim
 from tests.browser.lab import Errors
 from tests.browser.learner import serious
+from tests.csource.retell import retold
 from tests.exports.cases import checked, named
+from vmxsim.csource.design import from_tree
+from vmxsim.csource.tree import Tree
 
 _LIGHT = "() => getComputedStyle(document.body).backgroundColor"
 
@@ -176,3 +179,47 @@ def test_the_moving_picture_plays_and_stands_still(browser: Any) -> None:
     )
     assert "the guest reads 0x7f0000001000" in seen
     still.close()
+
+
+_LIT_IS_IN_VIEW = """() => {
+  const [row, list] = ['.ran', '.vp-listing'].map((at) => document.querySelector(at).getBoundingClientRect());
+  return row.top >= list.top && row.bottom <= list.bottom;
+}"""
+
+
+def _long_function() -> Any:
+    """A run on C whose read accessor has forty more lines that do not matter."""
+    tree = retold("never-trap")
+    (path,) = (path for path, text in tree.files.items() if "preempt_disable();" in text)
+    begin, mark, rest = tree.files[path].partition("\tpreempt_disable();\n")
+    unused = "".join(f"\tvmx->unused.word{n} = {n};\n" for n in range(40))
+    longer = {**tree.files, path: f"{begin}{unused}{mark}{rest}"}
+    design = from_tree(Tree("longer", longer)).design
+    return vmxsim.run(["run", "emulate rdmsr"], design, long_mode=True)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_function_of_c_is_dimmed_and_folded_with_the_numbers_of_its_file(opened: Any, scheme: str) -> None:
+    run = _long_function()
+    step = next(s for s in run.steps if s.source == "preempt_disable();" and s.file)
+    shown = opened(run, {"start": step.index + 1}, color_scheme=scheme)
+    listing = shown.page.locator(".vp-listing")
+    lit = listing.locator(".vp-line.ran")
+    assert lit.locator(".vp-number").inner_text() == str(step.at.number)
+    assert shown.page.locator(".vp-stack [aria-current]").inner_text() == f"{step.function} {step.at.name}"
+    fold = listing.locator("[data-fold]")
+    assert "40 lines left out" in fold.inner_text() and listing.locator(".vp-dropped").count() == 0
+    top, height = (listing.evaluate(f"e => e.{name}") for name in ("offsetTop", "offsetHeight"))
+    fold.click()
+    dimmed = listing.locator(".vp-dropped")
+    assert dimmed.count() == 40
+    assert "left out" in str(dimmed.first.get_attribute("title")).lower()
+    assert "left out" in str(dimmed.first.text_content()) and "–" in dimmed.first.inner_text()
+    ground = "e => getComputedStyle(e).color"
+    assert dimmed.first.evaluate(ground) != listing.locator(".vp-line").first.evaluate(ground)
+    assert [listing.evaluate(f"e => e.{name}") for name in ("offsetTop", "offsetHeight")] == [top, height]
+    listing.press("Enter")  # the fold is still chosen
+    assert dimmed.count() == 0
+    shown.page.locator(".vmxsim-player").press("ArrowRight")
+    shown.page.wait_for_function(_LIT_IS_IN_VIEW)
+    assert serious(shown.page) == []

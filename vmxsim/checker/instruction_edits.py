@@ -139,9 +139,10 @@ def _after(n: int, follows: Mapping[int, int]) -> int | None:
 
 
 def _is_set(function: Function, code: list[Instruction]) -> bool:
-    """Whether every local variable that is read is set somewhere."""
+    """Whether every local variable that is read, and not just returned, is set somewhere."""
     given = {i.target.index for i in code if isinstance(i.target, Local)} | set(range(function.params))
-    every = (e for i in code for e in (i.expr, *i.args) if e is not None)
+    used = (i for i in code if not (i.kind in ("return", "end") and isinstance(i.expr, Local)))
+    every = (e for i in used for e in (i.expr, *i.args) if e is not None)
     return all(part.index in given for e in every for part in parts(e) if isinstance(part, Local))
 
 
