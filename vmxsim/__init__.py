@@ -28,6 +28,7 @@ _HOMES = {
     "cost": "vmxsim.simulation.costs",
     "DESIGNS": "vmxsim.designs",
     "find_design": "vmxsim.designs",
+    "from_source": "vmxsim.csource.from_source",
     "export": "vmxsim.exports.export",
     "InputError": "vmxsim.errors",
 }

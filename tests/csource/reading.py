@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from tests.csource.retell import retold
@@ -56,3 +57,12 @@ def verdicts(result: dict[str, Any]) -> dict[str, Any]:
 def verdicts_of(design: type[Kvm]) -> dict[str, Any]:
     """The same for a design."""
     return verdicts(said(check(design)))
+
+
+def write(tree: Tree, folder: Path) -> Path:
+    """A tree as files in a folder, which is returned."""
+    for path, text in tree.files.items():
+        place = folder / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text)
+    return folder

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli.running import vmxsim
+from tests.csource.reading import write
+from tests.csource.retell import retold
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -43,7 +45,8 @@ def test_commands(arguments, status, tmp_path):
     (tmp_path / "away.yaml").write_text(scenario)
     if arguments[0] != "new":
         (tmp_path / "mine.py").write_text(MINE)
-    done = vmxsim(*arguments, cwd=tmp_path)
+    tree = write(retold("never-trap"), tmp_path / "linux") if "~/linux" in arguments else None
+    done = vmxsim(*(tree if word == "~/linux" else word for word in arguments), cwd=tmp_path)
     assert done.returncode == status, done.stdout + done.stderr
     if "--output" in arguments:
         assert (tmp_path / arguments[arguments.index("--output") + 1]).stat().st_size

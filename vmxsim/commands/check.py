@@ -36,6 +36,7 @@ from vmxsim.commands.common import (
     GS_BASE_OPTION,
     INCONCLUSIVE,
     INTERCEPTION_OPTION,
+    TREE_OPTION,
     console,
     fitting,
     input_files,
@@ -43,6 +44,9 @@ from vmxsim.commands.common import (
     named_design,
     print_json,
     remark,
+    source_object,
+    tell_source,
+    tree_design,
 )
 from vmxsim.commands.common import VIOLATED as STATUS_VIOLATED
 from vmxsim.designs import DESIGNS
@@ -59,6 +63,7 @@ _STYLES = {SAFE: "bold green", VIOLATED: "bold red", INCOMPLETE: "bold yellow"}
 @click.argument("designs", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Check every design of the history.")
 @click.option("--file", help="Check the designs of this Python file, or one of them: FILE.py:NAME.")
+@TREE_OPTION
 @click.option("--cpus", type=click.IntRange(1, 64), default=2, show_default=True)
 @click.option("--vcpus", type=click.IntRange(1, 2), default=1, show_default=True)
 @click.option("--host", type=click.Choice([*HOSTS, "both"]), default="both", show_default=True)
@@ -78,6 +83,7 @@ def check_command(
     designs: tuple[str, ...],
     everything: bool,
     file: str | None,
+    tree: str | None,
     assume: tuple[str, ...],
     as_json: bool,
     save: Path | None,
@@ -92,8 +98,8 @@ def check_command(
     invariant is violated, 3 if a search was cut short.
     """
     if save:
-        refuse_overwriting(save, force, input_files(file, *designs))
-    chosen = _chosen(designs, everything, file)
+        refuse_overwriting(save, force, input_files(file, tree, *designs))
+    chosen = _chosen(designs, everything, file, tree)
     results = []
     how = {"interception": interception or "rule", **options}
     with telling() as tell:
@@ -129,7 +135,12 @@ def _closing(result: CheckResult) -> tuple[str, ...]:
     return max((host.cut_by.closed_by for host in result.hosts if host.cut_by), key=len, default=())
 
 
-def _chosen(designs: tuple[str, ...], everything: bool, file: str | None) -> list[type[Kvm]]:
+def _chosen(
+    designs: tuple[str, ...], everything: bool, file: str | None, tree: str | None
+) -> list[type[Kvm]]:
+    if tree:
+        others = _chosen(designs, everything, file, None) if designs or everything or file else []
+        return [tree_design(tree), *others]
     if everything and (designs or file):
         raise InputError("already means every design: name no other", "--all")
     if everything:
@@ -147,7 +158,9 @@ def _chosen(designs: tuple[str, ...], everything: bool, file: str | None) -> lis
                 )
         return [found[name] for name in designs] if designs else list(found.values())
     if not designs:
-        raise InputError("name a design, or use --all or --file FILE.py; see 'vmxsim designs'", "check")
+        raise InputError(
+            "name a design, or use --all, --file FILE.py or --tree DIR; see 'vmxsim designs'", "check"
+        )
     return [design for name in designs for design in _named(name)]
 
 
@@ -196,6 +209,7 @@ def as_object(result: CheckResult) -> dict[str, Any]:
             }
             for one in result.hosts
         },
+        **source_object(result.design),
     }
 
 
@@ -206,6 +220,7 @@ def show(result: CheckResult, out: Console) -> None:
     out.print(fitting(out, lambda figures: _host_table(result, figures), 4))
     if line := cut_line(result):
         out.print(Text(line, style=_STYLES[INCOMPLETE]))
+    tell_source(result.design, out)
     if line := otherwise_line(result):
         out.print(Text(line))
     out.print(Text(explored_line(result), style="dim"))

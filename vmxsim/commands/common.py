@@ -50,6 +50,46 @@ FSGSBASE_OPTION = click.option(
 )
 
 
+#: A design from C instead of a named one.
+TREE_OPTION = click.option(
+    "--tree",
+    metavar="DIR|FILE",
+    help="The kernel's own C: a kernel tree, its arch/x86/kvm, a vmx.c, or a linux-source-*.tar.xz.",
+)
+
+
+def tree_design(tree: str) -> type[Kvm]:
+    """The design that the C of a kernel tree implements.
+
+    Raises InputError for what cannot be read, NotUnderstoodError for what cannot be followed.
+    """
+    from vmxsim.csource.from_source import from_source
+
+    return from_source(tree)
+
+
+def one_design(name: str | None, tree: str | None, command: str) -> type[Kvm]:
+    """The one design that a command is given, by name or as a tree. Raises InputError."""
+    if tree:
+        if name:
+            raise InputError(f"already names the design: leave out '{printable(name)}'", "--tree")
+        return tree_design(tree)
+    if not name:
+        raise InputError("name a design, or a kernel tree with --tree; see 'vmxsim designs'", command)
+    return named_design(name)
+
+
+def tell_source(design: type[Kvm], out: Console) -> None:
+    """Print what a verdict on C rests on; nothing for any other design."""
+    for line in design._rests_on:
+        out.print(Text(printable(line, 2000), style="dim"))
+
+
+def source_object(design: type[Kvm]) -> dict[str, Any]:
+    """What a design from C rests on, as JSON under the key ``source``; empty for any other design."""
+    return {"source": design._carried.report.as_data()} if design._carried else {}
+
+
 def _list_assumptions(ctx: click.Context, _: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
     """For ``--assume help``, whatever else is said: list them and exit."""
     from vmxsim.checker.assumptions import ASSUMPTIONS

@@ -18,9 +18,12 @@ from vmxsim.commands.common import (
     FSGSBASE_OPTION,
     GS_BASE_OPTION,
     INCONCLUSIVE,
+    TREE_OPTION,
     input_files,
     named_design,
+    one_design,
     remark,
+    tree_design,
 )
 from vmxsim.designs import DESIGNS
 from vmxsim.errors import (
@@ -164,10 +167,11 @@ class _Format(click.Choice[str]):
 
 
 @click.command("export")
-@click.argument("what")
+@click.argument("what", required=False)
 @click.option("--to", "form", type=_Format(_FORMATS), required=True, help="What to make of it.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="The file; for svg and png the folder.")
 @FORCE_OPTION
+@TREE_OPTION
 @click.option("--design", "-d", help="Of a scenario file: run it on this design (or FILE.py:NAME) instead.")
 @click.option("--number", type=click.IntRange(1), help="Of a scenario file with several: which one, from 1.")
 @click.option("--beside", help="html: the same schedule on this design (or FILE.py:NAME) beside it.")
@@ -185,9 +189,10 @@ class _Format(click.Choice[str]):
 @FSGSBASE_OPTION
 @ASSUME_OPTION
 def export_command(
-    what: str,
+    what: str | None,
     form: str,
     output: Path | None,
+    tree: str | None,
     design: str | None,
     number: int | None,
     force: bool,
@@ -197,22 +202,44 @@ def export_command(
 
     WHAT is a design (its shortest counterexample is exported; for promela the whole model):
     an id, a commit, or FILE.py:NAME for one of your own; or a scenario file (.yaml); or a
-    recorded trace: a file, or the name of a shipped example.
+    recorded trace: a file, or the name of a shipped example. With --tree, the kernel's own C is
+    the design: leave WHAT out, or name a scenario file to run on it.
     """
     _check(form, {"design": design, "number": number, **options})
+    if what is None and tree is None:
+        raise InputError(
+            "name a design, a scenario file, a recording, or a kernel tree with --tree", "export"
+        )
+    if tree is not None and (design is not None or (what is not None and kind_of(what) != "scenario")):
+        raise InputError(
+            "already names the design: leave out any other; WHAT can be a scenario file", "--tree"
+        )
     if output is not None and form not in ("svg", "png"):
-        refuse_overwriting(output, force, input_files(what, design, options["beside"]))
+        refuse_overwriting(output, force, input_files(what, tree, design, options["beside"]))
     asked = {name: options[name] for name in ("host", "cpus", "vcpus", "interception") if options[name]}
     asked |= {name: options[name] for name in ("gs_base_from", "fsgsbase") if options[name] is not None}
     asked |= {name: options[name] for name in ("non_canonical", "assume") if options[name]}
     if form == "promela":
-        return _model(what, output, force, asked)
+        return _model(what, tree, output, force, asked)
     if form in ("svg", "png") and output is None:
         raise InputError(f"{form} is a sequence of files: name a folder with -o FOLDER", "--output")
-    found = source(what, design, number, asked)
+    found = (
+        source(what, design, number, asked) if what and not tree else _of_tree(what, str(tree), number, asked)
+    )
     if found is None:
         return INCONCLUSIVE
     return _export(found, form, output, force, options)
+
+
+def _of_tree(what: str | None, tree: str, number: int | None, asked: Mapping[str, Any]) -> Any:
+    """The check of the kernel's own C, or the run of a scenario file on it."""
+    if what is None:
+        if number is not None:
+            raise InputError("is for a scenario file (.yaml)", "--number")
+        return _counterexample(tree_design(tree), asked)
+    if asked:
+        raise InputError(f"is for a design: {_NO_CHECK['scenario']}", _flag(next(iter(asked))))
+    return run_on(_scenario(Path(what), number), tree_design(tree))
 
 
 def _check(form: str, options: dict[str, Any]) -> None:
@@ -247,10 +274,12 @@ def _export(found: Any, form: str, output: Path | None, force: bool, options: di
     return FINE
 
 
-def _model(name: str, output: Path | None, force: bool, asked: dict[str, Any]) -> int:
+def _model(
+    name: str | None, tree: str | None, output: Path | None, force: bool, asked: dict[str, Any]
+) -> int:
     """Write a design as a Promela model for Spin, line by line from its kernel code. The head of the model
     says how to run it."""
-    kind = kind_of(name)
+    kind = kind_of(name) if name else "design"
     if kind == "folder":
         raise InputError("is a folder; expected a design", printable(name, 200))
     if kind != "design":
@@ -260,7 +289,7 @@ def _model(name: str, output: Path | None, force: bool, asked: dict[str, Any]) -
         raise InputError(f"a model is of one host width: choose {' or '.join(HOSTS)}", "--host")
     assumed = restriction(asked.get("assume", ()))
     model = promela(
-        named_design(name),
+        one_design(name, tree, "export"),
         bits=int(host[:2]),
         gs_base_from=asked.get("gs_base_from"),
         fsgsbase=asked.get("fsgsbase"),

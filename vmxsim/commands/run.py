@@ -16,6 +16,7 @@ from vmxsim.commands.common import (
     FSGSBASE_OPTION,
     GS_BASE_OPTION,
     INTERCEPTION_OPTION,
+    TREE_OPTION,
     VIOLATED,
     console,
     input_files,
@@ -24,6 +25,9 @@ from vmxsim.commands.common import (
     plain,
     print_json,
     remark,
+    source_object,
+    tell_source,
+    tree_design,
     where_object,
 )
 from vmxsim.errors import InputError, printable, writing
@@ -41,6 +45,7 @@ from vmxsim.views.words import cells_in_use, step_words
 @click.option(
     "--design", "-d", help="Run on this design (id, commit, prefix or FILE.py:NAME) instead of the file's."
 )
+@TREE_OPTION
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per scenario.")
 @click.option("--micro", is_flag=True, help="With --json: include every line of kernel code that ran.")
 @click.option("--words", is_flag=True, help="Describe every step in words.")
@@ -52,6 +57,7 @@ from vmxsim.views.words import cells_in_use, step_words
 def run_command(
     file: Path,
     design: str | None,
+    tree: str | None,
     as_json: bool,
     micro: bool,
     words: bool,
@@ -65,16 +71,19 @@ def run_command(
     """
     if micro and not as_json:
         raise InputError("goes with --json; to read every step, use --words", "--micro")
+    if tree and design:
+        raise InputError("already says what to run on: leave out --design", "--tree")
     status = FINE
     scenarios = read_scenarios(file)
+    chosen = tree_design(tree) if tree else named_design(design) if design else None
     if svg:
         with writing(svg):
             svg.mkdir(parents=True, exist_ok=True)
     for number, scenario in enumerate(scenarios, 1):
-        trace = run(scenario, design and named_design(design), **options)
+        trace = run(scenario, chosen, **options)
         if svg:
             place = svg / f"{number:02}" if len(scenarios) > 1 else svg
-            _write_pictures(trace, place, force, input_files(file, design))
+            _write_pictures(trace, place, force, input_files(file, design, tree))
         if as_json:
             print_json(as_object(trace, micro))
         else:
@@ -112,6 +121,7 @@ def as_object(trace: RunTrace, micro: bool) -> dict[str, Any]:
         "steps": list(scenario.steps),
         "results": results,
         "violations": violations(trace),
+        **source_object(trace.design),
     }
 
 
@@ -150,6 +160,7 @@ def show_run(trace: RunTrace, out: Console, words: bool) -> None:
         )
     if not trace.violations:
         out.print(Text("No invariant violated.", style="green"))
+    tell_source(trace.design, out)
     out.print()
 
 

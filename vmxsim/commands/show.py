@@ -10,7 +10,16 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from vmxsim.commands.common import FINE, console, make_table, named_design, print_json
+from vmxsim.commands.common import (
+    FINE,
+    TREE_OPTION,
+    console,
+    make_table,
+    named_design,
+    print_json,
+    tree_design,
+)
+from vmxsim.commands.show_tree import show_tree
 from vmxsim.designs.history import (
     Version,
     changed_last,
@@ -21,25 +30,35 @@ from vmxsim.designs.history import (
     source_lines,
     vcpu_fields,
 )
-from vmxsim.errors import InputError, unknown
+from vmxsim.errors import InputError, printable, unknown
 from vmxsim.kernel.kvm import HOOKS, Kvm, name_of, release_of
 
 
 @click.command("show")
 @click.argument("design", required=False)
 @click.argument("function", required=False)
+@TREE_OPTION
 @click.option("--history", "through", metavar="FUNCTION", help="Show FUNCTION through the designs, as diffs.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def show_command(design: str | None, function: str | None, through: str | None, as_json: bool) -> int:
+def show_command(
+    design: str | None, function: str | None, tree: str | None, through: str | None, as_json: bool
+) -> int:
     """Show a design's functions, fields and primitives, or the source of one FUNCTION.
 
     DESIGN is an id, a commit, a prefix, or FILE.py:NAME. Functions marked with * are the design's own;
     the others are inherited from the design that changed them last, or are KVM's common code.
+
+    'show --tree DIR [FUNCTION]' shows what was followed of the kernel's own C, and why: of a
+    FUNCTION each line, marked with - and a reason where it was left out.
     """
     if through:
-        if design:
+        if design or tree:
             raise InputError("takes a function and no design", "--history")
         return _show_history(history(through), as_json)
+    if tree:
+        if function:
+            raise InputError(f"already names the design: leave out '{printable(design)}'", "--tree")
+        return show_tree(tree_design(tree), design, as_json)
     if not design:
         raise InputError("name a design, or --history FUNCTION; 'vmxsim designs' lists the designs", "show")
     chosen = named_design(design)

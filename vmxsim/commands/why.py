@@ -13,11 +13,14 @@ from vmxsim.commands.common import (
     ASSUME_OPTION,
     FINE,
     INCONCLUSIVE,
+    TREE_OPTION,
     console,
     make_table,
-    named_design,
+    one_design,
     print_json,
     remark,
+    source_object,
+    tell_source,
     where_object,
 )
 from vmxsim.kernel.kvm import name_of
@@ -25,17 +28,20 @@ from vmxsim.simulation.scenario import HOSTS
 
 
 @click.command("why")
-@click.argument("design")
+@click.argument("design", required=False)
+@TREE_OPTION
 @click.option("--host", type=click.Choice([*HOSTS, "both"]), default="both", show_default=True)
 @ASSUME_OPTION
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def why_command(design: str, host: str, assume: tuple[str, ...], as_json: bool) -> int:
+def why_command(
+    design: str | None, tree: str | None, host: str, assume: tuple[str, ...], as_json: bool
+) -> int:
     """Remove each line of the functions that a design changed, check again, and say what breaks.
 
     A condition is negated; preempt_disable() is removed along with its preempt_enable(). The exit
     status is 3 if some variant could not be checked completely.
     """
-    found = why(named_design(design), hosts=host, assume=assume)
+    found = why(one_design(design, tree, "why"), hosts=host, assume=assume)
     for sentence in granted_words(found):
         remark(sentence)
     if as_json:
@@ -51,6 +57,7 @@ def as_object(found: Why) -> dict[str, Any]:
         "design": name_of(found.design),
         "granted": {host: None if names is None else list(names) for host, names in found.granted.items()},
         "lines": [_line_object(reason) for reason in found.reasons],
+        **source_object(found.design),
     }
 
 
@@ -86,6 +93,7 @@ def _show(found: Why, out: Console) -> None:
             if reason.mutant.function == function:
                 table.add_row(str(reason.mutant.at.number), _line(reason), _told(reason))
         out.print(table)
+    tell_source(found.design, out)
 
 
 def _line(reason: Reason) -> Text:

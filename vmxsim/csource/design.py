@@ -13,6 +13,7 @@ from attrs import define
 from vmxsim.csource import interface as api
 from vmxsim.csource.fields import Fields
 from vmxsim.csource.grounds import Report, dropped_lines, make_report
+from vmxsim.csource.in_short import rests_on
 from vmxsim.csource.interception import canonical_check, interception_of
 from vmxsim.csource.lowering import Lowering
 from vmxsim.csource.parser import Unit, read_files
@@ -22,7 +23,6 @@ from vmxsim.csource.roles import Roles, find_roles
 from vmxsim.csource.slicing import Assumption, Slice
 from vmxsim.csource.syntax import is_narrow
 from vmxsim.csource.tree import Tree
-from vmxsim.csource.words import rests_on
 from vmxsim.designs.host_from_thread import HostFromThread
 from vmxsim.errors import InputError, NotUnderstoodError
 from vmxsim.kernel.attributes import u64

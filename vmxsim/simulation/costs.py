@@ -97,12 +97,18 @@ def count(
     before, counted = PATHS[path]
     actions = ["run", "exit", *before, counted]
     trace = run(actions, chosen, host=host, long_mode=long_mode, gs_base_from=gs_base_from, fsgsbase=fsgsbase)
+    counted_now = [record for record in trace.simulator.records if record.action == len(actions) - 1]
     operations: Counter[str] = Counter()
-    for record in trace.simulator.records:
-        if record.action == len(actions) - 1:
-            for name, times in record.operations:
-                operations[name] += times
+    for record in counted_now:
+        for name, times in record.operations:
+            operations[name] += times
     reloads = operations.pop("full_host_reload", 0)
+    if any(function.file for function in chosen.functions().values()):  # C counts them in a field of its own
+        reloads = sum(
+            (name, was, now) == ("loaded", True, False)
+            for record in counted_now
+            for _, name, was, now in record.changes
+        )
     name = name_of(chosen)
     derived = name not in RECORDED or (host == "64-bit" and gs_base_from == "descriptor")
     return CostRow(name, host, long_mode, path, dict(operations), reloads, derived)
