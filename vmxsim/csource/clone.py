@@ -123,3 +123,25 @@ class Clone:
             return self.git("cat-file", "blob", name)
         except InputError:
             return None
+
+    def has(self, commit: str) -> bool:
+        """Whether it has a commit of this name."""
+        try:
+            return bool(self.commit(commit))
+        except InputError:
+            return False
+
+    def last_with(self, blob: str, path: str) -> str:
+        """The last commit, of all branches, in which a file has this content; '' if there is none."""
+        if not blob.strip("0") or self.blob(blob) is None:
+            return ""
+        how = ("--all", "-1", "--format=%H", "--no-show-signature", "--no-ext-diff", "--no-textconv", "-s")
+        changed = self.git("log", *how, f"--find-object={blob}", "--", path).decode().strip()
+        for commit in (f"{changed}^", changed) if changed else ():
+            try:
+                whole = self.git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{commit}:{path}")
+            except InputError:  # no such commit, or no such file in it
+                continue
+            if whole.decode().startswith(blob):
+                return self.commit(commit)
+        return ""
