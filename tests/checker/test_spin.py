@@ -13,6 +13,7 @@ import pytest
 from attrs import evolve
 
 from tests.checker.odd import KeepsFields
+from tests.csource.reading import carried
 from vmxsim.checker.assumptions import restriction
 from vmxsim.checker.footprints import BROKEN
 from vmxsim.checker.product import counts, product, thread_graph
@@ -97,6 +98,17 @@ def test_spin_stores_our_states_of_a_design_with_fields_of_its_own() -> None:
     storing = POOL.submit(run_spin, promela(KeepsFields, environment=restricted(assumed)), COUNT)
     found = reachable(table_of(KeepsFields, 64, assumed))
     assert found.broken, "a read that is not the first returns what was there before"
+    run = storing.result()
+    assert run.complete and run.states == counted(found)
+
+
+@needs_spin
+@pytest.mark.parametrize("name", ["msr-array", "dedicated-accessors", "shared-accessors"])
+def test_spin_stores_our_states_of_a_design_made_from_c(name: str) -> None:
+    design = carried(name).design
+    storing = POOL.submit(run_spin, promela(design), COUNT)
+    found = reachable(table_of(design, 64))
+    assert bool(found.broken) is ((name, 64) in VIOLATED)
     run = storing.result()
     assert run.complete and run.states == counted(found)
 

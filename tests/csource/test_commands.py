@@ -180,6 +180,7 @@ def test_show_of_a_function_marks_each_line_and_says_why(tree):
         (("show", "--tree", "TREE", "vmx_set_efr"), "did you mean 'vmx_set_efer'?"),
         (("show", "never-trap", "vmx_set_efer", "--tree", "TREE"), "--tree: already names the design"),
         (("check", "--tree", "NOWHERE"), "NOWHERE"),
+        (("check", "--tree", ""), "vmxsim: "),
     ],
 )
 def test_what_does_not_go_together_is_refused(given, expected, tree, smi):

@@ -9,7 +9,10 @@ import vmxsim
 from tests.csource.reading import carried
 from vmxsim.checker.check import check
 from vmxsim.checker.why import mutants
+from vmxsim.csource.design import from_tree
+from vmxsim.csource.tree import Tree
 from vmxsim.kernel.program import Const, Function, Instruction
+from vmxsim.simulation.compare import run_together
 from vmxsim.simulation.trace import Listing
 from vmxsim.teaching.questions.ask import ask
 from vmxsim.views.film import film
@@ -174,6 +177,24 @@ def test_a_tick_is_placed_by_the_line_of_the_file(design):
     assert stored.cpu == 1
     with pytest.raises(vmxsim.InputError, match=rf"steps start on lines .*\b{number}\b"):
         ran(store.line)
+
+
+def test_a_file_may_be_long_and_a_line_that_moved_is_another_one(design):
+    """The file in front of which a patch put twelve thousand lines is compared with what it was."""
+    tree = carried(NAME).tree
+    files = {path: "\n" * 12_000 + text for path, text in tree.files.items()}
+    longer = from_tree(Tree("longer", files)).design
+    f = longer.functions()["vmx_write_guest_kernel_gs_base"]
+    store = next(i for i in f.instructions if f.text(i.line) == "vmx->msr_guest_kernel_gs_base = data;")
+    assert f.at(store.line).number > 12_000
+    point = {"before": f"line {f.at(store.line).number}", "in": f.name, "cpu": 1}
+    schedule = ["run", {"emulate wrmsr 0xB000": {"preempt": point}}]
+    traces, _ = run_together(schedule, [longer, design], long_mode=True)
+    stored = [
+        [step.cpu for step in trace.steps if step.function == f.name and step.line == store.line]
+        for trace in traces
+    ]
+    assert stored == [[1], [1]]
 
 
 def test_mutants_of_c_break_what_those_of_python_break(design):

@@ -138,7 +138,7 @@ def _closing(result: CheckResult) -> tuple[str, ...]:
 def _chosen(
     designs: tuple[str, ...], everything: bool, file: str | None, tree: str | None
 ) -> list[type[Kvm]]:
-    if tree:
+    if tree is not None:
         others = _chosen(designs, everything, file, None) if designs or everything or file else []
         return [tree_design(tree), *others]
     if everything and (designs or file):

@@ -70,7 +70,7 @@ def tree_design(tree: str) -> type[Kvm]:
 
 def one_design(name: str | None, tree: str | None, command: str) -> type[Kvm]:
     """The one design that a command is given, by name or as a tree. Raises InputError."""
-    if tree:
+    if tree is not None:
         if name:
             raise InputError(f"already names the design: leave out '{printable(name)}'", "--tree")
         return tree_design(tree)

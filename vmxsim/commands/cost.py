@@ -41,7 +41,7 @@ def cost_command(
     These are operations, not cycles: nobody has published figures in cycles for these patches.
     """
     chosen = [named_design(name) for name in designs]
-    c = tree_design(tree) if tree else None
+    c = tree_design(tree) if tree is not None else None
     chosen = [c, *chosen] if c else chosen
     if as_json:
         for width in (host,) if host else HOSTS:

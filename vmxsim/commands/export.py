@@ -224,7 +224,9 @@ def export_command(
     if form in ("svg", "png") and output is None:
         raise InputError(f"{form} is a sequence of files: name a folder with -o FOLDER", "--output")
     found = (
-        source(what, design, number, asked) if what and not tree else _of_tree(what, str(tree), number, asked)
+        source(what, design, number, asked)
+        if what and tree is None
+        else _of_tree(what, str(tree), number, asked)
     )
     if found is None:
         return INCONCLUSIVE

@@ -71,11 +71,11 @@ def run_command(
     """
     if micro and not as_json:
         raise InputError("goes with --json; to read every step, use --words", "--micro")
-    if tree and design:
+    if tree is not None and design:
         raise InputError("already says what to run on: leave out --design", "--tree")
     status = FINE
     scenarios = read_scenarios(file)
-    chosen = tree_design(tree) if tree else named_design(design) if design else None
+    chosen = tree_design(tree) if tree is not None else named_design(design) if design else None
     if svg:
         with writing(svg):
             svg.mkdir(parents=True, exist_ok=True)

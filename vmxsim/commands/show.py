@@ -52,10 +52,10 @@ def show_command(
     FUNCTION each line, marked with - and a reason where it was left out.
     """
     if through:
-        if design or tree:
+        if design or tree is not None:
             raise InputError("takes a function and no design", "--history")
         return _show_history(history(through), as_json)
-    if tree:
+    if tree is not None:
         if function:
             raise InputError(f"already names the design: leave out '{printable(design)}'", "--tree")
         return show_tree(tree_design(tree), design, as_json)

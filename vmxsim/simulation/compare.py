@@ -118,13 +118,14 @@ class _Pair:
 
 def _in_both(point: PreemptPoint, pair: Sequence[type[Kvm]]) -> bool:
     """Whether a point means the same in both designs."""
-    sources = [
-        functions[name].source if (name := named_function(functions, point.function)) else None
+    named = [
+        functions[name] if (name := named_function(functions, point.function)) else None
         for functions in (design.functions() for design in pair)
     ]
     if point.before.startswith("line "):
-        return sources[0] is not None and sources[0] == sources[1]
-    return point.function is None or None not in sources
+        found = [(f.file, f.first, f.source) for f in named if f is not None]
+        return len(found) == len(pair) and found[0] == found[1]
+    return point.function is None or None not in named
 
 
 def _owner(s: Scenario, pair: Sequence[type[Kvm]]) -> int:

@@ -134,7 +134,7 @@ def _parse_point(data: Any) -> PreemptPoint:
     if not isinstance(before, str):
         raise InputError("expected a primitive such as rdmsr, or 'line N'", "preempt, before")
     before = " ".join(before.split())
-    line = re.fullmatch(r"line (\d{1,4})", before)
+    line = re.fullmatch(r"line (\d{1,6})", before)
     if not line and not re.fullmatch(r"\w+", before):
         raise InputError(f"'{printable(before)}' is neither a primitive nor 'line N'", "preempt, before")
     if not line and before not in PRIMITIVES:
