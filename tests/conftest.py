@@ -5,10 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 MISSING_CHROMIUM = "no Chromium on PATH: install it (Debian: apt-get install chromium), or set CHROMIUM"
+MISSING_TREE = "no kernel tree: .ci/run fetches Debian's linux-source-6.1, or set VMXSIM_TEST_TREE"
+#: What was not tested, by why a test was skipped.
+LOUD = {
+    MISSING_CHROMIUM: "THE EXPLORER WAS NOT TESTED",
+    MISSING_TREE: "NO REAL KERNEL TREE WAS TESTED",
+}
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Say loudly that the browser's tests were skipped."""
-    if any(MISSING_CHROMIUM in str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])):
-        terminalreporter.write_sep("!", "THE EXPLORER WAS NOT TESTED", red=True, bold=True)
-        terminalreporter.write_line(MISSING_CHROMIUM)
+    """Say loudly that tests were skipped for want of something that is not part of the project."""
+    skipped = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])]
+    for why, untested in LOUD.items():
+        if any(why in text for text in skipped):
+            terminalreporter.write_sep("!", untested, red=True, bold=True)
+            terminalreporter.write_line(why)
