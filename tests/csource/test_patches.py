@@ -182,6 +182,37 @@ def test_random_changes_of_a_random_file_are_applied_where_they_belong() -> None
         assert (applied.changes[0].exact_before, applied.changes[0].exact_after) == (True, True)
 
 
+def edited(lines: list[str], times: int, chance: random.Random) -> list[str]:
+    made = list(lines)
+    for _ in range(times):
+        at = chance.randrange(len(made) + 1)
+        more = [chance.choice(["}\n", "\n", "\tmore(vmx);\n"]) for _ in range(chance.randint(0, 3))]
+        made[at : at + chance.randint(0, 3)] = more
+    return made
+
+
+def test_on_a_file_that_has_changed_a_patch_does_what_git_apply_does(tmp_path: Path) -> None:
+    chance = random.Random(4)
+    file = tmp_path / MAIN
+    file.parent.mkdir(parents=True)
+    outcomes = set()
+    for _ in range(120):
+        base = [chance.choice(["{\n", "}\n", "\n", "\treturn;\n"]) for _ in range(chance.randint(5, 40))]
+        new, tree = edited(base, chance.randint(1, 4), chance), edited(base, chance.randint(0, 2), chance)
+        if base == new or not new or not tree:
+            continue
+        patch = diff("".join(base), "".join(new), index=False)
+        file.write_text("".join(tree))
+        git = subprocess.run(["git", "apply", "-"], input=patch, text=True, cwd=tmp_path, capture_output=True)
+        try:
+            assert result(patch, Tree("t", {MAIN: "".join(tree)})) == file.read_text()
+            assert git.returncode == 0
+        except InputError:
+            assert git.returncode != 0
+        outcomes.add(git.returncode)
+    assert outcomes == {0, 1}
+
+
 def test_the_index_line_says_whether_it_is_the_author_s_file() -> None:
     (patch,) = read(DIFF)
     (change,) = apply(patch, TREE).changes
@@ -201,6 +232,15 @@ def test_a_hunk_that_fits_in_several_places_is_put_in_the_nearest_and_that_is_sa
     assert applied.tree.files[MAIN].count("return 2") == 1
     assert "the nearest is taken" in " ".join(applied.notes)
     assert not apply(patch, Tree("t", {MAIN: before})).notes
+
+
+def test_without_context_a_hunk_is_put_at_its_line_or_nowhere() -> None:
+    bare = f"--- a/{MAIN}\n+++ b/{MAIN}\n@@ -2,0 +3 @@\n+int new;\n@@ -4 +5 @@\n-int d;\n+int e;\n"
+    assert result(bare, Tree("t", {MAIN: "int a;\nint b;\nint c;\nint d;\n"})) == (
+        "int a;\nint b;\nint new;\nint c;\nint e;\n"
+    )
+    refuse(bare, Tree("t", {MAIN: "int a;\nint b;\nint c;\nint x;\nint d;\n"}), "hunk 2 of 2", "line 5 only")
+    refuse(bare, Tree("t", {MAIN: "int a;\n"}), "hunk 1 of 2", "has no line 2")
 
 
 def refuse(patch: str, tree: Tree, *words: str) -> None:

@@ -172,12 +172,21 @@ def _place(path: str, tree: Tree) -> str:
 
 
 def _find(lines: list[str], hunk: Hunk, start: int, want: int) -> tuple[int | None, int]:
-    """Where a hunk fits, from ``start`` on and nearest to ``want``; and in how many other places."""
-    old = hunk.old
-    if not old:
-        return (want if start <= want <= len(lines) else None), 0
-    last = len(lines) - len(old)
-    places = [n for n in range(start, last + 1) if lines[n] == old[0] and lines[n : n + len(old)] == old]
+    """Where a hunk fits, from ``start`` on and nearest to ``want``; and in how many other places.
+
+    As for git, a hunk of the first line fits at the beginning only, one without context below at the end
+    only, and one without any context where it says only.
+    """
+    old, last = hunk.old, len(lines) - len(hunk.old)
+    bare = not any(line.kind == " " for line in hunk.lines)
+    ends_file = not bare and hunk.lines[-1].kind != " "
+    must = {want} if bare else {0} if hunk.before == 1 else {last} if ends_file else None
+    places = [
+        n
+        for n in (range(start, last + 1) if must is None else must.intersection(range(start, last + 1)))
+        if lines[n : n + len(old[:1])] == old[:1] and lines[n : n + len(old)] == old
+        if not ends_file or n == last
+    ]
     return min(places, key=lambda n: abs(n - want), default=None), len(places) - 1
 
 
@@ -188,7 +197,8 @@ def _misfit(lines: list[str], hunk: Hunk, want: int) -> str:
         return f"the file has no line {want}"
     blank = [" ".join(line.split()) for line in lines]
     spaced = [" ".join(line.split()) for line in old]
-    if any(blank[n : n + len(old)] == spaced for n in range(len(lines) - len(old) + 1)):
+    starts = range(len(lines) - len(old) + 1)
+    if any(blank[n : n + len(old)] == spaced and lines[n : n + len(old)] != old for n in starts):
         return "it fits but for white space, as if a program had changed its tabs or ends of lines"
     seen = old[:100]
 
@@ -198,7 +208,9 @@ def _misfit(lines: list[str], hunk: Hunk, want: int) -> str:
     at = max(range(len(lines) or 1), key=lambda n: (fits(n), -abs(n - want)))
     if not fits(at):
         return f"the file has no line like its first, {_shown(next(filter(str.strip, old), ''))}"
-    k = next((k for k, line in enumerate(old) if lines[at + k : at + k + 1] != [line]), 0)
+    k = next((k for k, line in enumerate(old) if lines[at + k : at + k + 1] != [line]), len(old))
+    if k == len(old):
+        return f"it fits at line {at + 1} only, which is not where a hunk like this belongs"
     there = _shown(lines[at + k]) if at + k < len(lines) else "the file's end"
     return f"it expects {_shown(old[k])} where line {at + k + 1} is {there}"
 
