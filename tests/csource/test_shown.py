@@ -98,6 +98,52 @@ def test_long_stretches_are_folded(dropped, expected):
     assert folds(function(*lines, dropped=dropped)) == expected
 
 
+AROUND = """\
+\t/* a comment goes with what is below it */
+\tpreempt_disable();
+#ifdef CONFIG_X86_32
+\tloadsegment(gs, 0);
+#else
+\tvmx->unused.word = 1;
+#endif
+\t/*
+\t * and so does a long one
+\t */
+\tif (vmx->unused.word) {
+\t\tvmx->unused.word = 2;
+\t} else {
+\t\tunknown(3);
+\t}
+"""
+
+
+def test_why_a_line_was_left_out():
+    tree = carried(NAME).tree
+    (path,) = (path for path, text in tree.files.items() if "preempt_disable();" in text)
+    text = tree.files[path].replace("\tpreempt_disable();\n", AROUND, 1)
+    made = from_tree(Tree("around", {**tree.files, path: text})).design
+    f = next(f for f in made.functions().values() if any("CONFIG_X86_32" in line for line in f.source))
+    told = [(text.strip(), f.dropped.get(n, "")) for n, text in enumerate(f.source, 1)]
+    begin = told.index(("/* a comment goes with what is below it */", ""))
+    depends, word = "nothing that matters depends on it", "nothing that matters reads vmx->unused->word"
+    assert told[begin + 1 : begin + 15] == [
+        ("preempt_disable();", ""),
+        ("#ifdef CONFIG_X86_32", ""),
+        ("loadsegment(gs, 0);", "not compiled with this configuration"),
+        ("#else", "not compiled with this configuration"),
+        ("vmx->unused.word = 1;", word),
+        ("#endif", word),
+        ("/*", depends),
+        ("* and so does a long one", depends),
+        ("*/", depends),
+        ("if (vmx->unused.word) {", depends),
+        ("vmx->unused.word = 2;", word),
+        ("} else {", word),
+        ("unknown(3);", "unknown() does nothing that matters here"),
+        ("}", ""),
+    ]
+
+
 def test_a_function_in_python_is_not_folded():
     own = vmxsim.find_design(NAME).functions()["vmx_read_guest_kernel_gs_base"]
     assert source_data(Listing(own)) is None

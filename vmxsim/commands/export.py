@@ -223,11 +223,10 @@ def export_command(
         return _model(what, tree, output, force, asked)
     if form in ("svg", "png") and output is None:
         raise InputError(f"{form} is a sequence of files: name a folder with -o FOLDER", "--output")
-    found = (
-        source(what, design, number, asked)
-        if what and tree is None
-        else _of_tree(what, str(tree), number, asked)
-    )
+    if tree is None:
+        found = source(str(what), design, number, asked)
+    else:
+        found = _of_tree(what, tree, number, asked)
     if found is None:
         return INCONCLUSIVE
     return _export(found, form, output, force, options)

@@ -41,12 +41,14 @@ _OPERATORS: dict[type, Callable[..., Any]] = {
 class Conditionals:
     """A file's text with what is not compiled blanked out.
 
-    ``asked`` are the names that decided something, with the lines on which they did; ``defines`` the macros
-    that the compiled part defines: ``NAME`` or ``NAME(a, b)``, and what each stands for.
+    ``asked`` are the names that decided something, with the lines on which they did; ``skipped`` are
+    the lines of text that are not compiled; ``defines`` the macros that the compiled part defines: ``NAME``
+    or ``NAME(a, b)``, and what each stands for.
     """
 
     def __init__(self, text: str) -> None:
         self.asked: dict[str, list[int]] = {}
+        self.skipped: set[int] = set()
         self.defines: dict[str, str] = {}
         self._on = set(CONFIG)
         #: For each open #if: is this branch compiled, was one compiled before, is the whole compiled?
@@ -61,6 +63,8 @@ class Conditionals:
             found = _DIRECTIVE.match(whole)
             if not found:
                 kept = self._compiled and not _OTHER_DIRECTIVE.match(whole)
+                if not self._compiled and whole.strip():
+                    self.skipped.add(n + 1)
                 out.append(whole if kept else "")
                 n += 1
                 continue

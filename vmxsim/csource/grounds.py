@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from attrs import asdict, frozen
@@ -186,12 +187,20 @@ def _elsewhere(unit: Unit, cut: Slice, followed: Mapping[str, CFunction]) -> tup
     return tuple(dict.fromkeys(found))
 
 
+#: A line that belongs to the statements around it, and a line of a comment above a statement.
+_AROUND = re.compile(r"[{};\s]*(?:else)?[{};\s]*|#\s*(?:if|else|elif|endif).*")
+_COMMENT = re.compile(r"/\*.*\*/|//.*")
+
+
 def dropped_lines(spec: Spec, cut: Slice) -> dict[int, str]:
-    """The lines of a function, from 1 at its first, that were left out, and why. Lines without a statement
-    go with the statement before them; what stands before the first statement and lone braces stay."""
+    """The lines of a function, from 1 at its first, that were left out, and why.
+
+    A line without a statement goes with the statement above it, a comment with the one below it, ``else`` and
+    directives with both; what stands before the first statement, blank lines and lone braces stay.
+    """
     f = spec.function
     kept = {s.line for s in statements(spec.body) if id(s) in cut.kept}
-    reasons: dict[int, str] = {}
+    reasons = dict.fromkeys(f.skipped, "not compiled with this configuration")
     for s in f.statements:
         if s.line in kept or (isinstance(s, Declare) and s.init is None):
             reasons.setdefault(s.line, "")
@@ -199,14 +208,37 @@ def dropped_lines(spec: Spec, cut: Slice) -> dict[int, str]:
             reasons[s.line] = _reason(s)
     for line in kept:
         reasons[line] = ""
+    texts = dict(enumerate((text.strip() for text in f.source), f.first))
+    comments = set(_comments(texts))
+    above, below = "", dict.fromkeys([f.last + 1], "")
+    for line in range(f.last, f.first - 1, -1):
+        alone = line in comments or _AROUND.fullmatch(texts[line])
+        below[line] = reasons.get(line, below[line + 1] if alone else "")
     out: dict[int, str] = {}
-    current = ""
-    for number in range(f.first, f.last + 1):
-        text = f.source[number - f.first].strip()
-        current = reasons.get(number, current)
-        if current and text not in ("{", "}", ""):
-            out[number - f.first + 1] = current
+    for line, text in texts.items():
+        if line in reasons:
+            above = why = reasons[line]
+        elif line in comments:
+            why = below[line]
+        elif _AROUND.fullmatch(text):
+            why = above if below[line + 1] else ""
+        else:
+            why = above
+        if why and text.strip("{}; "):
+            out[line - f.first + 1] = why
     return out
+
+
+def _comments(texts: Mapping[int, str]) -> Iterator[int]:
+    """The lines that hold nothing but a comment."""
+    inside = False
+    for line, text in texts.items():
+        begins = text.startswith("/*")
+        inside |= begins
+        if inside or _COMMENT.fullmatch(text):
+            yield line
+        if inside and "*/" in text:
+            inside = False
 
 
 def _reason(s: Any) -> str:

@@ -8,7 +8,7 @@ inline assembly is cut out, and its text kept.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -108,7 +108,7 @@ class Unit:
         for before, piece in _pieces(conditional.text):
             plain, asm = _without_asm(_RANGE.sub(r"\1 % (\2):", piece), before)
             plain = _TYPE_ARGUMENT.sub(r"\1\2_\3", _QUALIFIERS.sub(" ", _with_heads(plain)))
-            found = list(_Reader(plain, source, name, before, asm).functions())
+            found = list(_Reader(plain, source, name, before, asm, conditional.skipped).functions())
             for function in found:
                 self.functions.setdefault(function.name, function)
                 self._in_file.setdefault((name, function.name), function)
@@ -223,11 +223,18 @@ class _Reader:
     _parser: Any = None
 
     def __init__(
-        self, text: str, source: tuple[str, ...], file: str, before: int, asm: Iterable[tuple[int, str]]
+        self,
+        text: str,
+        source: tuple[str, ...],
+        file: str,
+        before: int,
+        asm: Iterable[tuple[int, str]],
+        skipped: Collection[int] = (),
     ) -> None:
         if _Reader._parser is None:
             _Reader._parser = _language()
         self.file, self.before, self.asm, self.source = file, before, tuple(asm), source
+        self.skipped = skipped
         self.tree = _Reader._parser.parse(text.encode())
 
     def definitions(self) -> Iterator[Any]:
@@ -270,6 +277,7 @@ class _Reader:
             frozenset(_WORD.findall(_text(node))), lambda: self.block(body),
             _text(node.child_by_field_name("type")),
             tuple((line, text) for line, text in self.asm if first <= line <= last), errors,
+            frozenset(line for line in self.skipped if first <= line <= last),
         )  # fmt: skip
 
     # -- statements

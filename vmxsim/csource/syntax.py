@@ -194,8 +194,8 @@ def is_narrow(kind: str) -> bool:
 class CFunction:
     """A function definition. ``params`` are (name, type) pairs, a type with its stars; ``returns`` is its
     type; ``words`` all the names in it; ``body`` is read when it is first asked for. ``asm`` are its pieces
-    of inline assembly, and
-    ``errors`` the lines on which the grammar found an error."""
+    of inline assembly, ``errors`` the lines on which the grammar found an error, ``skipped`` those that are
+    not compiled."""
 
     name: str
     params: tuple[tuple[str, str], ...]
@@ -207,6 +207,7 @@ class CFunction:
     returns: str = ""
     asm: tuple[tuple[int, str], ...] = ()
     errors: tuple[int, ...] = ()
+    skipped: frozenset[int] = frozenset()
 
     @cached_property
     def body(self) -> tuple[Any, ...]:
