@@ -263,6 +263,8 @@ class Bodies:
         self.recorded: set[str] = set()
         self.amd = ""
         self._probes: dict[str, tuple[str, str] | None] = {}
+        #: What probes said, by name and text.
+        self._shown: dict[tuple[str, str], Decoded] = {}
         self._calls: dict[str, tuple[str, bool] | None] = {}
         self._ignored: set[str] = set()
         self._reasons = set(_REASONS.values())
@@ -355,16 +357,11 @@ class Bodies:
             self._probes[name] = self._role(name, text)
         if (known := self._probes[name]) is None:
             return None
-        kind, role = known
-        fields: Fields = {}
-        shown = text.partition(")")[2] if text[0] == "(" else _ADDRESSES.sub("", text)
-        for word in shown.split():
-            key, _, value = word.partition("=")
-            try:
-                fields[key] = int(value, 0) & _U64
-            except ValueError:
-                continue  # a string field of somebody's own probe
-        return kind, (role, fields)
+        if (found := self._shown.get((name, text))) is None:  # probes say the same again and again
+            if len(self._shown) > _MANY:
+                self._shown.clear()
+            found = self._shown[name, text] = known[0], (known[1], _fields(text))
+        return found
 
     def _role(self, name: str, text: str) -> tuple[str, str] | None:
         """A probe's function: from the symbol that the kernel prints, else from the probe's name
@@ -376,6 +373,19 @@ class Bodies:
             if (known := self._function(symbol)) is not None:
                 return _kind(returning, known[1]), known[0]
         return None
+
+
+def _fields(text: str) -> Fields:
+    """What a probe shows, by field: its numbers."""
+    fields: Fields = {}
+    shown = text.partition(")")[2] if text[0] == "(" else _ADDRESSES.sub("", text)
+    for word in shown.split():
+        key, _, value = word.partition("=")
+        try:
+            fields[key] = int(value, 0) & _U64
+        except ValueError:
+            continue  # a string field of somebody's own probe
+    return fields
 
 
 def _kind(returning: bool, outer: bool) -> str:
