@@ -16,6 +16,7 @@ from attrs import define, field
 
 from vmxsim.csource.texts import MOST_BYTES, is_wanted, text_of
 from vmxsim.errors import InputError, printable
+from vmxsim.progress import telling
 
 _OPENERS: dict[bytes, Callable[[Path], Any]] = {
     b"\xfd7zXZ\0": lzma.open,
@@ -36,10 +37,11 @@ def read_archive(path: Path, name: str) -> dict[str, str]:
     root: str | None = None
     visit = _Visit()
     try:
-        with _unpacked(path, name) as stream:
+        with _unpacked(path, name) as stream, telling() as tell:
             counting = _Counting(stream, name)
             with tarfile.open(fileobj=counting, mode="r|") as tar:  # type: ignore[call-overload]
                 for member in tar:
+                    tell(f"{printable(path.name)}: {counting.count >> 20:,} MB unpacked")
                     before, _, below = f"/{member.name}".partition("/arch/x86/")
                     if files and not below and visit.in_order:
                         break  # all of arch/x86 has been seen
