@@ -34,10 +34,10 @@ def from_source(tree: str | Path | Tree | None = None, title: str = "") -> type[
                 "from_source",
             )
     read = tree if isinstance(tree, Tree) else read_tree(tree)
-    return from_tree(read, title or _title(read.name)).design
+    return from_tree(read, title or title_of(read.name)).design
 
 
-def _title(name: str) -> str:
+def title_of(name: str) -> str:
     """What to call the design of a tree: its last folder that tells it from another one, or the file."""
     parts = [part for part in PurePath(name).parts if part not in _INSIDE]
     if not parts:
