@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -93,14 +94,25 @@ class Unit:
 
     def add(self, text: str, path: str) -> None:
         """Read one more file. Raises InputError for one that is no text."""
-        name = PurePosixPath(path).name
         if "\0" in text:
             raise InputError("is no text: expected C", path)
+        one = _read_file(text, PurePosixPath(path).name)
+        for name, places in one.asked.items():
+            self.asked.setdefault(name, []).extend(places)
+        for member, kinds in one.members.items():
+            self.members.setdefault(member, set()).update(kinds)
+        # What is there already stays, in its place and with its meaning.
+        self.functions = self.functions | one.functions | self.functions
+        self.ops = self.ops | one.ops | self.ops
+        self.defines = self.defines | one.defines | self.defines
+        self.broken = self.broken | one.broken | self.broken
+        self._in_file = self._in_file | one._in_file | self._in_file
+
+    def _read(self, text: str, name: str) -> None:
         conditional = Conditionals(text)
         for asked, lines in conditional.asked.items():
-            self.asked.setdefault(asked, []).extend(f"{name}:{n}" for n in lines)
-        for macro, meaning in conditional.defines.items():
-            self.defines.setdefault(macro, meaning)
+            self.asked[asked] = [f"{name}:{n}" for n in lines]
+        self.defines |= conditional.defines
         self._note_ops(conditional)
         for kind, member in _MEMBER.findall(conditional.text):
             self.members.setdefault(member, set()).add(" ".join(kind.split()))
@@ -124,6 +136,15 @@ class Unit:
                     function = macro.removesuffix("##name") + pasted if macro.endswith("##name") else ""
                 if function:
                     self.ops.setdefault(entry, function)
+
+
+@lru_cache(maxsize=48)
+def _read_file(text: str, name: str) -> Unit:
+    """What one file holds. Both sides of a patch have nearly all files in common, and ``name`` stands in what
+    is read of them."""
+    unit = Unit()
+    unit._read(text, name)
+    return unit
 
 
 def read_files(files: Mapping[str, str]) -> Unit:
