@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from attrs import evolve, field, frozen
@@ -176,7 +176,7 @@ def _same(old: str, new: str) -> str:
     return old if new.startswith(old) else new
 
 
-def whole_functions(files: tuple[FileChange, ...]) -> tuple[WholeFunction, ...]:
+def whole_functions(files: Iterable[FileChange]) -> tuple[WholeFunction, ...]:
     """The functions that the hunks show from the first line to the last, as they are after the patch."""
     found = []
     for file in files:
