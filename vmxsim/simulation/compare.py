@@ -275,4 +275,4 @@ def _after(trace: RunTrace, step: int) -> str:
         return " from the start"
     done = trace.steps[step - 1]
     line = f" {done.at.name}" if done.line else ""
-    return f" after {done.function}{line}: {done.source}"
+    return f" after {done.function}{line}: {done.source.rstrip(' ;{')}"
