@@ -30,6 +30,7 @@ _HOMES = {
     "find_design": "vmxsim.designs",
     "from_source": "vmxsim.csource.from_source",
     "export": "vmxsim.exports.export",
+    "review": "vmxsim.exports.review",
     "InputError": "vmxsim.errors",
 }
 

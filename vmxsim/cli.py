@@ -19,7 +19,8 @@ from vmxsim.errors import InputError, NotUnderstoodError, printable, unknown
 
 #: The commands; ``run`` is ``run_command`` in :mod:`vmxsim.commands.run`, and so on.
 _COMMANDS = (
-    "lab", "designs", "show", "run", "check", "compare", "why", "cost", "export", "replay", "new", "labs",
+    "lab", "designs", "show", "run", "check", "compare", "why", "cost", "review", "export", "replay", "new",
+    "labs",
 )  # fmt: skip
 
 

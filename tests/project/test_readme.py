@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.running import vmxsim
+from tests.csource.patching import clone, patch
 from tests.csource.reading import write
 from tests.csource.retell import retold
 
@@ -45,7 +46,12 @@ def test_commands(arguments, status, tmp_path):
     (tmp_path / "away.yaml").write_text(scenario)
     if arguments[0] != "new":
         (tmp_path / "mine.py").write_text(MINE)
-    tree = write(retold("never-trap"), tmp_path / "linux") if "~/linux" in arguments else None
+    tree = tmp_path / "linux" if "~/linux" in arguments else None
+    if tree:
+        clone(tree, [retold("host-from-thread"), retold("never-trap"), retold("guest-state-loaded")])
+        write(retold("never-trap"), tree)
+        change = patch(retold("never-trap"), retold("guest-state-loaded"))
+        (tmp_path / "0001-some.patch").write_text(change)
     done = vmxsim(*(tree if word == "~/linux" else word for word in arguments), cwd=tmp_path)
     assert done.returncode == status, done.stdout + done.stderr
     if "--output" in arguments:
