@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import difflib
+import gzip
 import quopri
 import random
 import subprocess
@@ -37,6 +38,7 @@ def diff(
     *,
     index: bool = True,
     prefix: str = "ab",
+    context: int = 3,
 ) -> str:
     """A patch as git writes it; a side that is '' is a file that is not there."""
     a, b = (f"{prefix[0]}/", f"{prefix[1]}/") if prefix else ("", "")
@@ -50,7 +52,9 @@ def diff(
         head += f"similarity index 90%\nrename from {path}\nrename to {new}\n"
     if head and index:
         head += f"index {blob(before)[:12]}..{blob(after)[:12]} 100644\n"
-    lines = difflib.unified_diff(before.splitlines(True), after.splitlines(True), old_name, new_name, n=3)
+    lines = difflib.unified_diff(
+        before.splitlines(True), after.splitlines(True), old_name, new_name, n=context
+    )
     return head + "".join(lines)
 
 
@@ -79,6 +83,7 @@ def result(data: str | bytes, tree: Tree = TREE) -> str:
 FORMS = {
     "a plain diff": DIFF,
     "without a final newline": DIFF.rstrip("\n"),
+    "with blanks stripped from the ends of lines": DIFF.replace("\n \n", "\n\n"),
     "with CRLF": DIFF.replace("\n", "\r\n"),
     "below a message": f"KVM: VMX: do more\n\nBecause.\n---\n vmx.c | 3 +-\n\n{DIFF}",
     "format-patch": mail("[PATCH] KVM: VMX: do more", f"Because.\n---\n vmx.c | 3 +-\n\n{DIFF}-- \n2.39.5\n"),
@@ -139,6 +144,25 @@ def test_a_series_is_put_in_its_order_and_its_cover_letter_and_replies_are_left_
     patches = read("\n".join(parts))
     assert [patch.subject for patch in patches] == ["[PATCH 1/2] first", "[PATCH 2/2] second"]
     assert result("\n".join(parts)) == third
+
+
+def test_a_suggestion_in_a_reply_is_no_patch_of_the_series() -> None:
+    suggestion = mail(
+        "Re: [PATCH] do more", "How about\n\n" + diff(BEFORE, BEFORE.replace("do_1(", "do_one("))
+    )
+    assert result(mail("[PATCH] do more", DIFF) + suggestion) == AFTER
+
+
+def test_an_empty_line_that_was_lost_at_the_end_is_found_again() -> None:
+    whole = diff(BEFORE, AFTER, context=2)
+    assert whole.endswith("\n \n")
+    assert result(whole.rstrip()) == AFTER
+
+
+def test_a_compressed_mailbox_is_read() -> None:
+    assert result(gzip.compress(mail("[PATCH] do", DIFF).encode())) == AFTER
+    with pytest.raises(InputError, match="is damaged"):
+        read(gzip.compress(DIFF.encode())[:-12])
 
 
 def test_two_versions_of_a_series_are_not_mixed() -> None:
@@ -327,6 +351,7 @@ def test_a_rename_without_any_other_change() -> None:
         (b"\n \n", "is empty"),
         (b"\0\1", "is not text"),
         (b"Hello.\n", "holds no diff"),
+        (b"diff --cc a.c\nindex 1,2..3\n@@@ -1 -1 +1 @@@\n", "is the diff of a merge"),
         (f"> {DIFF}".replace("\n", "\n> ").encode(), "is a reply that quotes a patch"),
         (DIFF[: DIFF.index("do_two") + 3].encode(), "is damaged at line"),
         (DIFF.replace("@@ -", "@@ -1", 1).replace(",7 ", ",17 ", 1).encode(), "is damaged at line"),

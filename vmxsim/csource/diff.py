@@ -113,6 +113,17 @@ def read_diff(text: str, name: str) -> tuple[FileChange, ...]:
         raise NotUnderstoodError(
             "reading a patch needs unidiff, which is not installed here: pip install 'vmxsim[csource]'"
         )
+    try:
+        return _parsed(text, name)
+    except InputError:
+        try:  # an empty last line of context is easily lost with the end of a file
+            return _parsed(f"{text.rstrip()}\n \n", name)
+        except InputError:
+            pass
+        raise
+
+
+def _parsed(text: str, name: str) -> tuple[FileChange, ...]:
     at = 0
 
     def lines() -> Iterator[str]:
@@ -122,11 +133,10 @@ def read_diff(text: str, name: str) -> tuple[FileChange, ...]:
             yield line + "\n"
 
     try:
-        files = [_file(one) for one in PatchSet(lines()) if not one.is_binary_file]
+        return tuple(_file(one) for one in PatchSet(lines()) if not one.is_binary_file)
     except UnidiffParseError as error:
         said = printable(" ".join(str(error).split()), 120)
         raise InputError(f"is damaged at line {at} of its diff: {said}", name) from None
-    return tuple(files)
 
 
 def _file(file: Any) -> FileChange:

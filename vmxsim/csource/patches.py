@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import zlib
 from collections import Counter
+from gzip import GzipFile
+from io import BytesIO
 from pathlib import Path
 
 from attrs import frozen
@@ -17,6 +20,7 @@ from vmxsim.errors import InputError, counted, printable
 #: Bytes of the largest file that is read as a patch.
 _MOST = 16 << 20
 _NUMBER = re.compile(r"\[[^\]]*?\b(\d+)/(\d+)\]")
+_REPLY = re.compile(r"(?:re|aw|sv)\s*:", re.I)
 _BASE = re.compile(rb"^base-commit: ([0-9a-f]{7,64})$", re.M)
 
 
@@ -44,16 +48,21 @@ def read_patches(source: str | Path, data: bytes | None = None) -> tuple[Patch, 
     Raises InputError for what holds no patch of KVM's VMX code, or is damaged.
     """
     name = str(source)
-    content = _content(source, name) if data is None else data
+    content = _unpacked(_content(source, name) if data is None else data, name)
     if not content.strip():
         raise InputError("is empty: expected a patch", name)
     if b"\0" in content:
         raise InputError("is not text: expected a patch", name)
     messages = read_messages(content, name)
     with_diff = [message for message in messages if message.diff]
+    with_diff = [one for one in with_diff if not _REPLY.match(one.subject)] or with_diff
     if not with_diff:
         if any(message.quoted for message in messages):
             raise InputError("is a reply that quotes a patch: expected the patch itself", name)
+        if re.search(rb"^diff --(?:cc|combined) ", content, re.M):
+            raise InputError(
+                "is the diff of a merge, with several parents: expected one with one parent", name
+            )
         raise InputError("holds no diff: expected a patch", name)
     base = _BASE.search(content.replace(b"\r\n", b"\n"))
     found = [_patch(message, name, base[1].decode() if base else "") for message in with_diff]
@@ -77,6 +86,20 @@ def _content(source: str | Path, name: str) -> bytes:
     if len(content) > _MOST:
         raise InputError(f"is larger than {_MOST >> 20} MB: expected a patch", name)
     return content
+
+
+def _unpacked(content: bytes, name: str) -> bytes:
+    """The content itself of what a mailing list's archive hands out compressed."""
+    if not content.startswith(b"\x1f\x8b"):
+        return content
+    try:
+        with GzipFile(fileobj=BytesIO(content)) as file:
+            found = file.read(_MOST + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"is damaged: {printable(error, 100)}", name) from None
+    if len(found) > _MOST:
+        raise InputError(f"unpacks to more than {_MOST >> 20} MB: expected a patch", name)
+    return found
 
 
 def _patch(message: Message, name: str, base: str) -> Patch:
