@@ -9,19 +9,9 @@ from vmxsim.csource.design import from_tree
 
 #: Each title ends with what breaks, and on which host.
 CHANGES = sections("changes.c")
-#: What the front end does not understand yet.
-HOLES = {
-    "the helper saves the other field": "a function that stores through a pointer only is not followed",
-    "the warning is believed": "the value of WARN_ON() is taken to be false",
-}
 
 
-def marked(title):
-    hole = HOLES.get(title.partition(":")[0])
-    return pytest.param(title, marks=pytest.mark.xfail(strict=True, reason=hole)) if hole else title
-
-
-@pytest.mark.parametrize("title", [*map(marked, CHANGES)])
+@pytest.mark.parametrize("title", CHANGES)
 def test_what_breaks_follows_from_the_change(title):
     invariant, _, host = title.partition(": ")[2].partition(", ")
     widths = {"64-bit", "32-bit"} if host == "any host" else {host.removesuffix(" host")}

@@ -11,27 +11,7 @@ from vmxsim.errors import InputError, NotUnderstoodError
 REFUSED = sections("refused.c")
 
 
-#: What is taken for something else so far.
-HOLES = {
-    "a function that is not known and is given the register",
-    "a function pointer that is given the register",
-    "inline assembly that names the register",
-    "inline assembly that exchanges the bases",
-    "inline assembly that writes to the copy",
-    "the whole vCPU is assigned",
-    "a value that is not known for the flag",
-    "a brace too many",
-    "preemption that a function switches by its argument",
-}
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.xfail(strict=True, reason="a hole")) if name in HOLES else name
-        for name in REFUSED
-    ],
-)
+@pytest.mark.parametrize("name", REFUSED)
 def test_it_is_refused_at_the_line_that_says_so(name):
     tree = changed(REFUSED[name])
     (line,) = (n for n, text in enumerate(tree.files[VMX].split("\n"), 1) if "/* refused */" in text)

@@ -67,6 +67,10 @@ from vmxsim.errors import NotUnderstoodError
 
 #: How deep macros may stand for macros, and wrappers for wrappers.
 DEEPEST = 8
+#: Names of functions that could access the MSR that they are handed.
+_ACCESSES = re.compile(
+    r"(rd|wr|read|write|load|save|store|restore|swap|sync|put)\w*(msr|base)|msr_(read|write|load|save)"
+)
 
 
 class Body:
@@ -272,7 +276,7 @@ class Body:
             return [Do(line, self.lvalue(args[1]), Prim("savesegment", (Const(None, show(args[0])),)))]
         if name == "WRITE_ONCE" and len(args) == 2:
             return self.expression(line, Assign("=", args[0], args[1]))
-        if name in api.NEVER:
+        if name in api.ASSERTS:
             return [made for arg in args[:1] for made in self.hoisted(line, arg)[0]]
         if name in api.SAVE_FSGS:
             return [Do(line, None, Prim(name if name != "save_fsgs" else "save_fsgs_for_kvm"))]
@@ -346,11 +350,14 @@ class Body:
                 return Variable(name)
             case Unary("*", inner):
                 found = self.expr(inner)
-                found = found.of if isinstance(found, Address) else Unknown(show(e))
+                if not isinstance(found, VcpuPointer):
+                    found = found.of if isinstance(found, Address) else Unknown(show(e))
             case _:
                 found = self.expr(e)
         if isinstance(found, (Place, Variable)):
             return found
+        if isinstance(found, VcpuPointer):
+            raise self.refused(f"the whole of '{show(e)}' is assigned, with what matters in it")
         if isinstance(found, Thread):
             raise self.refused(f"'{show(e)}' is stored to, which the model leaves to the context switch")
         if isinstance(e, Member) and e.name in self.owner.stored | self.owner.tokens:
@@ -391,8 +398,7 @@ class Body:
                 return self.expr(yes if decided.value else no, quiet)
             case Call(function, args) if not quiet:
                 self.spec.calls_dropped.setdefault(show(function), self.line)
-                for arg in args:
-                    self.expr(arg)
+                self.refuse_register(show(function), tuple(map(self.expr, args)))
                 return Unknown(show(e))
         if not quiet:
             self.harmless(show(e))
@@ -442,8 +448,8 @@ class Body:
     def call(self, name: str, args: tuple[Any, ...], e: Any, quiet: bool) -> Any:
         if name in api.TRANSPARENT and len(args) == 1:
             return self.expr(args[0], quiet)
-        if name in api.NEVER:
-            return Const(0)
+        if name in api.ASSERTS:
+            return self.expr(args[0], quiet) if args else Const(0)
         if name in api.SAME_VCPU and len(args) == 1 and isinstance(self.expr(args[0], quiet), VcpuPointer):
             return VcpuPointer()
         f = self.owner.unit.find(name, self.f.file)
@@ -460,7 +466,7 @@ class Body:
         known = self.interface_call(name, resolved, quiet)
         if known is not None:
             return known
-        if f is not None and name in self.owner.touching:
+        if f is not None and (name in self.owner.touching or any(map(self.points_to_token, resolved))):
             given = [
                 arg.of.name for arg in resolved if isinstance(arg, Address) and isinstance(arg.of, Variable)
             ]
@@ -470,11 +476,17 @@ class Body:
             self.dropped(name, f, resolved)
         return Unknown(show(e))
 
+    def points_to_token(self, arg: Any) -> bool:
+        """Whether it is a pointer to a field that matters: a function that gets it is followed."""
+        return isinstance(arg, Address) and isinstance(arg.of, Place) and arg.of.key[-1] in self.owner.tokens
+
     def dropped(self, name: str, f: CFunction | None, args: tuple[Any, ...]) -> None:
         """Note a call that is left out. Raises NotUnderstoodError if its arguments do what matters."""
         self.spec.calls_dropped.setdefault(name, self.line)
-        if f is not None and self.owner.is_unbalanced(f):
+        if f is not None and self.owner.balance.is_unbalanced(f):
             self.spec.unbalanced.append((self.line, name))
+        if _ACCESSES.search(name):
+            self.refuse_register(name, args)
         if name in api.OVERWRITES and isinstance(args[0] if args else None, VcpuPointer):
             raise self.refused(f"{name}() overwrites the whole vCPU")
         for n, arg in enumerate(args):
@@ -487,6 +499,11 @@ class Body:
                 raise self.refused(
                     f"an argument of {name}() does what matters: write it as a statement of its own"
                 )
+
+    def refuse_register(self, name: str, args: tuple[Any, ...]) -> None:
+        """Raises NotUnderstoodError for a function that is handed the register and could access it."""
+        if any(isinstance(a, Const) and a.name == api.REGISTER for a in args):
+            raise self.refused(f"{name}() on the register is not understood")
 
     def interface_call(self, name: str, args: tuple[Any, ...], quiet: bool) -> Any:
         """A call of the kernel's that the model knows, None for any other."""
@@ -505,8 +522,8 @@ class Body:
             return Prim("wrmsr", args)
         if name in api.WRITE_UNSERIALIZED and len(args) == 2:
             return Prim("wrmsrns", args)
-        if name in api.OTHER_MSR and any(isinstance(a, Const) and a.name == api.REGISTER for a in args):
-            raise self.refused(f"{name}() on the register is not understood")
+        if name in api.OTHER_MSR:
+            self.refuse_register(name, args)
         if name in api.SWAPS and not quiet:
             raise self.refused(f"{name}() is not in the model")
         if name in api.LOAD_GS and args:
@@ -547,7 +564,7 @@ def _hands_on(f: CFunction, number: int, owner: Any) -> bool:
     for _, e in f.expressions:
         match e:
             case Call(Name(name), args) if pointer in args and owner.unit.find(name, f.file) is None:
-                if name not in api.NEVER:
+                if name not in api.ASSERTS:
                     return True
             case Assign(_, Unary("*", target), _) if target == pointer:
                 return True

@@ -108,10 +108,12 @@ class _Carrier:
                 roots["set_msr"],
                 self.hint,
             )
+            named = {p.key[-1] for p in (roles.g, roles.h, roles.loaded)}
+            if resolver.widen(named, named):
+                continue
             self._refuse_narrow(roles)
             cut = Slice([*roots.values(), efer], roles, flipped)
             cut.run()
-            named = {p.key[-1] for p in (roles.g, roles.h, roles.loaded)}
             if not resolver.widen(named, named | {key[-1] for key in cut.needed_places | cut.asked_places}):
                 break
         names = _names(cut, roots, efer)

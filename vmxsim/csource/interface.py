@@ -42,7 +42,7 @@ REACHES = frozenset({REGISTER}) | LOAD_GS | SWAPS | READ_INACTIVE | WRITE_INACTI
 OVERWRITES = frozenset({"memset", "memcpy", "memmove", "memzero_explicit", "copy_from_user", "memset_after"})
 #: The compiler's and the checker's wrappers of a value, and of an assertion.
 TRANSPARENT = frozenset({"likely", "unlikely", "READ_ONCE", "ACCESS_ONCE", "__force", "smp_load_acquire"})
-NEVER = frozenset(
+ASSERTS = frozenset(
     {
         "WARN_ON", "WARN_ON_ONCE", "WARN", "WARN_ONCE", "KVM_BUG_ON", "KVM_BUG", "BUG_ON", "VM_WARN_ON_ONCE",
         "KVM_WARN_ON", "lockdep_assert_preemption_disabled", "lockdep_assert_irqs_disabled",

@@ -291,13 +291,15 @@ class _Reader:
                 inner, stars = _declared(p.child_by_field_name("declarator"))
                 params.append((inner, _text(p.child_by_field_name("type")) + stars))
         first, last = self.line(node), self.before + node.end_point[0] + 1
-        errors = tuple(sorted({self.line(e) for e in _errors(node)})) if node.has_error else ()
+        errors = {self.line(e) for e in _errors(node)} if node.has_error else set()
         body = node.child_by_field_name("body")
+        if node.end_point[1] > 1 and body.start_point[0] < body.end_point[0]:
+            errors.add(last)  # a brace too many: what follows it belongs to no function
+        asm = tuple((line, text) for line, text in self.asm if first <= line <= last)
         return CFunction(
             _text(name), tuple(params), self.file, first, self.source[first - 1 : last],
-            frozenset(_WORD.findall(_text(node))), lambda: self.block(body),
-            _text(node.child_by_field_name("type")),
-            tuple((line, text) for line, text in self.asm if first <= line <= last), errors,
+            frozenset(_WORD.findall("\n".join([_text(node), *(text for _, text in asm)]))),
+            lambda: self.block(body), _text(node.child_by_field_name("type")), asm, tuple(sorted(errors)),
             frozenset(line for line in self.skipped if first <= line <= last),
         )  # fmt: skip
 

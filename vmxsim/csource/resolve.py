@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 from vmxsim.csource import interface as api
+from vmxsim.csource.balance import Balance
 from vmxsim.csource.body import DEEPEST, Body
 from vmxsim.csource.msr_list import MsrList
 from vmxsim.csource.parser import Unit, read_expression
@@ -41,7 +42,8 @@ from vmxsim.errors import NotUnderstoodError
 #: Names of fields that are too common to say anything by themselves.
 COMMON = frozenset({"loaded", "data"})
 _STRING = re.compile(r'"(?:[^"\\\\]|\\\\.)*"')
-_SWITCHED = ("preempt", "local_irq")
+#: Instructions that access an MSR or the inactive base.
+_ASM = re.compile(r"\b(rdmsr|wrmsr|wrmsrns|swapgs|lkgs)\b", re.I)
 _DO_ONCE = re.compile(r"^do\s*\{(.*)\}\s*while\s*\(\s*0\s*\)$", re.S)
 
 
@@ -52,6 +54,7 @@ class Resolver:
         self.unit = unit
         self.specs: dict[Any, Spec] = {}
         self.list = MsrList(unit)
+        self.balance = Balance(unit.find)
         self._macros: dict[str, tuple[list[str], str]] = {}
         for macro, meaning in unit.defines.items():
             name, paren, inside = macro.partition("(")
@@ -167,7 +170,7 @@ class Resolver:
             if f.errors:
                 raise NotUnderstoodError("the C cannot be read here", spec.where(f.errors[0]))
             for line, asm in f.asm:
-                if self.matters(asm) or "swapgs" in asm:
+                if self.matters(asm) or _ASM.search(asm):
                     raise NotUnderstoodError(
                         f"inline assembly names what matters: {asm.splitlines()[0].strip()}", spec.where(line)
                     )
@@ -203,11 +206,6 @@ class Resolver:
             passed.append(VcpuPointer())
         return Invoke(self.specialised(f, tuple(bindings), tuple(params)), tuple(passed))
 
-    def is_unbalanced(self, f: CFunction) -> bool:
-        """Whether a function disables preemption or interrupts and never enables them, or the reverse."""
-        found = [api.TOGGLES[e.function.name] for _, e in f.expressions if _is_toggle(e)]
-        return any((f"{what}_disable" in found) != (f"{what}_enable" in found) for what in _SWITCHED)
-
     def toggles(self, f: CFunction, depth: int = 0) -> list[str] | None:
         """What a function toggles that does nothing else that could matter, None for any other function."""
         found: list[str] = []
@@ -226,10 +224,6 @@ class Resolver:
         return found or None
 
 
-def _is_toggle(e: Any) -> bool:
-    return isinstance(e, Call) and isinstance(e.function, Name) and e.function.name in api.TOGGLES
-
-
 def _stores(f: CFunction, names: set[str]) -> bool:
     """Whether a function stores to a field of one of these names."""
     return bool(f.words & names) and any(
@@ -241,6 +235,8 @@ def _stores(f: CFunction, names: set[str]) -> bool:
 def _takes_msr(f: CFunction) -> bool:
     """Whether it accesses an MSR whose number it is given."""
     known = api.READ_INTO | api.READ | api.WRITE | api.WRITE_UNSERIALIZED | api.READ_INTO_POINTER
+    if any(_ASM.search(asm) for _, asm in f.asm):
+        return True
     return not f.words.isdisjoint(known) and any(
         isinstance(e, Call)
         and isinstance(e.function, Name)

@@ -314,7 +314,7 @@ class Slice:
                     raise NotUnderstoodError(
                         f"the guest is given a value that is not known: {words(s.value)}", spec.where(s.line)
                     )
-                case Place() if self.roles.of(s.target) != "loaded":  # L may be a pointer: it is there
+                case Place() if self.roles.of(s.target) != "loaded" or _is_result(s.value):
                     raise NotUnderstoodError(
                         f"{s.target} gets a value that is not known: {words(s.value)}", spec.where(s.line)
                     )
@@ -435,6 +435,11 @@ class Slice:
                 case _:
                     return source not in (Thread("gs_sel"), Thread("bits"))
         return False
+
+
+def _is_result(e: Any) -> bool:
+    """Whether an unknown value is what a call returned. L may hold an unknown pointer: that is there."""
+    return not isinstance(e, (Place, Address)) and not (isinstance(e, Unknown) and "(" not in e.text)
 
 
 def _negation(e: Any) -> Any:

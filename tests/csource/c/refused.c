@@ -76,9 +76,26 @@ static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
 static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
 {
 	preempt_disable();
-	asm volatile("mov %%rax, %0" : "=m" (vmx->msr_guest_kernel_gs_base)); /* refused */
+	if (vmx->guest_state_loaded)
+		rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
 	preempt_enable();
+	asm volatile("movq $0, %0" : "=m" (vmx->msr_guest_kernel_gs_base)); /* refused */
 	return vmx->msr_guest_kernel_gs_base;
+}
+
+//// a helper of inline assembly
+static void set_base(u32 msr, u64 value)
+{
+	asm volatile("wrmsr" : : "c" (msr), "a" ((u32)value), "d" (value >> 32)); /* refused */
+}
+
+static void vmx_write_guest_kernel_gs_base(struct vcpu_vmx *vmx, u64 data)
+{
+	preempt_disable();
+	if (vmx->guest_state_loaded)
+		set_base(MSR_KERNEL_GS_BASE, data);
+	preempt_enable();
+	vmx->msr_guest_kernel_gs_base = data;
 }
 
 //// swapgs as a function
@@ -273,8 +290,8 @@ static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
 	preempt_disable();
 	if (vmx->guest_state_loaded) {
 		rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
-	}}
-	preempt_enable(); /* refused */
+	}} /* refused */
+	preempt_enable();
 	return vmx->msr_guest_kernel_gs_base;
 }
 
