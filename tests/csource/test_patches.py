@@ -431,16 +431,37 @@ def test_a_clone_gives_the_tree_that_a_patch_was_made_on(clone: Path) -> None:
     assert tree.files[MAIN] == BEFORE and "the last commit with the very" in words
     subprocess.run(["git", "-C", str(clone), "checkout", "-q", "HEAD~1"], check=True)
     tree, words = tree_for(patches, clone)
-    assert tree.files[MAIN] == BEFORE and words.startswith("HEAD has the very file")
+    assert tree.files[MAIN] == BEFORE and words.startswith("on HEAD, which has the very file")
     head = subprocess.run(
         ["git", "-C", str(clone), "rev-parse", "HEAD"], check=True, capture_output=True, text=True
     )
     plant(clone, {MAIN: BEFORE + "int more;\n"})
     commit(clone, "more")
     tree, words = tree_for(read(diff(BEFORE, AFTER, index=False)), clone)
-    assert tree.files[MAIN].endswith("int more;\n") and words == "HEAD"
+    assert tree.files[MAIN].endswith("int more;\n") and words == "on HEAD"
     tree, words = tree_for(read(f"{DIFF}-- \n2.39\n\nbase-commit: {head.stdout}"), clone)
     assert tree.files[MAIN] == BEFORE and "as its base" in words
+
+
+def test_a_base_to_which_a_patch_does_not_apply_is_not_taken(clone: Path) -> None:
+    head = subprocess.run(
+        ["git", "-C", str(clone), "rev-parse", "HEAD"], check=True, capture_output=True, text=True
+    )
+    third = AFTER.replace("do_9(", "do_nine(")
+    plant(clone, {MAIN: third})
+    commit(clone, "third")
+    (patch,) = read(
+        f"{diff(third, third.replace('do_nine(', 'do_x('))}-- \n2.39\n\nbase-commit: {head.stdout}"
+    )
+    tree, words = tree_for((patch,), clone)
+    assert tree.files[MAIN] == third and words.startswith("on HEAD")
+
+
+def test_a_shallow_clone_is_told(clone: Path, tmp_path: Path) -> None:
+    url = f"file://{clone}"
+    subprocess.run(["git", "clone", "-q", "--depth", "1", url, str(tmp_path / "shallow")], check=True)
+    with pytest.raises(InputError, match="because the clone is shallow"):
+        patches_of_commit(tmp_path / "shallow", "HEAD")
 
 
 def test_a_clone_runs_nothing_of_its_own(clone: Path, tmp_path: Path) -> None:

@@ -48,22 +48,35 @@ def tree_for(patches: tuple[Patch, ...], repository: str | Path) -> tuple[Tree, 
     """
     first, clone = patches[0], Clone(repository)
     if first.base and clone.has(first.base):
-        return tree_of_commit(repository, first.base), f"the patch names {first.base[:12]} as its base"
+        base = tree_of_commit(repository, first.base)
+        if _applies(first, base):
+            return base, f"on {first.base[:12]}, which the patch names as its base"
     head = tree_of_commit(repository, "HEAD")
     failed: InputError | None = None
     try:
         exact = [change.exact_before for change in apply(first, head).changes]
         if False not in exact:
-            return head, "HEAD" + (" has the very file that the patch was made on" if True in exact else "")
+            return head, "on HEAD" + (
+                ", which has the very file that the patch was made on" if True in exact else ""
+            )
     except InputError as error:
         failed = error
     for change in first.files:
         if is_ours(change) and (commit := clone.last_with(change.blobs[0], change.old_path)):
-            words = f"{commit[:12]} is the last commit with the very {change.old_path} that it was made on"
-            return tree_of_commit(repository, commit), words
+            tree = tree_of_commit(repository, commit)
+            if _applies(first, tree):
+                return tree, f"on {commit[:12]}, the last commit with the very {change.old_path} of the patch"
     if failed:
         raise failed
-    return head, "HEAD; no commit has the very file that the patch was made on"
+    return head, "on HEAD; no commit has the very file that the patch was made on"
+
+
+def _applies(patch: Patch, tree: Tree) -> bool:
+    try:
+        apply(patch, tree)
+    except InputError:
+        return False
+    return True
 
 
 class _MisfitError(Exception):

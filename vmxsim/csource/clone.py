@@ -67,7 +67,9 @@ class Clone:
         """The hash of a commit's one parent."""
         found = self.git("rev-list", "--parents", "-n", "1", "--end-of-options", self.commit(commit)).split()
         if len(found) != 2:
-            what = "has no parent: there is nothing before it" if len(found) < 2 else "is a merge"
+            what = "has no parent here: there is nothing before it" if len(found) < 2 else "is a merge"
+            if len(found) < 2 and self.git("rev-parse", "--is-shallow-repository").strip() == b"true":
+                what = "has no parent here, because the clone is shallow"
             raise InputError(f"{what}; expected a commit with one parent", printable(commit))
         return found[1].decode()
 
