@@ -173,3 +173,20 @@ def test_endless_line(tmp_path: Path) -> None:
     (tmp_path / "long").write_bytes(b"x" * (3 << 20))
     with pytest.raises(InputError, match="no line of it is ftrace text"):
         verdict(read(tmp_path / "long"))
+
+
+def test_what_was_read_before_reads_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line whose beginning and event are known, from other lines, is not looked at as a whole again."""
+    task, other = "  kvm-7   [000] d..1.", "  kvm-7   [001] ....."
+    write, probe = "write_msr: c0000102, value 5", "p: (vmx_vcpu_load+0x0/0x2) loaded=0 ggs=0x5"
+    times = ["1.5", "2.5", "2.", ".5", "1e5", "nan", "-3.5", "3_0.5", "3.5", "9" * 21 + ".5"]
+    text = [f"{task} {time}: {event}" for time in times for event in (write, probe)]
+    text += [f"{other} 4.5: {write}", f"{task} 5.5: write_msr: c0000102,", "value 5", f"{task} 6.5: {probe}"]
+    text += [f"{task} 7.5: {probe}", "  ggs=0x6", f"{other} 8.5: {write} #GP", f"kvm {other} 9.5: {write}"]
+    text += [f"{other} 10.5: {write}{number}" for number in range(9)] + [f"{task} 11.5: {write}"]
+    remembering = events(tmp_path, *text)
+    assert [event[:2] + event[3:4] for event in remembering[:4]] == [(0, 7, 1.5)] * 2 + [(0, 7, 2.5)] * 2
+    monkeypatch.setattr("vmxsim.ftrace.reader._REMEMBERED", 3)
+    assert events(tmp_path, *text) == remembering
+    monkeypatch.setattr("vmxsim.ftrace.reader._split", lambda _text: None)
+    assert events(tmp_path, *text) == remembering

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from attrs import Factory, define, field
 
@@ -46,8 +46,21 @@ _NARROW = 120
 
 #: An ``Event`` of a tuple, in half the time that its constructor takes.
 _event: Callable[[tuple[Any, ...]], Event] = partial(tuple.__new__, Event)
-#: An event's line: number, text, layout, and its parts; None where it is only the beginning of one.
-_Line = tuple[int, str, Layout, re.Match[str] | None]
+#: A line at its time: what stands before it, and what after it. Both recur, line after line.
+_split = re.compile(r"([^:]*\s)(\d{1,20}\.\d++): (.*+)").match
+#: What stands before the time: the task's name, pid, CPU, flags.
+_Head = tuple[str, int, int, str]
+#: What stands after it: an event's name, and what it says.
+_Body = tuple[str, Decoded | None]
+_Known = TypeVar("_Known", _Head, _Body)
+_Parts = tuple[str, _Head, _Body]
+#: So many of each are remembered.
+_REMEMBERED = 4096
+#: Events whose meaning depends on those before: trace-cmd's words for the function_graph tracer.
+_GRAPH_EVENTS = ("funcgraph_entry", "funcgraph_exit")
+#: An event's line: number, text, layout, and its parts, or a match that they are yet to be read from; None
+#: where it is only the beginning of one.
+_Line = tuple[int, str, Layout, re.Match[str] | _Parts | None]
 
 
 @define
@@ -70,7 +83,7 @@ class Reader:
     layout: str = "trace"
     _counts: bool = False
     #: By flags column.
-    _preemptible: dict[str | None, bool | None] = Factory(lambda: {None: None})
+    _preemptible: dict[str, bool | None] = Factory(lambda: {"": None})
     _comment: int = -1
     _no_cpu: bool = False
     #: Joins that gave nothing.
@@ -79,7 +92,9 @@ class Reader:
     _terminal: bool = False
     _source: Source = Factory(lambda self: Source(self.path), takes_self=True)
     _bodies: Bodies = field(factory=Bodies)
-    _tasks: dict[str, str] = field(factory=dict)
+    #: By their text, in the layout of the last line.
+    _heads: dict[str, _Head] = field(factory=dict)
+    _read: dict[str, _Body] = field(factory=dict)
     _graph_pids: dict[int, tuple[int, str]] = field(factory=dict)
     _graph_stacks: dict[int, list[str]] = field(factory=dict)
     #: By thread: a wrapper's probe that no other event followed yet; the roles of those that were dropped.
@@ -97,6 +112,7 @@ class Reader:
     def events(self) -> Iterator[Event]:
         """Every event of interest, in the file's order. Raises InputError."""
         layout, match = PLAIN, PLAIN.match
+        heads, read = self._heads, self._read
         line: _Line | None = None  # it may go on in the next one, and is read when that is known
         tail: list[tuple[int, str]] = []
         for first, lines in self._source.blocks():
@@ -104,7 +120,13 @@ class Reader:
             for number, text in enumerate(lines, first):
                 lost: Event | None = None
                 following: _Line | None
-                if (found := match(text)) is not None:
+                if (
+                    (parts := _split(text)) is not None
+                    and (head := heads.get(parts[1])) is not None
+                    and (body := read.get(parts[3])) is not None
+                ):
+                    following = (number, text, layout, (parts[2], head, body))
+                elif (found := match(text)) is not None:
                     following = (number, text, layout, found)
                 else:
                     looked = self._look(number, text)
@@ -119,6 +141,7 @@ class Reader:
                     following, lost = looked
                     if following is not None and following[3] is not None:
                         layout, match = following[2], following[2].match
+                        heads.clear()
                 if line is not None:
                     if tail or line[3] is None:
                         line, tail = self._joined(line, tail), []
@@ -142,29 +165,39 @@ class Reader:
         assert found is not None
         self.matched += 1
         try:
-            if layout.graph:
+            if isinstance(found, tuple):
+                time, (task, pid, cpu, flags), (name, got) = found
+            elif layout.graph:
                 return self._graph(number, found)
-            comm, pid, cpu, flags, time, name, body, called = found.groups()
-            if name and ":" in name:
-                name = name.rpartition(":")[2]  # perf's and trace-cmd's "system:event"
-            got = self._bodies.decode(name, body) if name else self._bodies.call(called, False)
-            if got is None:
-                if name not in ("funcgraph_entry", "funcgraph_exit"):
-                    return None
-                name, got = self._graph_function(int(pid), body.rpartition("|")[2].strip())
-                if got is None:
-                    return None
+            else:
+                time, (task, pid, cpu, flags), (name, got) = self._parts(found)
         except (ValueError, IndexError, KeyError):
             self._is_broken(number, text)
             return None
-        if (task := self._tasks.get(comm)) is None:
-            task = self._tasks[comm] = layouts.task(comm)
+        if got is None:
+            return None
         if flags not in self._preemptible:
             self._learn(flags)
         enabled = self._preemptible[flags]
         kind, data = got
-        when = layout.seconds(time)
-        return _event((number, when, int(cpu), int(pid), task, name or called, kind, data, enabled))
+        return _event((number, layout.seconds(time), cpu, pid, task, name, kind, data, enabled))
+
+    def _parts(self, found: re.Match[str]) -> _Parts:
+        """What a line says before and after its time. Raises ValueError, IndexError or KeyError."""
+        comm, pid, cpu, flags, time, name, text, called = found.groups()
+        head = (layouts.task(comm), int(pid), int(cpu), flags or "")
+        if name:
+            name = name.rpartition(":")[2]  # perf's and trace-cmd's "system:event"
+            body = (name, self._bodies.decode(name, text))
+            if body[1] is None and name in _GRAPH_EVENTS:
+                return time, head, self._graph_function(head[1], text.rpartition("|")[2].strip())
+        else:
+            body = (called, self._bodies.call(called, False))
+        split = _split(found.string)
+        if split is not None and split.span(2) == found.span(5):
+            _remember(self._heads, split[1], head)
+            _remember(self._read, split[3], body)
+        return time, head, body
 
     def _learn(self, flags: str) -> None:
         """Whether preemption was enabled: the fourth flag is the depth of preempt_disable(), on kernels
@@ -172,7 +205,7 @@ class Reader:
         enabled = len(flags) < 4 or flags[3] == "."
         if not enabled and not self._counts:
             self._counts = True
-            self._preemptible = {None: None}  # from now on a dot says something
+            self._preemptible = {"": None}  # from now on a dot says something
         self._preemptible[flags] = (enabled if self._counts else None) if len(flags) > 3 else None
 
     def _look(self, number: int, text: str) -> tuple[_Line | None, Event | None] | str | None:
@@ -216,6 +249,8 @@ class Reader:
     def _joined(self, line: _Line, tail: list[tuple[int, str]]) -> _Line | None:
         """The line with what a mail program has put on the next ones; None if it can't be read. Lines of the
         tail that do not belong to it can't be read either."""
+        if isinstance(line[3], tuple):
+            line = (*line[:3], line[2].match(line[1]))
         quotation = layouts.quotation(line[1])
         raw = [text for _, text in tail]
         narrow = self._source.longest <= _NARROW
@@ -281,6 +316,7 @@ class Reader:
         _, _, layout, found = line
         if found is None:
             return False
+        assert isinstance(found, re.Match)
         if layout.graph:
             body = found[5].strip()
             if not body.startswith("/*"):
@@ -410,3 +446,9 @@ class Reader:
         if self.cut_size:
             notes.append(f"only the first {source.MAX_BYTES >> 20} MiB were read")
         return notes
+
+
+def _remember(known: dict[str, _Known], text: str, what: _Known) -> None:
+    if len(known) >= _REMEMBERED:
+        known.clear()
+    known[text] = what
