@@ -263,8 +263,6 @@ class Bodies:
         self.recorded: set[str] = set()
         self.amd = ""
         self._probes: dict[str, tuple[str, str] | None] = {}
-        #: What probes said, by name and text.
-        self._shown: dict[tuple[str, str], Decoded] = {}
         self._calls: dict[str, tuple[str, bool] | None] = {}
         self._ignored: set[str] = set()
         self._reasons = set(_REASONS.values())
@@ -357,11 +355,8 @@ class Bodies:
             self._probes[name] = self._role(name, text)
         if (known := self._probes[name]) is None:
             return None
-        if (found := self._shown.get((name, text))) is None:  # probes say the same again and again
-            if len(self._shown) > _MANY:
-                self._shown.clear()
-            found = self._shown[name, text] = known[0], (known[1], _fields(text))
-        return found
+        kind, role = known
+        return kind, (role, _fields(text))
 
     def _role(self, name: str, text: str) -> tuple[str, str] | None:
         """A probe's function: from the symbol that the kernel prints, else from the probe's name
