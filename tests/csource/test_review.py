@@ -357,3 +357,12 @@ def test_it_is_public_and_takes_what_the_others_take(tmp_path):
     with pytest.raises(InputError, match="expected text, mail or html"):
         found.to("pdf")
     assert found.to("mail", tmp_path / "a.mail") == tmp_path / "a.mail"
+
+
+def test_the_text_of_a_patch_is_a_patch() -> None:
+    old, new = (retold(name) for name in CHANGES_NOTHING)
+    found = review(mail("[PATCH] KVM: VMX: one flag", patch(old, new)), old)
+    assert found.verdict == "safe"
+    assert "KVM: VMX: one flag" in repr(found)
+    with pytest.raises(InputError, match="the patch: holds no diff"):
+        review("two lines\nof prose\n", old)

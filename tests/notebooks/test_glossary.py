@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
-COURSE = sorted(FOLDER.glob("0*.ipynb"))
+COURSE = sorted(FOLDER.glob("[01]*.ipynb"))
 #: What is not prose: fenced code, headings, rows of tables, links to elsewhere.
 NO_PROSE = re.compile(r"```[\s\S]*?```|^#[^\n]*$|^\|[^\n]*$|(?<!!)\[[^\]]*\]\((?!glossary)[^)]*\)", re.M)
 LINK = re.compile(r"\[([^\]]+)\]\(glossary\.ipynb#([^)\s]+)\)")

@@ -87,16 +87,18 @@ def review(
 ) -> Review:
     """Review a patch of KVM's VMX code: check the kernel's own C before and after it.
 
-    ``patch`` is a file (a diff, a mail of git format-patch, a mailbox with a series) on a ``tree``: a kernel
-    tree, one C file of it, or an archive such as Debian's ``linux-source-6.1.tar.xz``. Or it is a commit of a
-    clone, ``git``. ``data`` is the content of the patch, if it is not to be read from the file. Without both,
-    there is no verdict: what the patch alone shows is told.
+    ``patch`` is a file (a diff, a mail of git format-patch, a mailbox with a series), or the text of one, on
+    a ``tree``: a kernel tree, one C file of it, or an archive such as Debian's ``linux-source-6.1.tar.xz``.
+    Or it is a commit of a clone, ``git``. ``data`` is the content of the patch, if it is not to be read from
+    the file. Without a tree or a clone, there is no verdict: what the patch alone shows is told.
 
     Raises InputError if something cannot be read or the patch does not apply. C that is not understood makes
     the verdict ``not understood``.
     """
     if tree is not None and git is not None:
         raise InputError("name a tree or a clone, not both", "git")
+    if data is None and "\n" in str(patch):
+        patch, data = "the patch", str(patch).encode()
     note = ""
     if git is not None and data is None and not _is_file(patch):
         patches = patches_of_commit(str(git), str(patch))
