@@ -412,8 +412,10 @@ def clone(tmp_path: Path) -> Path:
 def test_a_commit_is_its_patch(clone: Path) -> None:
     (patch,) = patches_of_commit(clone, "HEAD")
     assert patch.subject == "[PATCH] KVM: VMX: do more"
-    (change,) = apply(patch, tree_of_commit(clone, "HEAD~1")).changes
+    applied = apply(patch, tree_of_commit(clone, "HEAD~1"))
+    (change,) = applied.changes
     assert (change.exact_before, change.exact_after) == (True, True)
+    assert applied.notes == ("changes in README are not read",)
 
 
 def test_a_commit_without_parent_or_of_other_code_is_refused(clone: Path) -> None:

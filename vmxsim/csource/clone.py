@@ -100,8 +100,12 @@ class Clone:
         return found
 
     def patch(self, commit: str) -> bytes:
-        """What a commit changed of KVM's VMX code, as git format-patch writes it."""
+        """A commit as git format-patch writes it, if it changes any of KVM's code."""
         found, before = self.commit(commit), self.parent(commit)
+        if not self.git("diff-tree", "-r", "--name-only", before, found, "--", *_FOLDERS):
+            raise InputError(
+                f"changes nothing in {KVM}: expected a patch of KVM's VMX code", printable(commit)
+            )
         how = [
             "--stdout",
             "--full-index",
@@ -110,12 +114,7 @@ class Clone:
             "--no-signature",
             "--find-renames",
         ]
-        made = self.git("format-patch", *how, f"{before}..{found}", "--", *_FOLDERS)
-        if not made:
-            raise InputError(
-                f"changes nothing in {KVM}: expected a patch of KVM's VMX code", printable(commit)
-            )
-        return made
+        return self.git("format-patch", *how, f"{before}..{found}")
 
     def blob(self, name: str) -> bytes | None:
         """A file by the hash of an ``index`` line, abbreviated or not; None if it is not in the clone."""

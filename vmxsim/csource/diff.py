@@ -17,7 +17,7 @@ except ImportError:  # a browser, or an installation without the extra
     PatchSet = None  # type: ignore[assignment, misc]
 
 #: Where a diff begins.
-_BEGINS = re.compile(r"^(?:diff --git .|Index: .|--- \S[^\n]*\n\+\+\+ \S|--- \S[^\n]*\n$)", re.M)
+_BEGINS = re.compile(r"^(?:diff --git .|Index: .|--- \S[^\n]*\n\+\+\+ \S)", re.M)
 _INDEX = re.compile(r"^index ([0-9a-f]{4,64})\.\.([0-9a-f]{4,64})", re.M)
 _FUNCTION = re.compile(r"[A-Za-z_][\w \t*]*?\b(\w+)\(")
 

@@ -64,7 +64,8 @@ def read_tree(path: str | Path) -> Tree:
 
 def tree_of_commit(repository: str | Path, commit: str) -> Tree:
     """The kernel as of a commit of a git clone. Raises InputError."""
-    name = f"{repository} at {printable(commit)}"
+    short = commit[:12] if re.fullmatch(r"[0-9a-f]{40,64}", commit) else printable(commit)
+    name = f"{repository} at {short}"
     return Tree(name, checked(Clone(repository).files(commit), name))
 
 
