@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from functools import cache
+from html import unescape
 from html.parser import HTMLParser
 
 import pytest
@@ -29,7 +30,17 @@ CHANGES_NOTHING = ("never-trap", "guest-state-loaded")
 UNGUARDED = """\
 static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
 {
-	if (vmx->guest_state_loaded)
+	if (vmx->loaded_cpu_state)
+		rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	return vmx->msr_guest_kernel_gs_base;
+}
+"""
+#: One that leaves preemption disabled.
+UNBALANCED = """\
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	preempt_disable();
+	if (vmx->loaded_cpu_state)
 		rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
 	return vmx->msr_guest_kernel_gs_base;
 }
@@ -90,6 +101,36 @@ def test_a_patch_that_changes_nothing_that_matters_says_so():
     assert "Nothing changes in the lines that matter" in repr(found)
 
 
+def edited(old: Tree, text: str, new: str) -> Tree:
+    assert text in old.files[VMX]
+    return Tree(old.name, old.files | {VMX: old.files[VMX].replace(text, new)})
+
+
+def test_a_comment_changes_nothing_and_the_second_line_of_a_statement_does():
+    line = "wrmsrl(MSR_KERNEL_GS_BASE, data);"
+    old = retold("never-trap")
+    for comment in (" /* why */", " // why"):
+        assert not of(old, edited(old, line, line + comment)).findings.changed
+    two = edited(old, line, line.replace(", ", ",\n\t       "))
+    found = of(two, edited(two, "       data);", "       vmx->msr_guest_kernel_gs_base);"))
+    assert found.verdict == "violated"
+    (one,) = found.findings.changed
+    assert "wrmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);" in [text for _, _, text in one.after]
+
+
+def test_all_that_the_verdict_rests_on_is_printed():
+    text = repr(reviewed(*BREAKS))
+    for words in (
+        "Files read: arch/x86/kvm/vmx/vmx.c",
+        "The guest's value is saved in msr_guest_kernel_gs_base: written to the register on the way in",
+        "Calls left out",
+        "CONFIG names that decided a line of these functions: CONFIG_X86_64 vmx.c:",
+        "Not covered: nested virtualization; TDX",
+    ):
+        assert words in text
+        assert words.partition(":")[0] in unescape(reviewed(*BREAKS).html())
+
+
 def test_interception_before_and_after():
     assert "exits outside long mode, with the patch as without it (vmx.c:" in repr(reviewed(*BREAKS))
     told = repr(reviewed(*MENDS))
@@ -132,6 +173,14 @@ def test_a_tick_in_the_patched_function_is_carried_to_the_other_side():
     met = found.findings.encounter
     assert len(met.traces) == 2 and met.split and not met.traces[0].violations
     assert "preempt_disable();" in repr(found)
+
+
+def test_a_design_that_fails_has_a_schedule_and_no_run():
+    found = of(retold("never-trap"), changed(UNBALANCED, "never-trap"))
+    assert found.verdict == "violated" and not found.findings.encounter.traces
+    for text in (repr(found), found.mail(), found.html()):
+        assert "Contract broken" in text and "get-msr" in text
+        assert "No line that the patch changes runs" not in text
 
 
 # -- sides that are not understood, series, no tree

@@ -3,6 +3,7 @@ shows the difference."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from itertools import pairwise
@@ -22,6 +23,7 @@ from vmxsim.simulation.compare import Divergence, Pairs, divergence, run_togethe
 from vmxsim.simulation.run import RunTrace
 
 NOT_UNDERSTOOD = "not understood"
+_COMMENT = re.compile(r"/\*.*?(?:\*/|$)|//.*")
 #: What a line of a hunk does in a run: the patched code runs it, the unpatched code ran it, or both do.
 RUNS, RAN, SAME = "runs", "ran", "same"
 
@@ -54,17 +56,18 @@ class Side:
         return self.result.counterexample if self.result else None
 
     def kept(self) -> dict[str, tuple[tuple[str, int, str], ...]]:
-        """Of each function the lines that matter: file, number and text, spaces made one."""
+        """Of each function the lines that matter: file, number, and the statement there without comments."""
         if self.carried is None:
             return {}
+        functions = {(f.file, f.first): f for f in self.carried.design.functions().values() if f.file}
         found = {}
         for name, numbers in self.carried.kept_lines().items():
-            function = self.carried.unit.functions[name]
-            found[name] = tuple(
-                (function.file, n, " ".join(function.source[n - function.first].split()))
-                for n in numbers
-                if 0 <= n - function.first < len(function.source)
-            )
+            at = self.carried.unit.functions[name]
+            if function := functions.get((at.file, at.first)):
+                texts = ((n, function.text(n - at.first + 1)) for n in numbers)
+                found[name] = tuple(
+                    (at.file, n, " ".join(_COMMENT.sub(" ", text).split())) for n, text in texts
+                )
         return found
 
 

@@ -126,7 +126,7 @@ def _schedule(met: Encounter, most: int) -> list[str]:
     whose = "" if met.broken else " without the patch"
     start = f"The shortest schedule{whose}, on a {example.scenario.host} host, starting {mode} long mode"
     if trace is None:
-        return [*paragraph(f"{start}:"), *paragraph(example.schedule, "    "), *paragraph(example.failure)]
+        return [*paragraph(f"{start}:"), *paragraph(example.schedule, "    ")]
     lines = paragraph(f"{start} (* loses the value, ! breaks):")
     rows = _chosen(told_rows(trace), most)
     for number, action in enumerate(trace.actions):

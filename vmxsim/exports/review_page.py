@@ -26,6 +26,7 @@ from vmxsim.exports.review_words import (
     marked_hunks,
     needed,
     rests_on,
+    rests_on_in_full,
     side_words,
     split_words,
     title,
@@ -43,12 +44,14 @@ _SIGNS = {"safe": "✔", "violated": "✖", "incomplete": "?", "not understood":
 
 @frozen
 class _Pane:
-    """One side of the comparison: a run of the schedule, step by step, and the picture where it ends."""
+    """One side of the comparison: a run of the schedule, step by step, and the picture where it ends. It
+    differs from the other one from step ``split`` on."""
 
     head: str
     actions: list[tuple[str, list[Row]]]
     picture: str
     words: str
+    split: int
 
 
 def review_fragment(findings: Findings, note: str = "") -> str:
@@ -86,6 +89,7 @@ def _fields(findings: Findings, note: str) -> dict[str, Any]:
         "marks": MARKS,
         "names": {RUNS: "now", RAN: "before", "same": "both", "": ""},
         "grounds": _grounds(findings),
+        "full": rests_on_in_full(findings.sides[-1]) if findings.sides else [],
         "signs": _SIGNS,
         "version": vmxsim.__version__,
         "number": _number,
@@ -113,11 +117,12 @@ def _panes(met: Encounter) -> list[_Pane]:
     found = []
     for n, trace in enumerate(met.traces):
         patched = bool(n) if len(met.traces) == 2 else bool(met.broken)
-        found.append(_pane("With the patch" if patched else "Without the patch", trace))
+        split = (met.split.b_step if n else met.split.a_step) if met.split else 0
+        found.append(_pane("With the patch" if patched else "Without the patch", trace, split))
     return found
 
 
-def _pane(head: str, trace: RunTrace) -> _Pane:
+def _pane(head: str, trace: RunTrace, split: int) -> _Pane:
     about = subject(trace)
     rows = told_rows(trace)
     actions = [
@@ -131,7 +136,9 @@ def _pane(head: str, trace: RunTrace) -> _Pane:
     except InputError:  # no Graphviz here
         picture = ""
     how = f"{about.invariant} is broken in step {about.broken}" if about.broken else "no invariant is broken"
-    return _Pane(head, actions, picture, f"After step {at} of {counted(len(trace.steps), 'step')}: {how}.")
+    return _Pane(
+        head, actions, picture, f"After step {at} of {counted(len(trace.steps), 'step')}: {how}.", split
+    )
 
 
 def _grounds(findings: Findings) -> list[tuple[str, list[str]]]:

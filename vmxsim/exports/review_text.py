@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
-from vmxsim.csource.findings import Encounter, Findings, Side
+from vmxsim.csource.findings import Encounter, Findings
 from vmxsim.errors import printable
 from vmxsim.exports.review_words import (
     broken_words,
@@ -17,6 +17,7 @@ from vmxsim.exports.review_words import (
     marked_hunks,
     needed,
     rests_on,
+    rests_on_in_full,
     side_words,
     split_words,
     title,
@@ -34,7 +35,8 @@ Told = Iterator[tuple[str, str]]
 
 def review_lines(findings: Findings, note: str = "") -> list[tuple[str, str]]:
     """The lines of the text, each with what it is: a verdict, ``heading`` or ``text``."""
-    return [(kind, line.expandtabs(8)) for kind, line in _lines(findings, note)]
+    told = [(kind, line.expandtabs(8)) for kind, line in _lines(findings, note)]
+    return [at for n, at in enumerate(told) if at[1] or (n and told[n - 1][1])]
 
 
 def _lines(findings: Findings, note: str) -> Told:
@@ -92,6 +94,8 @@ def _met(findings: Findings, met: Encounter) -> Told:
     first, *rest = example_words(met)
     yield HEADING, first
     yield from ((TEXT, line) for line in rest)
+    if not met.traces:
+        return
     yield TEXT, split_words(met)
     for n, trace in enumerate(met.traces):
         patched = bool(n) if len(met.traces) == 2 else bool(met.broken)
@@ -131,12 +135,17 @@ def _grounds(findings: Findings) -> Told:
     """What the verdicts rest on: of the side after the patch all, of the one before what is different."""
     last, first = findings.sides[-1], findings.sides[0]
     told = rests_on(last)
-    yield from _told(last, told)
-    yield from _told(first, [line for line in rests_on(first) if line not in told])
+    full = [f"{title}{': ' * bool(rows)}{'; '.join(rows)}." for title, rows in rests_on_in_full(last)]
+    yield from _told(f"What the verdict {last.name} rests on:", told)
+    yield from _told("In full:", full)
+    yield from _told(
+        f"What the verdict {first.name} rests on, where that is something else:",
+        [line for line in rests_on(first) if line not in told],
+    )
 
 
-def _told(side: Side, lines: list[str]) -> Told:
+def _told(head: str, lines: list[str]) -> Told:
     if lines:
         yield TEXT, ""
-        yield HEADING, f"What the verdict {side.name} rests on:"
+        yield HEADING, head
         yield from ((TEXT, f"  {line}") for line in lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from difflib import SequenceMatcher
+from pathlib import PurePath
 
 from attrs import frozen
 
@@ -18,13 +19,14 @@ from vmxsim.checker.result import (
 )
 from vmxsim.csource.diff import FileChange, Hunk, Line
 from vmxsim.csource.findings import RAN, RUNS, SAME, Changed, Encounter, Findings, Side
+from vmxsim.csource.in_full import sections
 from vmxsim.errors import counted, printable
 from vmxsim.exports.report import Row, rows_of
 from vmxsim.exports.subject import missed, subject
 from vmxsim.simulation.run import RunTrace
 from vmxsim.simulation.scenario import HOSTS
 from vmxsim.simulation.trace import Step
-from vmxsim.views.words import several
+from vmxsim.views.words import sentence, several
 
 #: What a mark beside a line of a hunk means.
 MARKS = {RUNS: "runs on this schedule", RAN: "no longer runs", SAME: "runs as before"}
@@ -33,7 +35,7 @@ MARKS = {RUNS: "runs on this schedule", RAN: "no longer runs", SAME: "runs as be
 def title(findings: Findings) -> str:
     """The subject of the first patch, or of the whole series."""
     first = findings.patches[0]
-    named = printable(first.subject or first.name or "a patch", 200)
+    named = printable(first.subject or PurePath(first.name).name, 200)
     more = len(findings.patches) - 1
     return f"{named} (and {more} more)" if more else named
 
@@ -152,6 +154,16 @@ def rests_on(side: Side) -> list[str]:
     return [line for line in (cut_line(side.result), *told) if line]
 
 
+def rests_on_in_full(side: Side) -> list[tuple[str, list[str]]]:
+    """All of what it rests on, as titles with what stands below them."""
+    if not side.carried or not side.result:
+        return []
+    return [
+        (title, [" ".join(filter(None, row)) for row in rows])
+        for title, rows in sections(side.carried.report)
+    ]
+
+
 def example_words(encounter: Encounter) -> list[str]:
     """The schedule that shows it, and why it is wrong."""
     example = encounter.example
@@ -161,12 +173,14 @@ def example_words(encounter: Encounter) -> list[str]:
     return [
         f"{counterexample_line(example).removesuffix('.')} ({whose}; {width}).",
         f"Schedule: {example.schedule}.",
-        example.words,
+        sentence(example.words),
     ]
 
 
 def split_words(encounter: Encounter) -> str:
-    """Where the two runs of that schedule part."""
+    """Where the two runs of that schedule part; '' if the design fails on it, so that there is no run."""
+    if not encounter.traces:
+        return ""
     if encounter.split:
         return f"First difference between the two runs: {encounter.split.words}"
     if encounter.note:
