@@ -206,3 +206,31 @@ def test_from_source_in_python(tree):
     assert design.title == "linux-4.19-rc1"
     assert package.from_source(str(tree / "arch/x86/kvm"), title="mine").title == "mine"
     assert package.from_source(Tree("copy", dict(retold("never-trap").files))).interception == "never"
+
+
+def test_no_file_of_the_tree_is_written_to(tmp_path, tree):
+    mine = write(retold("dedicated-accessors"), tmp_path / "linux")
+    file = mine / "arch/x86/kvm/vmx/vmx.c"
+    text = file.read_text()
+    for given in (
+        ("export", "--tree", mine, "--to", "html", "-o", file, "--force"),
+        ("export", "--tree", mine, "--to", "promela", "-o", file, "--force"),
+        ("export", "--tree", mine / "arch/x86/kvm", "--to", "mail", "-o", file, "--force"),
+        ("check", "--tree", file, "--save", file, "--force"),
+        ("check", "--tree", mine, "--save", file, "--force"),
+    ):
+        assert "is an input" in fails(*given)
+    assert file.read_text() == text
+
+
+def test_a_saved_counterexample_says_how_to_run_it(tree, tmp_path):
+    saved = tmp_path / "found.yaml"
+    assert vmxsim("check", "--tree", tree, "--host", "64-bit", "--save", saved).returncode == 1
+    assert f"vmxsim run {saved} --tree linux-4.19-rc1" in saved.read_text()
+    assert vmxsim("run", saved, "--tree", tree).returncode == 1
+
+
+def test_without_the_parser_it_says_what_to_install(tree, monkeypatch):
+    monkeypatch.setattr("vmxsim.csource.parser.tree_sitter", None)
+    done = vmxsim("check", "--tree", tree)
+    assert done.returncode == 3 and "pip install 'vmxsim[csource]'" in done.stderr

@@ -49,6 +49,7 @@ from vmxsim.commands.common import (
     tree_design,
 )
 from vmxsim.commands.common import VIOLATED as STATUS_VIOLATED
+from vmxsim.csource.in_short import files_read, tree_of
 from vmxsim.designs import DESIGNS
 from vmxsim.designs.own import designs_in
 from vmxsim.errors import InputError, nearest, printable, refuse_overwriting, write_file
@@ -100,6 +101,8 @@ def check_command(
     if save:
         refuse_overwriting(save, force, input_files(file, tree, *designs))
     chosen = _chosen(designs, everything, file, tree)
+    if save:
+        refuse_overwriting(save, force, [name for design in chosen for name in files_read(design)])
     results = []
     how = {"interception": interception or "rule", **options}
     with telling() as tell:
@@ -294,7 +297,8 @@ def _save(results: list[CheckResult], path: Path, force: bool) -> None:
         if result.counterexample:
             text = scenario_yaml(result.counterexample.scenario)
             if result.design.id not in DESIGNS:
-                runs = f"vmxsim run {path} --design {_source(result)}"
+                of_c = tree_of(result.design)
+                runs = f"vmxsim run {path} {f'--tree {of_c}' if of_c else f'--design {_source(result)}'}"
                 text = f"# your own design: {runs}\n{text}"
             texts.append(text)
     if not texts:

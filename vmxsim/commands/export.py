@@ -25,6 +25,7 @@ from vmxsim.commands.common import (
     remark,
     tree_design,
 )
+from vmxsim.csource.in_short import files_read
 from vmxsim.designs import DESIGNS
 from vmxsim.errors import (
     InputError,
@@ -289,8 +290,9 @@ def _model(
     if host not in HOSTS:
         raise InputError(f"a model is of one host width: choose {' or '.join(HOSTS)}", "--host")
     assumed = restriction(asked.get("assume", ()))
+    design = one_design(name, tree, "export")
     model = promela(
-        one_design(name, tree, "export"),
+        design,
         bits=int(host[:2]),
         gs_base_from=asked.get("gs_base_from"),
         fsgsbase=asked.get("fsgsbase"),
@@ -304,6 +306,6 @@ def _model(
     if output is None:
         click.echo(model, nl=False)
         return FINE
-    write_file(output, model, overwrite=force)
+    write_file(output, model, overwrite=force, inputs=files_read(design))
     remark(f"{len(model.splitlines())} lines in {output}")
     return FINE

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
-from vmxsim.errors import counted
+from vmxsim.errors import counted, printable
+from vmxsim.kernel.kvm import Kvm
 
 if TYPE_CHECKING:
     from vmxsim.csource.grounds import Report, Role
@@ -43,6 +45,24 @@ def rests_on(report: Report) -> tuple[str, ...]:
         f" Not covered: {', '.join(report.not_covered)}",
     ]
     return tuple(f"{one}." for one in told)
+
+
+def tree_of(design: type[Kvm]) -> str:
+    """What the reader called the tree that a design was made from, without its private folder; '' if it was
+    not made from C."""
+    name = str(design._carried.tree.name) if design._carried else ""
+    return printable(PurePath(name).name or name, 200)
+
+
+def files_read(design: type[Kvm]) -> list[str]:
+    """The files that a design was made from, as far as they are files of their own; empty if it was not made
+    from C."""
+    if not design._carried:
+        return []
+    name = Path(design._carried.tree.name)
+    parts = [PurePath(path).parts for path in design._carried.tree.files]
+    inside = (name.joinpath(*path[n:]) for path in parts for n in range(len(path)))
+    return [str(place) for place in (name, *inside) if place.is_file()]
 
 
 def assumption_words(one: Assumption) -> str:

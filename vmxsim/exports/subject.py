@@ -21,6 +21,7 @@ from attrs import evolve, frozen
 from vmxsim.checker.check import check
 from vmxsim.checker.explanation import Explanation, explain
 from vmxsim.checker.result import CheckResult, Counterexample
+from vmxsim.csource.in_short import files_read, tree_of
 from vmxsim.designs import DESIGNS, find_design
 from vmxsim.designs.own import design_of_file
 from vmxsim.errors import InputError, printable
@@ -143,7 +144,9 @@ class Subject:
     def files(self) -> list[str]:
         """The files that it was read from: a recording's, a design's, a scenario's."""
         found = [getattr(self.trace, "path", None), self.scenario.file if self.scenario else None]
-        if self.design is not None and not shipped(self.design):
+        if self.design is not None and files_of(self.design):
+            found += files_read(self.design)
+        elif self.design is not None and not shipped(self.design):
             found.append(getattr(sys.modules.get(self.design.__module__), "__file__", None))
         return [str(file) for file in found if file]
 
@@ -296,12 +299,6 @@ def files_of(design: type[Kvm] | None) -> list[str]:
     """The files of C that a design's functions were read from; empty for one written in Python."""
     functions = design.functions().values() if design else ()
     return list(dict.fromkeys(function.file for function in functions if function.file))
-
-
-def tree_of(design: type[Kvm]) -> str:
-    """What the reader called the tree that a design was made from, without its private folder."""
-    name = str(getattr(getattr(design._carried, "tree", None), "name", "")) or name_of(design)
-    return printable(Path(name).name or name, 200)
 
 
 def lines_words(design: type[Kvm] | None) -> str:
