@@ -16,10 +16,11 @@ from attrs import evolve, frozen
 from vmxsim.checker.assumptions import Restriction
 from vmxsim.checker.check import check, host_widths, kept_table
 from vmxsim.checker.counterexample import action_text
+from vmxsim.checker.footprints import IDENTITY, Effect
 from vmxsim.checker.result import SAFE, CheckResult, Counterexample
 from vmxsim.checker.states import BITS, CONSTANT_BITS, CONSTANTS, DATA_MASK, REGISTER
-from vmxsim.checker.symbolic import USER_GS_BASE, Choice
-from vmxsim.checker.transition_table import TransitionTable
+from vmxsim.checker.symbolic import IN, STEP, USER_GS_BASE, Choice
+from vmxsim.checker.transition_table import Doer, Edge, TransitionTable
 from vmxsim.designs import find_design
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.kernel.machine import EFER_LMA
@@ -59,26 +60,19 @@ def shortest_difference(
     places = tuple(
         Scenario(host=host, gs_base_from=gs_base_from, fsgsbase=fsgsbase) for host in host_widths(hosts)
     )
-    return _shortest(*pair, places, *(design._revision for design in pair))
+    return _shortest(pair[0], pair[1], places, *(design._revision for design in pair))
 
 
-@lru_cache(maxsize=64)  # the explorer asks again for each preemption of the schedule
-def _shortest(a: Any, b: Any, places: tuple[Scenario, ...], *_revisions: int) -> Difference:
+#: A difference with what it is ordered by: its numbers of actions and of steps.
+_Ranked = tuple[tuple[int, int], Difference]
+
+
+def _shortest(a: Any, b: Any, places: tuple[Scenario, ...], *revisions: int) -> Difference:
     if a is b:
         return Difference(None, f"both are {name_of(a)}")
-    found: list[tuple[tuple[int, int], Difference]] = []
-    unsettled = []
-    for where in places:
-        results = [_checked(design, where) for design in (a, b)]
-        wrong = [result for result in results if result.verdict != SAFE]
-        if len(wrong) == 1 and (example := wrong[0].counterexample):
-            found.append(((example.actions, example.steps), _one_is_wrong(example, results, where)))
-        elif wrong:
-            together = _side_by_side(a, b, where)
-            if together is not None:
-                found.append(together)
-            else:
-                unsettled.append(where)
+    each = {where: _on(a, b, where, *revisions) for where in places}
+    found = [one for one in each.values() if not isinstance(one, bool)]
+    unsettled = [where for where, one in each.items() if one is False]
     if found:
         return min(found, key=lambda pair: pair[0])[1]
     where_ = " or a ".join(where.host_words for where in places)
@@ -91,6 +85,16 @@ def _shortest(a: Any, b: Any, places: tuple[Scenario, ...], *_revisions: int) ->
         f"no schedule shows a difference on a {where_}: both designs are safe:"
         " every read gives the guest its true value and every host task its own",
     )
+
+
+@lru_cache(maxsize=64)  # the explorer asks again for each preemption of the schedule
+def _on(a: Any, b: Any, where: Scenario, *_revisions: int) -> _Ranked | bool:
+    """The shortest difference on one host; without one, whether it is settled that there is none."""
+    results = [_checked(design, where) for design in (a, b)]
+    wrong = [result for result in results if result.verdict != SAFE]
+    if len(wrong) == 1 and (example := wrong[0].counterexample):
+        return (example.actions, example.steps), _one_is_wrong(example, results, where)
+    return (_side_by_side(a, b, where) or False) if wrong else True
 
 
 def _checked(design: type[Kvm], where: Scenario) -> CheckResult:
@@ -113,25 +117,49 @@ class _Walker:
 
     def __init__(self, design: Any, where: Scenario) -> None:
         self.table: TransitionTable = kept_table(design, where.host_of(design), Restriction())
-        self.act = cache(self._act)
+        self.act, self.way = cache(self._act), cache(self._way)
 
     def choices(self, state: int) -> list[Choice]:
         """The actions that are possible at rest."""
-        return [edge.leaf.choice for edge, _, _ in self.table.successors(state)]
+        return [edge.leaf.choice for edge in self.table.enabled(state)]
 
     def _act(self, state: int, choice: Choice) -> tuple[int, tuple[int, ...]] | None:
         """Where an undisturbed action leads, and what the guest reads during it; None if the
         design fails."""
         read: list[int] = []
-        step = next((t for t in self.table.successors(state) if t[0].leaf.choice == choice), None)
-        while step is not None:
-            edge, target, _ = step
+        table, data = self.table, state & DATA_MASK
+        edge = next((edge for edge in table.enabled(state) if edge.leaf.choice == choice), None)
+        while edge is not None:
+            doers, found, target = self.way(edge)
+            full = data | CONSTANT_BITS
+            read += [full >> bit & 7 for bit in found]
+            for doer in doers:
+                data, _ = doer.done(data)
             if target < 0:
                 return None
-            full = state & DATA_MASK | CONSTANT_BITS
-            read += [full >> found & 7 for kind, found, _ in edge.leaf.effect.checks if kind == "guest"]
-            state, step = target, self.table.alone(target)
+            state = (target << CONSTANTS) | data
+            step = table.alone(state)
+            edge = step[0] if step else None
         return state, tuple(read)
+
+    def _way(self, edge: Edge) -> tuple[list[Doer], list[int], int]:
+        """The transition and those that follow it by themselves whatever the data: what they do together,
+        the bits of the data before that the guest reads in them, and the number of the last control state
+        (-1 if they fail)."""
+        table = self.table
+        moves, read = IDENTITY, list[int]()
+        while True:
+            effect = table.effects[edge.effect]
+            if effect.exchanges_hosts:  # done by itself
+                doers = [Doer(Effect(moves), {}), table.doers[edge.effect]]
+                return doers, read + _read(edge, moves), edge.target
+            read += _read(edge, moves)
+            moves = tuple(_source(bit, moves) for bit in effect.moves)
+            following = table.edges_of(edge.target) if edge.target >= 0 else []
+            following = [one for one in following if one.leaf.choice in (STEP, IN)]
+            if len(following) != 1 or following[0].leaf.mask or table.at_rest(edge.target):
+                return [Doer(Effect(moves), {})], read, edge.target
+            (edge,) = following
 
     def visible(self, state: int) -> tuple[Any, ...]:
         """What a read would return now, and the GS base that user space would find."""
@@ -143,7 +171,17 @@ class _Walker:
         return read, values[register].number if in_user else None
 
 
-def _side_by_side(a: Any, b: Any, where: Scenario) -> tuple[tuple[int, int], Difference] | None:
+def _source(bit: int, moves: tuple[int, ...]) -> int:
+    """Where the value at ``bit`` came from before ``moves``."""
+    return moves[bit // BITS] if bit < CONSTANTS else bit
+
+
+def _read(edge: Edge, moves: tuple[int, ...]) -> list[int]:
+    """Where the guest's reads of a transition came from before ``moves``."""
+    return [_source(bit, moves) for kind, bit, _ in edge.leaf.effect.checks if kind == "guest"]
+
+
+def _side_by_side(a: Any, b: Any, where: Scenario) -> _Ranked | None:
     left, right = _Walker(a, where), _Walker(b, where)
     starts = zip(left.table.initial, right.table.initial, strict=True)
     paths: list[tuple[int, int, tuple[Any, ...]]] = [

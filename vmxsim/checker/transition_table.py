@@ -385,23 +385,38 @@ class TransitionTable:
         self.suspects = suspects(self)
 
     @cached_property
-    def _doers(self) -> list[Doer]:
+    def doers(self) -> list[Doer]:
+        """What does each of :attr:`effects` to the data."""
         return make_doers(self.values, self.effects)
 
     def successors(self, state: int) -> Iterator[tuple[Edge, int, int]]:
         """What can happen next in a packed state: the transition, the next state (-1 if it
         fails), and the bits of the invariants that it breaks."""
-        number, data = state >> CONSTANTS, state & DATA_MASK
-        for edge in self.edges[self.first[number] : self.first[number + 1]]:
+        data = state & DATA_MASK
+        for edge in self.enabled(state):
+            after, broken = self.doers[edge.effect].done(data)
+            yield edge, (edge.target << CONSTANTS) | after if edge.target >= 0 else -1, broken & ~LEFT
+
+    def enabled(self, state: int) -> Iterator[Edge]:
+        """The transitions that are possible in a packed state."""
+        data = state & DATA_MASK
+        for edge in self.edges_of(state >> CONSTANTS):
             if data & edge.leaf.mask == edge.leaf.bits:
-                after, broken = self._doers[edge.effect].done(data)
-                yield edge, (edge.target << CONSTANTS) | after if edge.target >= 0 else -1, broken & ~LEFT
+                yield edge
+
+    def edges_of(self, number: int) -> list[Edge]:
+        """The transitions from a control state, given by its number, whatever the data."""
+        return self.edges[self.first[number] : self.first[number + 1]]
+
+    def at_rest(self, number: int) -> bool:
+        """Whether nothing goes on by itself in a control state: an action may begin."""
+        fields = self.states[number]
+        return not fields[self._waiting] and fields[self._mode] != "kernel"
 
     def alone(self, state: int) -> tuple[Edge, int, int] | None:
         """The successor of a packed state to which the thread goes by itself, without a tick: its kernel
         code continues, or it gets a CPU. None if it is at rest."""
-        fields = self.states[state >> CONSTANTS]
-        if not fields[self._waiting] and fields[self._mode] != "kernel":
+        if self.at_rest(state >> CONSTANTS):
             return None
         return next(t for t in self.successors(state) if t[0].leaf.choice in (STEP, IN))
 
