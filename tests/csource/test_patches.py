@@ -87,6 +87,10 @@ FORMS = {
     "with CRLF": DIFF.replace("\n", "\r\n"),
     "below a message": f"KVM: VMX: do more\n\nBecause.\n---\n vmx.c | 3 +-\n\n{DIFF}",
     "format-patch": mail("[PATCH] KVM: VMX: do more", f"Because.\n---\n vmx.c | 3 +-\n\n{DIFF}-- \n2.39.5\n"),
+    "below a message that names commits": (
+        f"KVM: VMX: do more\n\nSee\ncommit {'a' * 12} and\ncommit {'b' * 12}\n\n{DIFF}"
+    ),
+    "below an author": f"From: A <a@example.org>\n\nKVM: VMX: do more\n\n{DIFF}",
     "git show": "commit 0123456789abcdef0123456789abcdef01234567\nAuthor: A <a@example.org>\n"
     f"Date:   Sat Nov 28 10:00:00 2026 +0000\n\n    KVM: VMX: do more\n\n    Because.\n\n{DIFF}",
     "diff -u": diff(BEFORE, AFTER, prefix=""),
@@ -129,8 +133,9 @@ def test_what_git_show_says() -> None:
 
 
 def test_a_subject_above_a_diff_is_one_even_if_it_looks_like_a_header() -> None:
-    (patch,) = read(FORMS["below a message"])
-    assert patch.subject == "KVM: VMX: do more"
+    for form in ("below a message", "below a message that names commits", "below an author"):
+        (patch,) = read(FORMS[form])
+        assert patch.subject == "KVM: VMX: do more"
 
 
 def test_a_series_is_put_in_its_order_and_its_cover_letter_and_replies_are_left_out() -> None:
@@ -355,7 +360,7 @@ def test_a_rename_without_any_other_change() -> None:
         (f"> {DIFF}".replace("\n", "\n> ").encode(), "is a reply that quotes a patch"),
         (DIFF[: DIFF.index("do_two") + 3].encode(), "is damaged at line"),
         (DIFF.replace("@@ -", "@@ -1", 1).replace(",7 ", ",17 ", 1).encode(), "is damaged at line"),
-        (f"commit {'a' * 40}\n\n    x\n\n{DIFF}\ncommit {'b' * 40}\n\n    y\n\n{DIFF}".encode(), "git log"),
+        (f"{FORMS['git show']}\n{FORMS['git show']}".encode(), "git log"),
         (b"diff --git a/x.bin b/x.bin\nindex 123..456 100644\nBinary files a/x.bin and b/x.bin differ\n",
          "is no patch of KVM's VMX code"),
     ],

@@ -15,7 +15,8 @@ from vmxsim.errors import InputError
 #: The line before each mail of a mailbox, as git format-patch writes it too.
 _FROM = re.compile(rb"^From \S+ +(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) \w{3} [ \d]\d [^\n]*\n", re.M)
 _HEADERS = re.compile(rb"(?:[\w-]+:[^\n]*\n(?:[ \t][^\n]*\n)*)+")
-_COMMIT = re.compile(r"^commit [0-9a-f]{7,64}\b", re.M)
+#: How ``git show`` and ``git log`` begin a commit; a message may well have a line "commit 0123456789ab".
+_COMMIT = re.compile(r"^commit [0-9a-f]{7,64}\b[^\n]*\n(?:Merge: [^\n]*\n)?Author: ", re.M)
 _QUOTED = re.compile(r"^> ?(?:diff --git |\+\+\+ |@@ -\d)", re.M)
 
 
@@ -72,7 +73,8 @@ def _mail(data: bytes) -> Message:
     subject, author, date, message_id = (
         _header(mail, name) for name in ("Subject", "From", "Date", "Message-ID")
     )
-    return _made(subject, author, date, message_id, text)
+    said = subject or _first_line(text[: len(text) - len(diff_in(text))])
+    return _made(said, author, date, message_id, text)
 
 
 def _made(subject: str, author: str, date: str, message_id: str, text: str) -> Message:
