@@ -79,9 +79,7 @@ class Fits:
     unread: bool = False
     #: The file says how many events it should hold, and it holds them all.
     complete: bool = False
-    #: The thread that is followed now, and those whose events do not fit together: some are missing, so what
-    #: they show is not conclusive.
-    pid: int = 0
+    #: The threads whose events do not fit together: some are missing, so what they show is not conclusive.
     broken: set[int] = field(factory=set)
     _claims: dict[tuple[int, frozenset[str]], dict[str, tuple[int, str]]] = field(factory=dict)
     #: Those that rest on what is not there, made at one line only: a single missing event explains them.
@@ -92,10 +90,10 @@ class Fits:
     _likely: tuple[str, ...] = DESIGNS
     _at: tuple[int, ...] = ()
 
-    def rule_out(self, designs: Iterable[str], line: int, why: str, needs: frozenset[str]) -> None:
-        """Rule out designs if ``needs`` are recorded; the first reason stays."""
-        claims = self._claims.setdefault((self.pid, needs), {})
-        once = self._once.setdefault((self.pid, needs), set())
+    def rule_out(self, pid: int, designs: Iterable[str], line: int, why: str, needs: frozenset[str]) -> None:
+        """A thread's events rule out designs if ``needs`` are recorded; the first reason stays."""
+        claims = self._claims.setdefault((pid, needs), {})
+        once = self._once.setdefault((pid, needs), set())
         for design in designs:
             if design not in claims:
                 claims[design] = (line, why)
@@ -167,6 +165,17 @@ class Fits:
         trapping = {design not in NEVER_TRAP for design in self.likely}
         return trapping.pop() if len(trapping) == 1 else None
 
+
+@define
+class Shown:
+    """What one thread's events show about the design."""
+
+    fits: Fits
+    pid: int
+
+    def _rule_out(self, designs: Iterable[str], line: int, why: str, needs: frozenset[str]) -> None:
+        self.fits.rule_out(self.pid, designs, line, why, needs)
+
     def enter(
         self, ops: str, long_mode: bool | None, was_long_mode: bool, line: int, needs: frozenset[str]
     ) -> bool:
@@ -177,16 +186,16 @@ class Fits:
             if long_mode is True:
                 return False  # every design loads the guest's value in long mode
             needs = (needs & EXITS) | ACCESSES  # an unseen switch or system call adds accesses, it hides none
-            self.rule_out(HOST_ALWAYS, line, "enter does not read the host's value", needs)
-            self.rule_out(NEVER_TRAP, line, "enter does not write the guest's value", needs)
+            self._rule_out(HOST_ALWAYS, line, "enter does not read the host's value", needs)
+            self._rule_out(NEVER_TRAP, line, "enter does not write the guest's value", needs)
         elif ops == "w":
             why = "enter writes the register without reading it first"
-            self.rule_out(LAZY + HOST_ALWAYS, line, why, needs | READS)
+            self._rule_out(LAZY + HOST_ALWAYS, line, why, needs | READS)
             if long_mode is True or not was_long_mode:
-                self.rule_out(ARRAYS, line, why, needs | READS | MODE)
+                self._rule_out(ARRAYS, line, why, needs | READS | MODE)
             if long_mode is False:
                 why = "enter writes the register outside long mode"
-                self.rule_out(FROM_THREAD + DEDICATED, line, why, needs | MODE)
+                self._rule_out(FROM_THREAD + DEDICATED, line, why, needs | MODE)
         elif ops == "rw":
             why = "enter writes the register outside long mode"
             self._switches(long_mode, was_long_mode, line, why, needs)
@@ -194,8 +203,8 @@ class Fits:
             if long_mode is True:
                 return False
             why = "enter reads the register without writing it"
-            self.rule_out(ARRAYS + LAZY, line, why, needs | WRITES)
-            self.rule_out(NEVER_TRAP, line, "enter does not write the guest's value", needs | WRITES)
+            self._rule_out(ARRAYS + LAZY, line, why, needs | WRITES)
+            self._rule_out(NEVER_TRAP, line, "enter does not write the guest's value", needs | WRITES)
         else:
             return False
         return True
@@ -208,13 +217,13 @@ class Fits:
         if long_mode is False:
             arrays = () if was_long_mode else ARRAYS
             trapping = arrays + LAZY + HOST_ALWAYS + FROM_THREAD + DEDICATED
-            self.rule_out(trapping, line, why, needs | MODE)
+            self._rule_out(trapping, line, why, needs | MODE)
 
     def enters_differ(self, line: int, needs: frozenset[str]) -> None:
         """One thread's *enter* sometimes reads the register and sometimes does not: where that depends
         on the width of the host task, it can't do both."""
         why = "one thread's enter sometimes reads the register and sometimes does not"
-        self.rule_out(FROM_THREAD + DEDICATED + NEVER_TRAP, line, why, needs | READS)
+        self._rule_out(FROM_THREAD + DEDICATED + NEVER_TRAP, line, why, needs | READS)
 
     def leave(
         self, ops: str, long_mode: bool | None, was_long_mode: bool, line: int, needs: frozenset[str]
@@ -227,13 +236,13 @@ class Fits:
             if long_mode is True:
                 return False  # every design saves the guest's value in long mode
             why = "leave restores the register without reading it"
-            self.rule_out(ARRAYS + LAZY[:2], line, why, needs | READS)
-            self.rule_out(NEVER_TRAP, line, "leave does not read the register back", needs | READS)
+            self._rule_out(ARRAYS + LAZY[:2], line, why, needs | READS)
+            self._rule_out(NEVER_TRAP, line, "leave does not read the register back", needs | READS)
         elif ops == "":
             if long_mode is True:
                 return False
             restoring = HOST_ALWAYS + FROM_THREAD + DEDICATED + NEVER_TRAP
-            self.rule_out(restoring, line, "leave does not restore the register", needs | WRITES)
+            self._rule_out(restoring, line, "leave does not restore the register", needs | WRITES)
         elif ops != "wrw":  # load-gs-index in long mode, with a 32-bit host task
             return False
         return True
@@ -241,43 +250,43 @@ class Fits:
     def reload(self, line: int, needs: frozenset[str]) -> None:
         """A full host reload outside ``vcpu_put`` and preemption."""
         why = "a full host reload outside vcpu_put; the accessors need none"
-        self.rule_out(DEDICATED + NEVER_TRAP, line, why, needs)
+        self._rule_out(DEDICATED + NEVER_TRAP, line, why, needs)
 
     def efer_without_reload(self, line: int, needs: frozenset[str]) -> None:
         """``vmx_set_efer`` did its work while state was loaded, and state is still loaded."""
         why = "vmx_set_efer leaves guest state loaded, without a full host reload"
-        self.rule_out(RELOADING, line, why, needs)
+        self._rule_out(RELOADING, line, why, needs)
 
     def intercepted(self, line: int) -> None:
         """KVM changed the interception of the register while it changed the guest's EFER."""
         why = "a change of EFER changes whether the guest's accesses are intercepted"
-        self.rule_out(NEVER_TRAP, line, why, EXITS)
+        self._rule_out(NEVER_TRAP, line, why, EXITS)
 
     def efer_without_access(self, line: int) -> None:
         """The guest wrote EFER while state was loaded and the register was not touched."""
         why = "a write to EFER does no full host reload"
-        self.rule_out(HOST_ALWAYS + FROM_THREAD, line, why, EXITS | WRITES)
+        self._rule_out(HOST_ALWAYS + FROM_THREAD, line, why, EXITS | WRITES)
 
     def accessor(self, long_mode: bool | None, in_efer: bool, line: int, needs: frozenset[str]) -> None:
         """An accessor read or wrote the guest's value in the register while state stayed loaded."""
         why = "the guest's value is accessed in the register, without a full host reload"
         needs |= ACCESSES
-        self.rule_out(RELOADING, line, why, needs)
+        self._rule_out(RELOADING, line, why, needs)
         if in_efer:
-            self.rule_out(NEVER_TRAP, line, "leaving long mode reads the guest's value", needs)
+            self._rule_out(NEVER_TRAP, line, "leaving long mode reads the guest's value", needs)
         elif long_mode is False:
             why = "the guest's value is accessed in the register outside long mode"
-            self.rule_out(DEDICATED, line, why, needs)
+            self._rule_out(DEDICATED, line, why, needs)
 
     def no_access(self, long_mode: bool | None, writes: bool, line: int) -> bool:
         """KVM read or wrote the guest's MSR while state was loaded, and no event shows that it touched the
         register. False if no design does this: events are missing."""
         if long_mode is True:
-            return writes and SHARED[0] in self.likely
+            return writes and SHARED[0] in self.fits.likely
         why = "KVM's access of the guest's MSR does not touch the register though state is loaded"
         spared = SHARED if writes else ()
         touching = {*HOST_ALWAYS, *FROM_THREAD, *NEVER_TRAP}.difference(spared)
-        self.rule_out(touching, line, why, EXITS | ACCESSES)
+        self._rule_out(touching, line, why, EXITS | ACCESSES)
         return True
 
 

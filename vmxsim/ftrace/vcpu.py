@@ -6,10 +6,10 @@ follows it from *enter* to *leave* (a residence) without looking at other tasks.
 
 from __future__ import annotations
 
-from attrs import define, field
+from attrs import Factory, define, field
 
 from vmxsim.ftrace.events import Event
-from vmxsim.ftrace.evidence import ARRAYS, EXITS, FOLLOWED, LAZY, PROBED, Evidence, Finding, is_user
+from vmxsim.ftrace.evidence import ARRAYS, EXITS, FOLLOWED, LAZY, PROBED, Evidence, Finding, Shown, is_user
 
 #: Exit reasons after which KVM writes no MSR of the guest's.
 PLAIN = ("EXTERNAL_INTERRUPT", "PREEMPTION_TIMER", "HLT", "IO_INSTRUCTION", "CPUID", "PAUSE_INSTRUCTION")
@@ -75,6 +75,7 @@ class Vcpu:
     evidence: Evidence
     findings: list[Finding]
     roles: dict[int, str]
+    shown: Shown = Factory(lambda self: Shown(self.evidence.fits, self.pid), takes_self=True)
 
     loaded: bool | None = None
     long_mode: bool | None = None
@@ -184,7 +185,7 @@ class Vcpu:
         self.residence = Residence(entered=True, stored=self.in_memory(at))
         self.turned = False
         self.register, self.owner = None, "host"
-        if not self.evidence.fits.enter(ops, self.long_mode, self.was_long_mode, line, needs):
+        if not self.shown.enter(ops, self.long_mode, self.was_long_mode, line, needs):
             self.unknown(accesses)
             self.anomaly(line)
             self.register = accesses[-1].data if accesses else None
@@ -192,7 +193,7 @@ class Vcpu:
         if certain or "r" not in ops or all(event.preemptible is False for event in accesses):
             self.enter_reads.add("r" in ops)
         if len(self.enter_reads) == 2:
-            self.evidence.fits.enters_differ(line, FOLLOWED)
+            self.shown.enters_differ(line, FOLLOWED)
         self.residence.silent = "w" not in ops
         if left is not None and self.residence.silent:
             self.register, self.owner = left[0], "guest"  # still what the last leave left there
@@ -234,7 +235,7 @@ class Vcpu:
         ops = words(accesses)
         line = accesses[0].line if accesses else at.line
         self.transitions[accesses[-1].line if accesses else at.line] = False
-        if not self.evidence.fits.leave(ops, mode, self.was_long_mode, line, needs):
+        if not self.shown.leave(ops, mode, self.was_long_mode, line, needs):
             self.unknown(accesses)
             self.anomaly(line)
             self._left(None, inside)
@@ -317,14 +318,14 @@ class Vcpu:
     def read(self, event: Event, in_efer: bool, needs: frozenset[str] = EXITS) -> None:
         """An accessor reads the guest's value from the register."""
         self.roles[event.line] = "read"
-        self.evidence.fits.accessor(self.long_mode, in_efer, event.line, needs)
+        self.shown.accessor(self.long_mode, in_efer, event.line, needs)
         self._read_back(event)
 
     def write(self, event: Event, needs: frozenset[str] = EXITS) -> None:
         """An accessor writes the guest's value to the register."""
         self.roles[event.line] = "write"
         if not self.may_be_hosts(event.data):
-            self.evidence.fits.accessor(self.long_mode, False, event.line, needs)
+            self.shown.accessor(self.long_mode, False, event.line, needs)
         self.register, self.owner, self.true = event.data, "guest", event.data
         self.saved_next = event.data
 
@@ -336,7 +337,7 @@ class Vcpu:
     def untouched(self, event: Event, writes: bool) -> bool:
         """KVM read or wrote the guest's MSR while state was loaded, without an event of the register. False
         if no design does this."""
-        possible = self.evidence.fits.no_access(self.long_mode, writes, event.line)
+        possible = self.shown.no_access(self.long_mode, writes, event.line)
         if writes and self.owner == "guest" and self.evidence.writes_unseen:
             self.register = None
         return possible

@@ -280,7 +280,7 @@ class Thread:
 
     def _leave_and_enter(self, group: list[Event], length: int, event: Event) -> None:
         if self.out is None:
-            self.vcpu.evidence.fits.reload(group[0].line, FOLLOWED)
+            self.vcpu.shown.reload(group[0].line, FOLLOWED)
         self.vcpu.leave(group[:length], group[0], inside=True)
         self.vcpu.enter(group[length:], event)
         self.vcpu.residence.guessed = True
@@ -302,7 +302,7 @@ class Thread:
 
     def _reload(self, group: list[Event], needs: frozenset[str] = FOLLOWED) -> None:
         """A full host reload in the middle of KVM's work."""
-        self.vcpu.evidence.fits.reload(group[0].line, needs)
+        self.vcpu.shown.reload(group[0].line, needs)
         self.vcpu.leave(group, group[0], inside=True, needs=needs)
         self._still_writes()
 
@@ -463,14 +463,14 @@ class Thread:
             vcpu.settle_mode()
             if self.efer_call is not None and fields.get("loaded") == 1:
                 needs = PROBED if self.efer_call.data[1].get("loaded") else FOLLOWED
-                vcpu.evidence.fits.efer_without_reload(self.efer_call.line, needs)
+                vcpu.shown.efer_without_reload(self.efer_call.line, needs)
             self.efer_call = None
             self.entering = event
         elif role == "leave":
             if self.leaving is None:
                 out_of_band = bool(self.calls) and self.out is None
                 if out_of_band:
-                    vcpu.evidence.fits.reload(event.line, FOLLOWED | self._returns())
+                    vcpu.shown.reload(event.line, FOLLOWED | self._returns())
                 self.leaving = (event, out_of_band)
             self.efer_call = None
         elif role == "put":
@@ -490,7 +490,7 @@ class Thread:
                 vcpu.intercepted = role == "intercept_on"
                 if self._in_efer() and vcpu.loaded is True:
                     vcpu.evidence.intercepts |= vcpu.intercepted
-                    vcpu.evidence.fits.intercepted(event.line)
+                    vcpu.shown.intercepted(event.line)
         elif role in _CALLS:
             self._kvm_call(role, fields, event)
 
@@ -596,7 +596,7 @@ class Thread:
         if number == EFER and is_write:
             vcpu.lme = bool(value & EFER_LME)
             if vcpu.loaded is True and not self.touched:
-                vcpu.evidence.fits.efer_without_access(event.line)
+                vcpu.shown.efer_without_access(event.line)
         if number != KERNEL_GS_BASE:
             self._other_register()
             return

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from attrs import Factory, define, field
+from attrs import define, field
 
 from vmxsim.designs import find_design
 from vmxsim.errors import InputError, counted, printable
 from vmxsim.ftrace.events import Event, Fields
-from vmxsim.ftrace.evidence import ACCESSES, DESIGNS, NEVER_TRAP, Evidence, Finding, Fits
+from vmxsim.ftrace.evidence import ACCESSES, DESIGNS, NEVER_TRAP, Evidence, Finding
 from vmxsim.ftrace.reader import Reader
 from vmxsim.ftrace.vcpu import Vcpu
 from vmxsim.ftrace.vcpu_thread import Thread
@@ -35,7 +35,6 @@ class Follower:
     seen: list[Event] = field(factory=list)
     entries: int = 0
     last: Event | None = None
-    _fits: Fits = field(default=Factory(lambda self: self.evidence.fits, takes_self=True))
     #: By kind, the names of the probes seen.
     _probes: dict[str, set[str]] = field(factory=lambda: {"probe": set(), "return": set(), "leaf": set()})
 
@@ -46,8 +45,7 @@ class Follower:
                 tell(f"line {event.line:,} of the trace")
             self.feed(event)
         if self.last is not None:
-            for pid, thread in self.threads.items():
-                self.evidence.fits.pid = pid
+            for thread in self.threads.values():
                 thread.finish(self.last)
 
     def feed(self, event: Event) -> None:
@@ -61,7 +59,6 @@ class Follower:
                 thread.lost()
             return
         thread = self.threads.get(event.pid) or self._thread(event.pid, event.comm, event.cpu)
-        self._fits.pid = event.pid
         if event.time < thread.time:
             self._disorder(event)
         thread.time = event.time
@@ -108,7 +105,6 @@ class Follower:
         if prev == event.pid:
             thread.feed(event)
         incoming = self.threads.get(following) or self._thread(following, name, event.cpu)
-        self.evidence.fits.pid = following
         incoming.switched_in(event)
 
     def vcpu_threads(self) -> list[Thread]:
