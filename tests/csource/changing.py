@@ -16,9 +16,7 @@ HERE = Path(__file__).parent / "c"
 #: The design that is changed: it is safe, and each line of its accessors, enter and leave is needed for that.
 SAFE = "guest-state-loaded"
 
-_FUNCTION = re.compile(
-    r"^[a-z][\w *]*?\b(\w+)\([^;]*?\)(?: /\*.*\*/)?\n\{\n.*?^\}(?: /\*.*\*/)?\n", re.S | re.M
-)
+_FUNCTION = re.compile(r"^[a-z][\w *\n]*?\b(\w+)\([^;]*?\)[^;{}]*?\n\{\n.*?^\}(?: /\*.*\*/)?\n", re.S | re.M)
 
 
 def sections(name: str) -> dict[str, str]:

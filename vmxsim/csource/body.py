@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from vmxsim.csource import interface as api
+from vmxsim.csource.conditionals import CONFIG
 from vmxsim.csource.msr_list import switches
 from vmxsim.csource.parser import read_expression
 from vmxsim.csource.resolved import (
@@ -135,6 +136,9 @@ class Body:
         match s:
             case Expression(_, e):
                 return self.expression(line, e)
+            case Declare(_, name, kind, _) if kind.startswith("static ") and "const" not in kind:
+                self.known[name] = Unknown(name)  # it keeps what an earlier call left in it
+                return []
             case Declare(_, name, _, init):
                 return [] if init is None or name in self.known else self.assign(line, Variable(name), init)
             case If(_, test, yes, no):
@@ -223,6 +227,8 @@ class Body:
                 return self.assign(line, self.lvalue(left), right)
             case Call(Name(name), args):
                 return self.call_statement(line, name, args, e)
+            case Name(name) if name not in self.locals and (meaning := self.owner.unit.defines.get(name)):
+                return self.named(line, name, meaning)
             case Binary(",", left, right):
                 return self.expression(line, left) + self.expression(line, right)
             case Choose(test, yes, no) if yes is not None:
@@ -265,6 +271,7 @@ class Body:
         return [], e
 
     def call_statement(self, line: int, name: str, args: tuple[Any, ...], e: Any) -> list[Any]:
+        name = self.owner.alias(name)
         f = self.owner.unit.find(name, self.f.file)
         if name in api.TOGGLES:
             return [Toggle(line, api.TOGGLES[name])]
@@ -304,10 +311,26 @@ class Body:
         self.depth -= 1
         return made
 
+    def named(self, line: int, name: str, meaning: str) -> list[Any]:
+        """A macro without arguments, as a statement."""
+        stands = read_expression(meaning) if self.depth < DEEPEST else None
+        if stands is None:
+            self.harmless(meaning)
+            return []
+        self.depth += 1
+        made = self.expression(line, stands)
+        self.depth -= 1
+        return made
+
+    def configured(self, name: str) -> Const:
+        """What IS_ENABLED() says of a CONFIG name, and note that it was asked."""
+        self.owner.unit.asked.setdefault(name, []).append(f"{self.f.file}:{self.line}")
+        return Const(int(name in CONFIG))
+
     def refuse_macro(self, name: str) -> None:
         """Raises NotUnderstoodError for a macro that is more than one expression and names what matters."""
         meaning = self.owner.meaning(name)
-        if self.owner.matters(meaning) or not set(api.TOGGLES).isdisjoint(re.findall(r"\w+", meaning)):
+        if self.owner.hides(meaning) or not set(api.TOGGLES).isdisjoint(re.findall(r"\w+", meaning)):
             raise self.refused(
                 f"the macro {name} names what matters and is more than one expression: write it as a function"
             )
@@ -423,6 +446,8 @@ class Body:
             self.depth -= 1
             if isinstance(found, Const):
                 return found if found.name else Const(found.value, name)
+            if self.owner.hides(meaning):
+                return Unknown(name) if found is None else found
         if name.isupper() or name.startswith("MSR_"):
             return Const(None, name)
         return Unknown(name)
@@ -448,8 +473,11 @@ class Body:
     def call(self, name: str, args: tuple[Any, ...], e: Any, quiet: bool) -> Any:
         if name in api.TRANSPARENT and len(args) == 1:
             return self.expr(args[0], quiet)
+        name = self.owner.alias(name)
         if name in api.ASSERTS:
             return self.expr(args[0], quiet) if args else Const(0)
+        if name in api.ENABLED and len(args) == 1:
+            return self.configured(show(args[0]))
         if name in api.SAME_VCPU and len(args) == 1 and isinstance(self.expr(args[0], quiet), VcpuPointer):
             return VcpuPointer()
         f = self.owner.unit.find(name, self.f.file)
@@ -476,9 +504,13 @@ class Body:
             self.dropped(name, f, resolved)
         return Unknown(show(e))
 
+    def matters_to(self, arg: Any) -> bool:
+        """Whether it is a field that matters."""
+        return isinstance(arg, Place) and arg.key[-1] in self.owner.tokens
+
     def points_to_token(self, arg: Any) -> bool:
         """Whether it is a pointer to a field that matters: a function that gets it is followed."""
-        return isinstance(arg, Address) and isinstance(arg.of, Place) and arg.of.key[-1] in self.owner.tokens
+        return isinstance(arg, Address) and self.matters_to(arg.of)
 
     def dropped(self, name: str, f: CFunction | None, args: tuple[Any, ...]) -> None:
         """Note a call that is left out. Raises NotUnderstoodError if its arguments do what matters."""
@@ -487,6 +519,8 @@ class Body:
             self.spec.unbalanced.append((self.line, name))
         if _ACCESSES.search(name):
             self.refuse_register(name, args)
+        if name in api.MODIFIES and any(self.matters_to(a) for a in args):
+            raise self.refused(f"{name}() changes what it is given")
         if name in api.OVERWRITES and isinstance(args[0] if args else None, VcpuPointer):
             raise self.refused(f"{name}() overwrites the whole vCPU")
         for n, arg in enumerate(args):

@@ -40,6 +40,12 @@ REACHES = frozenset({REGISTER}) | LOAD_GS | SWAPS | READ_INACTIVE | WRITE_INACTI
 
 #: They overwrite what their first argument points to.
 OVERWRITES = frozenset({"memset", "memcpy", "memmove", "memzero_explicit", "copy_from_user", "memset_after"})
+#: Macros that change what they are given by name.
+MODIFIES = frozenset(
+    {"swap", "get_user", "__get_user", "do_div", "rdmsr", "rdtscll", "rdpmcl", "savesegment"}
+)
+#: They ask whether a CONFIG name is on.
+ENABLED = frozenset({"IS_ENABLED", "IS_BUILTIN", "IS_REACHABLE"})
 #: The compiler's and the checker's wrappers of a value, and of an assertion.
 TRANSPARENT = frozenset({"likely", "unlikely", "READ_ONCE", "ACCESS_ONCE", "__force", "smp_load_acquire"})
 ASSERTS = frozenset(
@@ -67,6 +73,10 @@ TOGGLES = {
     "put_cpu": "preempt_enable", "preempt_enable_no_resched": "preempt_enable",
     "local_irq_disable": "local_irq_disable", "local_irq_save": "local_irq_disable",
     "local_irq_enable": "local_irq_enable", "local_irq_restore": "local_irq_enable",
+    "spin_lock_irqsave": "local_irq_disable", "raw_spin_lock_irqsave": "local_irq_disable",
+    "spin_lock_irq": "local_irq_disable", "raw_spin_lock_irq": "local_irq_disable",
+    "spin_unlock_irqrestore": "local_irq_enable", "raw_spin_unlock_irqrestore": "local_irq_enable",
+    "spin_unlock_irq": "local_irq_enable", "raw_spin_unlock_irq": "local_irq_enable",
     "spin_lock": "preempt_disable", "raw_spin_lock": "preempt_disable", "local_bh_disable": "preempt_disable",
     "spin_unlock": "preempt_enable", "raw_spin_unlock": "preempt_enable", "local_bh_enable": "preempt_enable",
 }  # fmt: skip

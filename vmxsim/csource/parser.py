@@ -16,6 +16,7 @@ from typing import Any
 from attrs import define, field
 
 from vmxsim.csource.conditionals import Conditionals
+from vmxsim.csource.scopes import unshadowed
 from vmxsim.csource.syntax import (
     Assign,
     Binary,
@@ -59,6 +60,8 @@ _QUALIFIERS = re.compile(
 )
 #: A type as an argument, as of container_of(): one word for it.
 _TYPE_ARGUMENT = re.compile(r"(,\s*)(struct|union|enum) (\w+)(?=\s*[,)])")
+#: What stands between a function's parameters and its body, for sparse.
+_ANNOTATION = re.compile(r"\b__(?:must_hold|acquires|releases)\([^()\n]*\)(?=\s*\{|\s*__)")
 _ASM = re.compile(r"\b(?:asm|__asm__|asm_inline)\b(?:\s+(?:volatile|__volatile__|goto|inline))*\s*\(")
 _OPS = re.compile(r"\bstruct\s+kvm_x86_ops\s+\w+[^=;{}]*=\s*\{(.*?)^\}", re.S | re.M)
 _OP = re.compile(r"\.(\w+)\s*=\s*&?(\w+)\s*(?:\(\s*(\w+)\s*\))?\s*,")
@@ -90,7 +93,10 @@ class Unit:
 
     def find(self, name: str, file: str = "") -> CFunction | None:
         """A function by name, as code in ``file`` would call it."""
-        return self._in_file.get((file, name)) or self.functions.get(name)
+        found = self._in_file.get((file, name)) or self.functions.get(name)
+        if found and file and found.file != file and found.is_static and found.file.endswith(".c"):
+            return None  # another file's own
+        return found
 
     def add(self, text: str, path: str) -> None:
         """Read one more file. Raises InputError for one that is no text."""
@@ -118,6 +124,7 @@ class Unit:
             self.members.setdefault(member, set()).add(" ".join(kind.split()))
         source = tuple(text.split("\n"))
         for before, piece in _pieces(conditional.text):
+            piece = _ANNOTATION.sub(lambda found: " " * len(found[0]), piece)
             plain, asm = _without_asm(_RANGE.sub(r"\1 % (\2):", piece), before)
             plain = _TYPE_ARGUMENT.sub(r"\1\2_\3", _QUALIFIERS.sub(" ", _with_heads(plain)))
             found = list(_Reader(plain, source, name, before, asm, conditional.skipped).functions())
@@ -299,7 +306,8 @@ class _Reader:
         return CFunction(
             _text(name), tuple(params), self.file, first, self.source[first - 1 : last],
             frozenset(_WORD.findall("\n".join([_text(node), *(text for _, text in asm)]))),
-            lambda: self.block(body), _text(node.child_by_field_name("type")), asm, tuple(sorted(errors)),
+            lambda: unshadowed(self.block(body), [p for p, _ in params]),
+            _text(node.child_by_field_name("type")), asm, tuple(sorted(errors)),
             frozenset(line for line in self.skipped if first <= line <= last),
         )  # fmt: skip
 
@@ -323,10 +331,12 @@ class _Reader:
             yield from self.statement(node)
 
     def guard(self, node: Any) -> str:
-        """What ``guard(preempt)();`` holds."""
+        """What ``guard(preempt)();`` or ``CLASS(preempt, name)();`` holds."""
         if node.type == "expression_statement" and node.named_children:
             match self.expr(node.named_children[0]):
-                case Call(Call(Name("guard"), (Name(what),)), _):
+                case Call(Call(Name("guard"), (Name(what),)), _) | Call(
+                    Call(Name("CLASS"), (Name(what), *_)), _
+                ):
                     return what
         return ""
 
@@ -353,7 +363,10 @@ class _Reader:
                     if e not in (Name("fallthrough"), Name("__fallthrough")):
                         yield Expression(line, e)
             case "declaration":
-                declared = _text(get("type"))
+                kept = any(
+                    c.type == "storage_class_specifier" and _text(c) == "static" for c in node.children
+                )
+                declared = "static " * kept + _text(get("type"))
                 for d in node.children_by_field_name("declarator"):
                     init = None
                     if d.type == "init_declarator":

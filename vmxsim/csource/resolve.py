@@ -44,6 +44,10 @@ COMMON = frozenset({"loaded", "data"})
 _STRING = re.compile(r'"(?:[^"\\\\]|\\\\.)*"')
 #: Instructions that access an MSR or the inactive base.
 _ASM = re.compile(r"\b(rdmsr|wrmsr|wrmsrns|swapgs|lkgs)\b", re.I)
+#: Names that ``##`` makes of parts and that could be the register's, its accessors' or a toggle's.
+_PASTES = re.compile(
+    r"(MSR_|rdmsr|wrmsr|msr|gs_base|preempt_|irq_)\w*\s*##|##\s*(KERNEL_GS_BASE|gs_base|msr|able)"
+)
 _DO_ONCE = re.compile(r"^do\s*\{(.*)\}\s*while\s*\(\s*0\s*\)$", re.S)
 
 
@@ -64,6 +68,9 @@ class Resolver:
             macro.partition("(")[0]: frozenset(re.findall(r"\w+", meaning))
             for macro, meaning in unit.defines.items()
         }
+        self._pasting = {
+            macro.partition("(")[0] for macro, meaning in unit.defines.items() if _PASTES.search(meaning)
+        }
         #: Names that matter wherever they stand, and fields to which a store matters.
         self.tokens: set[str] = set(api.REACHES)
         self.stored: set[str] = set(api.EFER_FIELDS | api.CR0_FIELDS)
@@ -73,7 +80,7 @@ class Resolver:
     def _close(self) -> None:
         """Find the functions that name something that matters, and those that call them."""
         every = self.unit.functions.values()
-        mine = set(self.tokens)
+        mine = self.tokens | self._pasting
         while more := {name for name, words in self._macro_words.items() if words & mine} - mine:
             mine |= more
         found = {f.name for f in every if f.words & mine or _stores(f, self.stored) or _takes_msr(f)}
@@ -112,8 +119,21 @@ class Resolver:
         return name in self._macros
 
     def meaning(self, name: str) -> str:
-        """What a macro stands for, as text."""
+        """What a macro that takes arguments stands for, as text."""
         return self._macros[name][1]
+
+    def hides(self, meaning: str) -> bool:
+        """Whether a macro stands for what matters, or pastes a name together that could."""
+        return self.matters(meaning) or bool(_PASTES.search(meaning))
+
+    def alias(self, name: str) -> str:
+        """What a name stands for that a macro makes another name of."""
+        for _ in range(DEEPEST):
+            meaning = self.unit.defines.get(name, "")
+            if not meaning.isidentifier() or name in self.unit.functions:
+                break
+            name = meaning
+        return name
 
     # -- specialising
 

@@ -214,6 +214,11 @@ class CFunction:
         """Its statements."""
         return self.read_body()
 
+    @property
+    def is_static(self) -> bool:
+        """Whether only its own file can call it."""
+        return self.source[0].startswith("static ")
+
     @cached_property
     def statements(self) -> tuple[Any, ...]:
         """All its statements, nested ones too."""

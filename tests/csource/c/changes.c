@@ -423,3 +423,75 @@ static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
 	preempt_enable();
 	return vmx->msr_guest_kernel_gs_base;
 }
+
+//// the flag is kept in a variable that another hides: guest-value, any host
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	bool loaded = false;
+
+	preempt_disable();
+	{
+		bool loaded = vmx->guest_state_loaded;
+
+		vmx->spare = loaded;
+	}
+	if (loaded)
+		rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	preempt_enable();
+	return vmx->msr_guest_kernel_gs_base;
+}
+
+//// preemption is enabled after a comma: guest-value, any host
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	preempt_disable(), preempt_enable();
+	if (vmx->guest_state_loaded)
+		rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	return vmx->msr_guest_kernel_gs_base;
+}
+
+//// the read is preempted where it asks for interrupts only: guest-value, any host
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	if (vmx->guest_state_loaded && !irqs_disabled())
+		rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	return vmx->msr_guest_kernel_gs_base;
+}
+
+//// the guard ends with its block: guest-value, any host
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	{
+		guard(preempt)();
+		vmx->spare = 1;
+	}
+	if (vmx->guest_state_loaded)
+		rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	return vmx->msr_guest_kernel_gs_base;
+}
+
+//// a macro without arguments writes the host's value: guest-value, any host
+#define BREAK_IT wrmsrl(MSR_KERNEL_GS_BASE, vmx->msr_host_kernel_gs_base)
+
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	preempt_disable();
+	if (vmx->guest_state_loaded)
+		rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	BREAK_IT;
+	preempt_enable();
+	return vmx->msr_guest_kernel_gs_base;
+}
+
+//// the flag as it was at the last read: guest-value, any host
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	static bool loaded;
+
+	preempt_disable();
+	if (loaded)
+		rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	loaded = vmx->guest_state_loaded;
+	preempt_enable();
+	return vmx->msr_guest_kernel_gs_base;
+}

@@ -376,3 +376,106 @@ static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
 	protect(!vmx->vcpu.arch.careful);
 	return vmx->msr_guest_kernel_gs_base;
 }
+
+//// a struct that names the register
+static void vmx_write_guest_kernel_gs_base(struct vcpu_vmx *vmx, u64 data)
+{
+	struct msr_data m = { .index = MSR_KERNEL_GS_BASE, .data = data }; /* refused */
+
+	preempt_disable();
+	if (vmx->guest_state_loaded)
+		write_it(&m);
+	preempt_enable();
+	vmx->msr_guest_kernel_gs_base = data;
+}
+
+//// an access in a condition
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	u64 value;
+
+	preempt_disable();
+	if (vmx->guest_state_loaded && !rdmsrl_safe(MSR_KERNEL_GS_BASE, &value)) /* refused */
+		vmx->msr_guest_kernel_gs_base = value;
+	preempt_enable();
+	return vmx->msr_guest_kernel_gs_base;
+}
+
+//// a pointer to g or to h
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	u64 *g = &vmx->msr_guest_kernel_gs_base;
+
+	preempt_disable();
+	if (is_long_mode(&vmx->vcpu))
+		g = &vmx->msr_host_kernel_gs_base;
+	if (vmx->guest_state_loaded)
+		*g = read_msr(MSR_KERNEL_GS_BASE); /* refused */
+	preempt_enable();
+	return vmx->msr_guest_kernel_gs_base;
+}
+
+//// g and h exchanged by a macro
+static void vmx_write_guest_kernel_gs_base(struct vcpu_vmx *vmx, u64 data)
+{
+	preempt_disable();
+	if (vmx->guest_state_loaded)
+		wrmsrl(MSR_KERNEL_GS_BASE, data);
+	preempt_enable();
+	vmx->msr_guest_kernel_gs_base = data;
+	swap(vmx->msr_guest_kernel_gs_base, vmx->msr_host_kernel_gs_base); /* refused */
+}
+
+//// the flag counted in a condition
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	preempt_disable();
+	if (vmx->guest_state_loaded--) /* refused */
+		rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	preempt_enable();
+	return vmx->msr_guest_kernel_gs_base;
+}
+
+//// a macro that pastes the register's name together
+#define BREAK(r) wrmsrl(MSR_##r, 0)
+
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	preempt_disable();
+	if (vmx->guest_state_loaded)
+		rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	BREAK(KERNEL_GS_BASE); /* refused */
+	preempt_enable();
+	return vmx->msr_guest_kernel_gs_base;
+}
+
+//// a switch on the flag
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	preempt_disable();
+	switch (vmx->guest_state_loaded) { /* refused */
+	case true:
+		rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+		break;
+	}
+	preempt_enable();
+	return vmx->msr_guest_kernel_gs_base;
+}
+
+//// a helper with a macro that pastes the register's name together
+#define BREAK(r) wrmsrl(MSR_##r, 0)
+
+static void forget(void)
+{
+	BREAK(KERNEL_GS_BASE); /* refused */
+}
+
+static void vmx_write_guest_kernel_gs_base(struct vcpu_vmx *vmx, u64 data)
+{
+	preempt_disable();
+	if (vmx->guest_state_loaded)
+		wrmsrl(MSR_KERNEL_GS_BASE, data);
+	preempt_enable();
+	vmx->msr_guest_kernel_gs_base = data;
+	forget();
+}

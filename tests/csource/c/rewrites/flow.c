@@ -179,3 +179,55 @@ static void vmx_write_guest_kernel_gs_base(struct vcpu_vmx *vmx, u64 data)
 	vmx->msr_guest_kernel_gs_base = data;
 	preempt_enable();
 }
+
+//// a loop that runs once
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	int i;
+
+	preempt_disable();
+	for (i = 0; i < 1; i++)
+		if (vmx->guest_state_loaded)
+			rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	preempt_enable();
+	return vmx->msr_guest_kernel_gs_base;
+}
+
+//// a goto backward
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	bool again = true;
+
+retry:
+	preempt_disable();
+	if (vmx->guest_state_loaded)
+		rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	preempt_enable();
+	if (again) {
+		again = false;
+		goto retry;
+	}
+	return vmx->msr_guest_kernel_gs_base;
+}
+
+//// commas
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	preempt_disable(), vmx->spare = 1;
+	if (vmx->guest_state_loaded)
+		vmx->spare = 1, rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	preempt_enable();
+	return vmx->msr_guest_kernel_gs_base;
+}
+
+//// while with a break
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	preempt_disable();
+	while (vmx->guest_state_loaded) {
+		rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+		break;
+	}
+	preempt_enable();
+	return vmx->msr_guest_kernel_gs_base;
+}

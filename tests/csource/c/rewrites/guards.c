@@ -84,3 +84,61 @@ static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
 	end_access();
 	return vmx->msr_guest_kernel_gs_base;
 }
+
+//// spin_lock_irqsave()
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&vmx->lock, flags);
+	if (vmx->guest_state_loaded)
+		rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	spin_unlock_irqrestore(&vmx->lock, flags);
+	return vmx->msr_guest_kernel_gs_base;
+}
+
+//// guard() in a block
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	{
+		guard(preempt)();
+		if (vmx->guest_state_loaded)
+			rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	}
+	return vmx->msr_guest_kernel_gs_base;
+}
+
+//// scoped_guard(irqsave)
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	scoped_guard(irqsave) {
+		if (vmx->guest_state_loaded)
+			rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	}
+	return vmx->msr_guest_kernel_gs_base;
+}
+
+//// CLASS(preempt, ...)
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	CLASS(preempt, guard)();
+
+	if (vmx->guest_state_loaded)
+		rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	return vmx->msr_guest_kernel_gs_base;
+}
+
+//// a helper that disables preemption and answers
+static bool enter_access(struct vcpu_vmx *vmx)
+{
+	preempt_disable();
+	return vmx->guest_state_loaded;
+}
+
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	if (enter_access(vmx))
+		rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	preempt_enable();
+	return vmx->msr_guest_kernel_gs_base;
+}

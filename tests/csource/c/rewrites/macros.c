@@ -178,3 +178,27 @@ static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
 	preempt_enable();
 	return vmx->msr_guest_kernel_gs_base;
 }
+
+//// a macro without arguments for the access
+#define SAVE_IT rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base)
+
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	preempt_disable();
+	if (vmx->guest_state_loaded)
+		SAVE_IT;
+	preempt_enable();
+	return vmx->msr_guest_kernel_gs_base;
+}
+
+//// another name for the accessor
+#define rd_it rdmsrl
+
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	preempt_disable();
+	if (vmx->guest_state_loaded)
+		rd_it(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	preempt_enable();
+	return vmx->msr_guest_kernel_gs_base;
+}

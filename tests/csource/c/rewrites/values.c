@@ -137,3 +137,101 @@ static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
 	preempt_enable();
 	return vmx->msr_guest_kernel_gs_base;
 }
+
+//// IS_ENABLED()
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	if (!IS_ENABLED(CONFIG_X86_64))
+		return 0;
+	preempt_disable();
+	if (vmx->guest_state_loaded)
+		rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	preempt_enable();
+	return vmx->msr_guest_kernel_gs_base;
+}
+
+//// variables that are not used
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	struct kvm_vcpu *vcpu __maybe_unused = &vmx->vcpu;
+	const bool debug = false;
+
+	preempt_disable();
+	if (vmx->guest_state_loaded)
+		rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	preempt_enable();
+	return vmx->msr_guest_kernel_gs_base;
+}
+
+//// the result of wrmsrl_safe()
+static void vmx_write_guest_kernel_gs_base(struct vcpu_vmx *vmx, u64 data)
+{
+	int err = 0;
+
+	preempt_disable();
+	if (vmx->guest_state_loaded)
+		err = wrmsrl_safe(MSR_KERNEL_GS_BASE, data);
+	preempt_enable();
+	if (err)
+		return;
+	vmx->msr_guest_kernel_gs_base = data;
+}
+
+//// a pointer to g
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	u64 *g = &vmx->msr_guest_kernel_gs_base;
+
+	preempt_disable();
+	if (vmx->guest_state_loaded)
+		*g = read_msr(MSR_KERNEL_GS_BASE);
+	preempt_enable();
+	return *g;
+}
+
+//// the value straight from the register
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	guard(preempt)();
+	return vmx->guest_state_loaded ? read_msr(MSR_KERNEL_GS_BASE) : vmx->msr_guest_kernel_gs_base;
+}
+
+//// a write to one place only
+static void vmx_write_guest_kernel_gs_base(struct vcpu_vmx *vmx, u64 data)
+{
+	preempt_disable();
+	if (vmx->guest_state_loaded)
+		wrmsrl(MSR_KERNEL_GS_BASE, data);
+	else
+		vmx->msr_guest_kernel_gs_base = data;
+	preempt_enable();
+}
+
+//// a variable that hides the value
+static void vmx_write_guest_kernel_gs_base(struct vcpu_vmx *vmx, u64 data)
+{
+	preempt_disable();
+	if (vmx->guest_state_loaded) {
+		u64 value = data;
+		{
+			u64 data = vmx->msr_host_kernel_gs_base;
+
+			vmx->spare = data;
+		}
+		wrmsrl(MSR_KERNEL_GS_BASE, value);
+	}
+	preempt_enable();
+	vmx->msr_guest_kernel_gs_base = data;
+}
+
+//// an assignment in a condition
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	bool loaded;
+
+	preempt_disable();
+	if ((loaded = vmx->guest_state_loaded))
+		rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	preempt_enable();
+	return vmx->msr_guest_kernel_gs_base;
+}
