@@ -211,7 +211,8 @@ def _page(about: Subject, theme: str, traits: dict[str, Any]) -> str:
     return page(
         about.shown,
         headline=told.headline,
-        said=[f"{told.claim}.", schedule, *told.about.rests_on],
+        said=[f"{told.claim}.", schedule],
+        rests_on=told.rests_on,
         broken=f"{where} {told.found}{lost}".strip(),
         footer=told.footer,
         theme=theme,
@@ -239,7 +240,8 @@ def _side_by_side(pair: Sequence[Subject], theme: str, traits: dict[str, Any]) -
         headline=f"{names[0]} beside {names[1]}",
         said=[said] * same + [f"{one.headline}." for one in told if not one.about.invariant],
         broken=" ".join(broken),
-        footer=told[0].footer,
+        footer=next((one.footer for one in told if one.rests_on), told[0].footer),
+        rests_on=[text for one in told for text in one.rests_on],
         theme=theme,
         **traits,
     )

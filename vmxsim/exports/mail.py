@@ -112,9 +112,15 @@ def mail(told: Report, glossary: bool = False) -> str:
         _again(told),
         _legend(told) if glossary else [],
         [line for remark in told.remarks for line in paragraph(remark, "Note: ")],
+        _rests_on(told),
         ["-- ", *paragraph(_signature(told) if run else told.footer)],
     ]
     return _joined(parts) + "\n"
+
+
+def _rests_on(told: Report) -> list[str]:
+    lines = [line for text in told.rests_on for line in paragraph(text, "  - ")]
+    return [*_heading("What this rests on"), *lines] if lines else []
 
 
 def _signature(told: Report) -> str:

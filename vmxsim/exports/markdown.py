@@ -64,6 +64,7 @@ def markdown(told: Report) -> str:
         _change(told),
         _again(told),
         [f"*Note:* {escaped(remark)}" for remark in told.remarks],
+        _rests_on(told),
         [f"*{escaped(told.footer)}*"],
     ]
     return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
@@ -140,6 +141,11 @@ def _change(told: Report) -> list[str]:
         return []
     name = code(name_of(told.about.design))
     return [f"### What {name} changes", "", *block([printable(one, 200) for one in told.change], "diff")]
+
+
+def _rests_on(told: Report) -> list[str]:
+    lines = [f"- {escaped(text)}" for text in told.rests_on]
+    return ["### What this rests on", "", *lines] if lines else []
 
 
 def _again(told: Report) -> list[str]:

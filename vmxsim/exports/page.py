@@ -27,6 +27,7 @@ def page(
     said: Sequence[str] = (),
     broken: str = "",
     footer: str = "",
+    rests_on: Sequence[str] = (),
     theme: str = "auto",
     **traits: Any,
 ) -> str:
@@ -34,7 +35,8 @@ def page(
     questions it opens at the start.
 
     ``headline`` (default: the title), the paragraphs ``said`` and ``broken`` (what is wrong) appear above
-    the player. ``theme`` is ``auto`` (the browser's preference), ``light`` or ``dark``; a button changes it.
+    the player, what it ``rests_on`` and the ``footer`` below it. ``theme`` is ``auto`` (the browser's
+    preference), ``light`` or ``dark``; a button changes it.
     Any other keyword sets one of the player's traits: ``gates`` and ``answers`` (questions before steps),
     ``start`` (the position at which it opens), ``skip_quiet``.
     """
@@ -48,6 +50,7 @@ def page(
         said=said,
         broken=broken,
         footer=footer,
+        rests_on=rests_on,
         theme=theme,
         style=theme_css(".vx-page") + style() + _HERE.joinpath("page.css").read_text("utf-8"),
         films=data["films"],

@@ -212,7 +212,7 @@ class Report:
     no final punctuation, because a schedule may follow it. ``code`` is the line that
     matters, or None; ``code_does`` says what that line does, ``blamed`` what is wrong there. ``change`` is a
     user's own design as a diff; ``missed`` the function that fails to load. ``commands`` are (command, what
-    it does).
+    it does); ``rests_on`` is what is to be said of the C that the design was made from.
     """
 
     about: Subject
@@ -234,6 +234,7 @@ class Report:
     missed: Missed | None
     commands: tuple[tuple[str, str], ...]
     remarks: tuple[str, ...]
+    rests_on: tuple[str, ...]
     footer: str
 
 
@@ -243,7 +244,6 @@ def report(about: Subject, steps: str | Sequence[int] | None = None, short: bool
     blamed = (about.explanation or Explanation("", "", -1)).blamed
     demand = DEMANDS.get(about.invariant, "")
     remarks = [printable(note, 400) for note in (about.trace.notes if about.trace is not None else ())]
-    remarks += about.rests_on
     return Report(
         about=about,
         headline=_headline(about),
@@ -264,6 +264,7 @@ def report(about: Subject, steps: str | Sequence[int] | None = None, short: bool
         missed=missed(about),
         commands=tuple(commands(about)),
         remarks=tuple(dict.fromkeys(remarks)),
+        rests_on=tuple(about.rests_on),
         footer=_footer(about),
     )
 

@@ -20,7 +20,7 @@ from attrs import evolve, frozen
 
 from vmxsim.checker.check import check
 from vmxsim.checker.explanation import Explanation, explain
-from vmxsim.checker.result import CheckResult, Counterexample
+from vmxsim.checker.result import CheckResult, Counterexample, otherwise_line
 from vmxsim.csource.in_short import files_read, tree_of
 from vmxsim.designs import DESIGNS, find_design
 from vmxsim.designs.own import design_of_file
@@ -138,7 +138,10 @@ class Subject:
     @property
     def rests_on(self) -> list[str]:
         """What is to be said of the C that the design was made from, if it was."""
-        return [printable(text, 800) for text in (self.design._rests_on if self.design else ())]
+        told = list(self.design._rests_on) if self.design else []
+        if told and self.result:
+            told.append(otherwise_line(self.result))
+        return [printable(text, 800) for text in told if text]
 
     @property
     def files(self) -> list[str]:
