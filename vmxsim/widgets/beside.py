@@ -83,8 +83,8 @@ class Beside:
         if self.c is None:
             return _page(note)
         left = "".join(f"<span>{escape(line)}</span>\n" for line in self.retelling.splitlines())
-        right = "".join(_line(*line) for line in _lines(self.c))
         last = self.c.first + len(self.c.source) - 1
+        right = "".join(_line(*line, len(str(last))) for line in _lines(self.c))
         where = f"{self.c.file}:{self.c.first}-{last}"
         sides = _side("Retold", left) + _side(f"{where}, {self.c.name}()", right)
         return _page(f'{note}<div class="vs-sides">{sides}</div>')
@@ -139,9 +139,9 @@ def _side(name: str, listing: str) -> str:
     )
 
 
-def _line(number: int, text: str, left_out: bool) -> str:
+def _line(number: int, text: str, left_out: bool, width: int) -> str:
     kind = ' class="vs-left"' if left_out else ""
-    return f'<span class="vs-number">{number:>6}  </span><span{kind}>{escape(text)}</span>\n'
+    return f'<span class="vs-number">{number:>{width}}  </span><span{kind}>{escape(text)}</span>\n'
 
 
 def _lines(function: Function) -> Iterator[tuple[int, str, bool]]:
