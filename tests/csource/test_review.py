@@ -16,11 +16,13 @@ from tests.csource.changing import changed
 from tests.csource.patching import clone, mail, patch
 from tests.csource.reading import write
 from tests.csource.retell import VMX, retold
+from vmxsim.checker.difference import shortest_difference
 from vmxsim.csource.findings import RAN, RUNS, SAME
 from vmxsim.csource.tree import Tree
 from vmxsim.errors import InputError
 from vmxsim.exports.review import Review, review
 from vmxsim.exports.review_words import marked_hunks
+from vmxsim.simulation.compare import run_together
 
 BREAKS = ("host-from-thread", "dedicated-accessors")
 MENDS = ("dedicated-accessors", "never-trap")
@@ -415,3 +417,23 @@ def test_the_text_of_a_patch_is_a_patch() -> None:
     assert "KVM: VMX: one flag" in repr(found)
     with pytest.raises(InputError, match="the patch: holds no diff"):
         review("two lines\nof prose\n", old)
+
+
+def test_a_tick_at_a_line_comes_at_that_line_of_the_side_that_breaks() -> None:
+    """The patch moves the line up, and the line that had its number before is another one."""
+    old = retold("never-trap")
+    text = old.files[VMX]
+    start = text.index("static void vmx_write_guest_kernel_gs_base(")
+    accessor = text[start : text.index("\n}\n", start)]
+    bare = accessor.replace("\tpreempt_disable();\n", "").replace("\tpreempt_enable();\n", "")
+    found = of(old, Tree("patched", {**old.files, VMX: text.replace(accessor, bare)}))
+    assert found.after.counterexample.schedule.count("tick before") == 2
+    met = found.findings.encounter
+    assert met is not None
+    without, patched = met.traces
+    assert not without.violations
+    assert {violation.invariant for violation in patched.violations} >= {"host-value"}
+    better, worse = (side.carried.design for side in found.findings.sides if side.carried)
+    difference = shortest_difference(better, worse)
+    traces, _ = run_together(difference.scenario, [better, worse])
+    assert [bool(trace.violations) for trace in traces] == [False, True]

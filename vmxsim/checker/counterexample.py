@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from attrs import evolve
+
 from vmxsim.checker.search import Path
 from vmxsim.checker.states import CONSTANTS, HOST, OTHER
 from vmxsim.checker.symbolic import USER_GS_BASE, Choice, Line
@@ -53,7 +55,7 @@ def scenario_of(
     first, task = table.states[path.start >> CONSTANTS], table.host
     width = f"{task.bits}-bit"
     default = make_host(width, design)
-    return make_scenario(
+    made = make_scenario(
         steps,
         title=title,
         design=design.id or None,
@@ -66,6 +68,7 @@ def scenario_of(
         vcpus=vcpus,
         interception=interception,
     )
+    return evolve(made, points_of=design)
 
 
 def action_text(choice: Choice, table: TransitionTable, changes: int = 1) -> str:

@@ -130,6 +130,8 @@ def _in_both(point: PreemptPoint, pair: Sequence[type[Kvm]]) -> bool:
 
 def _owner(s: Scenario, pair: Sequence[type[Kvm]]) -> int:
     """Which of two designs has the points that a scenario names. Raises NoSuchPointError if neither does."""
+    if s.points_of in pair:
+        return pair.index(s.points_of)
     if s.design in (names := [design.id for design in pair]):
         return names.index(s.design)
     try:

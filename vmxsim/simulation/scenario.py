@@ -180,7 +180,8 @@ class Scenario:
     (every task has one of its own) or ``zero``. ``address_bits`` is 48 or 57 (LA57). ``interception`` is
     ``rule`` (the design's rule, the default) or ``bitmap`` (what the real MSR bitmaps were left at).
     ``lines`` are the actions' lines in ``file`` and ``design_line`` that of the design, empty and 0 where
-    it was not read from there.
+    it was not read from there. ``points_of`` is the design whose lines the schedule names, None if that is
+    not known: a patch moves lines.
     """
 
     title: str = ""
@@ -199,6 +200,7 @@ class Scenario:
     file: str = ""
     lines: tuple[int, ...] = field(default=(), repr=False)
     design_line: int = 0
+    points_of: Any = field(default=None, eq=False, repr=False)
 
     @property
     def host_words(self) -> str:
