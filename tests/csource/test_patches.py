@@ -18,7 +18,7 @@ from vmxsim.csource.applying import apply, tree_for
 from vmxsim.csource.diff import whole_functions
 from vmxsim.csource.patches import patches_of_commit, read_patches
 from vmxsim.csource.tree import Tree, tree_of_commit
-from vmxsim.errors import InputError
+from vmxsim.errors import InputError, NotUnderstoodError
 
 MAIN = "arch/x86/kvm/vmx/vmx.c"
 BEFORE = "".join(f"static void step_{n}(void)\n{{\n\tdo_{n}(vmx);\n}}\n\n" for n in range(12))
@@ -385,6 +385,12 @@ def test_a_damaged_patch_gives_a_patch_or_one_clear_error() -> None:
         except InputError as error:
             told = str(error)
         assert "\n" not in told
+
+
+def test_without_unidiff_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vmxsim.csource.diff.PatchSet", None)
+    with pytest.raises(NotUnderstoodError, match=r"pip install 'vmxsim\[csource\]'"):
+        read(DIFF)
 
 
 def test_a_missing_patch_is_told(tmp_path: Path) -> None:

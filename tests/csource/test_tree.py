@@ -123,6 +123,7 @@ def refuse(path: Path, words: str) -> None:
         ("vmx.txt", b"int a;\n", "expected a kernel tree"),
         ("linux.tar", b"", "is empty"),
         ("linux.tar.xz", b"no archive", "no tar archive"),
+        ("linux.tar.zst", b"\x28\xb5\x2f\xfd", "linux.tar.zst: "),
         ("linux.tar.gz", b"\x1f\x8b\0\0\0\0\0\0\0\0\0", "linux.tar.gz: "),
     ],
 )
