@@ -234,3 +234,11 @@ def test_without_the_parser_it_says_what_to_install(tree, monkeypatch):
     monkeypatch.setattr("vmxsim.csource.parser.tree_sitter", None)
     done = vmxsim("check", "--tree", tree)
     assert done.returncode == 3 and "pip install 'vmxsim[csource]'" in done.stderr
+
+
+def test_a_tree_in_a_folder_named_like_a_design_is_told_from_it(tmp_path):
+    mine = write(retold("never-trap"), tmp_path / "never-trap")
+    found = json.loads(vmxsim("check", "--tree", mine, "never-trap", "--host", "64-bit", "--json").stdout)
+    assert list(found) == ["never-trap-from-C", "never-trap"]
+    rows = vmxsim("cost", "--tree", mine, "--json").stdout.splitlines()
+    assert all(json.loads(row)["derived"] for row in rows)

@@ -6,6 +6,7 @@ from pathlib import Path, PurePath
 
 from vmxsim.csource.design import from_tree
 from vmxsim.csource.tree import Tree, find_tree, read_tree
+from vmxsim.designs import DESIGNS
 from vmxsim.errors import InputError
 from vmxsim.kernel.kvm import Kvm
 
@@ -43,4 +44,5 @@ def title_of(name: str) -> str:
     if not parts:
         return Path(name).resolve().name or "C"
     ending = next((end for end in reversed(_ENDINGS) if parts[-1].endswith(end)), "")
-    return parts[-1].removesuffix(ending)
+    title = parts[-1].removesuffix(ending)
+    return f"{title}, from C" if title in DESIGNS else title

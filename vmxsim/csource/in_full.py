@@ -19,9 +19,9 @@ Rows = list[tuple[str, ...]]
 def sections(report: Report) -> Iterator[tuple[str, Rows]]:
     """The parts of a report as (title, rows), without those that say nothing."""
     yield (
-        "Followed: the function, where it begins, what is kept of it, the entry of kvm_x86_ops that it is",
+        "Followed: the function, where it begins, how many lines of it are kept, its entry of kvm_x86_ops",
         [
-            (f.name, f"{f.file}:{f.first}", f"{len(f.kept)} of {f.last - f.first + 1} lines", f.entry)
+            (f.name, f"{f.file}:{f.first}", f"{len(f.kept)} of {f.last - f.first + 1}", f.entry)
             for f in report.functions
         ],
     )

@@ -110,7 +110,7 @@ def count(
             for _, name, was, now in record.changes
         )
     name = name_of(chosen)
-    derived = name not in RECORDED or (host == "64-bit" and gs_base_from == "descriptor")
+    derived = chosen.id not in RECORDED or (host == "64-bit" and gs_base_from == "descriptor")
     return CostRow(name, host, long_mode, path, dict(operations), reloads, derived)
 
 
