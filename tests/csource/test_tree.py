@@ -93,6 +93,22 @@ def test_an_archive_is_read_no_further_than_needed(kernel: Path, tmp_path: Path)
     assert read_tree(cut).files == READ
 
 
+def test_an_archive_that_is_sorted_by_whole_paths_is_read_no_further_than_needed(
+    kernel: Path, tmp_path: Path
+) -> None:
+    for n in range(1000):
+        (kernel / f"Documentation-{n:03}").write_text("")
+    (kernel / "Documentation").mkdir()
+    (kernel / "Documentation" / "index.rst").write_text("")
+    names = sorted(str(path.relative_to(kernel.parent)) for path in kernel.rglob("*"))
+    with tarfile.open(tmp_path / "whole.tar", "w") as tar:
+        for name in names:
+            tar.add(kernel.parent / name, name, recursive=False)
+    cut = tmp_path / "cut.tar"
+    cut.write_bytes((tmp_path / "whole.tar").read_bytes().rstrip(b"\0")[:-1])
+    assert read_tree(cut).files == READ
+
+
 def test_an_archive_that_was_cut_off_is_refused_wherever_that_was(kernel: Path, tmp_path: Path) -> None:
     whole = tmp_path / "whole.tar"
     with tarfile.open(whole, "w") as tar:

@@ -24,6 +24,8 @@ _OPENERS: dict[bytes, Callable[[Path], Any]] = {
     b"BZh": bz2.open,
     b"\x28\xb5\x2f\xfd": lambda path: import_module("compression.zstd").open(path),
 }
+#: So many members in the order of their paths are no accident.
+_SORTED = 1000
 #: More than any kernel's source has, unpacked.
 _MOST = 16 << 30
 
@@ -43,9 +45,9 @@ def read_archive(path: Path, name: str) -> dict[str, str]:
                 for member in tar:
                     tell(f"{printable(path.name)}: {counting.count >> 20:,} MB unpacked")
                     before, _, below = f"/{member.name}".partition("/arch/x86/")
-                    if files and not below and visit.in_order:
-                        break  # all of arch/x86 has been seen
                     visit.enter(member.name, member.isdir())
+                    if files and not below and (visit.in_order or visit.is_sorted):
+                        break  # all of arch/x86 has been seen
                     if root not in (None, before) or not is_wanted(f"arch/x86/{below}"):
                         continue
                     root = before
@@ -107,13 +109,24 @@ class _Counting:
 @define
 class _Visit:
     """Whether each folder of an archive is in one piece, as when tar packs a tree: folders are members of
-    their own, and what has been left does not come again."""
+    their own, and what has been left does not come again. Or the members are sorted by their whole paths, as
+    Debian's are: then a folder is not in one piece, but all that is below it is."""
 
     in_order: bool = False
+    ascending: bool = True
+    count: int = 0
+    last: str = ""
     inside: tuple[str, ...] = ()
     left: set[tuple[str, ...]] = field(factory=set)
 
+    @property
+    def is_sorted(self) -> bool:
+        """Whether so many members came in order that it is no accident."""
+        return self.ascending and self.count >= _SORTED
+
     def enter(self, name: str, is_folder: bool) -> None:
+        self.ascending = self.ascending and self.last <= name
+        self.count, self.last = self.count + 1, name
         if is_folder and not self.left:
             self.in_order = True
         folder = tuple(name.split("/")[: None if is_folder else -1])
