@@ -9,7 +9,7 @@ from vmxsim.errors import InputError
 from vmxsim.kernel.compiler import lower_text
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.kernel.patch import own_functions
-from vmxsim.kernel.program import Callee, Const, Function, Instruction, Local, Operation, Primitive
+from vmxsim.kernel.program import Callee, Const, Field, Function, Instruction, Local, Operation, Primitive
 
 
 def plain(i):
@@ -124,6 +124,28 @@ def test_what_sets_a_variable_that_is_read_stays():
         names=("vmx", "lm"),
     )
     assert {line for line, _, _ in instruction_edits.edits(reads)} == {3, 4}
+
+
+def test_what_sets_a_variable_on_one_of_two_ways_stays():
+    either = made(
+        Instruction("branch", 2, Local(0, "vmx"), next=1, other=2),
+        Instruction("do", 3, Primitive("sldt", ()), Local(1, "sel"), next=3),
+        Instruction("do", 5, Primitive("sldt", ()), Local(1, "sel"), next=3),
+        Instruction("do", 6, Local(1, "sel"), Field(Local(0, "vmx"), "gs_sel"), next=4),
+        Instruction("end", 7),
+        names=("vmx", "sel"),
+    )
+    assert {line for line, _, _ in instruction_edits.edits(either)} == {2, 6}
+
+
+def test_a_variable_that_was_never_set_is_no_reason_to_keep_a_line():
+    function = made(
+        do(2, "lldt", 1),
+        Instruction("call", 3, callee=Callee("self", "a"), args=(Local(1, "fs_sel"),), next=2),
+        Instruction("end", 4),
+        names=("vmx", "fs_sel"),
+    )
+    assert {line for line, _, _ in instruction_edits.edits(function)} == {2, 3}
 
 
 def test_a_return_before_an_else_stays():

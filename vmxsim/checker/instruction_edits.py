@@ -124,7 +124,8 @@ def _without(function: Function, gone: Collection[int]) -> Function | None:
         )
         for n in kept
     ]
-    return _made(function, changed) if _is_set(function, changed) else None
+    # what C computes that does not matter is never set
+    return _made(function, changed) if _unset(function, changed) <= _unset(function, code) else None
 
 
 def _after(n: int, follows: Mapping[int, int]) -> int | None:
@@ -138,12 +139,28 @@ def _after(n: int, follows: Mapping[int, int]) -> int | None:
     return n
 
 
-def _is_set(function: Function, code: list[Instruction]) -> bool:
-    """Whether every local variable that is read, and not just returned, is set somewhere."""
-    given = {i.target.index for i in code if isinstance(i.target, Local)} | set(range(function.params))
-    used = (i for i in code if not (i.kind in ("return", "end") and isinstance(i.expr, Local)))
-    every = (e for i in used for e in (i.expr, *i.args) if e is not None)
-    return all(part.index in given for e in every for part in parts(e) if isinstance(part, Local))
+def _unset(function: Function, code: list[Instruction]) -> set[int]:
+    """The local variables that may be read, and not just returned, before they are set."""
+    return {n for n in range(function.params, len(function.locals)) if _may_be_unset(code, n)}
+
+
+def _may_be_unset(code: list[Instruction], variable: int) -> bool:
+    todo, seen = [0], set()
+    while todo:
+        n = todo.pop()
+        if n in seen:
+            continue
+        seen.add(n)
+        i = code[n]
+        returned = i.kind in ("return", "end") and isinstance(i.expr, Local)
+        every = (e for e in (i.expr, *i.args) if e is not None)
+        if not returned and any(
+            isinstance(p, Local) and p.index == variable for e in every for p in parts(e)
+        ):
+            return True
+        if not (isinstance(i.target, Local) and i.target.index == variable):
+            todo += _next(i)
+    return False
 
 
 def _made(function: Function, code: list[Instruction]) -> Function:
