@@ -281,6 +281,7 @@ def test_the_page_and_the_mail_are_written_to_files_and_not_over_them(tmp_path):
     ("words", "arguments"),
     [
         ("name its clone with --git", ["HEAD~1"]),
+        ("leave out --to and --output", ["{patch}", "--json", "--to", "mail"]),
         ("not both", ["{patch}", "--tree", "{tree}", "--git", "{tree}"]),
         ("No such file", ["{patch}", "--tree", "/nowhere"]),
         ("does not apply", ["{patch}", "--tree", "{other}"]),

@@ -23,7 +23,7 @@ from vmxsim.commands.common import (
 )
 from vmxsim.commands.common import VIOLATED as STATUS_VIOLATED
 from vmxsim.csource.findings import Findings, Side
-from vmxsim.errors import refuse_overwriting
+from vmxsim.errors import InputError, refuse_overwriting
 from vmxsim.exports.review import FORMS, Review, review
 
 _STYLES = {
@@ -59,6 +59,8 @@ def review_command(
     The exit status is 0 if the code after the patch is safe, 1 if it is violated, 2 if the patch does not
     apply, 3 if the C is not understood or there is no tree.
     """
+    if as_json and (output or form != "text"):
+        raise InputError("prints the review itself: leave out --to and --output", "--json")
     if output:
         refuse_overwriting(output, force, input_files(patch, tree))
     data = sys.stdin.buffer.read() if patch == "-" else None

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from difflib import SequenceMatcher
 from pathlib import PurePath
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from vmxsim.checker.result import (
     SAFE,
@@ -235,36 +235,27 @@ def _mark(met: Encounter | None, change: FileChange, line: Line) -> str:
 
 def _with_key(hunks: list[Marked], met: Encounter) -> list[Marked]:
     """The hunks with the one line that matters most: the one that loses the value or that skips its being
-    loaded; or else the changed line that ran last before that."""
-    for want in _blamed(met):
-        for n, marked in enumerate(hunks):
-            file = marked.path.rpartition("/")[2]
-            for at, line in enumerate(marked.hunk.lines):
-                if (file, line.after if met.broken else line.before) == want:
-                    return [*hunks[:n], Marked(marked.path, marked.hunk, marked.marks, at), *hunks[n + 1 :]]
-    changed = [
-        (marked.marks[at] == RUNS, marked.marks[at] == RAN, line.kind == "+", n, at)
-        for n, marked in enumerate(hunks)
-        for at, line in enumerate(marked.hunk.lines)
-        if line.kind != " "
-    ]
-    if changed:
-        *_, n, at = max(changed)
-        hunks[n] = Marked(hunks[n].path, hunks[n].hunk, hunks[n].marks, at)
-    return hunks
-
-
-def _blamed(met: Encounter) -> Iterator[tuple[str, int]]:
-    """Places (file and line) of the violated run in the order in which they are to blame: the step that loses
-    the value, the line that skips its being loaded, then the lines that ran before the loss."""
+    loaded; or else the changed line that ran last before that, or only ran on the other side."""
     trace = met.violated
     if trace is None:
-        return
+        return hunks
     about = subject(met.example)
-    if about.lost:
-        yield _place(trace.steps[about.lost - 1])
-    if found := missed(about):
-        yield _place(trace.steps[found.number - 1])
+    skips = missed(about)
+    blamed = [_place(trace.steps[n - 1]) for n in (about.lost, skips.number if skips else 0) if n]
+    ran = {_place(step): step.index for step in trace.steps[: about.lost or about.broken or None]}
+
+    def rank(marked: Marked, at: int) -> tuple[int, int, bool, bool]:
+        line = marked.hunk.lines[at]
+        place = (marked.path.rpartition("/")[2], line.after if met.broken else line.before)
+        first = len(blamed) - blamed.index(place) if place in blamed else 0
+        changed = line.kind != " "
+        return first, ran.get(place, -1) if changed else -1, changed and bool(marked.marks[at]), changed
+
+    places = [(n, at) for n, marked in enumerate(hunks) for at in range(len(marked.hunk.lines))]
+    if places:
+        n, at = max(places, key=lambda place: rank(hunks[place[0]], place[1]))
+        hunks[n] = evolve(hunks[n], key=at)
+    return hunks
 
 
 def _place(step: Step) -> tuple[str, int]:
