@@ -226,7 +226,7 @@ def test_no_file_of_the_tree_is_written_to(tmp_path, tree):
 def test_a_saved_counterexample_says_how_to_run_it(tree, tmp_path):
     saved = tmp_path / "found.yaml"
     assert vmxsim("check", "--tree", tree, "--host", "64-bit", "--save", saved).returncode == 1
-    assert f"vmxsim run {saved} --tree linux-4.19-rc1" in saved.read_text()
+    assert f"vmxsim run {saved} --tree {tree}\n" in saved.read_text()
     assert vmxsim("run", saved, "--tree", tree).returncode == 1
 
 

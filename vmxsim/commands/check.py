@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import click
@@ -49,7 +50,7 @@ from vmxsim.commands.common import (
     tree_design,
 )
 from vmxsim.commands.common import VIOLATED as STATUS_VIOLATED
-from vmxsim.csource.in_short import files_read, tree_of
+from vmxsim.csource.in_short import files_read
 from vmxsim.designs import DESIGNS
 from vmxsim.designs.own import designs_in
 from vmxsim.errors import InputError, nearest, printable, refuse_overwriting, write_file
@@ -95,8 +96,9 @@ def check_command(
     """Explore every schedule of a design: every interleaving of guest, ioctls, preemption and
     migration, line by line.
 
-    Prints a verdict for each invariant, and the shortest counterexample. The exit status is 1 if an
-    invariant is violated, 3 if a search was cut short.
+    Prints a verdict for each invariant, and the shortest counterexample; of the kernel's own C also
+    what the verdict rests on. The exit status is 1 if an invariant is violated, 3 if a search was cut
+    short, or if the C of a tree is not understood.
     """
     if save:
         refuse_overwriting(save, force, input_files(file, tree, *designs))
@@ -297,8 +299,7 @@ def _save(results: list[CheckResult], path: Path, force: bool) -> None:
         if result.counterexample:
             text = scenario_yaml(result.counterexample.scenario)
             if result.design.id not in DESIGNS:
-                of_c = tree_of(result.design)
-                runs = f"vmxsim run {path} {f'--tree {of_c}' if of_c else f'--design {_source(result)}'}"
+                runs = f"vmxsim run {path} {_named_as(result)}"
                 text = f"# your own design: {runs}\n{text}"
             texts.append(text)
     if not texts:
@@ -308,7 +309,9 @@ def _save(results: list[CheckResult], path: Path, force: bool) -> None:
     remark(f"saved in {path}: {runs}")
 
 
-def _source(result: CheckResult) -> str:
-    """How the command line names a reader's own design."""
+def _named_as(result: CheckResult) -> str:
+    """The option that names a reader's own design, or the tree that it was made from."""
+    if result.design._carried:
+        return f"--tree {quote(result.design._carried.tree.name)}"
     file = sys.modules[result.design.__module__].__file__
-    return f"{os.path.relpath(file)}:{result.name}" if file else result.name
+    return f"--design {os.path.relpath(file)}:{result.name}" if file else f"--design {result.name}"
