@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from vmxsim.csource import interface as api
@@ -38,6 +39,16 @@ from vmxsim.csource.resolved import (
     parts,
     same,
 )
+from vmxsim.csource.shapes import (
+    calls_something,
+    continues,
+    hands_on,
+    in_range,
+    is_access,
+    is_efer,
+    matters_inside,
+    up_to_a_jump,
+)
 from vmxsim.csource.syntax import (
     Assign,
     Binary,
@@ -60,6 +71,7 @@ from vmxsim.csource.syntax import (
     Switch,
     Unary,
     Unparsed,
+    expressions_of,
     show,
     statements,
 )
@@ -80,6 +92,8 @@ class Body:
     def __init__(self, owner: Any, spec: Spec) -> None:
         self.owner, self.spec, self.f = owner, spec, spec.function
         self.known: dict[str, Any] = dict(spec.bindings)
+        #: What each variable is set to.
+        self.sets: dict[str, list[Any]] = {}
         self.line = self.f.first
         #: Which MSR's place in the list a variable holds now.
         self.last_index: dict[str, str] = {}
@@ -100,12 +114,13 @@ class Body:
 
     def bind_locals(self) -> None:
         """Variables that are only ever set to one pointer or one MSR's number are that."""
-        sets: dict[str, list[Any]] = {}
-        for s in self.f.statements:
+        sets = self.sets
+        live = list(self.live(self.f.body))
+        for s in live:
             if isinstance(s, Declare) and s.init is not None:
                 sets.setdefault(s.name, []).append(s.init)
         addressed = set()
-        for _, e in self.f.expressions:
+        for e in (e for s in live for e in expressions_of(s)):
             if isinstance(e, Assign) and isinstance(e.left, Name):
                 sets.setdefault(e.left.name, []).append(e.right if e.op == "=" else None)
             elif isinstance(e, Unary) and e.op == "&" and isinstance(e.arg, Name):
@@ -119,6 +134,21 @@ class Body:
                 msr = isinstance(first, Const) and first.name.startswith("MSR_")
                 if (pointer or msr) and all(other == first for other in others):
                     self.known[name] = first
+
+    def live(self, body: Any) -> Iterator[Any]:
+        """The statements, nested ones too, without the arms of a switch that are surely not taken."""
+        for s in body:
+            yield s
+            match s:
+                case If(_, _, yes, no):
+                    yield from self.live((*yes, *no))
+                case Switch(_, value, inner):
+                    known = self.expr(value, quiet=True)
+                    yield from self.live(
+                        up_to_a_jump(self.taken(known, inner)) if isinstance(known, Const) else inner
+                    )
+                case Loop(body=inner) | Block(body=inner):
+                    yield from self.live(inner)
 
     # -- statements
 
@@ -172,6 +202,8 @@ class Body:
 
     def loop(self, line: int, s: Loop) -> list[Any]:
         if s.test == Num(0) and s.test_last:  # do { } while (0)
+            if any(continues(inner) for inner in s.body):
+                raise self.refused("continue in do { } while (0), or in scoped_guard(), is not followed")
             return [Repeat(line, [], None, [], self.block(s.body))]
         before = self.expression(line, s.init) if s.init is not None else []
         after = self.expression(line, s.step) if s.step is not None else []
@@ -184,29 +216,37 @@ class Body:
                 return [Leave(line, None)]
             case Choose(test, yes, no) if yes is not None:
                 return self.statement(If(line, test, (Return(line, yes),), (Return(line, no),)))
-            case Binary("&&" | "||") if _calls(value.right):
+            case Binary("&&" | "||") if calls_something(value.right):
                 return self.statement(If(line, value, (Return(line, Num(1)),), (Return(line, Num(0)),)))
         before, value = self.hoisted(line, value)
         return [*before, Leave(line, cut_to(self.f.returns, self.expr(value)))]
 
     def switch(self, line: int, value: Any, body: Any) -> list[Any]:
+        if isinstance(value, Const):
+            run = self.taken(value, body)
+            return [Repeat(line, [], None, [], self.block(run))] if run else []
+        arms = self.arms(value, body)
+        return [Choice(line, value, [(values, self.block(inside)) for values, _, inside in arms])]
+
+    def arms(self, value: Any, body: Any) -> list[tuple[list[Any], bool, list[Any]]]:
+        """The arms of a switch: the values, whether it is the default, and the statements."""
         arms: list[tuple[list[Any], bool, list[Any]]] = []
         for s in body:
             if isinstance(s, Case):
                 values = [self.expr(v) for v in s.values]
                 if s.range:
-                    values = [_range(values, value)]
+                    values = [in_range(values, value)]
                 arms.append((values, not s.values, []))
             elif arms:
                 arms[-1][2].append(s)
-        if isinstance(value, Const):
-            chosen = [n for n, (values, _, _) in enumerate(arms) if any(same(v, value) for v in values)]
-            chosen = chosen or [n for n, (_, default, _) in enumerate(arms) if default]
-            if not chosen:
-                return []
-            run = [s for _, _, inside in arms[chosen[0] :] for s in inside]
-            return [Repeat(line, [], None, [], self.block(run))]
-        return [Choice(line, value, [(values, self.block(inside)) for values, _, inside in arms])]
+        return arms
+
+    def taken(self, value: Const, body: Any) -> list[Any]:
+        """What a switch on a known value runs, up to its end."""
+        arms = self.arms(value, body)
+        chosen = [n for n, (values, _, _) in enumerate(arms) if any(same(v, value) for v in values)]
+        chosen = chosen or [n for n, (_, default, _) in enumerate(arms) if default]
+        return [s for _, _, inside in arms[chosen[0] :] for s in inside] if chosen else []
 
     def harmless(self, text: str) -> None:
         """Raises NotUnderstoodError for a text that names what matters."""
@@ -250,7 +290,7 @@ class Body:
                 if is_number(t):
                     return self.assign(line, target, yes if t.value else no)
                 return [When(line, t, self.assign(line, target, yes), self.assign(line, target, no))]
-            case Binary("&&" | "||", _, second) if _calls(second):
+            case Binary("&&" | "||", _, second) if calls_something(second):
                 return self.assign(line, target, Choose(right, Num(1), Num(0)))
         before, right = self.hoisted(line, right)
         value = self.expr(right)
@@ -377,8 +417,14 @@ class Body:
                     found = found.of if isinstance(found, Address) else Unknown(show(e))
             case _:
                 found = self.expr(e)
+        if isinstance(found, Variable) and self.is_of_the_caller(found.name):
+            raise self.refused(f"'{show(e)}' is stored for a caller that is not followed")
         if isinstance(found, (Place, Variable)):
             return found
+        if isinstance(e, Unary) and isinstance(e.arg, Name):
+            sets = [self.expr(value, quiet=True) for value in self.sets.get(e.arg.name, ())]
+            if any(map(self.points_to_token, sets)):
+                raise self.refused(f"'{show(e)}' is stored to, which may be one of several fields")
         if isinstance(found, VcpuPointer):
             raise self.refused(f"the whole of '{show(e)}' is assigned, with what matters in it")
         if isinstance(found, Thread):
@@ -393,7 +439,7 @@ class Body:
             case None:
                 return Const(0)
             case Num(value):
-                return Const(value)
+                return Const(value, api.REGISTER if value == api.CONSTANTS[api.REGISTER] else "")
             case Name(name):
                 return self.name(name, quiet)
             case Member(base, name):
@@ -425,7 +471,7 @@ class Body:
                 return Unknown(show(e))
         if not quiet:
             self.harmless(show(e))
-            if isinstance(e, (Assign, Choose)) and any(_matters_inside(p, self.owner) for p in c_parts(e)):
+            if isinstance(e, (Assign, Choose)) and any(matters_inside(p, self.owner) for p in c_parts(e)):
                 raise self.refused(f"'{show(e)}' is not understood where it stands: write it as a statement")
         return Unknown(show(e))
 
@@ -504,6 +550,10 @@ class Body:
             self.dropped(name, f, resolved)
         return Unknown(show(e))
 
+    def is_of_the_caller(self, name: str) -> bool:
+        """Whether a variable is what a caller's struct msr_data holds."""
+        return name.endswith("->data") and name != self.spec.result and name not in self.spec.params
+
     def matters_to(self, arg: Any) -> bool:
         """Whether it is a field that matters."""
         return isinstance(arg, Place) and arg.key[-1] in self.owner.tokens
@@ -525,11 +575,11 @@ class Body:
             raise self.refused(f"{name}() overwrites the whole vCPU")
         for n, arg in enumerate(args):
             if isinstance(arg, Address) and isinstance(arg.of, Place):
-                if f is None or _hands_on(f, n, self.owner):
+                if f is None or hands_on(f, n, self.owner):
                     self.spec.escapes.append((self.line, arg.of, name))
             elif isinstance(arg, Address) and isinstance(arg.of, Variable):
                 self.spec.given_away.add(arg.of.name)
-            elif any(isinstance(part, Invoke) or _is_access(part) for part in parts(arg)):
+            elif any(isinstance(part, Invoke) or is_access(part) for part in parts(arg)):
                 raise self.refused(
                     f"an argument of {name}() does what matters: write it as a statement of its own"
                 )
@@ -585,55 +635,6 @@ class Body:
                 return fold("&", (Place(("cr0",)), args[1]))
             case "find_msr_entry" if len(args) == 2 and getattr(args[1], "name", "") == api.REGISTER:
                 return Address(Place(("guest_msrs", "kernel_gs_base")))
-            case "kvm_set_msr_common" if any(_is_efer(a) for a in args):
+            case "kvm_set_msr_common" if any(is_efer(a) for a in args):
                 return Prim("back to set_efer")
         return None
-
-
-def _hands_on(f: CFunction, number: int, owner: Any) -> bool:
-    """Whether a function hands the pointer that it is given to one that is not known, or stores the whole."""
-    if number >= len(f.params):
-        return True
-    pointer = Name(f.params[number][0])
-    for _, e in f.expressions:
-        match e:
-            case Call(Name(name), args) if pointer in args and owner.unit.find(name, f.file) is None:
-                if name not in api.ASSERTS:
-                    return True
-            case Assign(_, Unary("*", target), _) if target == pointer:
-                return True
-    return False
-
-
-def _is_efer(e: Any) -> bool:
-    return (isinstance(e, MsrInfo) and e.index.name == "MSR_EFER") or e == Const(None, "MSR_EFER")
-
-
-def _is_access(e: Any) -> bool:
-    return (
-        isinstance(e, Prim)
-        and e.name in ("wrmsr", "wrmsrns", "load_gs_index")
-        and (e.name == "load_gs_index" or getattr(e.args[0], "name", "") == api.REGISTER)
-    )
-
-
-def _calls(e: Any) -> bool:
-    return any(isinstance(p, Call) for p in c_parts(e))
-
-
-def _matters_inside(e: Any, owner: Any) -> bool:
-    """Whether an expression calls a function that is followed, or stores what matters."""
-    match e:
-        case Call(Name(name), _):
-            return name in owner.touching
-        case Assign(_, Member(_, name), _):
-            return name in owner.stored
-    return False
-
-
-def _range(values: list[Any], value: Any) -> Any:
-    """A range of cases: ``value`` itself if it surely lies in it, else a constant like no other."""
-    if len(values) == 2 and all(map(is_number, values)) and is_number(value):
-        if values[0].value <= value.value <= values[1].value:
-            return value
-    return Const(None, "a range")

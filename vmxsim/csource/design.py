@@ -18,7 +18,7 @@ from vmxsim.csource.interception import canonical_check, interception_of
 from vmxsim.csource.lowering import Lowering
 from vmxsim.csource.parser import Unit, read_files
 from vmxsim.csource.resolve import Resolver
-from vmxsim.csource.resolved import Spec, statements
+from vmxsim.csource.resolved import Spec, reachable, statements
 from vmxsim.csource.roles import Roles, find_roles
 from vmxsim.csource.slicing import Assumption, Slice
 from vmxsim.csource.syntax import is_narrow
@@ -101,13 +101,19 @@ class _Carrier:
         while True:
             roots = {role: resolver.root(self._entry(role), passes) for role, passes in self._passes()}
             efer = resolver.root(self._entry("set_msr"), (), "MSR_EFER")
-            roles = find_roles(
-                roots["prepare_guest_switch"],
-                roots["vcpu_put"],
-                roots["get_msr"],
-                roots["set_msr"],
-                self.hint,
-            )
+            try:
+                roles = find_roles(
+                    roots["prepare_guest_switch"],
+                    roots["vcpu_put"],
+                    roots["get_msr"],
+                    roots["set_msr"],
+                    self.hint,
+                )
+            except NotUnderstoodError:  # perhaps the flag hides in a function that only returns it
+                ways = reachable([roots["prepare_guest_switch"], roots["vcpu_put"]])
+                if not resolver.widen(resolver.returned_fields(ways), set()):
+                    raise
+                continue
             named = {p.key[-1] for p in (roles.g, roles.h, roles.loaded)}
             if resolver.widen(named, named):
                 continue

@@ -184,6 +184,8 @@ def _elsewhere(unit: Unit, cut: Slice, followed: Mapping[str, CFunction]) -> tup
                     found.append(f"{where} stores to {show(left)}")
                 case Call(Name(name), (Name(api.REGISTER), *_)) if name in accessors:
                     found.append(f"{where} accesses the register")
+                case Call(Name(name), args) if Name(api.REGISTER) in args and "intercept" not in name:
+                    found.append(f"{where} hands the register to {name}()")
     return tuple(dict.fromkeys(found))
 
 

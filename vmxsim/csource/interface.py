@@ -6,8 +6,19 @@ depends on it, and told.
 
 from __future__ import annotations
 
-#: The register.
+import re
+
+#: The register, by its name and by its number.
 REGISTER = "MSR_KERNEL_GS_BASE"
+_NUMBER = re.compile(r"\b0x0*c0000102[ul]*\b", re.I)
+_WORD = re.compile(r"[A-Za-z_]\w*")
+
+
+def words_in(text: str) -> set[str]:
+    """The names in a text; the register's for its number, too."""
+    found = set(_WORD.findall(text))
+    return found | {REGISTER} if _NUMBER.search(text) else found
+
 
 # -- accessors of MSRs: (msr, lvalue), (msr, pointer), (msr) -> value, (msr, value)
 READ_INTO = frozenset({"rdmsrl", "rdmsrq"})

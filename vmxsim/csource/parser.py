@@ -16,6 +16,7 @@ from typing import Any
 from attrs import define, field
 
 from vmxsim.csource.conditionals import Conditionals
+from vmxsim.csource.interface import words_in
 from vmxsim.csource.scopes import unshadowed
 from vmxsim.csource.syntax import (
     Assign,
@@ -50,7 +51,6 @@ try:
 except ImportError:  # a browser, or a system without a wheel of them
     tree_sitter = tree_sitter_c = None  # type: ignore[assignment]
 
-_WORD = re.compile(r"[A-Za-z_]\w*")
 #: What the grammar does not know. A range of cases, written as ``A % B`` for it.
 _RANGE = re.compile(r"(\bcase\s+\w+\s*)\.\.\.\s*([^:;{}]+):")
 #: Words for the compiler and for sparse, which say nothing here.
@@ -63,8 +63,9 @@ _TYPE_ARGUMENT = re.compile(r"(,\s*)(struct|union|enum) (\w+)(?=\s*[,)])")
 #: What stands between a function's parameters and its body, for sparse.
 _ANNOTATION = re.compile(r"\b__(?:must_hold|acquires|releases)\([^()\n]*\)(?=\s*\{|\s*__)")
 _ASM = re.compile(r"\b(?:asm|__asm__|asm_inline)\b(?:\s+(?:volatile|__volatile__|goto|inline))*\s*\(")
+_COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.S)
 _OPS = re.compile(r"\bstruct\s+kvm_x86_ops\s+\w+[^=;{}]*=\s*\{(.*?)^\}", re.S | re.M)
-_OP = re.compile(r"\.(\w+)\s*=\s*&?(\w+)\s*(?:\(\s*(\w+)\s*\))?\s*,")
+_OP = re.compile(r"\.(\w+)\s*=\s*&?(\w+)\s*(?:\(\s*(\w+)\s*\))?\s*(?:,|\Z)")
 #: A declaration on a line of its own, as in a struct.
 _MEMBER = re.compile(r"^[ \t]+([A-Za-z_][\w \t]*?[ \t]\**)(\w+)[ \t]*(?:\[\w*\])?;", re.M)
 #: A line on which a function begins, as kernel code is laid out.
@@ -136,7 +137,7 @@ class Unit:
                 self.broken.setdefault(begins[1], f"{name}:{line}")
 
     def _note_ops(self, conditional: Conditionals) -> None:
-        for table in _OPS.findall(conditional.text):
+        for table in _OPS.findall(_COMMENT.sub(" ", conditional.text)):
             for entry, function, pasted in _OP.findall(table):
                 if pasted:  # a macro that pastes names, such as vt_op(get_msr)
                     macro = re.sub(r"\s", "", conditional.defines.get(f"{function}(name)", ""))
@@ -305,7 +306,7 @@ class _Reader:
         asm = tuple((line, text) for line, text in self.asm if first <= line <= last)
         return CFunction(
             _text(name), tuple(params), self.file, first, self.source[first - 1 : last],
-            frozenset(_WORD.findall("\n".join([_text(node), *(text for _, text in asm)]))),
+            frozenset(words_in("\n".join([_text(node), *(text for _, text in asm)]))),
             lambda: unshadowed(self.block(body), [p for p, _ in params]),
             _text(node.child_by_field_name("type")), asm, tuple(sorted(errors)),
             frozenset(line for line in self.skipped if first <= line <= last),
@@ -384,7 +385,8 @@ class _Reader:
                 test, body = self.expr(get("condition")), self.body(get("body"))
                 match test:
                     case Call(Name(name), (Name(what), *_)) if name in _GUARDS:
-                        yield Block(line, body, what, self.before + node.end_point[0] + 1)
+                        held = Block(line, body, what, self.before + node.end_point[0] + 1)
+                        yield Loop(line, None, Num(0), None, (held,), test_last=True)  # break leaves it
                     case _:
                         yield Loop(line, None, test, None, body, kind == "do_statement")
             case "for_statement":

@@ -7,6 +7,7 @@ Pointers to the vCPU are one object, pointers into it are paths, an MSR's number
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from vmxsim.csource import interface as api
@@ -65,7 +66,7 @@ class Resolver:
             if paren:
                 self._macros[name] = ([p for p in inside.rstrip(")").split(",") if p], meaning)
         self._macro_words = {
-            macro.partition("(")[0]: frozenset(re.findall(r"\w+", meaning))
+            macro.partition("(")[0]: frozenset(api.words_in(meaning))
             for macro, meaning in unit.defines.items()
         }
         self._pasting = {
@@ -99,9 +100,19 @@ class Resolver:
         self.specs.clear()
         return True
 
+    def returned_fields(self, specs: Iterable[Spec]) -> set[str]:
+        """The fields that functions return which do no more, of those that ``specs`` call."""
+        found: set[str] = set()
+        for spec in specs:
+            for name in spec.function.words & self.unit.functions.keys():
+                match self.unit.functions[name].body if len(self.unit.functions[name].source) <= 6 else ():
+                    case (Return(_, Member(_, field)),):
+                        found.add(field)
+        return found
+
     def matters(self, text: str) -> bool:
         """Whether a text names something that matters."""
-        return not self.tokens.isdisjoint(re.findall(r"\w+", _STRING.sub("", text)))
+        return not self.tokens.isdisjoint(api.words_in(_STRING.sub("", text)))
 
     def macro(self, name: str, args: tuple[Any, ...]) -> Any:
         """What a call of a macro stands for, None if it is no macro that stands for one expression."""

@@ -10,6 +10,7 @@ from attrs import frozen
 
 from vmxsim.csource.interface import CR0_FIELDS, EFER_FIELDS
 from vmxsim.csource.resolved import (
+    Const,
     Do,
     Go,
     Invoke,
@@ -90,6 +91,8 @@ class Flow:
                 yield from self.sources(where, value, seen)
             if e.name in spec.params or e.name == spec.result:
                 yield e
+        elif isinstance(e, Op) and (inner := _as_it_was(e)) is not e:
+            yield from self.sources(spec, inner, seen)
         elif isinstance(e, Invoke) and id(e.spec) not in seen:
             seen.add(id(e.spec))
             for where, value in self._results.get(id(e.spec), ()):
@@ -146,7 +149,7 @@ def find_roles(enter: Spec, put: Spec, get: Spec, put_value: Spec, hint: Roles |
             f" {_told(g)}; the host's {_told(h)}",
             enter.where(enter.function.first),
         )
-    loaded = _flag(enter, entering, leaving, set(g) | set(h), hint)
+    loaded = _flag(enter, entering, leaving, set(g) | set(h), hint, flow)
     only = any(_under_long_mode(spec.body) for spec in entering)
     (seen_g,), (seen_h,) = g.values(), h.values()
     evidence = {
@@ -166,14 +169,14 @@ def _told(found: Candidates) -> str:
 
 
 def _flag(
-    enter: Spec, entering: list[Spec], leaving: list[Spec], taken: set[Key], hint: Roles | None
+    enter: Spec, entering: list[Spec], leaving: list[Spec], taken: set[Key], hint: Roles | None, flow: Flow
 ) -> list[tuple[Place, str]]:
     """The flag, with what shows it."""
     for around in (False, True):
-        first = _guards([enter], around)
+        first = _guards([enter], around, flow)
         if not set(first) - taken:
-            first = _guards(entering, around)
-        second = _guards(leaving, around)
+            first = _guards(entering, around, flow)
+        second = _guards(leaving, around, flow)
         common = (set(first) & set(second)) - taken
         if common:
             break
@@ -189,7 +192,7 @@ def _flag(
     return first[key] + second[key]
 
 
-def _guards(specs: list[Spec], around: bool) -> dict[Key, list[tuple[Place, str]]]:
+def _guards(specs: list[Spec], around: bool, flow: Flow) -> dict[Key, list[tuple[Place, str]]]:
     """Fields of which a test leaves the function and does nothing else, or, if ``around``, stands around an
     access of the register."""
     found: dict[Key, list[tuple[Place, str]]] = {}
@@ -197,15 +200,40 @@ def _guards(specs: list[Spec], around: bool) -> dict[Key, list[tuple[Place, str]
         for s in spec.body:
             if not isinstance(s, When):
                 continue
-            test = s.test.args[0] if isinstance(s.test, Op) and s.test.op == "not" else s.test
             guards = not s.no and len(s.yes) == 1 and isinstance(s.yes[0], (Leave, Go))
             if around:
-                inside = statements([*s.yes, *s.no])
-                guards = guards or any(isinstance(d, Do) and accesses_register(d.value) for d in inside)
-            if isinstance(test, Place) and guards:
+                guards = guards or any(map(_accesses, statements([*s.yes, *s.no])))
+            place = _tested(spec, s.test, flow) if guards else None
+            if place is not None:
                 where = f"tested, {spec.function.file}:{s.line} {spec.name}()"
-                found.setdefault(test.key, []).append((test, where))
+                found.setdefault(place.key, []).append((place, where))
     return found
+
+
+def _tested(spec: Spec, e: Any, flow: Flow) -> Place | None:
+    """The one field that an expression tests for being 0 or not, also through a variable or a function."""
+    match e:
+        case Op("not", (inner,)) | Op("==" | "!=", (inner, Const())) | Op("==" | "!=", (Const(), inner)):
+            return _tested(spec, inner, flow)
+    places = {source.key: source for source in flow.sources(spec, e) if isinstance(source, Place)}
+    return next(iter(places.values())) if len(places) == 1 else None
+
+
+def _as_it_was(e: Op) -> Any:
+    """What a narrow variable, or one that is true or false, was set to."""
+    match e:
+        case Op("cut", (inner,)) | Op("not", (Op("not", (inner,)),)):
+            return inner
+    return e
+
+
+def _accesses(s: Any) -> bool:
+    """Whether a statement accesses the register, or calls a function that does."""
+    if not isinstance(s, Do):
+        return False
+    called = [p.spec for p in parts(s.value) if isinstance(p, Invoke)]
+    inner = [t for spec in reachable(called) for t in statements(spec.body) if isinstance(t, Do)]
+    return any(accesses_register(t.value) for t in [s, *inner])
 
 
 def _under_long_mode(body: list[Any]) -> bool:

@@ -495,3 +495,108 @@ static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
 	preempt_enable();
 	return vmx->msr_guest_kernel_gs_base;
 }
+
+//// the read returns with preemption disabled: contract, any host
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	preempt_disable();
+	if (!vmx->guest_state_loaded)
+		return vmx->msr_guest_kernel_gs_base;
+	rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	preempt_enable();
+	return vmx->msr_guest_kernel_gs_base;
+}
+
+//// a macro is the register's number: guest-value, any host
+#define THE_REG 0xc0000102
+
+static void hidden(struct vcpu_vmx *vmx)
+{
+	wrmsrl(THE_REG, vmx->msr_host_kernel_gs_base);
+}
+
+static void vmx_write_guest_kernel_gs_base(struct vcpu_vmx *vmx, u64 data)
+{
+	preempt_disable();
+	if (vmx->guest_state_loaded)
+		wrmsrl(MSR_KERNEL_GS_BASE, data);
+	preempt_enable();
+	vmx->msr_guest_kernel_gs_base = data;
+	hidden(vmx);
+}
+
+//// the read is left where it would warn: guest-value, any host
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	preempt_disable();
+	if (WARN_ON(vmx->guest_state_loaded)) {
+		preempt_enable();
+		return vmx->msr_guest_kernel_gs_base;
+	}
+	preempt_enable();
+	return vmx->msr_guest_kernel_gs_base;
+}
+
+//// else belongs to the inner if, and 32-bit guests are not read: guest-value, any host
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	preempt_disable();
+	if (vmx->guest_state_loaded)
+		if (is_long_mode(&vmx->vcpu))
+			rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	else
+		vmx->msr_guest_kernel_gs_base = vmx->msr_guest_kernel_gs_base;
+	preempt_enable();
+	return vmx->msr_guest_kernel_gs_base;
+}
+
+//// the read is indented under the if and not in it: guest-value, any host
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	preempt_disable();
+	if (vmx->guest_state_loaded)
+		vmx->spare = 1;
+		rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	preempt_enable();
+	return vmx->msr_guest_kernel_gs_base;
+}
+
+//// a semicolon ends the if: guest-value, any host
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	preempt_disable();
+	if (vmx->guest_state_loaded);
+		rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	preempt_enable();
+	return vmx->msr_guest_kernel_gs_base;
+}
+
+//// an assignment for a comparison: guest-value, any host
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	preempt_disable();
+	if (vmx->guest_state_loaded = true)
+		rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	preempt_enable();
+	return vmx->msr_guest_kernel_gs_base;
+}
+
+//// ~ for !: guest-value, any host
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	preempt_disable();
+	if (~vmx->guest_state_loaded)
+		rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	preempt_enable();
+	return vmx->msr_guest_kernel_gs_base;
+}
+
+//// ! binds before ==: guest-value, any host
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	preempt_disable();
+	if (!vmx->guest_state_loaded == true)
+		rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	preempt_enable();
+	return vmx->msr_guest_kernel_gs_base;
+}

@@ -479,3 +479,76 @@ static void vmx_write_guest_kernel_gs_base(struct vcpu_vmx *vmx, u64 data)
 	vmx->msr_guest_kernel_gs_base = data;
 	forget();
 }
+
+//// a brace missing
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	preempt_disable();
+	if (vmx->guest_state_loaded) {
+		rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	preempt_enable();
+	return vmx->msr_guest_kernel_gs_base;
+} /* refused */
+
+//// a number written to the register by its number
+static void hidden(void)
+{
+	wrmsrl(0xC0000102u, 0x1234); /* refused */
+}
+
+static void vmx_write_guest_kernel_gs_base(struct vcpu_vmx *vmx, u64 data)
+{
+	preempt_disable();
+	if (vmx->guest_state_loaded)
+		wrmsrl(MSR_KERNEL_GS_BASE, data);
+	preempt_enable();
+	vmx->msr_guest_kernel_gs_base = data;
+	hidden();
+}
+
+//// a helper that is no C
+static void hidden(void)
+{
+	wrmsrl(MSR_KERNEL_GS_BASE, 0;;) { /* refused */
+}
+
+static void vmx_write_guest_kernel_gs_base(struct vcpu_vmx *vmx, u64 data)
+{
+	preempt_disable();
+	if (vmx->guest_state_loaded)
+		wrmsrl(MSR_KERNEL_GS_BASE, data);
+	preempt_enable();
+	vmx->msr_guest_kernel_gs_base = data;
+	hidden();
+}
+
+//// a value that is not known for h
+static void vmx_prepare_switch_to_guest(struct kvm_vcpu *vcpu)
+{
+	struct vcpu_vmx *vmx = to_vmx(vcpu);
+
+	if (vmx->guest_state_loaded)
+		return;
+	savesegment(gs, vmx->host_state.gs_sel);
+	vmx->msr_host_kernel_gs_base = cpu_kernelmode_gs_base(raw_smp_processor_id()); /* refused */
+	wrmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	vmx->guest_state_loaded = true;
+}
+
+//// the guest's read in a function of its own
+static int __vmx_get_msr(struct kvm_vcpu *vcpu, struct msr_data *m)
+{
+	switch (m->index) {
+	case MSR_KERNEL_GS_BASE:
+		m->data = vmx_read_guest_kernel_gs_base(to_vmx(vcpu)); /* refused */
+		return 0;
+	}
+	return 1;
+}
+
+static int vmx_get_msr(struct kvm_vcpu *vcpu, struct msr_data *msr_info)
+{
+	int err = __vmx_get_msr(vcpu, msr_info);
+
+	return err ? kvm_get_msr_common(vcpu, msr_info) : 0;
+}

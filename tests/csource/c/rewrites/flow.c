@@ -231,3 +231,64 @@ static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
 	preempt_enable();
 	return vmx->msr_guest_kernel_gs_base;
 }
+
+//// leave without an early return
+static void vmx_prepare_switch_to_host(struct vcpu_vmx *vmx)
+{
+	if (vmx->guest_state_loaded) {
+		rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+		if (vmx->host_state.ldt_sel || (vmx->host_state.gs_sel & 7))
+			load_gs_index(vmx->host_state.gs_sel);
+		wrmsrl(MSR_KERNEL_GS_BASE, vmx->msr_host_kernel_gs_base);
+		vmx->guest_state_loaded = false;
+		vmx->guest_msrs_ready = false;
+	}
+}
+
+//// the caller of leave tests the flag
+static void vmx_prepare_switch_to_host(struct vcpu_vmx *vmx)
+{
+	rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	if (vmx->host_state.ldt_sel || (vmx->host_state.gs_sel & 7))
+		load_gs_index(vmx->host_state.gs_sel);
+	wrmsrl(MSR_KERNEL_GS_BASE, vmx->msr_host_kernel_gs_base);
+	vmx->guest_state_loaded = false;
+}
+
+static void vmx_vcpu_put(struct kvm_vcpu *vcpu)
+{
+	struct vcpu_vmx *vmx = to_vmx(vcpu);
+
+	if (vmx->guest_state_loaded)
+		vmx_prepare_switch_to_host(vmx);
+}
+
+//// a warning before leave
+static void vmx_vcpu_put(struct kvm_vcpu *vcpu)
+{
+	struct vcpu_vmx *vmx = to_vmx(vcpu);
+
+	if (WARN_ON_ONCE(!vmx->guest_state_loaded))
+		return;
+	vmx_prepare_switch_to_host(vmx);
+}
+
+//// the guest's state is switched in at vcpu_load, too
+static void vmx_vcpu_load(struct kvm_vcpu *vcpu, int cpu)
+{
+	vmx_prepare_switch_to_guest(vcpu);
+}
+
+//// else if
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	preempt_disable();
+	if (!vmx->guest_state_loaded)
+		vmx->spare = 1;
+	else if (is_long_mode(&vmx->vcpu))
+		rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	else
+		vmx->msr_guest_kernel_gs_base = read_msr(MSR_KERNEL_GS_BASE);
+	preempt_enable();
+	return vmx->msr_guest_kernel_gs_base;
+}

@@ -142,3 +142,57 @@ static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
 	preempt_enable();
 	return vmx->msr_guest_kernel_gs_base;
 }
+
+//// a return under scoped_guard()
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	scoped_guard(preempt) {
+		if (!vmx->guest_state_loaded)
+			return vmx->msr_guest_kernel_gs_base;
+		rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	}
+	return vmx->msr_guest_kernel_gs_base;
+}
+
+//// a break under scoped_guard()
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	scoped_guard(preempt) {
+		if (!vmx->guest_state_loaded)
+			break;
+		rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	}
+	return vmx->msr_guest_kernel_gs_base;
+}
+
+//// a break under scoped_guard() in a case
+static int vmx_get_msr(struct kvm_vcpu *vcpu, struct msr_data *msr_info)
+{
+	struct vcpu_vmx *vmx = to_vmx(vcpu);
+
+	switch (msr_info->index) {
+	case MSR_KERNEL_GS_BASE:
+		scoped_guard(preempt) {
+			if (!vmx->guest_state_loaded)
+				break;
+			rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+		}
+		msr_info->data = vmx->msr_guest_kernel_gs_base;
+		break;
+	default:
+		return kvm_get_msr_common(vcpu, msr_info);
+	}
+	return 0;
+}
+
+//// preemption disabled twice
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	preempt_disable();
+	preempt_disable();
+	preempt_enable();
+	if (vmx->guest_state_loaded)
+		rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	preempt_enable();
+	return vmx->msr_guest_kernel_gs_base;
+}

@@ -314,3 +314,59 @@ static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
 	preempt_enable();
 	return vmx->msr_guest_kernel_gs_base;
 }
+
+//// a helper tests the flag in enter and leave
+static bool is_loaded(struct vcpu_vmx *vmx)
+{
+	return vmx->guest_state_loaded;
+}
+
+static void vmx_prepare_switch_to_guest(struct kvm_vcpu *vcpu)
+{
+	struct vcpu_vmx *vmx = to_vmx(vcpu);
+
+	if (is_loaded(vmx))
+		return;
+	savesegment(gs, vmx->host_state.gs_sel);
+	vmx->msr_host_kernel_gs_base = read_msr(MSR_KERNEL_GS_BASE);
+	wrmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	vmx->guest_state_loaded = true;
+}
+
+static void vmx_prepare_switch_to_host(struct vcpu_vmx *vmx)
+{
+	if (!is_loaded(vmx))
+		return;
+	rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	if (vmx->host_state.gs_sel & 7)
+		load_gs_index(vmx->host_state.gs_sel);
+	wrmsrl(MSR_KERNEL_GS_BASE, vmx->msr_host_kernel_gs_base);
+	vmx->guest_state_loaded = false;
+}
+
+//// a pointer chosen by the MSR
+static void vmx_write_guest_msr(struct vcpu_vmx *vmx, u32 msr, u64 data)
+{
+	u64 *cache;
+
+	switch (msr) {
+	case MSR_KERNEL_GS_BASE:
+		cache = &vmx->msr_guest_kernel_gs_base;
+		break;
+	case MSR_IA32_FRED_RSP0:
+		cache = &vmx->rsp0;
+		break;
+	default:
+		return;
+	}
+	preempt_disable();
+	if (vmx->guest_state_loaded)
+		wrmsrl(msr, data);
+	preempt_enable();
+	*cache = data;
+}
+
+static void vmx_write_guest_kernel_gs_base(struct vcpu_vmx *vmx, u64 data)
+{
+	vmx_write_guest_msr(vmx, MSR_KERNEL_GS_BASE, data);
+}

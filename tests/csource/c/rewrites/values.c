@@ -235,3 +235,98 @@ static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
 	preempt_enable();
 	return vmx->msr_guest_kernel_gs_base;
 }
+
+//// enter and leave keep the flag in a variable
+static void vmx_prepare_switch_to_guest(struct kvm_vcpu *vcpu)
+{
+	struct vcpu_vmx *vmx = to_vmx(vcpu);
+	bool loaded = vmx->guest_state_loaded;
+
+	if (loaded)
+		return;
+	savesegment(gs, vmx->host_state.gs_sel);
+	vmx->msr_host_kernel_gs_base = read_msr(MSR_KERNEL_GS_BASE);
+	wrmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	vmx->guest_state_loaded = true;
+}
+
+static void vmx_prepare_switch_to_host(struct vcpu_vmx *vmx)
+{
+	bool loaded = vmx->guest_state_loaded;
+
+	if (!loaded)
+		return;
+	rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	if (vmx->host_state.gs_sel & 7)
+		load_gs_index(vmx->host_state.gs_sel);
+	wrmsrl(MSR_KERNEL_GS_BASE, vmx->msr_host_kernel_gs_base);
+	vmx->guest_state_loaded = false;
+}
+
+//// enter and leave compare the flag
+static void vmx_prepare_switch_to_guest(struct kvm_vcpu *vcpu)
+{
+	struct vcpu_vmx *vmx = to_vmx(vcpu);
+
+	if (vmx->guest_state_loaded == true)
+		return;
+	savesegment(gs, vmx->host_state.gs_sel);
+	vmx->msr_host_kernel_gs_base = read_msr(MSR_KERNEL_GS_BASE);
+	wrmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	vmx->guest_state_loaded = true;
+}
+
+static void vmx_prepare_switch_to_host(struct vcpu_vmx *vmx)
+{
+	if (vmx->guest_state_loaded == false)
+		return;
+	rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	if (vmx->host_state.gs_sel & 7)
+		load_gs_index(vmx->host_state.gs_sel);
+	wrmsrl(MSR_KERNEL_GS_BASE, vmx->msr_host_kernel_gs_base);
+	vmx->guest_state_loaded = false;
+}
+
+//// casts that cut nothing
+static void vmx_write_guest_kernel_gs_base(struct vcpu_vmx *vmx, u64 data)
+{
+	preempt_disable();
+	if (vmx->guest_state_loaded)
+		wrmsrl(MSR_KERNEL_GS_BASE, (unsigned long)data);
+	preempt_enable();
+	vmx->msr_guest_kernel_gs_base = (u64)data;
+}
+
+//// the MSR in a variable
+static void vmx_write_guest_kernel_gs_base(struct vcpu_vmx *vmx, u64 data)
+{
+	const u32 msr = MSR_KERNEL_GS_BASE;
+
+	preempt_disable();
+	if (vmx->guest_state_loaded)
+		wrmsrl(msr, data);
+	preempt_enable();
+	vmx->msr_guest_kernel_gs_base = data;
+}
+
+//// the MSR as a number
+static void vmx_write_guest_kernel_gs_base(struct vcpu_vmx *vmx, u64 data)
+{
+	preempt_disable();
+	if (vmx->guest_state_loaded)
+		wrmsrl(0xc0000102, data);
+	preempt_enable();
+	vmx->msr_guest_kernel_gs_base = data;
+}
+
+//// the value in a trace
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	preempt_disable();
+	if (vmx->guest_state_loaded)
+		rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	preempt_enable();
+	trace_kvm_base(vmx->vcpu.vcpu_id, vmx->msr_guest_kernel_gs_base);
+	pr_debug("%llx\n", vmx->msr_guest_kernel_gs_base);
+	return vmx->msr_guest_kernel_gs_base;
+}
