@@ -120,6 +120,17 @@ def test_a_comment_changes_nothing_and_the_second_line_of_a_statement_does():
     assert "wrmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);" in [text for _, _, text in one.after]
 
 
+def test_a_condition_that_decides_what_breaks_is_told_even_if_something_breaks_either_way():
+    restored = "wrmsrl(MSR_KERNEL_GS_BASE, vmx->msr_host_kernel_gs_base);"
+    old = changed(UNGUARDED, "never-trap")
+    found = of(old, edited(old, restored, f"if (current->flags & PF_EXITING)\n\t\t{restored}"))
+    assert [side.verdict for side in found.findings.sides] == ["violated", "violated"]
+    ((words, told),) = found.after.otherwise.items()
+    assert "PF_EXITING' is false" in words
+    assert told == "violated (64-bit: guest-value, host-value, no-leak; 32-bit: guest-value, no-leak)"
+    assert f"{words}: {told}" in repr(found)
+
+
 def test_all_that_the_verdict_rests_on_is_printed():
     text = repr(reviewed(*BREAKS))
     for words in (

@@ -192,7 +192,7 @@ def _otherwise(result: CheckResult, how: dict[str, Any]) -> CheckResult:
             found[words] = result.verdict
         else:
             again = check(other, host="both" if len(hosts) > 1 else result.hosts[0].host, **how)
-            found[words] = again.verdict
+            found[words] = again.verdict if _broken(again) == _broken(result) else _told(again)
             for one in again.hosts:
                 if hosts[one.host].verdict == SAFE and one.verdict != SAFE:
                     cut = Cut(f"it depends on what is not known: {words}, the design is {one.verdict}")
@@ -200,6 +200,17 @@ def _otherwise(result: CheckResult, how: dict[str, Any]) -> CheckResult:
                         hosts[one.host], invariants=dict.fromkeys(one.invariants, UNKNOWN), cut_by=cut
                     )
     return evolve(result, hosts=tuple(hosts.values()), otherwise=found)
+
+
+def _broken(result: CheckResult) -> dict[str, set[str]]:
+    """What is violated on each width of the host."""
+    return {host.host: {*host.counterexamples} for host in result.hosts}
+
+
+def _told(result: CheckResult) -> str:
+    """The verdict, and what is violated: ``violated (64-bit: no-leak)``."""
+    broken = [f"{host}: {', '.join(sorted(names))}" for host, names in _broken(result).items() if names]
+    return f"{result.verdict} ({'; '.join(broken)})" if broken else result.verdict
 
 
 def _same_code(one: type[Kvm], other: type[Kvm]) -> bool:

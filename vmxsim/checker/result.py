@@ -186,8 +186,8 @@ class CheckResult:
     """What ``vmxsim.check`` found out about ``design`` under ``assumptions`` (their names).
 
     ``hosts`` has one result for each host width. ``otherwise``: what comes of it if a condition that is taken
-    for granted goes the other way, in words, with the verdict or the reason why there is none. It prints as a
-    table and the counterexample.
+    for granted goes the other way, in words, with the verdict or the reason why there is none, and with what
+    is violated if that is something else. It prints as a table and the counterexample.
     """
 
     design: type[Kvm]
