@@ -13,7 +13,7 @@ from vmxsim.csource.at_hand import own_tree, tree_at_hand
 from vmxsim.csource.edit import diff_of, edited
 from vmxsim.csource.tree import Tree, read_tree
 from vmxsim.designs import GuestStateLoaded, HostFromThread, NeverTrap
-from vmxsim.errors import InputError
+from vmxsim.errors import InputError, NotUnderstoodError
 from vmxsim.widgets.beside import beside, followed
 
 WORDS = Path(__file__).parents[2] / "notebooks/vmx-in-our-words.c"
@@ -90,6 +90,18 @@ def test_without_a_tree_there_is_one_line(no_tree):
     assert repr(shown) == shown.note
     assert words(shown._repr_html_()).strip() == shown.note
     assert "\n" not in shown.note
+
+
+def test_without_the_grammar_of_c_a_lesson_ends_with_one_line(no_tree, tmp_path):
+    no_tree.setattr("vmxsim.csource.parser.tree_sitter", None)
+    with pytest.raises(NotUnderstoodError, match=r"pip install 'vmxsim\[csource\]'") as refused:
+        tree_at_hand(WORDS)
+    (line,) = refused.value._render_traceback_()
+    assert "\n" not in line
+    no_tree.setattr("vmxsim.csource.at_hand.find_tree", lambda: write(retold("never-trap"), tmp_path))
+    told = repr(beside(NeverTrap.vmx_read_guest_kernel_gs_base))
+    assert "pip install" in told
+    assert "\n" not in told
 
 
 def test_what_comes_from_a_tree_is_escaped():

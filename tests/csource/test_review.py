@@ -427,7 +427,7 @@ def test_the_text_of_a_patch_is_a_patch() -> None:
     found = review(mail("[PATCH] KVM: VMX: one flag", patch(old, new)), old)
     assert found.verdict == "safe"
     assert "KVM: VMX: one flag" in repr(found)
-    with pytest.raises(InputError, match="the patch: holds no diff"):
+    with pytest.raises(InputError, match="The patch: holds no diff"):
         review("two lines\nof prose\n", old)
 
 

@@ -98,7 +98,7 @@ def review(
     if tree is not None and git is not None:
         raise InputError("name a tree or a clone, not both", "git")
     if data is None and "\n" in str(patch):
-        patch, data = "the patch", str(patch).encode()
+        patch, data = "The patch", str(patch).encode()
     note = ""
     if git is not None and data is None and not _is_file(patch):
         patches = patches_of_commit(str(git), str(patch))
