@@ -13,8 +13,8 @@ from vmxsim.csource.tree import Tree
 
 
 def blob(text: str) -> str:
-    """git's hash of a file, abbreviated."""
-    return sha1(b"blob %d\0" % len(text.encode()) + text.encode()).hexdigest()[:12]
+    """git's hash of a file, abbreviated; of none for one that is not there."""
+    return "0" * 12 if not text else sha1(b"blob %d\0" % len(text.encode()) + text.encode()).hexdigest()[:12]
 
 
 def patch(old: Tree, new: Tree, message: str = "") -> str:
@@ -23,8 +23,10 @@ def patch(old: Tree, new: Tree, message: str = "") -> str:
     for path in sorted({*old.files, *new.files}):
         a, b = old.files.get(path, ""), new.files.get(path, "")
         if a != b:
-            out.append(f"diff --git a/{path} b/{path}\nindex {blob(a)}..{blob(b)} 100644\n")
-            out += unified_diff(a.splitlines(True), b.splitlines(True), f"a/{path}", f"b/{path}", n=3)
+            kind = "" if a and b else "new file mode 100644\n" if b else "deleted file mode 100644\n"
+            out.append(f"diff --git a/{path} b/{path}\n{kind}index {blob(a)}..{blob(b)}\n")
+            names = (f"a/{path}" if a else "/dev/null", f"b/{path}" if b else "/dev/null")
+            out += unified_diff(a.splitlines(True), b.splitlines(True), *names, n=3)
     return "".join(out)
 
 
