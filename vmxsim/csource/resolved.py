@@ -379,6 +379,8 @@ def words(e: Any) -> str:
             return f"{name}()"
         case Thread(name):
             return f"current.{name}"
+        case Current(part):
+            return f"current.{part}" if part else "current"
         case Address(of):
             return f"&{words(of)}"
     return "the vCPU" if isinstance(e, VcpuPointer) else type(e).__name__
