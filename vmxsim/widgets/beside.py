@@ -141,7 +141,9 @@ def _side(name: str, listing: str) -> str:
 
 def _line(number: int, text: str, left_out: bool, width: int) -> str:
     kind = ' class="vs-left"' if left_out else ""
-    return f'<span class="vs-number">{number:>{width}}  </span><span{kind}>{escape(text)}</span>\n'
+    return (
+        f'<span class="vs-number">{number:>{width}}  </span><span{kind}>{escape(text.expandtabs(4))}</span>\n'
+    )
 
 
 def _lines(function: Function) -> Iterator[tuple[int, str, bool]]:
