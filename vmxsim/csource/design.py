@@ -71,7 +71,8 @@ def from_tree(tree: Tree, title: str = "", hint: Roles | None = None) -> Carried
     """
     unit = read_files(_followed(tree))
     common = read_files(
-        {path: text for path, text in tree.files.items() if PurePosixPath(path).name in _COMMON}
+        {path: text for path, text in tree.files.items() if PurePosixPath(path).name in _COMMON},
+        naming=api.REGISTER,
     )
     return _Carrier(tree, unit, common, title or tree.name, hint).carry(frozenset())
 

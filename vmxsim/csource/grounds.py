@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
 from typing import Any
 
 from attrs import asdict, frozen
@@ -17,6 +18,8 @@ from vmxsim.csource.slicing import Assumption, Slice
 from vmxsim.csource.syntax import Assign, Call, Case, CFunction, Declare, Member, Name, show
 from vmxsim.csource.tree import Tree
 
+#: The files in which common code would check a value.
+_CHECKING = {"x86.c", "msrs.c"}
 #: What no verdict on C covers.
 NOT_COVERED = (
     "nested virtualization",
@@ -113,7 +116,7 @@ def make_report(
         own_fields,
         interception,
         shown,
-        canonical_check(common) if common.functions else None,
+        canonical_check(common) if _CHECKING & {PurePosixPath(path).name for path in tree.files} else None,
         _fsgsbase(unit),
         tuple(cut.taken.values()),
         _calls_dropped(cut),

@@ -99,11 +99,12 @@ class Unit:
             return None  # another file's own
         return found
 
-    def add(self, text: str, path: str) -> None:
-        """Read one more file. Raises InputError for one that is no text."""
+    def add(self, text: str, path: str, naming: str = "") -> None:
+        """Read one more file; with ``naming`` only the functions that name this. Raises InputError for a file
+        that is no text."""
         if "\0" in text:
             raise InputError("is no text: expected C", path)
-        one = _read_file(text, PurePosixPath(path).name)
+        one = _read_file(text, PurePosixPath(path).name, naming)
         for name, places in one.asked.items():
             self.asked.setdefault(name, []).extend(places)
         for member, kinds in one.members.items():
@@ -115,7 +116,7 @@ class Unit:
         self.broken = self.broken | one.broken | self.broken
         self._in_file = self._in_file | one._in_file | self._in_file
 
-    def _read(self, text: str, name: str) -> None:
+    def _read(self, text: str, name: str, naming: str) -> None:
         conditional = Conditionals(text)
         for asked, lines in conditional.asked.items():
             self.asked[asked] = [f"{name}:{n}" for n in lines]
@@ -125,6 +126,8 @@ class Unit:
             self.members.setdefault(member, set()).add(" ".join(kind.split()))
         source = tuple(text.split("\n"))
         for before, piece in _pieces(conditional.text):
+            if naming not in piece:
+                continue
             piece = _ANNOTATION.sub(lambda found: " " * len(found[0]), piece)
             plain, asm = _without_asm(_RANGE.sub(r"\1 % (\2):", piece), before)
             plain = _TYPE_ARGUMENT.sub(r"\1\2_\3", _QUALIFIERS.sub(" ", _with_heads(plain)))
@@ -147,16 +150,17 @@ class Unit:
 
 
 @lru_cache(maxsize=48)
-def _read_file(text: str, name: str) -> Unit:
+def _read_file(text: str, name: str, naming: str) -> Unit:
     """What one file holds. Both sides of a patch have nearly all files in common, and ``name`` stands in what
     is read of them."""
     unit = Unit()
-    unit._read(text, name)
+    unit._read(text, name, naming)
     return unit
 
 
-def read_files(files: Mapping[str, str]) -> Unit:
-    """Read files, by path; the first has the last word where two define the same.
+def read_files(files: Mapping[str, str], naming: str = "") -> Unit:
+    """Read files, by path; the first has the last word where two define the same. With ``naming`` only the
+    functions that name this are read.
 
     Raises NotUnderstoodError where the grammar of C is not installed, InputError for a file that is no text.
     """
@@ -167,7 +171,7 @@ def read_files(files: Mapping[str, str]) -> Unit:
         )
     unit = Unit()
     for path, text in files.items():
-        unit.add(text, path)
+        unit.add(text, path, naming)
     return unit
 
 
