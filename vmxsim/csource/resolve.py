@@ -42,7 +42,7 @@ from vmxsim.errors import NotUnderstoodError
 
 #: Names of fields that are too common to say anything by themselves.
 COMMON = frozenset({"loaded", "data"})
-_STRING = re.compile(r'"(?:[^"\\\\]|\\\\.)*"')
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 #: Instructions that access an MSR or the inactive base.
 _ASM = re.compile(r"\b(rdmsr|wrmsr|wrmsrns|swapgs|lkgs)\b", re.I)
 #: Names that ``##`` makes of parts and that could be the register's, its accessors' or a toggle's.

@@ -63,6 +63,15 @@ static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
 	return lo | (u64)hi << 32;
 }
 
+//// a statement expression with messages around the access
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	preempt_disable();
+	(void)({ pr_debug("before\n"); rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base); pr_debug("after\n"); }); /* refused */
+	preempt_enable();
+	return vmx->msr_guest_kernel_gs_base;
+}
+
 //// inline assembly that exchanges the bases
 static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
 {
