@@ -370,7 +370,7 @@ class Body:
     def refuse_macro(self, name: str) -> None:
         """Raises NotUnderstoodError for a macro that is more than one expression and names what matters."""
         meaning = self.owner.meaning(name)
-        if self.owner.hides(meaning) or not set(api.TOGGLES).isdisjoint(re.findall(r"\w+", meaning)):
+        if self.owner.hides(meaning) or not api.TOGGLES.keys().isdisjoint(api.words_in(meaning)):
             raise self.refused(
                 f"the macro {name} names what matters and is more than one expression: write it as a function"
             )

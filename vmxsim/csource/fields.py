@@ -7,6 +7,7 @@ from typing import Any
 
 from vmxsim.csource.interface import SELECTORS
 from vmxsim.csource.resolved import (
+    TRUTH,
     Const,
     Do,
     Invoke,
@@ -29,7 +30,6 @@ from vmxsim.kernel.program import MOST, Expr, Field, Local, Operation
 from vmxsim.kernel.program import Const as IrConst
 
 _FLAG, _NUMBER, _VALUE = "flag", "number", "value"
-_TRUTH = frozenset({"not", "and", "or", "==", "!=", "<", ">", "<=", ">="})
 _ROLE_VALUES = ("g", "h")
 
 
@@ -105,7 +105,7 @@ class Fields:
                 return _FLAG
             case Prim("sldt" | "savesegment", _) | Thread("gs_sel" | "bits"):
                 return _NUMBER
-            case Op(op, _) if op in _TRUTH:
+            case Op(op, _) if op in TRUTH:
                 return _FLAG
             case Op("&", args) if any(isinstance(a, Const) and 0 <= (a.value or 0) <= MOST for a in args):
                 return _NUMBER

@@ -175,7 +175,6 @@ def _other_entries(unit: Unit, roots: Mapping[str, Spec], cut: Slice, touching: 
 
 def _elsewhere(unit: Unit, cut: Slice, followed: Mapping[str, CFunction]) -> tuple[str, ...]:
     names = _role_names(cut) | {key[-1] for key in cut.needed_places} - COMMON | api.EFER_FIELDS
-    accessors = api.WRITE | api.WRITE_UNSERIALIZED | api.READ_INTO | api.READ | api.READ_INTO_POINTER
     found = []
     for f in unit.functions.values():
         if f.name in followed or not f.words & (names | {api.REGISTER}):
@@ -185,7 +184,7 @@ def _elsewhere(unit: Unit, cut: Slice, followed: Mapping[str, CFunction]) -> tup
             match e:
                 case Assign(_, Member(_, name) as left, _) if name in names:
                     found.append(f"{where} stores to {show(left)}")
-                case Call(Name(name), (Name(api.REGISTER), *_)) if name in accessors:
+                case Call(Name(name), (Name(api.REGISTER), *_)) if name in api.ACCESSORS:
                     found.append(f"{where} accesses the register")
                 case Call(Name(name), args) if Name(api.REGISTER) in args and "intercept" not in name:
                     found.append(f"{where} hands the register to {name}()")

@@ -28,6 +28,8 @@ WRITE = frozenset(
     {"wrmsrl", "wrmsrq", "wrmsrl_safe", "wrmsrq_safe", "native_wrmsrl", "native_wrmsrq", "__wrmsrq"}
 )  # fmt: skip
 WRITE_UNSERIALIZED = frozenset({"wrmsrns"})
+#: All that access the MSR of which they are given the number.
+ACCESSORS = READ_INTO | READ_INTO_POINTER | READ | WRITE | WRITE_UNSERIALIZED
 #: Others of which the first argument is an MSR: with the register as argument they are not understood.
 OTHER_MSR = frozenset(
     {

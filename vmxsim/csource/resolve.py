@@ -265,13 +265,12 @@ def _stores(f: CFunction, names: set[str]) -> bool:
 
 def _takes_msr(f: CFunction) -> bool:
     """Whether it accesses an MSR whose number it is given."""
-    known = api.READ_INTO | api.READ | api.WRITE | api.WRITE_UNSERIALIZED | api.READ_INTO_POINTER
     if any(_ASM.search(asm) for _, asm in f.asm):
         return True
-    return not f.words.isdisjoint(known) and any(
+    return not f.words.isdisjoint(api.ACCESSORS) and any(
         isinstance(e, Call)
         and isinstance(e.function, Name)
-        and e.function.name in known
+        and e.function.name in api.ACCESSORS
         and e.args
         and not (isinstance(e.args[0], Name) and e.args[0].name.isupper())
         for _, e in f.expressions

@@ -324,11 +324,11 @@ def cut_to(kind: str, e: Any) -> Any:
 
 
 def _is_truth(e: Any) -> bool:
-    return e == Prim("is_long_mode") or (isinstance(e, Op) and e.op in _TRUTH)
+    return e == Prim("is_long_mode") or (isinstance(e, Op) and e.op in TRUTH)
 
 
 #: Operators whose result is 0 or 1.
-_TRUTH = frozenset({"not", "and", "or", "==", "!=", "<", ">", "<=", ">="})
+TRUTH = frozenset({"not", "and", "or", "==", "!=", "<", ">", "<=", ">="})
 _COMPUTE: dict[str, Any] = {
     "+": lambda x, y=0: x + y, "-": lambda x, y=None: -x if y is None else x - y, "~": lambda x: ~x,
     "not": lambda x: int(not x), "&": lambda x, y: x & y, "|": lambda x, y: x | y, "^": lambda x, y: x ^ y,
