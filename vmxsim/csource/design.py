@@ -8,13 +8,12 @@ from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import Any, cast
 
-from attrs import define
+from attrs import define, frozen
 
 from vmxsim.csource import interface as api
 from vmxsim.csource.fields import Fields
-from vmxsim.csource.grounds import Report, dropped_lines, make_report
+from vmxsim.csource.grounds import Facts, Report, dropped_lines, facts_of, make_report
 from vmxsim.csource.in_short import rests_on
-from vmxsim.csource.interception import canonical_check, interception_of
 from vmxsim.csource.lowering import Lowering
 from vmxsim.csource.parser import Unit, read_files
 from vmxsim.csource.resolve import Resolver
@@ -74,7 +73,7 @@ def from_tree(tree: Tree, title: str = "", hint: Roles | None = None) -> Carried
         {path: text for path, text in tree.files.items() if PurePosixPath(path).name in _COMMON},
         naming=api.REGISTER,
     )
-    return _Carrier(tree, unit, common, title or tree.name, hint).carry(frozenset())
+    return _Carrier(tree, unit, facts_of(tree, unit, common), title or tree.name, hint).carry()
 
 
 def _followed(tree: Tree) -> dict[str, str]:
@@ -88,15 +87,39 @@ def _followed(tree: Tree) -> dict[str, str]:
     return {path: tree.files[path] for path in sorted(mine, key=rank)}
 
 
+@frozen
+class _Designed:
+    """A design, and what is left of making it."""
+
+    design: type[Kvm]
+    roots: dict[str, Spec]
+    cut: Slice
+    names: dict[int, str]
+    own_fields: dict[str, str]
+    touching: set[str]
+
+
 @define
 class _Carrier:
     tree: Tree
     unit: Unit
-    common: Unit
+    facts: Facts
     title: str
     hint: Roles | None
 
-    def carry(self, flipped: frozenset[str]) -> Carried:
+    def carry(self) -> Carried:
+        """The design, and what it rests on."""
+        made = self._designed(frozenset())
+        report = make_report(
+            self.tree, self.unit, self.facts, made.cut, made.roots, made.names, made.own_fields, made.touching
+        )
+        carried = Carried(self.tree, made.design, self.unit, made.roots, made.cut.roles, made.cut, report)
+        made.design._carried = carried
+        made.design._rests_on = rests_on(report)
+        made.design._alternatives = lambda: self._alternatives(report)
+        return carried
+
+    def _designed(self, flipped: frozenset[str]) -> _Designed:
         """The design, with the unknown conditions at the sites ``flipped`` going the other way."""
         resolver = Resolver(self.unit)
         while True:
@@ -131,15 +154,7 @@ class _Carrier:
             name, functions, roles, fields, {role: names[id(spec)] for role, spec in roots.items()}
         )
         design._fields_at_start = _at_start(design)
-        report = make_report(
-            self.tree, self.unit, self.common, cut, roots, names, fields.names(), resolver.touching
-        )
-        made = Carried(self.tree, design, self.unit, roots, roles, cut, report)
-        design._carried = made
-        design._rests_on = rests_on(report)
-        if not flipped:
-            design._alternatives = lambda: self._alternatives(made)
-        return made
+        return _Designed(design, roots, cut, names, fields.names(), resolver.touching)
 
     def _refuse_narrow(self, roles: Roles) -> None:
         """Refuse copies that are declared too narrow for a value."""
@@ -200,14 +215,14 @@ class _Carrier:
     def _design(
         self, name: str, functions: dict[str, Function], roles: Roles, fields: Fields, ops: dict[str, str]
     ) -> type[Kvm]:
-        if canonical_check(self.common):
+        if self.facts.canonical_check:
             functions = {**functions, "kvm_set_msr": own_functions(HostFromThread)["kvm_set_msr"]}
         attributes = {
             "__doc__": f"{self.title}: the C of a kernel tree.",
             "__module__": __name__,
             "title": self.title,
-            "interception": interception_of(self.unit)[0],
-            "fsgsbase": any("current_save_fsgs" in f.words for f in self.unit.functions.values()),
+            "interception": self.facts.interception,
+            "fsgsbase": bool(self.facts.fsgsbase),
             "labels": {"g": str(roles.g), "h": str(roles.h), "loaded": str(roles.loaded)},
             "fields": dict(fields.own),
             "kvm_x86_ops": {**Kvm.kvm_x86_ops, **ops},
@@ -216,11 +231,11 @@ class _Carrier:
         }
         return _made(name, attributes)
 
-    def _alternatives(self, made: Carried) -> Iterator[tuple[str, type[Kvm] | InputError]]:
+    def _alternatives(self, report: Report) -> Iterator[tuple[str, type[Kvm] | InputError]]:
         """The same C with what was taken for granted the other way, in words: each condition at all its
         places, and, where it is tested more than once, at each of them, since it may change in between."""
         by_text: dict[str, list[Assumption]] = {}
-        for assumption in made.report.assumptions:
+        for assumption in report.assumptions:
             if not assumption.absent:
                 by_text.setdefault(assumption.text, []).append(assumption)
         for text, mine in by_text.items():
@@ -230,7 +245,7 @@ class _Carrier:
                 tries += [(f"{words} at {one.site} only", [one]) for one in mine]
             for told, flipped in tries:
                 try:
-                    yield told, self.carry(frozenset(one.site for one in flipped)).design
+                    yield told, self._designed(frozenset(one.site for one in flipped)).design
                 except InputError as error:
                     yield told, error
 

@@ -84,10 +84,26 @@ class Report:
         return asdict(self)
 
 
+@frozen
+class Facts:
+    """What is told of the files as a whole: the fields of the same names in :class:`Report`."""
+
+    interception: str
+    interception_shown: tuple[str, ...]
+    canonical_check: str | None
+    fsgsbase: str
+
+
+def facts_of(tree: Tree, unit: Unit, common: Unit) -> Facts:
+    """Collect them. ``common`` is common code."""
+    given = _CHECKING & {PurePosixPath(path).name for path in tree.files}
+    return Facts(*interception_of(unit), canonical_check(common) if given else None, _fsgsbase(unit))
+
+
 def make_report(
     tree: Tree,
     unit: Unit,
-    common: Unit,
+    facts: Facts,
     cut: Slice,
     roots: Mapping[str, Spec],
     names: Mapping[int, str],
@@ -104,7 +120,6 @@ def make_report(
             entry = entries.get(id(spec), "")
             functions.append(Followed(names[id(spec)], f.file, f.first, f.last, entry, tuple(sorted(kept))))
     followed = {spec.name: spec.function for spec in cut.specs}
-    interception, shown = interception_of(unit)
     roles = {
         name: Role(str(getattr(cut.roles, name)), cut.roles.evidence[name]) for name in ("g", "h", "loaded")
     }
@@ -114,10 +129,10 @@ def make_report(
         tuple(functions),
         roles,
         own_fields,
-        interception,
-        shown,
-        canonical_check(common) if _CHECKING & {PurePosixPath(path).name for path in tree.files} else None,
-        _fsgsbase(unit),
+        facts.interception,
+        facts.interception_shown,
+        facts.canonical_check,
+        facts.fsgsbase,
         tuple(cut.taken.values()),
         _calls_dropped(cut),
         _configuration(unit, followed),
