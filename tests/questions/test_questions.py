@@ -203,3 +203,49 @@ def test_what_cannot_be_asked_is_said(arguments, words):
     kind, where = (*arguments, {})[:2]
     with pytest.raises(InputError, match=words):
         ask(run, kind, **where)
+
+
+@pytest.mark.parametrize(
+    ("where", "step"),
+    [
+        ({"at": "vmx_handle_exit"}, lambda s: s.function == "vmx_handle_exit"),
+        ({"at": "vmx_handle_exit", "action": 3}, lambda s: s.function == "vmx_handle_exit" and s.action == 3),
+        ({"at": "guest: WRMSR"}, lambda s: s.mode == "guest"),
+        (
+            {"at": "vmx_prepare_switch_to_host: rdmsr", "action": -1},
+            lambda s: s.action == 4 and "= rdmsr" in s.source,
+        ),
+        ({"after": "preempt_schedule_irq: context_switch"}, lambda s: s.function == "__switch_to"),
+        (
+            {"after": "vmx_prepare_switch_to_guest: if vmx.loaded", "nth": -1},
+            lambda s: s.function == "vmx_prepare_switch_to_guest" and s.source == "return",
+        ),
+        ({"before": "vmx_prepare_switch_to_host: return"}, lambda s: s.source.startswith("if not vmx.lo")),
+    ],
+)
+def test_a_place_is_named_by_its_function_and_text(where, step):
+    actions = ["set-msr 0xA000", "run", "guest wrmsr 0xB000", "preempt cpu1", "emulate rdmsr", "exit"]
+    if where.get("action") == -1:
+        actions.remove("emulate rdmsr")
+    run = vmxsim.run(actions, "never-trap", long_mode=True)
+    question = ask(run, "live", **where)
+    assert question.after == question.before + 1 == next(s.index + 1 for s in run.steps if step(s))
+
+
+@pytest.mark.parametrize(
+    ("where", "words"),
+    [
+        ({"at": "vmx_get_mrs"}, "no step of 'vmx_get_mrs' runs; did you mean “vmx_get_msr”"),
+        ({"at": "vcpu_load: 9"}, "no line of vcpu_load that runs contains '9'; these run: “preempt_dis"),
+        ({"at": "vmx_get_msr", "action": 0}, r"no step of 'vmx_get_msr' runs in action 1 \(run\)"),
+        ({"at": "vmx_get_msr", "nth": 4}, r"comes 1 time \(step \d+\): there is no 4"),
+        ({"at": "vmx_get_msr", "step": 3}, "not at and step"),
+        ({"at": 3}, "at: expected 'FUNCTION' or 'FUNCTION: TEXT', not 3"),
+        ({"nth": 2}, "nth chooses between"),
+        ({"before": "user space"}, "no step 0"),
+    ],
+)
+def test_a_place_that_is_not_there_is_said_with_the_nearest(where, words):
+    run = vmxsim.run(["run", "emulate rdmsr"], "never-trap")
+    with pytest.raises(InputError, match=words):
+        ask(run, "live", **where)

@@ -75,7 +75,8 @@ def test_an_audience_s_question_is_nobody_s_first_try(run):
     ("question", "where", "words"),
     [
         ([("owner", {"action": 1}), ("stale", {"action": 1})], {}, "overlap"),
-        ([("owner", {"at": 1})], {}, "unknown place 'at'; expected step or action"),
+        ([("owner", {"stepp": 1})], {}, "unknown place 'stepp'; expected step, .*did you mean 'step'"),
+        ([("owner", {"at": 1})], {}, "at: expected 'FUNCTION' or 'FUNCTION: TEXT', not 1"),
         ([], {}, "expected at least one question"),
         ([("owner", {"action": 1})], {"step": 3}, "give each question in a list its own place"),
         ("owner", {"step": 3, "action": 1}, "a step or an action"),

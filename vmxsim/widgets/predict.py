@@ -16,7 +16,7 @@ from vmxsim.views.film import film
 from vmxsim.widgets.player import Player
 
 #: A question, or its kind and where: ``("value", {"action": 2})``.
-Asked = str | Question | tuple[str, Mapping[str, int]]
+Asked = str | Question | tuple[str, Mapping[str, Any]]
 
 
 def predict(
@@ -25,6 +25,10 @@ def predict(
     *,
     step: int | None = None,
     action: int | None = None,
+    at: str | None = None,
+    after: str | None = None,
+    before: str | None = None,
+    nth: int | None = None,
     locked: bool = False,
     votes: int | None = None,
 ) -> PredictGate:
@@ -34,9 +38,18 @@ def predict(
     holds a stale or foreign value?), ``owner`` (whose value does the register hold?), ``preempt``
     (a tick comes after this line: when does the scheduler act?), ``intercepted`` (does the guest's
     access exit?), ``value`` (what does the action return?) or ``line`` (which line runs next?).
-    ``step`` is the step to predict (from 1), ``action`` the action whose every step is (from 0); negative
-    numbers count from the end. For several questions, pass a list of ``(question, {"step": n})`` or
-    ``(question, {"action": n})``.
+
+    What to predict is a step or a whole action:
+
+    - ``at="FUNCTION: TEXT"``: the first step in that function whose source line contains the text;
+      ``at="FUNCTION"``: the first step in it. ``after`` and ``before`` mean the step next to that one:
+      ``predict(run, "line", after="vmx_get_msr: if vmx.loaded")`` asks where a test leads. ``action``
+      (from 0) looks in that action only, ``nth=2`` takes the second such step, ``nth=-1`` the last;
+    - ``step``: a step by its number (from 1);
+    - ``action`` alone: all steps of that action (from 0).
+
+    Negative numbers count from the end. For several questions, pass a list of questions with their places:
+    ``[("live", {"at": "vmx_vcpu_put"}), ("value", {"action": 3})]``.
 
     The steps after a question stay hidden until it is answered: by the reader or, if ``locked``, by an
     audience whose ``votes`` (at least that many; default 1) the presenter clicks in. Options and reasons
@@ -45,9 +58,10 @@ def predict(
     """
     if not hasattr(trace, "steps"):
         raise InputError(f"expected a trace, as vmxsim.run returns, not {printable(repr(trace))}", "trace")
+    where = {"step": step, "action": action, "at": at, "after": after, "before": before, "nth": nth}
     if isinstance(question, str):
-        questions = [ask(trace, question, step=step, action=action)]
-    elif step is not None or action is not None:
+        questions = [ask(trace, question, **where)]
+    elif any(value is not None for value in where.values()):
         raise InputError("give each question in a list its own place: ('value', {'action': 2})", "predict")
     else:
         questions = questions_of(trace, [question] if isinstance(question, Question | tuple) else question)
@@ -99,9 +113,6 @@ def _question(trace: Trace, one: Any) -> Question:
     if not isinstance(one, tuple) or len(one) != 2 or not isinstance(one[1], Mapping):
         raise InputError(f"expected a question such as ('live', {{'action': 1}}), not {one!r}", "predict")
     kind, where = one
-    unknown = set(where) - {"step", "action"}
-    if unknown:
-        raise InputError(f"unknown place '{', '.join(sorted(unknown))}'; expected step or action", "predict")
     return ask(trace, kind, **where)
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import pairwise
+from typing import Any
 
 from vmxsim.errors import InputError, unknown
 from vmxsim.simulation.trace import Trace
 from vmxsim.teaching.questions.control import line, preempt
-from vmxsim.teaching.questions.question import Question, Span, span
+from vmxsim.teaching.questions.place import WHERE, place
+from vmxsim.teaching.questions.question import Question, Span
 from vmxsim.teaching.questions.values import intercepted, live, owner, returned, stale
 
 KINDS: dict[str, Callable[[Span], Question]] = {
@@ -23,18 +25,21 @@ KINDS: dict[str, Callable[[Span], Question]] = {
 }
 
 
-def ask(trace: Trace, kind: str, *, step: int | None = None, action: int | None = None) -> Question:
-    """The question of this kind about a step (from 1) or an action (from 0); negative numbers count from
-    the end, and without either it is about the last action, or the last step for ``preempt`` and ``line``.
+def ask(trace: Trace, kind: str, **where: Any) -> Question:
+    """The question of this kind about a step or an action, which ``where`` names as ``place`` describes;
+    without it, about the last action, or the last step for ``preempt`` and ``line``.
 
     Raises InputError for an unknown kind, and where this one cannot be asked.
     """
     if kind not in KINDS:
         raise unknown("question", kind, KINDS)
-    if step is None and action is None and kind in ("preempt", "line"):
+    for name in where:
+        if name not in WHERE:
+            raise unknown("place", name, WHERE, "predict")
+    if all(value is None for value in where.values()) and kind in ("preempt", "line"):
         last = [s.index + 1 for s in trace.steps if s.mode == "kernel" and s.line]
-        step = last[-1] if last else None
-    return KINDS[kind](span(trace, step, action))
+        where = {"step": last[-1]} if last else {}
+    return KINDS[kind](place(trace, where))
 
 
 def key_questions(trace: Trace, limit: int = 3) -> list[Question]:
