@@ -1,11 +1,17 @@
 """The exercises of notebooks 05, 06 and 07 come out as their text promises."""
 
+import json
+import re
+from pathlib import Path
+
 import pytest
+from attrs import evolve
 
 import vmxsim
 from vmxsim.designs import DedicatedAccessors, HostAlways, HostFromThread, LazyLongMode, LmaFix, NeverTrap
 from vmxsim.kernel.language import *
-from vmxsim.teaching.exercises.faulty_designs import PatchThree, PatchTwo
+from vmxsim.teaching.reviews import Inbox, Review, inbox
+from vmxsim.teaching.reviews.patches import AlwaysKnown, OnTheWayOut, SavedValue, StoreFirst
 
 # 05, Long mode and interception
 
@@ -36,7 +42,7 @@ class Repaired(HalfRepaired):
 
 
 class LoadsOnEntry(DedicatedAccessors):
-    """05, section 9, and 07, v2: the register is loaded on LMA 0 -> 1, after EFER was stored."""
+    """05, section 9: the register is loaded on LMA 0 -> 1, after EFER was stored."""
 
     def vmx_set_efer(self, vmx, efer):
         entering = efer & EFER_LMA and not is_long_mode(vmx)
@@ -241,99 +247,142 @@ def test_never_trap_could_have_been_had_in_2_6_33():
 
 # 07, Would you have caught it?
 
+#: Of each patch: None if it is right, else the invariants that it breaks and the shortest schedule.
+VERDICTS = {
+    1: ({"guest-value"}, "run; emulate wrmsr 0xA000"),
+    2: None,
+    3: ({"guest-value"}, "run; guest swapgs; guest rdmsr"),
+    4: None,
+    5: (
+        {"host-value", "no-leak"},
+        "run; emulate wrmsr 0xA000 (tick before line 6 in vmx_write_guest_kernel_gs_base)",
+    ),
+    6: (
+        {"guest-value"},
+        "run; emulate wrmsr 0xA000 (tick before preempt_disable in vmx_write_guest_kernel_gs_base)",
+    ),
+}
+NOTEBOOK = Path(__file__).parents[2] / "notebooks/07-would-you-have-caught-it.ipynb"
+CELLS = ["".join(cell["source"]) for cell in json.loads(NOTEBOOK.read_text())["cells"]]
 
-class TogetherV3(DedicatedAccessors):
-    """07, v3: EFER and the register change together."""
 
-    def vmx_set_efer(self, vmx, efer):
-        if not efer & EFER_LMA:
-            self.vmx_read_guest_kernel_gs_base(vmx)
+@pytest.mark.parametrize("number", VERDICTS)
+def test_each_patch_is_as_its_folded_review_says(number):
+    (review,) = [text for text in CELLS if f"Our review of patch {number}<" in text]
+    found = vmxsim.check(inbox[number].patch)
+    if VERDICTS[number] is None:
+        assert found.verdict == "safe"
+        assert len(found.hosts) == 2
+        assert "**Approve.**" in review
+        return
+    broken, schedule = VERDICTS[number]
+    assert set(found.telling.counterexamples) == broken
+    assert found.counterexample.schedule == schedule
+    assert "**Request changes.**" in review
+    assert f"`{schedule}`" in review
+
+
+def test_nothing_gives_a_patch_away_before_the_verdict():
+    tells = re.compile(r"swapgs|emulat|wrong|right|bug|safe|broke|stale|leak|SMI", re.I)
+    for review in inbox:
+        told = f"{review.subject} {review.message} {review.patch.__name__} {review.patch.__doc__}"
+        assert not tells.search(told), review.number
+        assert review.diff
+        assert review.diff in str(review)
+    for cell in CELLS:
+        if "Our review" in cell:
+            assert cell.startswith("<details>")
+            assert not tells.search(
+                cell.split("</details>")[1].replace("Your score", "").split("A verdict")[0]
+            )
+
+
+class CallsAgain(SavedValue):
+    """07, patch 1: through the accessors, as before."""
+
+    def vmx_get_msr(self, vmx):
+        return self.vmx_read_guest_kernel_gs_base(vmx)
+
+    def vmx_set_msr(self, vmx, data):
+        self.vmx_write_guest_kernel_gs_base(vmx, data)
+
+
+class ReadsBack(AlwaysKnown):
+    """07, patch 3: only the register knows what a SWAPGS has put there."""
+
+    vmx_prepare_switch_to_host = NeverTrap.vmx_prepare_switch_to_host
+    vmx_read_guest_kernel_gs_base = NeverTrap.vmx_read_guest_kernel_gs_base
+
+
+class Restores(OnTheWayOut):
+    """07, patch 5: the host's value is back before the switch."""
+
+    @requires("preemption disabled")
+    def kvm_sched_out(self, vmx):
+        self.vmx_vcpu_put(vmx)
+
+
+class StoresInside(StoreFirst):
+    """07, patch 6: register and saved value change together."""
+
+    def vmx_write_guest_kernel_gs_base(self, vmx, data):
         preempt_disable()
-        if efer & EFER_LMA and not is_long_mode(vmx) and vmx.loaded_cpu_state:
-            wrmsr(MSR_KERNEL_GS_BASE, vmx.msr_guest_kernel_gs_base)
-        vmx.efer = efer
+        vmx.msr_guest_kernel_gs_base = data
+        if vmx.loaded_cpu_state:
+            wrmsr(MSR_KERNEL_GS_BASE, data)
         preempt_enable()
-        if efer & EFER_LMA:
-            vm_entry_controls_setbit("IA32E_MODE")
-        self.setup_msrs(vmx)
 
 
-class LeavesFirstV3(DedicatedAccessors):
-    """07, v3: state is left on LMA 0 -> 1, so that the next enter loads it."""
-
-    def vmx_set_efer(self, vmx, efer):
-        if efer & EFER_LMA and not is_long_mode(vmx):
-            self.vmx_load_host_state(vmx)
-        if not efer & EFER_LMA:
-            self.vmx_read_guest_kernel_gs_base(vmx)
-        vmx.efer = efer
-        if efer & EFER_LMA:
-            vm_entry_controls_setbit("IA32E_MODE")
-        self.setup_msrs(vmx)
+@pytest.mark.parametrize(
+    ("number", "repair"), [(1, CallsAgain), (3, ReadsBack), (5, Restores), (6, StoresInside)]
+)
+def test_each_wrong_patch_has_the_repair_that_its_review_names(number, repair):
+    review = evolve(inbox[number], verdict=None, repaired=False)
+    assert "verdict first" in review.repair(repair)
+    review.judge("request changes")
+    assert review.repair(repair) == "Safe on every schedule, on both host widths."
+    assert review.repaired
 
 
-class KeepsReloadV3(DedicatedAccessors):
-    """07, v3: vmx_set_efer() as it was before the patch."""
-
-    def vmx_set_efer(self, vmx, efer):
-        self.vmx_load_host_state(vmx)
-        vmx.efer = efer
-        if efer & EFER_LMA:
-            vm_entry_controls_setbit("IA32E_MODE")
-        self.setup_msrs(vmx)
+def fresh(number=6):
+    one = inbox[number]
+    return Review(one.number, one.subject, one.message, one.patch, one.before)
 
 
-class PatchThreeTooEarly(LeavesFirstV3):
-    """07, the last question of section 10: EFER relies on a read that refreshes the saved copy."""
-
-    def vmx_read_guest_kernel_gs_base(self, vmx):
-        preempt_disable()
-        data = vmx.msr_guest_kernel_gs_base
-        if is_long_mode(vmx) and vmx.loaded_cpu_state:
-            data = rdmsr(MSR_KERNEL_GS_BASE)
-        preempt_enable()
-        return data
-
-
-RIGHT_BY_LUCK = ["set-msr 0xA000", "run", "guest long-mode off", "guest long-mode on", "guest rdmsr"]
-
-
-def test_the_four_runs_are_right():
-    for schedule in (
-        ["run", "guest wrmsr 0xB000", "emulate rdmsr"],
-        ["run", "emulate wrmsr 0xB000", "guest rdmsr", "exit", "get-msr"],
-        ["run", "guest wrmsr 0xB000", "guest long-mode off", "guest rdmsr", "exit"],
-        RIGHT_BY_LUCK,
-    ):
-        assert not vmxsim.run(schedule, DedicatedAccessors, long_mode=True).violations
-
-
-@pytest.mark.parametrize("more", ["preempt cpu0", "preempt cpu1", "guest wrmsr 0xB000"])
-def test_one_more_action_ends_the_luck(more):
-    longer = [*RIGHT_BY_LUCK[:3], more, *RIGHT_BY_LUCK[3:]]
-    assert vmxsim.run(longer, DedicatedAccessors, long_mode=True).violations
-    assert not vmxsim.run(longer, NeverTrap, long_mode=True).violations
+def test_a_review_keeps_the_first_verdict_and_scores_it():
+    review = fresh()
+    box = Inbox((review,))
+    for told in (review.check(), review.attack(["run"]), review.reply("text")):
+        assert "Your verdict first" in told
+    assert "No verdict yet" in review.judge("?")
+    assert review.judge("approve", confidence=90, minutes=3.5) == "Kept: approve, 90 % sure, 3.5 min."
+    assert "first verdict counts" in review.judge("request changes")
+    assert "nothing is wrong" in review.attack(["run"])
+    tick = {"before": "preempt_disable", "in": "vmx_write_guest_kernel_gs_base"}
+    assert "broken" in review.attack(["run", {"emulate wrmsr 0xA000": {"preempt": tick}}])
+    assert "does not name an action" not in review.reply("vmx_set_msr() loses it")
+    assert "not asked yet" in repr(box)
+    assert review.check().verdict == "violated"
+    assert "violated: run" in review.repair(review.patch)
+    assert review.points == (2 + 5, 20)  # 10 * (1 - 0.9 ** 2), and the schedule
+    review.repair(StoresInside)
+    assert "12 of 20" in repr(box)
+    sure = fresh(2)
+    sure.judge("approve", confidence=100)
+    assert sure.check().verdict == "safe"
+    assert sure.points == (10, 10)
 
 
-@pytest.mark.parametrize("repair", [TogetherV3, LeavesFirstV3, KeepsReloadV3])
-def test_the_patch_has_more_than_one_repair(repair):
-    assert vmxsim.check(repair).verdict == "safe"
-
-
-def test_patch_two_is_wrong_where_the_emulator_comes():
-    result = vmxsim.check(PatchTwo)
-    assert result.verdict == "violated"
-    assert set(result.telling.counterexamples) == {"guest-value"}
-    assert result.scenario.steps == ("run", "emulate wrmsr 0xA000")
-    assert vmxsim.check(PatchTwo, assume=["no-emulation"]).verdict == "safe"
-
-
-def test_patch_three_is_right_and_would_not_have_been_before():
-    assert vmxsim.check(PatchThree).verdict == "safe"
-    assert vmxsim.check(PatchThreeTooEarly).verdict == "violated"
-
-
-def test_the_reported_form_needs_the_trip_to_user_space():
-    reported = ["set-msr 0xA000", "run", "guest smi", "exit", "run", "guest rsm", "guest rdmsr"]
-    last = vmxsim.run(reported, DedicatedAccessors, long_mode=True).results[-1]
-    assert (last["returned"], last["true_guest_value"]) == ("0x7f0000001000", "0xa000")
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ({"answer": "aprove"}, "did you mean 'approve'"),
+        ({"answer": "approve", "confidence": 0.9}, "expected 50 to 100 percent, not 0.9"),
+        ({"answer": "approve", "minutes": "3"}, "expected a number of minutes, not '3'"),
+    ],
+)
+def test_a_verdict_that_is_none_is_refused(how, words):
+    with pytest.raises(vmxsim.InputError, match=words):
+        fresh().judge(**how)
+    with pytest.raises(vmxsim.InputError, match="unknown patch '9'"):
+        inbox[9]

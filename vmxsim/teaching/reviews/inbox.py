@@ -1,0 +1,355 @@
+"""Patches as they arrive by mail, and what a reviewer makes of each: verdict, attack, reply, repair, score.
+
+Nothing here tells whether a patch is right before there is a verdict: ask :data:`inbox` for a patch, read
+it, and ``judge`` it first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from difflib import unified_diff
+from textwrap import fill
+from typing import Any
+
+from attrs import define, field, frozen
+
+from vmxsim.checker.check import check
+from vmxsim.checker.result import SAFE, CheckResult
+from vmxsim.designs import find_design
+from vmxsim.designs.dedicated_accessors import DedicatedAccessors
+from vmxsim.designs.history import source_lines
+from vmxsim.designs.host_from_thread import HostFromThread
+from vmxsim.designs.never_trap import NeverTrap
+from vmxsim.errors import InputError, printable, unknown
+from vmxsim.kernel.actions import VERBS
+from vmxsim.kernel.kvm import Kvm, name_of
+from vmxsim.kernel.patch import changed_functions
+from vmxsim.simulation.run import run
+from vmxsim.teaching.reviews import patches
+
+#: What a reviewer may answer.
+APPROVE, REQUEST = "approve", "request changes"
+#: The most points of a patch: for the verdict, for a schedule that breaks it, for a repair.
+VERDICT, SCHEDULE, REPAIR = 10, 5, 5
+_COLUMNS = 78
+
+
+class Told(str):
+    """A text that a notebook shows without quotes."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
+
+
+def _told(*sentences: str) -> Told:
+    return Told("\n".join(fill(sentence, 100) for sentence in sentences if sentence))
+
+
+def design_diff(before: type[Kvm], after: type[Kvm]) -> str:
+    """What a design changes in another one, function by function, as a patch: the whole of each function,
+    and the rule of interception if it changes."""
+    found = []
+    if before.interception != after.interception:
+        rules = [f'{sign}interception = "{d.interception}"' for sign, d in (("-", before), ("+", after))]
+        found += ["@@ the MSR bitmap @@", *rules]
+    old, new = before.functions(), after.functions()
+    for name in changed_functions(after):
+        was = source_lines(old[name]) if name in old else []
+        now = source_lines(new[name])
+        lines = list(unified_diff(was, now, n=max(len(was), len(now)), lineterm=""))[3:]
+        if lines:
+            found += [f"@@ {name}() @@", *(line.rstrip() for line in lines)]
+    return "\n".join(found)
+
+
+@frozen
+class Verdict:
+    """What a reviewer said first: the answer, how sure (50 to 100 percent), after how many minutes."""
+
+    answer: str
+    confidence: int
+    minutes: float
+
+    def points(self, right: bool) -> int:
+        """0 to 10: sure and right earns all, sure and wrong nothing; half sure earns the same either way."""
+        p = self.confidence / 100
+        return round(VERDICT * (1 - ((1 - p) if right else p) ** 2))
+
+
+@define(eq=False)
+class Review:
+    """A patch in the inbox and its review. A notebook shows it as the mail that it came in."""
+
+    number: int
+    subject: str
+    message: tuple[str, ...]
+    patch: type[Kvm]
+    before: type[Kvm]
+    #: None until there is one; only the first counts.
+    verdict: Verdict | None = None
+    #: The schedules that were tried on it before it was checked: (in words, whether it broke).
+    attacks: list[tuple[str, bool]] = field(factory=list)
+    #: The mail that the reviewer wrote.
+    text: str = ""
+    #: Whether a repair was safe.
+    repaired: bool = False
+    _found: CheckResult | None = None
+
+    @property
+    def diff(self) -> str:
+        """The change as a patch, computed from the two designs."""
+        return design_diff(self.before, self.patch)
+
+    @property
+    def _heads(self) -> list[str]:
+        return [f"Subject: [PATCH] {self.subject}", f"Applies to: {name_of(self.before)}"]
+
+    def __str__(self) -> str:
+        paragraphs = [fill(text, _COLUMNS) for text in self.message]
+        return "\n\n".join(["\n".join(self._heads), *paragraphs, f"---\n{self.diff}"])
+
+    __repr__ = __str__
+
+    def _repr_markdown_(self) -> str:
+        heads = "  \n".join(f"**{name}:** {text}" for name, text in (h.split(": ", 1) for h in self._heads))
+        return "\n\n".join([heads, *self.message, f"```diff\n{self.diff}\n```"])
+
+    def judge(self, answer: str, *, confidence: int = 50, minutes: float = 0) -> Told:
+        """Keep the verdict ``approve`` or ``request changes``, how sure you are in percent (50: you would
+        toss a coin; 100: certain), and how many minutes it took you. ``?`` is no verdict yet.
+
+        The first verdict counts. Raises InputError for another answer or number.
+        """
+        if answer == "?":
+            return _told(f"No verdict yet: write '{APPROVE}' or '{REQUEST}', and run the cell again.")
+        if answer not in (APPROVE, REQUEST):
+            raise unknown("verdict", answer, (APPROVE, REQUEST))
+        if isinstance(confidence, bool) or not isinstance(confidence, int) or not 50 <= confidence <= 100:
+            raise InputError(f"expected 50 to 100 percent, not {printable(repr(confidence))}", "confidence")
+        if isinstance(minutes, bool) or not isinstance(minutes, int | float) or not 0 <= minutes < 1000:
+            raise InputError(f"expected a number of minutes, not {printable(repr(minutes))}", "minutes")
+        if self.verdict is None:
+            self.verdict = Verdict(answer, confidence, minutes)
+            return _told(f"Kept: {self.said}.")
+        return _told(f"Your first verdict counts: {self.said}.")
+
+    @property
+    def said(self) -> str:
+        """The verdict in words."""
+        v = self.verdict
+        return "nothing yet" if v is None else f"{v.answer}, {v.confidence} % sure, {v.minutes:g} min"
+
+    @property
+    def _first(self) -> Told | None:
+        return None if self.verdict else _told("Your verdict first: run the cell with judge().")
+
+    def attack(self, schedule: Any, **how: Any) -> Told:
+        """Run a schedule on the patch, as ``vmxsim.run`` takes it, and say whether it breaks."""
+        if self._first:
+            return self._first
+        trace = run(schedule, self.patch, **how)
+        words = "; ".join(trace.actions)
+        if self._found is None:  # with the counterexample at hand it is no attack
+            self.attacks.append((words, bool(trace.violations)))
+        if not trace.violations:
+            return _told(f"{words}: nothing is wrong. That is one schedule.")
+        return _told(f"{words}: broken.", *(f"{v.invariant}: {v.words}" for v in trace.violations[:2]))
+
+    def check(self) -> CheckResult | Told:
+        """Every schedule, on both host widths. Only after the verdict."""
+        return self._first or self._checked()
+
+    def _checked(self) -> CheckResult:
+        if self._found is None:
+            self._found = check(self.patch)
+        return self._found
+
+    def reply(self, text: str) -> Told:
+        """Keep the mail that you would send, and say what a reader of it might miss."""
+        if self._first:
+            return self._first
+        self.text = text.strip()
+        if not self.text:
+            return _told("Your mail is empty: write it, and run the cell again.")
+        wanted: dict[str, Iterable[str]] = {"a function": self.patch.functions()}
+        if self.verdict and self.verdict.answer == REQUEST:
+            wanted["an action of a schedule"] = VERBS
+        missing = [what for what, words in wanted.items() if not any(word in self.text for word in words)]
+        kept = f"Kept: {len(self.text.split())} words."
+        return _told(kept, f"It does not name {' or '.join(missing)}." if missing else "")
+
+    def repair(self, design: type[Kvm]) -> Told:
+        """Check a repair: a subclass of the patch. Raises InputError for anything else."""
+        if self._first:
+            return self._first
+        if not (isinstance(design, type) and issubclass(design, self.patch)):
+            named = self.patch.__name__
+            raise InputError(f"expected a subclass of the patch: 'class Mine({named}): ...'", "repair")
+        found = check(find_design(design))
+        if found.verdict != SAFE:
+            example = found.counterexample
+            return _told(f"{found.verdict}: {example.schedule}" if example else found.verdict)
+        self.repaired = True
+        return _told("Safe on every schedule, on both host widths.")
+
+    @property
+    def right(self) -> bool | None:
+        """Whether the verdict is the checker's; None before both are there."""
+        if self.verdict is None or self._found is None:
+            return None
+        return (self.verdict.answer == APPROVE) == (self._found.verdict == SAFE)
+
+    @property
+    def points(self) -> tuple[int, int]:
+        """(what it earned, the most it could earn); nothing of either before it was judged and checked."""
+        if self.right is None or self.verdict is None or self._found is None:
+            return 0, 0
+        earned, most = self.verdict.points(self.right), VERDICT
+        if self._found.verdict != SAFE:
+            earned += SCHEDULE * any(broke for _, broke in self.attacks) + REPAIR * self.repaired
+            most += SCHEDULE + REPAIR
+        return earned, most
+
+
+@frozen
+class Inbox:
+    """All patches by number; shown, the score so far."""
+
+    reviews: tuple[Review, ...]
+
+    def __getitem__(self, number: int) -> Review:
+        for review in self.reviews:
+            if review.number == number:
+                return review
+        raise unknown("patch", str(number), [str(review.number) for review in self.reviews], "inbox")
+
+    def __iter__(self) -> Iterator[Review]:
+        return iter(self.reviews)
+
+    def __len__(self) -> int:
+        return len(self.reviews)
+
+    def __repr__(self) -> str:
+        return self._repr_markdown_()
+
+    def _repr_markdown_(self) -> str:
+        """A row for each patch that has a verdict; the checker's is told only of those that were checked."""
+        rows = ["| patch | you said | the checker says | your schedule | repair | points |", "|---" * 6 + "|"]
+        for one in self.reviews:
+            if one.verdict is None:
+                continue
+            says = one._found.verdict if one._found else "not asked yet"
+            broke = "breaks it" if any(broke for _, broke in one.attacks) else "-"
+            earned, most = one.points
+            rows.append(
+                f"| {one.number}: {one.subject} | {one.said} | {says} | {broke}"
+                f" | {'safe' if one.repaired else '-'} | {f'{earned} of {most}' if most else '-'} |"
+            )
+        if len(rows) == 2:
+            return "No patch has a verdict yet."
+        earned, most = (sum(column) for column in zip(*(one.points for one in self.reviews), strict=True))
+        return "\n".join([*rows, f"| **together** | | | | | **{earned} of {most}** |"])
+
+
+SEED = Review(
+    0,
+    DedicatedAccessors.commit_title,
+    (
+        "Getting or setting the guest's MSR_KERNEL_GS_BASE reloads the whole host state, so that the value in"
+        " memory is the current one. The next VM entry then has to save the host's state and load the guest's"
+        " all over again.",
+        "Add two small functions that read and write the value where it is: in the register if the guest's"
+        " state is loaded, else in the field. Preemption is disabled while they look, so that the state stays"
+        " where it is. vmx_set_efer() needs the current value when the guest leaves long mode, and gets it"
+        " the same way.",
+    ),
+    DedicatedAccessors,
+    HostFromThread,
+)
+
+inbox = Inbox(
+    (
+        Review(
+            1,
+            "KVM: VMX: get and set the saved MSR_KERNEL_GS_BASE directly",
+            (
+                "Accesses to this MSR are no longer intercepted. What is left are KVM_GET_MSRS and"
+                " KVM_SET_MSRS, and guest state is never loaded in those ioctls. So the saved value is"
+                " current whenever an MSR is got or set.",
+                "Read and write it directly, and leave preemption alone. The two accessors lose their last"
+                " callers; a follow-up removes them.",
+            ),
+            patches.SavedValue,
+            NeverTrap,
+        ),
+        Review(
+            2,
+            "KVM: VMX: don't disable preemption for a register that is not loaded",
+            (
+                "Both accessors disable and enable preemption around a test that nearly always fails: in"
+                " KVM_GET_MSRS and KVM_SET_MSRS guest state is never loaded, and these are the callers that"
+                " matter when a VM is saved or migrated.",
+                "Look at the flag first. Only if it is set, take the careful path.",
+            ),
+            patches.TestFirst,
+            NeverTrap,
+        ),
+        Review(
+            3,
+            "KVM: VMX: stop reading MSR_KERNEL_GS_BASE back",
+            (
+                "Leave reads the register on every trip to user space, and each time the thread is scheduled"
+                " out, only to find what enter wrote there: a guest's kernel sets this MSR once, early in"
+                " boot.",
+                "Intercept it again, so that KVM sees every RDMSR and WRMSR of the guest. Then the saved"
+                " value is always the guest's: the write accessor keeps it, the read accessor returns it, and"
+                " leave need not read the register. That is one RDMSR less for each leave, and a few exits"
+                " more for each boot.",
+            ),
+            patches.AlwaysKnown,
+            NeverTrap,
+        ),
+        Review(
+            4,
+            "KVM: VMX: take a 64-bit task's GS base from the thread on the way out, too",
+            (
+                "Enter copies thread.gsbase of a 64-bit task to msr_host_kernel_gs_base, and leave writes the"
+                " copy to the register. The task cannot change its base while it is in KVM_RUN, so the copy"
+                " is as good as the original, and the original is as good as the copy.",
+                "Write the original. The copy is then needed for 32-bit tasks only, whose base is not in the"
+                " thread; a follow-up moves it into their branch of enter.",
+            ),
+            patches.AskTheThread,
+            NeverTrap,
+        ),
+        Review(
+            5,
+            "KVM: VMX: leave the host's GS base to the context switch",
+            (
+                "Leave writes the host's value back to the register. On the way to user space somebody"
+                " has to. When the thread is scheduled out, nobody has to: the context switch follows"
+                " kvm_sched_out(), and loads the next task's base. When the thread is scheduled in,"
+                " the switch loads the thread's.",
+                "Save the guest's value there as before, reload the selectors as before, and drop the WRMSR."
+                " Return to user space still restores everything. On a host with more vCPUs than CPUs this"
+                " saves a WRMSR at every switch.",
+            ),
+            patches.OnTheWayOut,
+            NeverTrap,
+        ),
+        Review(
+            6,
+            "KVM: VMX: never let the saved value be older than the register",
+            (
+                "vmx_write_guest_kernel_gs_base() writes the register first and the saved value last, and"
+                " enables preemption in between. In that window the saved value is out of date.",
+                "Store it first. The register is still written with preemption disabled. If the thread is"
+                " scheduled out before that, its state is no longer loaded when it resumes: the function"
+                " skips the register, and the next enter loads the new value from where it was stored. No"
+                " functional change intended.",
+            ),
+            patches.StoreFirst,
+            NeverTrap,
+        ),
+    )
+)
