@@ -11,7 +11,7 @@ import vmxsim
 from vmxsim.designs import DedicatedAccessors, HostAlways, HostFromThread, LazyLongMode, LmaFix, NeverTrap
 from vmxsim.kernel.language import *
 from vmxsim.teaching.reviews import Inbox, Review, inbox
-from vmxsim.teaching.reviews.patches import AlwaysKnown, OnTheWayOut, SavedValue, StoreFirst
+from vmxsim.teaching.reviews.unseen_patches import AlwaysKnown, OnTheWayOut, SavedValue, StoreFirst
 
 # 05, Long mode and interception
 

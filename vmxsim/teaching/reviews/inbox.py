@@ -25,7 +25,7 @@ from vmxsim.kernel.actions import VERBS
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.kernel.patch import changed_functions
 from vmxsim.simulation.run import run
-from vmxsim.teaching.reviews import patches
+from vmxsim.teaching.reviews import unseen_patches
 
 #: What a reviewer may answer.
 APPROVE, REQUEST = "approve", "request changes"
@@ -279,7 +279,7 @@ inbox = Inbox(
                 "Read and write it directly, and leave preemption alone. The two accessors lose their last"
                 " callers; a follow-up removes them.",
             ),
-            patches.SavedValue,
+            unseen_patches.SavedValue,
             NeverTrap,
         ),
         Review(
@@ -291,7 +291,7 @@ inbox = Inbox(
                 " matter when a VM is saved or migrated.",
                 "Look at the flag first. Only if it is set, take the careful path.",
             ),
-            patches.TestFirst,
+            unseen_patches.TestFirst,
             NeverTrap,
         ),
         Review(
@@ -306,7 +306,7 @@ inbox = Inbox(
                 " leave need not read the register. That is one RDMSR less for each leave, and a few exits"
                 " more for each boot.",
             ),
-            patches.AlwaysKnown,
+            unseen_patches.AlwaysKnown,
             NeverTrap,
         ),
         Review(
@@ -319,7 +319,7 @@ inbox = Inbox(
                 "Write the original. The copy is then needed for 32-bit tasks only, whose base is not in the"
                 " thread; a follow-up moves it into their branch of enter.",
             ),
-            patches.AskTheThread,
+            unseen_patches.AskTheThread,
             NeverTrap,
         ),
         Review(
@@ -334,7 +334,7 @@ inbox = Inbox(
                 " Return to user space still restores everything. On a host with more vCPUs than CPUs this"
                 " saves a WRMSR at every switch.",
             ),
-            patches.OnTheWayOut,
+            unseen_patches.OnTheWayOut,
             NeverTrap,
         ),
         Review(
@@ -348,7 +348,7 @@ inbox = Inbox(
                 " skips the register, and the next enter loads the new value from where it was stored. No"
                 " functional change intended.",
             ),
-            patches.StoreFirst,
+            unseen_patches.StoreFirst,
             NeverTrap,
         ),
     )
