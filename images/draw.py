@@ -21,7 +21,7 @@ from vmxsim.teaching.questions.ask import ask
 from vmxsim.teaching.questions.question import Option, Question
 from vmxsim.views.animation import animation
 from vmxsim.views.drawing import text
-from vmxsim.views.film import drawing_of, look, still
+from vmxsim.views.film import ZOOM, drawing_of, look, still
 from vmxsim.views.layout import text_width
 from vmxsim.views.standalone import standalone
 from vmxsim.views.words import Teller, step_words
@@ -31,7 +31,7 @@ _LOADED = ("run", "guest wrmsr 0xa000")
 #: Where the seed patch fails and its parent does not.
 _ENTERS = ("run", "guest long-mode on", "guest rdmsr")
 #: Of the text of a question: font size, line height, the space below.
-_SIZE, _LEADING, _PAD = 16, 22, 12
+_SIZE, _LEADING, _PAD = 12, 17, 9
 
 
 def pictures() -> dict[str, Callable[[], str]]:
@@ -92,7 +92,7 @@ def _card(trace: Trace, question: Question, uid: str, chosen: int | None = None)
     rows += [_option(option, n, chosen, drawing.width) for n, option in enumerate(question.options)]
     top, drawn = drawing.height, []
     for markup, height in rows:
-        drawn.append(f'<g transform="translate(20 {top:g})">{markup}</g>')
+        drawn.append(f'<g transform="translate(8 {top:g})">{markup}</g>')
         top += height
     told = "; ".join(f"{n}: {option.text}" for n, option in enumerate(question.options, 1))
     description = f"{step_words(trace, index)} {question.prompt} {told}."
@@ -101,7 +101,7 @@ def _card(trace: Trace, question: Question, uid: str, chosen: int | None = None)
         description += f" Chosen: {chosen + 1}. Right: {question.right + 1}. {right.reason}"
     drawn_as = evolve(look(Teller(trace), index), changed=())
     below = top - drawing.height + _PAD
-    return standalone(drawing.svg(drawn_as, uid, trace.title, description, "".join(drawn), below))
+    return standalone(drawing.svg(drawn_as, uid, trace.title, description, "".join(drawn), below, ZOOM))
 
 
 def _lines(words: str, width: float) -> list[str]:
@@ -113,7 +113,7 @@ def _text(line: str, x: float, y: float, kind: str) -> str:
 
 
 def _prompt(question: Question, width: float) -> tuple[str, float]:
-    lines = _lines(question.prompt, width - 40)
+    lines = _lines(question.prompt, width - 16)
     drawn = [_text(line, 0, _LEADING * (n + 1), "caption-words strong") for n, line in enumerate(lines)]
     return "".join(drawn), _LEADING * len(lines) + _PAD
 
@@ -123,21 +123,21 @@ def _option(option: Option, number: int, chosen: int | None, width: float) -> tu
     mark = str(number + 1)
     if chosen is not None:
         mark = "✔" if option.right else "✖" if number == chosen else "·"
-    first = _lines(option.text, width - 100)
+    first = _lines(option.text, width - 60)
     reason = (
-        _lines(f"{'Right' if option.right else 'No'}. {option.reason}", width - 100)
+        _lines(f"{'Right' if option.right else 'No'}. {option.reason}", width - 60)
         if chosen is not None
         else []
     )
-    height = _LEADING * (len(first) + len(reason)) + 14
+    height = _LEADING * (len(first) + len(reason)) + 10
     kind = {"✔": " right", "✖": " wrong"}.get(mark, "")
     parts = [
-        f'<rect class="option{kind}" width="{width - 40:g}" height="{height:g}" rx="7"/>',
-        _text(mark, 14, _LEADING, "caption-words"),
+        f'<rect class="option{kind}" width="{width - 16:g}" height="{height:g}" rx="7"/>',
+        _text(mark, 11, _LEADING, "caption-words"),
     ]
-    parts += [_text(line, 44, _LEADING * (n + 1), "caption-words") for n, line in enumerate(first)]
-    parts += [_text(line, 44, _LEADING * (n + 1 + len(first)), "caption-if") for n, line in enumerate(reason)]
-    return "".join(parts), height + 8
+    parts += [_text(line, 32, _LEADING * (n + 1), "caption-words") for n, line in enumerate(first)]
+    parts += [_text(line, 32, _LEADING * (n + 1 + len(first)), "caption-if") for n, line in enumerate(reason)]
+    return "".join(parts), height + 6
 
 
 def _first_read(trace: Trace) -> int:

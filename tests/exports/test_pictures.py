@@ -10,7 +10,7 @@ from tests.exports.cases import named
 from tests.views.traces import seed
 from vmxsim.errors import InputError
 from vmxsim.exports import export as pictures
-from vmxsim.views.film import drawing_of, still
+from vmxsim.views.film import ZOOM, drawing_of, still
 from vmxsim.views.standalone import standalone
 from vmxsim.views.style import DARK, LIGHT
 
@@ -47,9 +47,9 @@ def test_a_flat_picture_has_one_theme_s_colours_and_no_variable(tmp_path, theme)
 def test_a_png_is_one_and_has_the_picture_s_size(tmp_path, scale):
     (path,) = vmxsim.export(seed(), "png", tmp_path, steps=[-1], scale=scale)
     width, height = size(path.read_bytes())
-    wanted = drawing_of(seed()).width * scale
+    wanted = drawing_of(seed()).width * ZOOM * scale
     assert abs(width - wanted) <= 1
-    assert height > drawing_of(seed()).height * scale
+    assert height > drawing_of(seed()).height * ZOOM * scale
 
 
 def test_a_png_has_its_texts_and_dashes():

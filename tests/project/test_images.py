@@ -107,7 +107,7 @@ def test_the_moving_picture_plays_every_frame_once_and_for_about_twenty_seconds(
 def test_a_hostile_trace_stays_text_in_the_moving_picture():
     root = ElementTree.fromstring(animation(Hostile(), "x"))
     assert {e.tag.removeprefix(SVG) for e in root.iter()} <= {
-        "svg", "title", "desc", "style", "defs", "pattern", "path", "rect", "text", "g",
+        "svg", "title", "desc", "style", "defs", "pattern", "path", "rect", "text", "tspan", "g",
     }  # fmt: skip
 
 

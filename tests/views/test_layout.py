@@ -1,4 +1,4 @@
-"""The layout: made once, free of overlaps, in a fixed order, with or without the Python binding."""
+"""The layout: made once, small, free of overlaps, in a fixed order, with or without the Python binding."""
 
 import builtins
 import re
@@ -8,13 +8,35 @@ from itertools import pairwise
 import graphviz
 import pytest
 
+from tests.views.geometry import shapes
 from tests.views.traces import crowded, seed
+from vmxsim.ftrace.recording import example_path, read
 from vmxsim.simulation.run import run
 from vmxsim.views import layout as planning
-from vmxsim.views.film import drawing_of, film, still
+from vmxsim.views.film import drawing_of, film, look, still
 from vmxsim.views.layout import GraphvizMissing, digraph, layout
+from vmxsim.views.words import Teller
 
+#: Reaches every kind of move, both CPUs and the plain task.
+EVERYTHING = (
+    "run", "guest long-mode on", "guest wrmsr 0xA000", "guest swapgs", "guest rdmsr", "preempt cpu1", "exit",
+    "set-msr 0xB000", "user gs-base 0x7f0000005000", "get-msr", "run",
+)  # fmt: skip
 TRACES = {"two CPUs": seed, "four CPUs, two vCPUs": crowded}
+PICTURES = {
+    **TRACES,
+    **{
+        f"{design}, {host}": lambda design=design, host=host: run(list(EVERYTHING), design, host=host)
+        for design, host in (
+            ("msr-array", "64-bit"),
+            ("load-gs-index", "32-bit"),
+            ("dedicated-accessors", "64-bit"),
+            ("fsgsbase", "64-bit"),
+            ("shared-accessors", "32-bit"),
+        )
+    },
+    "a recording": lambda: read(example_path("migrate")),
+}
 
 
 @pytest.fixture
@@ -47,46 +69,75 @@ def test_boxes_do_not_overlap_and_keep_their_order(make):
         assert y >= 0
         assert x + box.width <= drawing.width
         assert y + box.height <= drawing.height
-    for kind in planning.COLUMNS:
-        column = [box for box in drawing.plan.boxes if box.kind == kind]
+    columns = drawing.plan.columns()
+    for column in columns:
         for above, below in pairwise(column):
-            assert corners[above.id][1] + above.height + above.stub < corners[below.id][1]
+            assert corners[above.id][1] + above.height + below.plate < corners[below.id][1]
             assert corners[above.id][0] == pytest.approx(corners[below.id][0], abs=1)
-    left, middle, right = (next(b for b in drawing.plan.boxes if b.kind == k) for k in planning.COLUMNS)
-    assert corners[left.id][0] + left.width < corners[middle.id][0]
-    assert corners[middle.id][0] + middle.width < corners[right.id][0]
+    left, right = columns
+    assert corners[left[0].id][0] + left[0].width + drawing.plan.gap <= corners[right[0].id][0] + 1
+    assert [box.id for box in left[:4]] == ["cpu0", "thread0", "cpu1", "thread1"][: len(left)]
+    assert right[0].kind == "vcpu"
 
 
-@pytest.mark.parametrize("make", TRACES.values(), ids=TRACES)
-def test_labels_may_be_1_4_times_longer(make):
-    drawing = drawing_of(make())
-    for box in drawing.plan.boxes:
-        room = box.width - 2 * planning.PAD
-        assert 1.4 * planning.text_width(box.title, 15) <= room
-        for _, label in box.cells:
-            assert 1.4 * planning.text_width(label, 12) <= room - 29
-        assert planning.text_width("0x" + "f" * 16, 20) <= room - 29
-    for label, width in ((m, w) for m, w in drawing.plan.label_widths.items() if w):
-        assert width <= drawing.plan.gap or ">" in (label[0], label[-1])
+def drawn(trace, index):
+    """What scene ``index`` of the trace shows, without the words below."""
+    svg = drawing_of(trace).svg(look(Teller(trace), index), "x", "", "")
+    found = shapes(svg)
+    frames = [shape for shape in found if "box-frame" in shape.kind]
+    texts = [shape for shape in found if shape.text and "move" not in shape.kind]
+    return found, frames, texts
 
 
-def test_dot_has_an_id_for_every_box_and_wire():
+@pytest.mark.parametrize("make", PICTURES.values(), ids=PICTURES)
+def test_nothing_is_cut_small_or_covered(make):
+    """Each text has its place, of 11 pixels at least; an arrow and its label cover no box and no text."""
+    trace = make()
+    drawing = drawing_of(trace)
+    telling = {planning.move_key(move): s.index + 1 for s in trace.steps for move in s.moves}
+    for index in (0, *sorted(telling.values()), len(trace.steps)):
+        found, frames, texts = drawn(trace, index)
+        for text in texts:
+            assert text.size >= (14 if text.kind == "cell-value" else 11)
+            inside = [frame for frame in frames if text.within(frame)]
+            assert inside or (text.kind == "plate" and text.right <= drawing.width), text
+            assert not [other for other in texts if other is not text and other.meets(text)], text
+        moving = [shape for shape in found if shape.kind.startswith("move")]
+        assert len(moving) == 5 * len(trace.steps[index - 1].moves if index else ()), (
+            "line twice, head, pill, text"
+        )
+        for shape in moving:
+            assert not [other for other in (*frames, *texts) if other.meets(shape, -1)], shape
+        (pill,) = [shape for shape in moving if shape.kind == "move-pill"] or [None]
+        assert not pill or all(text.within(pill) for text in moving if text.text)
+
+
+def test_an_ordinary_run_fits_beside_its_source():
+    small, moves = drawing_of(seed()), drawing_of(run(list(EVERYTHING), "dedicated-accessors"))
+    assert small.width <= 500 and small.height <= 240
+    assert moves.width <= 640 and moves.height <= 360
+    assert len([shape for shape in drawn(seed(), 0)[0] if shape.text]) <= 37, "there were 74"
+
+
+def test_dot_has_an_id_for_every_box_and_way():
     plan = drawing_of(seed()).plan
     source = digraph(plan).source
     for box in plan.boxes:
         assert re.search(rf'id="?{box.id}"?[ \]]', source)
-    for pair in plan.wires:
+    for pair in plan.ways:
         assert f'id="{"=".join(pair)}"' in source
 
 
-def test_wires_end_at_their_cells():
+def test_ways_end_at_their_cells():
     drawing = drawing_of(seed())
-    for left, right in drawing.plan.wires:
+    for left, right in drawing.plan.ways:
         curve = drawing.layout.curves[f"{left}={right}"]
         for place, point in ((left, curve[0]), (right, curve[-1])):
             box, index = drawing.plan.home(place)
             corner = drawing.layout.corners[box.id]
-            assert point[1] == pytest.approx(corner[1] + box.cell_top(index) + planning.CELL / 2, abs=2)
+            assert point[1] == pytest.approx(
+                corner[1] + box.plate + box.cell_top(index) + planning.CELL / 2, abs=2
+            )
             assert min(abs(point[0] - corner[0]), abs(point[0] - corner[0] - box.width)) < 2
 
 
@@ -132,19 +183,3 @@ def test_without_graphviz_the_film_is_a_table_with_the_same_marks(no_binding, no
 def crowded_again():
     """A new run: nothing of it has been laid out before."""
     return crowded.__wrapped__()
-
-
-@pytest.mark.parametrize("host", ["64-bit", "32-bit"])
-def test_a_tall_picture_is_narrower_and_holds_the_same(host):
-    steps = ["run", "guest wrmsr 0xA000", "guest swapgs", "preempt cpu1", "exit"]
-    trace = run(steps, "dedicated-accessors", long_mode=True, host=host)
-    wide, tall = (film(trace)[name] for name in ("svg", "tall"))
-
-    def marks(svg):
-        return sorted(re.findall(r'data-(?:place|fact|move|box)="[^"]*"', svg))
-
-    def size(svg):
-        return [float(n) for n in re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg).groups()]
-
-    assert marks(wide) == marks(tall)
-    assert size(tall)[0] < 0.8 * size(wide)[0]

@@ -14,15 +14,15 @@ from vmxsim.progress import telling
 from vmxsim.simulation.trace import Trace
 from vmxsim.views.drawing import Drawing
 from vmxsim.views.film import lay_out, look
-from vmxsim.views.layout import TALL, WIDE, GraphvizMissing
+from vmxsim.views.layout import GraphvizMissing
 from vmxsim.views.standalone import flat
 from vmxsim.views.style import THEMES
 from vmxsim.views.table import html_table
 from vmxsim.views.words import Teller, sentence
 
 _STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
-#: Pictures on a sheet: two tall ones or four wide ones.
-PER_PAGE = {2: TALL, 4: WIDE}
+#: How many pictures a sheet may have.
+PER_PAGE = (2, 4)
 
 
 def storyboard(told: Report, theme: str, per_page: int = 2) -> str:
@@ -50,7 +50,7 @@ def storyboard(told: Report, theme: str, per_page: int = 2) -> str:
             groups=[rows[i : i + per_page] for i in range(0, len(rows), per_page)],
             per_page=per_page,
             lost_here=sentence(f"{told.blamed.done} here"),
-            pictures=_Pictures(told.about.shown, PER_PAGE[per_page], theme, tell),
+            pictures=_Pictures(told.about.shown, theme, tell),
             style=_style(theme),
         )
 
@@ -74,15 +74,13 @@ def _source(told: Report) -> list[tuple[int, str]]:
 class _Pictures:
     """Pictures that share one layout and one style sheet in one theme's colors."""
 
-    def __init__(
-        self, trace: Trace, columns: tuple[tuple[str, ...], ...], theme: str, tell: Callable[[str], None]
-    ) -> None:
+    def __init__(self, trace: Trace, theme: str, tell: Callable[[str], None]) -> None:
         self.tell = tell
         self.told = Teller(trace)
         self.drawing: Drawing | None = None
         self.style = ""
         try:
-            self.drawing = lay_out(self.told, columns)
+            self.drawing = lay_out(self.told)
         except GraphvizMissing as error:
             self.missing = str(error)
         else:

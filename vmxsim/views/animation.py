@@ -15,15 +15,15 @@ from xml.etree.ElementTree import Element
 
 from vmxsim.errors import printable
 from vmxsim.simulation.trace import Step, Trace
-from vmxsim.views.film import lay_out, look
-from vmxsim.views.layout import TALL, text_width
+from vmxsim.views.film import ZOOM, lay_out, look
+from vmxsim.views.layout import text_width
 from vmxsim.views.standalone import standalone
 from vmxsim.views.style import MONO
 from vmxsim.views.telling import effects, telling_steps
 from vmxsim.views.words import Teller, sentence
 
 _SVG = "{http://www.w3.org/2000/svg}"
-_SIZE, _LEADING, _LEFT = 16, 25, 20
+_SIZE, _LEADING, _LEFT = 12, 18, 8
 #: Seconds that a frame stays: the minimum, for each character of its text, and extra at the end.
 _LEAST, _EACH, _END = 1.1, 0.006, 2.5
 
@@ -35,11 +35,13 @@ def animation(trace: Trace, uid: str, steps: Sequence[int] | None = None) -> str
     """
     numbers = [0, *(steps if steps is not None else telling_steps(trace, turns=False))]
     told = Teller(trace)
-    drawing = lay_out(told, TALL)
+    drawing = lay_out(told)
     columns = int((drawing.width - 2 * _LEFT) / text_width("m", _SIZE))
     captions = [_caption(told, number, columns) for number in numbers]
     below = _LEADING * max(len(lines) for lines in captions) + 26
-    frames = [drawing.svg(look(told, number), uid, trace.title, "", below=below) for number in numbers]
+    frames = [
+        drawing.svg(look(told, number), uid, trace.title, "", below=below, zoom=ZOOM) for number in numbers
+    ]
     description = " ".join(
         f"{number}. {sentence(told.step_words(number) if not number else _spoken(trace, number))}"
         for number in numbers
@@ -128,18 +130,30 @@ class _Layers:
         element = ElementTree.Element(first.tag, {**first.attrib, **_without(first, "here")})
         element.text, element.tail = first.text, first.tail
         for children in zip(*frames, strict=True):
-            if len({ElementTree.tostring(child) for child in children}) == 1:
-                element.append(children[0])
-            elif any(f"data-{mark}" in children[0].attrib for mark in ("place", "fact", "move")):
-                element.extend(self._states(children))
-            else:
-                element.append(self.merged(children))
+            seen = ["later" not in _classes(child) for child in children]
+            if all(seen):
+                element.extend(self._child(children))
+            elif any(seen):
+                first = children[seen.index(True)]
+                group = ElementTree.Element(f"{_SVG}g")
+                group.extend(
+                    self._child([c if there else first for c, there in zip(children, seen, strict=True)])
+                )
+                element.append(self.layer(group, seen))
         here = ["here" in _classes(frame) for frame in frames]
         if any(here) and not all(here):
             element.insert(1, self._frame(element, here))
         elif all(here) and "class" in element.attrib:
             element.set("class", first.attrib["class"])
         return element
+
+    def _child(self, frames: Sequence[Element]) -> list[Element]:
+        """The elements of a part that is drawn in every frame."""
+        if len({ElementTree.tostring(frame) for frame in frames}) == 1:
+            return [frames[0]]
+        if any(f"data-{mark}" in frames[0].attrib for mark in ("place", "fact", "move")):
+            return self._states(frames)
+        return [self.merged(frames)]
 
     def _states(self, frames: Sequence[Element]) -> list[Element]:
         """A layer for each state of a cell, a fact or a move; none for an arrow that is off."""

@@ -1,13 +1,13 @@
-"""Draws a run's plan as SVG: every cell, fact, wire and move of all its steps.
+"""Draws a run's plan as SVG: every cell, fact and move of all its steps.
 
 A step changes only texts and classes (:mod:`vmxsim.views.film`), never positions. Scripts find elements by
-``data-box``, ``data-place`` (a cell), ``data-fact`` and ``data-move``. Text from outside goes through
-:func:`text`.
+``data-box``, ``data-place`` (a cell), ``data-fact`` and ``data-move``. A part with ``data-since`` has the
+class ``later``, and is not seen, before that scene. Text from outside goes through :func:`text`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from math import hypot
 
@@ -15,12 +15,25 @@ from attrs import frozen
 
 from vmxsim.errors import printable
 from vmxsim.simulation.trace import Move
-from vmxsim.views.layout import CELL, COLUMN_TITLES, COLUMNS, FACT, PAD, BoxPlan, Layout, Plan, move_key
+from vmxsim.views.layout import (
+    CELL,
+    FACT,
+    INSIDE_LEFT,
+    INSIDE_RIGHT,
+    PAD,
+    PLATE,
+    BoxPlan,
+    Layout,
+    Plan,
+    move_key,
+    plate_words,
+)
+from vmxsim.views.shown import TRUE_VALUE, is_loaded, sign
 from vmxsim.views.style import css, holder_words, owner_class, status_words
 
 Point = tuple[float, float]
 
-_HEAD_LENGTH, _HEAD_WIDTH, _TRIM = 16.0, 15.0, 10.0
+_HEAD_LENGTH, _HEAD_WIDTH, _TRIM = 11.0, 11.0, 7.0
 
 
 @frozen
@@ -80,8 +93,9 @@ def _middle(points: Sequence[Point]) -> Point:
     return x, y
 
 
-#: Space around the layout, for headings and stub arrows.
-_MARGIN, _TOP, _STUB_SIDE = 16, 44, 150
+#: Space around the layout, for the ring of a changed cell and the frames of boxes.
+_MARGIN = 6
+_PILL = 18
 
 
 def text(value: object) -> str:
@@ -96,8 +110,10 @@ def long_text(words: str) -> str:
 
 @frozen
 class Look:
-    """The content of a frame: (value, owner, status) by place, facts by ``box.fact``, labels of moves by
-    key, the places that changed, and the boxes where the step ran."""
+    """The content of a frame: its scene's number, (value, owner, status) by place, facts by ``box.fact``,
+    labels of moves by key, the places that changed, and the boxes where the step ran."""
+
+    index: int
 
     cells: Mapping[str, tuple[str, str, str]]
     facts: Mapping[str, str]
@@ -115,62 +131,49 @@ class Drawing:
     owners: tuple[str, ...]
 
     @property
-    def left(self) -> float:
-        """Space to the left of the layout."""
-        return _MARGIN + (_STUB_SIDE if self._stubs(0) else 0)
-
-    @property
     def width(self) -> float:
         """Width of the picture in pixels."""
-        return round(self.left + self.layout.width + (_STUB_SIDE if self._stubs(self._last) else 0) + _MARGIN)
+        return round(self.layout.width + 2 * _MARGIN)
 
     @property
     def height(self) -> float:
         """Height of the picture in pixels."""
-        return round(_TOP + self.layout.height + _MARGIN)
+        return round(self.layout.height + 2 * _MARGIN)
 
-    @property
-    def _last(self) -> int:
-        return len(self.plan.columns) - 1
-
-    def _stubs(self, column: int) -> bool:
-        """Whether arrows need space at the outer side of this column."""
-        for move in self.plan.moves:
-            place = move.source or move.target
-            outside = self._loops(move) if move.source and move.target else not self._in_cpu(place)
-            if outside and self.plan.column(place) == column:
-                return True
-        return False
-
-    def _loops(self, move: Move) -> bool:
-        """Whether both ends of a move are in one column."""
-        return self.plan.column(move.source) == self.plan.column(move.target)
-
-    def _in_cpu(self, place: str) -> bool:
-        return self.plan.home(place)[0].kind == "cpu"
-
-    def corner(self, box: BoxPlan) -> tuple[float, float]:
-        """The upper left corner of a box in the picture."""
+    def corner(self, box: BoxPlan) -> Point:
+        """The upper left corner of a box's frame in the picture."""
         x, y = self.layout.corners[box.id]
-        return round(self.left + x, 1), round(_TOP + y, 1)
+        return round(_MARGIN + x, 1), round(_MARGIN + y + box.plate, 1)
+
+    def _since(self, key: str, look: Look) -> tuple[str, str]:
+        """The class and the attribute of a part that is not drawn from the start; '' for any other."""
+        since = self.plan.since.get(key, 0)
+        return " later" if look.index < since else "", f' data-since="{since}"' if since else ""
 
     def svg(
-        self, look: Look, uid: str, title: str, description: str, extra: str = "", below: float = 0
+        self,
+        look: Look,
+        uid: str,
+        title: str,
+        description: str,
+        extra: str = "",
+        below: float = 0,
+        zoom: float = 1,
     ) -> str:
-        """The picture as an ``<svg>``; ``extra`` is markup for the ``below`` pixels under it."""
+        """The picture as an ``<svg>``; ``extra`` is markup for the ``below`` pixels under it, and ``zoom``
+        enlarges it where the page does not set its size."""
         height = self.height + below
+        size = f'width="{self.width * zoom:g}" height="{height * zoom:g}"'
         parts = [
             f'<svg xmlns="http://www.w3.org/2000/svg" class="vmxsim-picture" role="img" id="{uid}" '
-            f'viewBox="0 0 {self.width:g} {height:g}" width="{self.width:g}" height="{height:g}" '
+            f'viewBox="0 0 {self.width:g} {height:g}" {size} '
             f'aria-labelledby="{uid}-title {uid}-desc" style="max-width:100%;height:auto">',
             f'<title id="{uid}-title">{text(title)}</title>',
             f'<desc id="{uid}-desc">{escape(description)}</desc>',
             f"<style>{css(owners=self.owners)}</style>",
-            f'<defs><pattern id="{uid}-hatch" width="11" height="11" patternUnits="userSpaceOnUse" '
-            'patternTransform="rotate(45)"><path class="hatch-line" d="M0 0V11"/></pattern></defs>',
+            f'<defs><pattern id="{uid}-hatch" width="9" height="9" patternUnits="userSpaceOnUse" '
+            'patternTransform="rotate(45)"><path class="hatch-line" d="M0 0V9"/></pattern></defs>',
             f'<rect class="canvas" width="{self.width:g}" height="{height:g}"/>',
-            *self._headings(),
-            *self._wires(),
             *(self._box(box, look, uid) for box in self.plan.boxes),
             *(self._move(move, look) for move in self.plan.moves),
             extra,
@@ -178,60 +181,69 @@ class Drawing:
         ]
         return "\n".join(part for part in parts if part)
 
-    def _headings(self) -> Iterable[str]:
-        for kind in COLUMNS:
-            boxes = [box for box in self.plan.boxes if box.kind == kind]
-            if boxes:
-                x, _ = self.corner(boxes[0])
-                top = min(self.corner(box)[1] for box in boxes)
-                yield f'<text class="column" x="{x + 2:g}" y="{top - 12:g}">{COLUMN_TITLES[kind]}</text>'
-
-    def _wires(self) -> Iterable[str]:
-        for pair in self.plan.wires:
-            points = self._curve(pair)
-            yield f'<path class="wire" data-wire="{text("=".join(pair))}" d="{Arrow.path(points)}"/>'
-
-    def _curve(self, pair: tuple[str, str]) -> tuple[tuple[float, float], ...]:
-        return tuple((x + self.left, y + _TOP) for x, y in self.layout.curves["=".join(pair)])
-
     def _box(self, box: BoxPlan, look: Look, uid: str) -> str:
         x, y = self.corner(box)
         here = " here" if box.id in look.here else ""
+        later, since = self._since(box.id, look)
         rows = [
-            f'<g class="box box-{box.kind}{here}" data-box="{text(box.id)}" '
+            f'<g class="box box-{box.kind}{here}{later}" data-box="{text(box.id)}"{since} '
             f'transform="translate({x:g} {y:g})">',
-            f'<rect class="box-frame" width="{box.width:g}" height="{box.height:g}" rx="9"/>',
-            f'<text class="box-title" x="{PAD}" y="25">{text(box.title)}</text>',
+            f'<rect class="box-frame" width="{box.width:g}" height="{box.height:g}" rx="6"/>',
+            f'<text class="box-title" x="{PAD}" y="14">{text(box.title)}</text>',
         ]
-        for index, name in enumerate(box.facts):
-            key, y = f"{box.id}.{name}", box.fact_top(index) + FACT - 6
-            value = look.facts.get(key, "")
-            rows.append(
-                f'<text class="fact-name" x="{PAD}" y="{y:g}">{text(name)}</text>'
-                f'<text class="fact-value" x="{box.width - PAD:g}" y="{y:g}" '
-                f'data-fact="{text(key)}">{text(value)}</text>'
-            )
+        if box.plate:
+            rows.append(self._plate(box, look))
+        rows += [self._fact(box, index, look) for index in range(len(box.facts))]
         rows += [self._cell(box, index, look, uid) for index in range(len(box.cells))]
         return "\n".join([*rows, "</g>"])
+
+    def _plate(self, box: BoxPlan, look: Look) -> str:
+        """The guest's true value: above the box, because no field holds it."""
+        key = f"{box.id}.{TRUE_VALUE}"
+        several = sum(other.kind == "vcpu" for other in self.plan.boxes) > 1
+        return (
+            f'<text class="plate" x="2" y="{8 - PLATE}">{plate_words(box.id, several)}: '
+            f'<tspan class="plate-value" data-fact="{text(key)}">{text(look.facts.get(key, ""))}</tspan>'
+            "</text>"
+        )
+
+    def _fact(self, box: BoxPlan, index: int, look: Look) -> str:
+        """A row of name and value. What a CPU runs needs no name."""
+        name = box.facts[index]
+        key, y = f"{box.id}.{name}", box.fact_top(index) + FACT - 4
+        later, since = self._since(key, look)
+        value = f'data-fact="{text(key)}">{text(look.facts.get(key, ""))}</text>'
+        if name == "runs":
+            inside = f'<text class="fact-runs" x="{PAD}" y="{y:g}" {value}'
+        else:
+            short = '<tspan class="sign">L</tspan> ' if is_loaded(box.kind, name) else ""
+            inside = (
+                f'<text class="fact-name" x="{PAD}" y="{y:g}">{short}{text(name)}</text>'
+                f'<text class="fact-value" x="{box.width - PAD:g}" y="{y:g}" {value}'
+            )
+        return f'<g class="fact{later}"{since}>{inside}</g>'
 
     def _cell(self, box: BoxPlan, index: int, look: Look, uid: str) -> str:
         place, label = box.cells[index]
         value, owner, status = look.cells.get(place, ("", "", "unused"))
         width, top = box.width - 2 * PAD, box.cell_top(index)
         changed = " changed" if place in look.changed else ""
-        frame = f'width="{width:g}" height="{CELL}" rx="6"'
+        later, since = self._since(place, look)
+        frame = f'width="{width:g}" height="{CELL}" rx="4"'
+        short = f'<tspan class="sign">{sign(place)}</tspan> ' if sign(place) else ""
         return (
-            f'<g class="cell {owner_class(owner)} status-{status}{changed}" data-place="{text(place)}" '
+            f'<g class="cell {owner_class(owner)} status-{status}{changed}{later}" '
+            f'data-place="{text(place)}"{since} '
             f'transform="translate({PAD} {top:g})">'
-            f'<rect class="cell-ring" x="-5" y="-5" width="{width + 10:g}" height="{CELL + 10}" rx="10"/>'
+            f'<rect class="cell-ring" x="-4" y="-3" width="{width + 8:g}" height="{CELL + 6}" rx="6"/>'
             f'<rect class="cell-ground" {frame}/>'
             f'<rect class="cell-hatch" {frame} fill="url(#{uid}-hatch)"/>'
-            f'<rect class="cell-bar" x="5" y="9" width="6" height="{CELL - 18}" rx="3"/>'
+            f'<rect class="cell-bar" x="5" y="6" width="4" height="{CELL - 12}" rx="2"/>'
             f'<rect class="cell-frame" {frame}/>'
-            f'<text class="cell-label" x="19" y="19">{text(label)}</text>'
-            f'<text class="cell-value" x="19" y="44">{text(value)}</text>'
-            f'<text class="cell-owner" x="19" y="64">{text(holder_words(owner))}</text>'
-            f'<text class="cell-status" x="{width - 10:g}" y="64">{status_words(status)}</text></g>'
+            f'<text class="cell-label" x="{INSIDE_LEFT}" y="13">{short}{text(label)}</text>'
+            f'<text class="cell-value" x="{INSIDE_LEFT}" y="28">{text(value)}</text>'
+            f'<text class="cell-owner" x="{INSIDE_LEFT}" y="42">{text(holder_words(owner))}</text>'
+            f'<text class="cell-status" x="{width - INSIDE_RIGHT:g}" y="42">{status_words(status)}</text></g>'
         )
 
     def _move(self, move: Move, look: Look) -> str:
@@ -244,52 +256,46 @@ class Drawing:
             f'<g class="move{" on" if key in look.moves else ""}" data-move="{text(key)}">'
             f'<path class="move-line" d="{drawn.line}"/><path class="move-line" d="{drawn.line}"/>'
             f'<path class="move-head" d="{drawn.heads}"/>'
-            f'<rect class="move-pill" x="{x - pill / 2:.1f}" y="{y - 13:.1f}" width="{pill:.1f}" '
-            'height="26" rx="13"/>'
-            f'<text class="move-text" x="{x:.1f}" y="{y + 5:.1f}">{text(label)}</text></g>'
+            f'<rect class="move-pill" x="{x - pill / 2:.1f}" y="{y - _PILL / 2:.1f}" width="{pill:.1f}" '
+            f'height="{_PILL}" rx="{_PILL / 2:g}"/>'
+            f'<text class="move-text" x="{x:.1f}" y="{y + 4:.1f}">{text(label)}</text></g>'
         )
 
     def _arrow(self, move: Move) -> Arrow:
-        pill = self.plan.label_widths[move_key(move)]
+        """Within the gap between the columns, whatever its ends are."""
         if not (move.source and move.target):
-            return self._stub(move, pill)
-        if self._loops(move):
+            return self._stub(move)
+        if self.plan.column(move.source) == self.plan.column(move.target):
             return self._loop(move)
         pair = (move.source, move.target)
-        if pair in self.plan.wires:
+        if pair in self.plan.ways:
             return arrow(self._curve(pair), both=move.both)
         return arrow(tuple(reversed(self._curve(pair[::-1]))), both=move.both)
 
-    def _edge(self, place: str, side: str) -> tuple[float, float]:
-        """The middle of a cell's left, right or lower edge."""
+    def _curve(self, pair: tuple[str, str]) -> tuple[Point, ...]:
+        """Graphviz's curve, kept to the gap: a steep one would swing out over the boxes."""
+        left, right = (self._edge(place)[0][0] for place in pair)
+        curve = self.layout.curves["=".join(pair)]
+        return tuple((min(max(x + _MARGIN, left), right), y + _MARGIN) for x, y in curve)
+
+    def _edge(self, place: str) -> tuple[Point, int]:
+        """Where a cell's box meets the gap, at the height of the cell's middle, and the way into the gap."""
         box, index = self.plan.home(place)
         x, y = self.corner(box)
-        top = y + box.cell_top(index)
-        if side == "below":
-            return x + box.width / 2, top + CELL
-        return (x if side == "left" else x + box.width), top + CELL / 2
+        middle = y + box.cell_top(index) + CELL / 2
+        return ((x, middle), -1) if self.plan.column(place) else ((x + box.width, middle), 1)
 
-    def _outer(self, place: str) -> tuple[str, int]:
-        """The outer side of a cell's column, and its direction."""
-        return ("right", 1) if self.plan.column(place) == self._last else ("left", -1)
-
-    def _stub(self, move: Move, pill: float) -> Arrow:
-        """An arrow with a cell at one end only: below a CPU's cell, else at the outer side."""
-        place = move.target or move.source
-        if self._in_cpu(place):  # there may be wires on both sides
-            x, y = self._edge(place, "below")
-            points: tuple[Point, ...] = ((x, y + 48), (x, y + 34), (x, y + 20), (x, y + 3))
-            middle = (x + pill / 2 + 14, y + 36)
-        else:
-            side, sign = self._outer(place)
-            x, y = self._edge(place, side)
-            points = tuple((x + sign * d, y) for d in (_STUB_SIDE - 10.0, 90.0, 40.0, 0.0))
-            middle = (x + sign * (_STUB_SIDE + 16) / 2, y)
-        return arrow(points if move.target else points[::-1], middle=middle)
+    def _stub(self, move: Move) -> Arrow:
+        """An arrow with a cell at one end only: its label stands at the other."""
+        (x, y), way = self._edge(move.target or move.source)
+        pill = self.plan.label_widths[move_key(move)]
+        far = self.plan.gap - pill - 5
+        points: tuple[Point, ...] = tuple((x + way * far * share, y) for share in (1, 0.7, 0.3, 0))
+        return arrow(points if move.target else points[::-1], middle=(x + way * (far + pill / 2), y))
 
     def _loop(self, move: Move) -> Arrow:
-        """An arrow between two cells of one column, along its outer side."""
-        side, sign = self._outer(move.source)
-        start, end = self._edge(move.source, side), self._edge(move.target, side)
-        out = sign * (max(sign * start[0], sign * end[0]) + 76)
-        return arrow((start, (out, start[1]), (out, end[1]), end), both=move.both)
+        """An arrow between two cells of one column."""
+        (start, way), (end, _) = self._edge(move.source), self._edge(move.target)
+        out = start[0] + way * self.plan.gap * 0.6
+        middle = (start[0] + way * self.plan.gap / 2, (start[1] + end[1]) / 2)
+        return arrow((start, (out, start[1]), (out, end[1]), end), both=move.both, middle=middle)

@@ -22,8 +22,6 @@ from vmxsim.progress import counting
 from vmxsim.simulation.trace import Box, Scene, Step, Trace
 from vmxsim.views.drawing import Drawing, Look, text
 from vmxsim.views.layout import (
-    TALL,
-    WIDE,
     GraphvizMissing,
     digraph,
     layout,
@@ -43,7 +41,10 @@ _NUMBERED = re.compile(r"\b(CPU|vCPU|guest|thread|line|step) (?=\d)")
 
 _TIE = "\N{NO-BREAK SPACE}"
 
-_SIZE, _LEADING = 16, 25
+_SIZE, _LEADING = 12, 18
+
+#: How much a picture is enlarged that stands on its own, between texts of 16 px.
+ZOOM = 1.5
 
 
 def caption(told: Teller, index: int, width: float, top: float) -> tuple[str, float]:
@@ -57,13 +58,13 @@ def caption(told: Teller, index: int, width: float, top: float) -> tuple[str, fl
         *(("caption-danger", f"✖ {v.invariant}: {v.words}") for v in violations),
         *(("caption-if", words) for name, words in told.scene(index).dangers if name not in broken),
     ]
-    columns = max(30, int((width - 40) / text_width("m", _SIZE)))
+    columns = max(30, int((width - 16) / text_width("m", _SIZE)))
     lines = []
     for name, paragraph in paragraphs:
         tied = wrap(_NUMBERED.sub(rf"\1{_TIE}", paragraph), columns)
         lines += [(name, line.replace(_TIE, " ")) for line in tied]
     drawn = "".join(
-        f'<text class="{name}" x="20" y="{top + _LEADING * (number + 1) - 4:g}">{text(line)}</text>'
+        f'<text class="{name}" x="8" y="{top + _LEADING * (number + 1) - 4:g}">{text(line)}</text>'
         for number, (name, line) in enumerate(lines)
     )
     return drawn, _LEADING * len(lines) + 14
@@ -153,7 +154,7 @@ def film(trace: Trace) -> dict[str, Any]:
     """Everything a player needs, as JSON-able data.
 
     ``svg`` is the picture of frame 0, with elements marked ``data-place``, ``data-fact``, ``data-move``
-    and ``data-box``; ``tall`` is the same in two columns, for narrow screens. Without Graphviz, ``svg`` is
+    and ``data-box``; those with ``data-since`` are not drawn before that frame. Without Graphviz, ``svg`` is
     an HTML table with the same marks, and ``missing`` says what to install. ``frames`` has an entry per
     scene: ``cells`` {place: [value, owner, status]}, ``facts``, ``moves`` [[key, label]], ``changed``
     places, and the step that ran, also in words. ``sources`` has for each function of C in ``listings`` its
@@ -164,12 +165,9 @@ def film(trace: Trace) -> dict[str, Any]:
     uid = f"vx{token_hex(4)}"
     missing = ""
     try:
-        svg, tall = (
-            lay_out(told, columns).svg(look(told, 0), uid + suffix, trace.title, told.description(0))
-            for columns, suffix in ((WIDE, ""), (TALL, "t"))
-        )
+        svg = lay_out(told).svg(look(told, 0), uid, trace.title, told.description(0))
     except GraphvizMissing as error:
-        missing, svg, tall = str(error), html_table(scenes[0], uid, str(error)), ""
+        missing, svg = str(error), html_table(scenes[0], uid, str(error))
     listings = _listings(trace)
     sources = {name: source_data(lines) for name, lines in listings.items()}
     return {
@@ -178,7 +176,6 @@ def film(trace: Trace) -> dict[str, Any]:
         "name": trace.name,
         "description": told.description(0),
         "svg": svg,
-        "tall": tall,
         "missing": missing,
         "uid": uid,
         "actions": list(trace.actions),
@@ -204,7 +201,7 @@ def still(trace: Trace, index: int, uid: str = "") -> str:
     under, height = caption(told, index, drawing.width, drawing.height)
     name = uid or f"vx{token_hex(4)}"
     words = told.description(index)
-    return standalone(drawing.svg(look(told, index), name, trace.title, words, under, height))
+    return standalone(drawing.svg(look(told, index), name, trace.title, words, under, height, ZOOM))
 
 
 def drawing_of(trace: Trace) -> Drawing:
@@ -215,16 +212,15 @@ def drawing_of(trace: Trace) -> Drawing:
         return lay_out(Teller(trace))
 
 
-def lay_out(told: Teller, columns: tuple[tuple[str, ...], ...] = WIDE) -> Drawing:
-    """The run's picture in these columns."""
+def lay_out(told: Teller) -> Drawing:
+    """The run's picture."""
     scenes = told.scenes
-    planned = plan(told.trace, scenes, columns)
+    planned = plan(told.trace, scenes)
     values = (cell.value for scene in scenes for cell in scene.cells().values())
     owners = dict.fromkeys([*HUES, *(value.owner for value in values if value is not None)])
     drawing = Drawing(planned, layout(digraph(planned)), tuple(owners))
-    if columns is WIDE:
-        with suppress(TypeError):  # no weak references to this trace: not cached
-            _DRAWINGS[told.trace] = drawing
+    with suppress(TypeError):  # no weak references to this trace: not cached
+        _DRAWINGS[told.trace] = drawing
     return drawing
 
 
@@ -237,6 +233,7 @@ def look(told: Teller, index: int) -> Look:
         if cell_state(was)[:2] != cell_state(cell)[:2]  # another value or owner
     ]
     return Look(
+        index=index,
         cells={place: cell_state(cell) for place, cell in scene.cells().items()},
         facts={f"{box.id}.{name}": value for box in scene.boxes for name, value in box.facts},
         moves={move_key(m): move_label(m) for m in step.moves} if step else {},

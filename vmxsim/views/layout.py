@@ -1,15 +1,19 @@
-"""Plans a run's picture (boxes, rows, wires between cells) and lets Graphviz place it.
+"""Plans a run's picture (boxes, rows, ways between cells) and lets Graphviz place it.
 
-One layout serves all steps of the run. Each row is as wide as the longest text that it will ever hold, and
-labels may be 1.4 times longer (another language, another font) without touching each other.
+One layout serves all steps of the run. CPUs stand on the left, each above the vCPU thread of its number,
+``struct vcpu_vmx`` and other tasks on the right. Every arrow and its label keep to the gap between these two
+columns, so they cover nothing. Each row is as wide as the longest text that it will ever hold.
+
+One pixel of the layout is one pixel on the screen: the picture of an ordinary run is about 500 by 300, its
+labels have 11 px and its values 14, which is as small as text may get.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from math import ceil
 from threading import Lock
 
@@ -18,6 +22,7 @@ from attrs import frozen
 
 from vmxsim.errors import InputError
 from vmxsim.simulation.trace import Box, Move, Scene, Trace
+from vmxsim.views.shown import TRUE_VALUE, first_shown, sign
 from vmxsim.views.style import STATUS_MARKS, holder_words, status_words
 
 #: Graphviz has global state: one layout at a time.
@@ -89,29 +94,22 @@ def _json(graph: graphviz.Digraph) -> str:
 
 
 #: Sizes in pixels (one layout point each).
-PAD, HEADER, FACT, CELL, GAP, STUB = 12, 36, 20, 74, 8, 46
-#: Room for a heading between two kinds of boxes in one column.
-HEADING = 20.0
-#: Width of a character as a fraction of the font size; monospace fonts have 0.55 to 0.61.
-_ADVANCE = 0.6
-#: How much longer labels may get.
-_SPARE = 1.4
-_CELL_INSIDE = 30
+PAD, HEADER, FACT, CELL, GAP, PLATE = 6, 20, 15, 48, 6, 22
+#: Font sizes in pixels: a box's title, a value, everything else.
+TITLE, VALUE, LABEL = 12, 14, 11
+#: Width of a character as a fraction of the font size, at most: in monospace fonts, and on average in others.
+MONO_ADVANCE, _SANS_ADVANCE, _BOLD_ADVANCE = 0.61, 0.57, 0.6
+#: Space inside a cell to the left and to the right of its texts.
+INSIDE_LEFT, INSIDE_RIGHT = 14, 6
 _VALUE_CHARACTERS = 18
-_MIN_GAP = 96.0
-
-#: From left to right: the owners of values on the outside, the register in the middle.
-COLUMNS = ("task", "cpu", "vcpu")
-#: The same in two columns, for pictures side by side or in a narrow space.
-WIDE: tuple[tuple[str, ...], ...] = tuple((kind,) for kind in COLUMNS)
-TALL: tuple[tuple[str, ...], ...] = (("cpu", "task"), ("vcpu",))
-COLUMN_TITLES = {"task": "Tasks", "cpu": "CPUs", "vcpu": "vCPUs"}
+#: The narrowest space between the columns, and what an arrow needs besides its label.
+_MIN_GAP, _ARROW = 66.0, 26.0
 
 #: Labels of arrows by the kind of move. Other kinds are their own label.
 MOVE_WORDS = {
-    "guest_rdmsr": "guest rdmsr",
-    "guest_wrmsr": "guest wrmsr",
-    "user": "user space",
+    "guest_rdmsr": "rdmsr",
+    "guest_wrmsr": "wrmsr",
+    "user": "user",
     "save": "rdgsbase",
     "guest_swapgs": "swapgs",
 }
@@ -119,7 +117,7 @@ MOVE_WORDS = {
 
 @frozen
 class BoxPlan:
-    """A box and its rows, in pixels. ``stub`` is the space below for an arrow that comes from no cell."""
+    """A box and its rows, in pixels. ``plate`` is the space above it, for what is nobody's field."""
 
     id: str
     kind: str
@@ -127,34 +125,39 @@ class BoxPlan:
     facts: tuple[str, ...]
     cells: tuple[tuple[str, str], ...]
     width: float
-    stub: float
+    plate: float = 0
 
     @property
     def height(self) -> float:
-        """Height of the frame, without the space below it."""
-        rows = len(self.facts) * FACT + len(self.cells) * (CELL + GAP)
-        return HEADER + rows + (GAP if self.facts else 0) + PAD - (GAP if self.cells else 0)
+        """Height of the frame, without the plate."""
+        cells = len(self.cells) * (CELL + GAP) - GAP if self.cells else 0
+        return self._head + cells + PAD
+
+    @property
+    def _head(self) -> float:
+        return HEADER + len(self.facts) * FACT + (GAP if self.facts else 0)
 
     def fact_top(self, index: int) -> float:
-        """Distance of a fact's row from the box's upper edge."""
+        """Distance of a fact's row from the frame's upper edge."""
         return HEADER + index * FACT
 
     def cell_top(self, index: int) -> float:
-        """Distance of a cell from the box's upper edge."""
-        return HEADER + len(self.facts) * FACT + (GAP if self.facts else 0) + index * (CELL + GAP)
+        """Distance of a cell from the frame's upper edge."""
+        return self._head + index * (CELL + GAP)
 
 
 @frozen
 class Plan:
-    """The boxes, the moves of all steps without duplicates, the wires that carry them as (left, right)
-    places, and the space between two columns."""
+    """The boxes, the moves of all steps without duplicates, the ways between the columns that carry them as
+    (left, right) places, and the space between the columns. ``since`` is the first scene in which each part
+    is drawn (:mod:`vmxsim.views.shown`)."""
 
     boxes: tuple[BoxPlan, ...]
     moves: tuple[Move, ...]
-    wires: tuple[tuple[str, str], ...]
+    ways: tuple[tuple[str, str], ...]
     gap: float
     label_widths: dict[str, float]
-    columns: tuple[tuple[str, ...], ...] = WIDE
+    since: Mapping[str, int]
 
     def home(self, place: str) -> tuple[BoxPlan, int]:
         """The box that holds a cell, and the cell's index in it. Raises KeyError for any other place."""
@@ -165,8 +168,18 @@ class Plan:
         raise KeyError(place)
 
     def column(self, place: str) -> int:
-        """The column of a cell's box, counted from the left."""
-        return _column(self.columns, self.home(place)[0].kind)
+        """The column of a cell's box: 0 on the left, 1 on the right."""
+        return column_of(self.home(place)[0].id)
+
+    def columns(self) -> list[list[BoxPlan]]:
+        """The boxes of each column from top to bottom; an empty column is left out."""
+        columns = [[box for box in self.boxes if column_of(box.id) == side] for side in (0, 1)]
+        return [column for column in columns if column]
+
+
+def column_of(box_id: str) -> int:
+    """0 for a CPU and for a vCPU's thread, which stand on the left, else 1."""
+    return 0 if box_id.startswith(("cpu", "thread")) else 1
 
 
 def move_key(move: Move) -> str:
@@ -180,26 +193,25 @@ def move_label(move: Move) -> str:
 
 
 def text_width(text: str, size: float, spare: float = 1.0) -> float:
-    """An upper estimate of a text's width in pixels."""
-    return len(text) * size * _ADVANCE * spare
+    """An upper estimate of a text's width in pixels, in any font."""
+    return len(text) * size * MONO_ADVANCE * spare
 
 
-def _cell_width(label: str, owners: Iterable[str]) -> float:
-    owner = max((text_width(holder_words(o), 13, _SPARE) for o in owners), default=0.0)
-    status = max(text_width(status_words(s), 13, _SPARE) for s in STATUS_MARKS)
-    widest = max(text_width(label, 12, _SPARE), _VALUE_CHARACTERS * 20 * 0.61, owner * 0.9 + status * 0.9)
-    return widest + _CELL_INSIDE
+def _sans(text: str) -> float:
+    """The same for a text of :data:`LABEL` size that is not in monospace."""
+    return len(text) * LABEL * _SANS_ADVANCE
 
 
-def _column(columns: Sequence[Sequence[str]], kind: str) -> int:
-    return next((n for n, kinds in enumerate(columns) if kind in kinds), 0)
+def named(place: str, label: str) -> str:
+    """A cell's label with its sign before it: ``g msr_guest_kernel_gs_base``."""
+    return f"{sign(place)} {label}".lstrip()
 
 
-def plan(trace: Trace, scenes: Sequence[Scene], columns: tuple[tuple[str, ...], ...] = WIDE) -> Plan:
-    """Plan the picture of ``trace``. ``scenes`` are all its scenes in order; ``columns``, WIDE or TALL, are
-    the kinds of boxes in each column."""
-    first = scenes[0].boxes
-    places = {cell.place: box for box in first for cell in box.cells}
+def plan(trace: Trace, scenes: Sequence[Scene]) -> Plan:
+    """Plan the picture of ``trace``. ``scenes`` are all its scenes in order."""
+    since = first_shown(trace, scenes)
+    shown = [box for box in _ordered(scenes[0].boxes) if box.id in since]
+    places = {cell.place: box.id for box in shown for cell in box.cells if cell.place in since}
     moves: dict[str, Move] = {}
     labels: dict[str, float] = {}  # widths
     for move in (move for step in trace.steps for move in step.moves):
@@ -207,83 +219,84 @@ def plan(trace: Trace, scenes: Sequence[Scene], columns: tuple[tuple[str, ...], 
         if ends and all(place in places for place in ends):
             key = move_key(move)
             moves[key] = move
-            labels[key] = max(labels.get(key, 0.0), text_width(move_label(move), 14, _SPARE) + 14)
-    texts: dict[tuple[str, str], int] = {}
-    owners: dict[str, set[str]] = {}
-    for scene in scenes:
-        for box in scene.boxes:
-            for name, value in box.facts:
-                texts[box.id, name] = max(texts.get((box.id, name), 0), len(value))
-            for cell in box.cells:
-                owners.setdefault(box.kind, set()).add(cell.value.owner if cell.value else "")
-    stubbed = {place for m in moves.values() for place in (m.source, m.target) if not (m.source and m.target)}
-    widest = {kind: _column_width(kind, first, texts, owners) for kind in COLUMNS}
-    widths = {kind: max(widest[other] for other in kinds) for kinds in columns for kind in kinds}
-    above = {kind for kinds in columns for kind in kinds[:-1]}
-    above_heading = {box.kind: box.id for box in first if box.kind in above}.values()  # the last of its kind
+            labels[key] = max(labels.get(key, 0.0), text_width(move_label(move), LABEL) + 12)
+    widths = _widths(shown, scenes, since)
     boxes = tuple(
         BoxPlan(
             id=box.id,
             kind=box.kind,
             title=box.title,
-            facts=tuple(name for name, _ in box.facts),
-            cells=tuple((cell.place, cell.label) for cell in box.cells),
-            width=widths.get(box.kind, 0.0),
-            stub=STUB
-            if box.kind == "cpu" and any(cell.place in stubbed for cell in box.cells)
-            else HEADING * (box.id in above_heading),
+            facts=tuple(n for n, _ in box.facts if f"{box.id}.{n}" in since and n != TRUE_VALUE),
+            cells=tuple((cell.place, cell.label) for cell in box.cells if cell.place in since),
+            width=widths[column_of(box.id)],
+            plate=PLATE if f"{box.id}.{TRUE_VALUE}" in since else 0,
         )
-        for box in first
+        for box in shown
     )
+    across = {
+        (m.source, m.target) if column_of(places[m.source]) == 0 else (m.target, m.source): None
+        for m in moves.values()
+        if m.source and m.target and column_of(places[m.source]) != column_of(places[m.target])
+    }
     return Plan(
         boxes=boxes,
         moves=tuple(moves.values()),
-        wires=_wires(moves.values(), places, columns),
-        gap=max([_MIN_GAP, *(labels[key] + 58 for key, m in moves.items() if m.source and m.target)]),
+        ways=tuple(across),
+        gap=max([_MIN_GAP, *(width + _ARROW for width in labels.values())]),
         label_widths=labels,
-        columns=columns,
+        since=since,
     )
 
 
-def _column_width(
-    kind: str, boxes: Sequence[Box], texts: dict[tuple[str, str], int], owners: dict[str, set[str]]
-) -> float:
-    widest = 0.0
-    for box in boxes:
-        if box.kind != kind:
-            continue
-        rows = [text_width(box.title, 15, _SPARE)]
-        rows += [text_width(n, 13, _SPARE) + texts[box.id, n] * 13 * _ADVANCE + 14 for n, _ in box.facts]
-        rows += [_cell_width(cell.label, owners[kind]) for cell in box.cells]
-        widest = max(widest, *rows)
-    return ceil(widest + 2 * PAD)
+def _ordered(boxes: Sequence[Box]) -> list[Box]:
+    """CPUs and vCPU threads by turns, so that the arrows between them are short; then all other boxes."""
+    cpus = [box for box in boxes if column_of(box.id) == 0 and box.kind == "cpu"]
+    threads = [box for box in boxes if column_of(box.id) == 0 and box.kind != "cpu"]
+    left = [box for pair in zip_longest(cpus, threads) for box in pair if box]
+    return [*left, *(box for box in boxes if column_of(box.id) == 1)]
 
 
-def _wires(
-    moves: Iterable[Move], places: dict[str, Box], columns: Sequence[Sequence[str]]
-) -> tuple[tuple[str, str], ...]:
-    """Pairs of places in different columns with a move between them, left one first."""
+def plate_words(box_id: str, several: bool) -> str:
+    """What stands on a vCPU's plate before the true value."""
+    return f"guest {box_id.removeprefix('vcpu')}'s true value" if several else "the guest's true value"
 
-    def column(place: str) -> int:
-        return _column(columns, places[place].kind)
 
-    found: dict[tuple[str, str], None] = {}
-    for m in moves:
-        if not (m.source and m.target):
-            continue
-        pair = sorted((m.source, m.target), key=column)
-        if column(pair[0]) != column(pair[1]):
-            found[pair[0], pair[1]] = None
-    return tuple(found)
+def _widths(shown: Sequence[Box], scenes: Sequence[Scene], since: Mapping[str, int]) -> list[float]:
+    """The widths of the two columns: every text that a row will ever hold fits in."""
+    rows: list[list[float]] = [[0.0], [0.0]]
+    ids = {box.id for box in shown}
+    several = sum(box.kind == "vcpu" for box in shown) > 1
+    status = max(_sans(status_words(s)) for s in STATUS_MARKS)
+    value = text_width("0" * _VALUE_CHARACTERS, VALUE)
+    for box in (box for scene in scenes for box in scene.boxes if box.id in ids):
+        row = rows[column_of(box.id)]
+        row.append(len(box.title) * TITLE * _BOLD_ADVANCE)
+        row += [
+            _fact_width(box.id, name, held, several)
+            for name, held in box.facts
+            if f"{box.id}.{name}" in since
+        ]
+        for cell in box.cells:
+            if cell.place in since:
+                label = text_width(named(cell.place, cell.label), LABEL)
+                owner = _sans(holder_words(cell.value.owner if cell.value else "")) + 6
+                row.append(max(label, value, owner + status) + INSIDE_LEFT + INSIDE_RIGHT)
+    return [ceil(max(row) + 2 * PAD) for row in rows]
+
+
+def _fact_width(box_id: str, name: str, value: str, several: bool) -> float:
+    if name == TRUE_VALUE:
+        return _sans(f"{plate_words(box_id, several)}: ") + text_width(value, LABEL)
+    return _sans(value if name == "runs" else f"L {name}  {value}")
 
 
 #: Pixels between two boxes of a column.
-_BETWEEN = 26
+_BETWEEN = 10
 _POINTS = 72
 
 
 def digraph(plan: Plan) -> graphviz.Digraph:
-    """A plan as DOT: a node per box, a port per cell, an edge per wire with the id ``left=right``.
+    """A plan as DOT: a node per box, a port per cell, an edge per way with the id ``left=right``.
 
     The nodes hold no text, only rows of known sizes, so the layout does not depend on fonts.
     """
@@ -298,8 +311,7 @@ def digraph(plan: Plan) -> graphviz.Digraph:
     graph.attr("node", shape="plain", margin="0")
     graph.attr("edge", dir="none")
     nodes = {box.id: f"b{number}" for number, box in enumerate(plan.boxes)}
-    columns = [[box for kind in kinds for box in plan.boxes if box.kind == kind] for kinds in plan.columns]
-    columns = [column for column in columns if column]
+    columns = plan.columns()
     for column in columns:
         with graph.subgraph() as same:
             same.attr(rank="same")
@@ -311,9 +323,10 @@ def digraph(plan: Plan) -> graphviz.Digraph:
         # align the upper edges of the columns: heavy edges are drawn straight
         heads = (f"{nodes[left[0].id]}:head:e", f"{nodes[right[0].id]}:head:w")
         graph.edge(*heads, style="invis", weight="1000")
-    for pair in plan.wires:
+    for pair in plan.ways:
         (box, index), (other, port) = map(plan.home, pair)
-        graph.edge(f"{nodes[box.id]}:p{index}:e", f"{nodes[other.id]}:p{port}:w", id="=".join(pair))
+        ends = (f"{nodes[box.id]}:p{index}:e", f"{nodes[other.id]}:p{port}:w")
+        graph.edge(*ends, id="=".join(pair), weight="0")  # must not pull boxes apart
     return graph
 
 
@@ -327,9 +340,10 @@ def _table(box: BoxPlan) -> str:
 
     rows, end = [row(HEADER, "head")], float(HEADER)
     for index in range(len(box.cells)):
-        if box.cell_top(index) > end:
-            rows.append(row(box.cell_top(index) - end))
+        top = box.plate + box.cell_top(index)
+        if top > end:
+            rows.append(row(top - end))
         rows.append(row(CELL, f"p{index}"))
-        end = box.cell_top(index) + CELL
-    rows.append(row(box.height - end + box.stub))
+        end = top + CELL
+    rows.append(row(box.plate + box.height - end))
     return f'<<table border="0" cellborder="0" cellspacing="0" cellpadding="0">{"".join(rows)}</table>>'

@@ -38,10 +38,10 @@ STATUS_MARKS = {
     "unknown": "?",
 }
 
-#: What each status means, for legends.
+#: What each status means, for legends. A bug is when KVM uses a place that is not live.
 STATUS_MEANINGS = {
-    "live": "the value that counts now",
-    "copy": "equal to the live one",
+    "live": "holds its owner's true value; if several places do, the one KVM would use now",
+    "copy": "holds it too: equal to the live one",
     "stale": "its owner's, but no longer the true value",
     "foreign": "another owner's value is in this place",
     "unused": "nothing reads it now",
@@ -174,51 +174,54 @@ _PICTURE = """
 P{background:var(--vx-canvas);color:var(--vx-ink);font-family:SANS}
 P text{fill:var(--vx-ink);font-family:SANS}
 P .canvas{fill:var(--vx-canvas)}
-P .column{fill:var(--vx-muted);font-size:13px;font-weight:600;}
-P .box-frame{fill:var(--vx-panel);stroke:var(--vx-muted);stroke-width:1.25}
-P .box.here .box-frame{stroke:var(--vx-ink);stroke-width:3}
-P .box-title{font-size:15px;font-weight:700}
-P .fact-name{font-size:13px;fill:var(--vx-muted)}
-P .fact-value{font-size:13px;text-anchor:end}
+P .later{visibility:hidden}
+P .box-frame{fill:var(--vx-panel);stroke:var(--vx-muted);stroke-width:1}
+P .box.here .box-frame{stroke:var(--vx-ink);stroke-width:2}
+P .box-title{font-size:12px;font-weight:700}
+P .sign{font-family:SANS;font-weight:700;fill:var(--vx-ink)}
+P .plate{font-size:11px;fill:var(--vx-muted)}
+P .plate-value{font-family:MONO;font-weight:700;fill:var(--vx-ink)}
+P .fact-runs{font-size:11px}
+P .fact-name{font-size:11px;fill:var(--vx-muted)}
+P .fact-value{font-size:11px;text-anchor:end}
 P .cell-ground{fill:var(--vx-panel)}
-P .cell-frame{fill:none;stroke:var(--vx-muted);stroke-width:1.5}
+P .cell-frame{fill:none;stroke:var(--vx-muted);stroke-width:1.25}
 P .cell-bar{fill:var(--vx-muted);stroke:var(--vx-muted)}
 P .cell-hatch,P .cell-ring{visibility:hidden}
-P .cell-ring{fill:none;stroke:var(--vx-move);stroke-width:2}
+P .cell-ring{fill:none;stroke:var(--vx-move);stroke-width:1.5}
 P .cell.changed .cell-ring{visibility:visible}
-P .hatch-line{stroke:var(--vx-muted);stroke-width:2}
+P .hatch-line{stroke:var(--vx-muted);stroke-width:1.5}
 P .cell text{paint-order:stroke;stroke:var(--vx-panel);stroke-width:0}
-P .cell-label{font-size:12px;font-family:MONO}
-P .cell-value{font-size:20px;font-weight:700;font-family:MONO}
-P .cell-owner{font-size:13px}
-P .cell-status{font-size:13px;font-weight:600;text-anchor:end}
-P .status-live .cell-frame{stroke-width:4.5}
+P .cell-label{font-size:11px;font-family:MONO}
+P .cell-value{font-size:14px;font-weight:700;font-family:MONO}
+P .cell-owner{font-size:11px}
+P .cell-status{font-size:11px;font-weight:600;text-anchor:end}
+P .status-live .cell-frame{stroke-width:3}
 P .status-live .cell-status{font-weight:800}
-P .status-copy .cell-frame{stroke-width:1.5}
-P .status-stale .cell-frame{stroke-width:2.5;stroke-dasharray:9 6}
-P .status-foreign .cell-frame{stroke-width:3}
+P .status-copy .cell-frame{stroke-width:1.25}
+P .status-stale .cell-frame{stroke-width:2;stroke-dasharray:7 4}
+P .status-foreign .cell-frame{stroke-width:2.5}
 P .status-foreign .cell-hatch{visibility:visible}
-P .status-foreign text{stroke-width:5}
+P .status-foreign text{stroke-width:4}
 P .status-unused .cell-frame{stroke-width:1}
 P .status-unused .cell-value{font-weight:400}
 P .status-unused text{fill:var(--vx-muted)}
-P .status-unknown .cell-frame{stroke-width:2;stroke-dasharray:2 5;stroke-linecap:round}
-P .wire{fill:none;stroke:var(--vx-wire);stroke-width:1.5;opacity:.55}
+P .status-unknown .cell-frame{stroke-width:1.75;stroke-dasharray:2 4;stroke-linecap:round}
 P .move{visibility:hidden}
 P .move.on{visibility:visible}
-P .move-line{fill:none;stroke:var(--vx-canvas);stroke-width:9}
-P .move-line+.move-line{stroke:var(--vx-move);stroke-width:4}
+P .move-line{fill:none;stroke:var(--vx-canvas);stroke-width:6}
+P .move-line+.move-line{stroke:var(--vx-move);stroke-width:2.5}
 P .move-head{fill:var(--vx-move)}
-P .move-pill{fill:var(--vx-move);stroke:var(--vx-canvas);stroke-width:2}
-P .caption-title{font-size:14px;fill:var(--vx-muted)}
-P .caption-words{font-size:16px}
+P .move-pill{fill:var(--vx-move);stroke:var(--vx-canvas);stroke-width:1.5}
+P .move-text{fill:var(--vx-canvas);font-size:11px;font-weight:700;font-family:MONO;text-anchor:middle}
+P .caption-title{font-size:11px;fill:var(--vx-muted)}
+P .caption-words{font-size:12px}
 P .caption-words.strong{font-weight:700}
-P .caption-if{font-size:16px;fill:var(--vx-muted)}
-P .caption-danger{font-size:16px;font-weight:600;fill:var(--vx-danger)}
+P .caption-if{font-size:12px;fill:var(--vx-muted)}
+P .caption-danger{font-size:12px;font-weight:600;fill:var(--vx-danger)}
 P .option{fill:var(--vx-panel);stroke:var(--vx-muted);stroke-width:1.2}
 P .option.right{stroke:var(--vx-plain-line);stroke-width:2.5}
 P .option.wrong{stroke:var(--vx-danger);stroke-width:2.5;stroke-dasharray:7 5}
-P .move-text{fill:var(--vx-canvas);font-size:14px;font-weight:700;font-family:MONO;text-anchor:middle}
 """
 
 #: The rules for each owner; its name stands in place of ``OWNER``.
@@ -235,7 +238,7 @@ P .owner-OWNER .bar{fill:var(--vx-OWNER-line)}
 
 
 def css(scope: str = ".vmxsim-picture", owners: Iterable[str] = HUES) -> str:
-    """The style sheet of a picture: :func:`theme_css` and rules for each status, wire and move."""
+    """The style sheet of a picture: :func:`theme_css` and rules for each status and move."""
     return _css(scope, tuple(owners))
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from vmxsim.simulation.trace import Box, Cell, Scene
 from vmxsim.views.drawing import text
+from vmxsim.views.layout import plate_words
+from vmxsim.views.shown import TRUE_VALUE
 from vmxsim.views.style import cell_state, css, holder_words, owner_class, status_words
 
 
@@ -27,13 +29,18 @@ def html_table(scene: Scene, uid: str, message: str = "") -> str:
 
 
 def _rows(box: Box) -> str:
-    facts = "".join(
-        f"<tr><td></td><td>{text(name)}</td>"
-        f'<td colspan="3" data-fact="{text(f"{box.id}.{name}")}">{text(value)}</td></tr>'
-        for name, value in box.facts
-    )
+    facts = [_fact(box, name, value) for name, value in box.facts if name != TRUE_VALUE]
     head = f'<tr data-box="{text(box.id)}"><th scope="row" colspan="5">{text(box.title)}</th></tr>'
-    return head + facts + "".join(_row(cell) for cell in box.cells)
+    above = [_fact(box, name, value) for name, value in box.facts if name == TRUE_VALUE]  # no field of it
+    return "".join([*above, head, *facts, *(_row(cell) for cell in box.cells)])
+
+
+def _fact(box: Box, name: str, value: str) -> str:
+    words = plate_words(box.id, several=True) if name == TRUE_VALUE else name
+    return (
+        f"<tr><td></td><td>{text(words)}</td>"
+        f'<td colspan="3" data-fact="{text(f"{box.id}.{name}")}">{text(value)}</td></tr>'
+    )
 
 
 def _row(cell: Cell) -> str:

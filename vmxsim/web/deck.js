@@ -255,7 +255,7 @@ class Deck {
     setText(this.counter, `step ${slot} of ${last}`);
     this.root.dataset.step = String(slot);
     if (this.panes.length > 1) {
-      const names = [...[...differing].map((place) => this.panes[0].picture.labels.get(place)), ...this.differingFacts(slot)];
+      const names = [...[...differing].map((place) => this.panes.map((pane) => pane.picture.labels.get(place)).find(Boolean) ?? place), ...this.differingFacts(slot)];
       const covered = this.split.words && this.split.slot > limit; // it would give away an answer
       setText(this.splitText, covered ? "The first difference is hidden until the question is answered." : this.split.text);
       setText(this.different, names.length ? `Different now: ${names.join(", ")}.` : "Nothing differs now.");

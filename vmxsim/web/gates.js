@@ -33,10 +33,10 @@ class Gates {
   /** The last slot that may be shown; Infinity if nothing is locked. */
   limit() { return this.closed()?.at ?? Infinity; }
 
-  /** What is hidden at this slot: names of facts, and `next`. */
+  /** What is hidden at this slot: names of facts, `next`, and while a question is open the true values. */
   hides(slot) {
     const closed = this.closed();
-    return new Set(closed && slot === closed.at ? closed.hides : []);
+    return new Set(closed && slot === closed.at ? [...closed.hides, "true value"] : []);
   }
 
   /** The gate whose card is shown at this slot: the last one at or before it, or the one that was just

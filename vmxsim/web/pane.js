@@ -4,7 +4,7 @@ class Pane {
   /** `name` distinguishes two panes; '' for a single one. */
   constructor(film, name, slots, slotOf, goToSlot, redrawn, extraMarks, meanings) {
     this.film = film;
-    this.picture = new Picture(film, redrawn);
+    this.picture = new Picture(film);
     this.source = new Source(film, (frame) => goToSlot(slotOf(frame)));
     this.timeline = new Timeline(film, slots, slotOf, goToSlot, extraMarks);
     this.step = make("p");

@@ -1,36 +1,23 @@
-// The picture: an SVG, laid out once, in which a frame changes only texts and classes. A film has a version
-// with three columns and one with two for narrow panes.
-
-const NARROW = 660;
+// The picture: an SVG, laid out once, in which a frame changes only texts and classes. A part with `data-since` is
+// not seen before that frame. One unit of the SVG is a pixel, and its smallest text has 11: it may be enlarged.
 
 class Picture {
-  /** `redrawn()` is called when the width changes and the other SVG is shown. */
-  constructor(film, redrawn) {
+  constructor(film) {
     this.film = film;
+    this.index = new Map(film.frames.map((frame, index) => [frame, index]));
     this.root = make("div", { class: "vp-picture" });
     this.words = new Map(film.legend.map(([kind, key, word]) => [`${kind}:${key}`, word]));
-    this.draw("svg");
-    this.watch = new ResizeObserver(([{ contentRect }]) => {
-      const staged = document.fullscreenElement?.contains(this.root); // in full screen, height is scarce
-      const which = film.tall && !staged && contentRect.width && contentRect.width < NARROW ? "tall" : "svg";
-      if (which === this.which) return;
-      this.draw(which);
-      redrawn();
-    });
-    this.watch.observe(this.root);
-  }
-
-  draw(which) {
-    this.which = which;
-    this.root.innerHTML = this.film[which];
+    this.root.innerHTML = film.svg;
     const box = this.root.querySelector("svg")?.viewBox.baseVal;
     this.ratio = box ? box.height / box.width : 0;
+    if (box) this.root.style.setProperty("--vp-natural", `${box.width}px`);
     const byData = (name) =>
       new Map([...this.root.querySelectorAll(`[data-${name}]`)].map((e) => [e.dataset[name], e]));
     this.cells = byData("place");
     this.facts = byData("fact");
     this.moves = byData("move");
     this.boxes = byData("box");
+    this.later = [...this.root.querySelectorAll("[data-since]")].map((e) => [e, Number(e.dataset.since)]);
     this.shown = new Map();
     this.labels = new Map([...this.cells].map(([place, cell]) => {
       const [label, box] = [cell.querySelector(".cell-label"), cell.closest("[data-box]")?.querySelector(".box-title")];
@@ -43,7 +30,8 @@ class Picture {
 
   /** Show `frame`. `differing` are places where the other design differs, `hides` are facts to hide. */
   show(frame, differing, animate, hides) {
-    const changed = new Set(frame.changed);
+    const [changed, index] = [new Set(frame.changed), this.index.get(frame)];
+    for (const [part, since] of this.later) part.classList.toggle("later", index < since);
     for (const [place, cell] of this.cells) {
       const [value, owner, status] = frame.cells[place];
       const state = `${value} ${owner} ${status}`;
@@ -60,7 +48,8 @@ class Picture {
       cell.classList.toggle("differs", differing.has(place));
       if (animate && changed.has(place)) cell.animate([{ opacity: 0.25 }, { opacity: 1 }], 160);
     }
-    for (const [name, fact] of this.facts) if (name in frame.facts) setText(fact, hides.has(name) ? "?" : frame.facts[name]);
+    const hidden = (name) => hides.has(name) || (hides.has("true value") && name.endsWith(".true value"));
+    for (const [name, fact] of this.facts) if (name in frame.facts) setText(fact, hidden(name) ? "?" : frame.facts[name]);
     const moving = new Map(frame.moves);
     for (const [key, move] of this.moves) {
       move.classList.toggle("on", moving.has(key));
