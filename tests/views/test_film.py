@@ -17,7 +17,8 @@ from vmxsim.views.words import Teller
 
 FRAME = {
     "cells", "facts", "moves", "changed", "action", "thread", "cpu", "mode", "fn", "line", "stack", "next",
-    "source", "words", "now", "dangers", "changes", "violations", "notes", "preemptible", "why_not", "quiet",
+    "source", "brief", "words", "now", "dangers", "changes", "violations", "notes", "preemptible", "why_not",
+    "quiet",
 }  # fmt: skip
 
 

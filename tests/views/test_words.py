@@ -1,5 +1,7 @@
 """Steps in words."""
 
+import re
+
 import pytest
 
 import vmxsim
@@ -72,7 +74,11 @@ def test_every_change_of_a_cell_is_told(design):
         for place in frame["changed"]:
             value = trace.scene(index).cells()[place].value
             assert str(value) in frame["words"], f"step {index}: {frame['words']}"
+            assert str(value) in frame["brief"] or "exchanges" in frame["brief"], frame["brief"]
         assert frame["words"].endswith(".")
+        assert re.fullmatch(r"[^\n]{4,250}[^.]\.", frame["brief"]) and ". " not in frame["brief"], (
+            "one sentence"
+        )
         assert frame["words"][0] in "vGP_abcdefghijklmnopqrstuwxyz"
 
 

@@ -31,9 +31,11 @@ from vmxsim.views.layout import (
     text_width,
 )
 from vmxsim.views.listing import source_data
+from vmxsim.views.signs import signs
 from vmxsim.views.standalone import standalone
 from vmxsim.views.style import HUES, STATUS_MARKS, cell_state, holder_words, status_words
 from vmxsim.views.table import html_table
+from vmxsim.views.telling import brief
 from vmxsim.views.words import Teller, kept_cells, now_words, step_words
 
 #: Words that must not be separated from the number after them.
@@ -157,7 +159,8 @@ def film(trace: Trace) -> dict[str, Any]:
     and ``data-box``; those with ``data-since`` are not drawn before that frame. Without Graphviz, ``svg`` is
     an HTML table with the same marks, and ``missing`` says what to install. ``frames`` has an entry per
     scene: ``cells`` {place: [value, owner, status]}, ``facts``, ``moves`` [[key, label]], ``changed``
-    places, and the step that ran, also in words. ``sources`` has for each function of C in ``listings`` its
+    places, and the step that ran, in one sentence (``brief``) and at length (``words``). ``signs`` is the
+    legend (:func:`~vmxsim.views.signs.signs`). ``sources`` has for each function of C in ``listings`` its
     file, and which lines were left out (:func:`~vmxsim.views.listing.source_data`).
     """
     told = Teller(trace)
@@ -184,6 +187,7 @@ def film(trace: Trace) -> dict[str, Any]:
         "sources": {name: data for name, data in sources.items() if data},
         "timeline": timeline(trace, scenes),
         "legend": legend(scenes),
+        "signs": signs(),
     }
 
 
@@ -249,6 +253,7 @@ def _frame(told: Teller, index: int) -> dict[str, Any]:
         "facts": shown.facts,
         "moves": [list(move) for move in shown.moves.items()],
         "changed": list(shown.changed),
+        "brief": brief(told, index),
         "words": told.step_words(index),
         "now": told.now(index),
         "dangers": [list(danger) for danger in told.scene(index).dangers],

@@ -15,7 +15,18 @@ from vmxsim.kernel.machine import Value, owner_words
 from vmxsim.kernel.program import Instruction, SourceLine
 from vmxsim.kernel.simulator import uses
 from vmxsim.simulation.trace import Box, Cell, Move, Scene, Step, Trace, function_of
-from vmxsim.views.words import WRONG, box_words, field_words, kept_cells, named_place
+from vmxsim.views.words import (
+    WRONG,
+    Teller,
+    box_words,
+    field_words,
+    kept_cells,
+    moved_words,
+    named_place,
+    sentence,
+    several,
+    thread_words,
+)
 
 _UNKNOWN = frozenset({"?", "not known", "unknown"})
 
@@ -154,6 +165,41 @@ def effects(trace: Trace, number: int) -> list[str]:
     clauses += [f"not run: {line.name}: {source.removesuffix(';')}" for line, source in skipped]
     clauses += step.notes
     return [printable(clause, 400) for clause in clauses]
+
+
+#: How many clauses the one sentence of a step has at most.
+_CLAUSES = 2
+
+
+def brief(told: Teller, number: int) -> str:
+    """Step ``number`` (0 is the start) in one sentence, for beside a picture and a source that show the rest:
+    what it moved or changed, else what it ran."""
+    trace, step = told.trace, told.step(number)
+    if step is None:
+        return told.step_words(0)
+    before, after = told.scene(number - 1), told.scene(number)
+    clauses = [
+        f"SWAPGS exchanges {_name(move.source, after)} and {_name(move.target, after)}"
+        if move.both
+        else moved_words(move, before, after)
+        for move in step.moves
+    ]
+    changed = effects(trace, number)[len(clauses) :]
+    skipped = passed_over(trace, step)
+    if skipped and not clauses and len(changed) == len(skipped):
+        lines = several(f"{line.name}, “{source.removesuffix(';')}”" for line, source in skipped)
+        return sentence(f"“{printable(step.source, 160)}” skips {lines}")
+    clauses += changed
+    return sentence("; ".join(clauses[:_CLAUSES]) or _ran(step))
+
+
+def _ran(step: Step) -> str:
+    """What a step ran that neither moved nor changed anything."""
+    if not step.line:
+        return printable(step.source or step.function, 160)
+    onward = step.next if step.kind == "branch" and step.next else None
+    goes = f" and continues at {onward.name}" if onward and onward.function == step.function else ""
+    return f"{thread_words(step.thread)} runs “{printable(step.source, 160)}”{goes}"
 
 
 def told_cells(trace: Trace, number: int) -> list[Cell]:
