@@ -3,7 +3,7 @@
 import pytest
 
 import vmxsim
-from vmxsim.designs import DedicatedAccessors, LoadGsIndex, NeverTrap
+from vmxsim.designs import DedicatedAccessors, NeverTrap
 from vmxsim.kernel.language import *
 
 
@@ -40,47 +40,6 @@ class SetsTogether(LoadsOnEntry):
                 wrmsr(MSR_KERNEL_GS_BASE, vmx.msr_guest_kernel_gs_base)
             preempt_enable()
         vmx.efer = efer
-
-
-class SavesFirst(LoadGsIndex):
-    """03, Make, half done: the guest's value saved before load_gs_index() can overwrite it, and no more."""
-
-    @requires("preemption disabled", "vCPU loaded")
-    def __vmx_load_host_state(self, vmx):
-        if not vmx.host_state.loaded:
-            return
-        count_host_state_reload()
-        vmx.host_state.loaded = False
-        if is_long_mode(vmx):
-            vmx.msr_guest_kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE)
-        if vmx.host_state.ldt_sel or vmx.host_state.gs_sel & 7:
-            lldt(vmx.host_state.ldt_sel)
-            load_gs_index(vmx.host_state.gs_sel)
-            wrmsr(MSR_KERNEL_GS_BASE, current.thread.gs)
-        ltr()
-        if is_long_mode(vmx):
-            wrmsr(MSR_KERNEL_GS_BASE, vmx.msr_host_kernel_gs_base)
-        load_gdt()
-
-
-class SavesFirstAndKeepsTheBase(LoadGsIndex):
-    """03, Make: thread.gs, which is 0 if the base comes from a descriptor, is not written after it."""
-
-    @requires("preemption disabled", "vCPU loaded")
-    def __vmx_load_host_state(self, vmx):
-        if not vmx.host_state.loaded:
-            return
-        count_host_state_reload()
-        vmx.host_state.loaded = False
-        if is_long_mode(vmx):
-            vmx.msr_guest_kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE)
-        if vmx.host_state.ldt_sel or vmx.host_state.gs_sel & 7:
-            lldt(vmx.host_state.ldt_sel)
-            load_gs_index(vmx.host_state.gs_sel)
-        ltr()
-        if is_long_mode(vmx):
-            wrmsr(MSR_KERNEL_GS_BASE, vmx.msr_host_kernel_gs_base)
-        load_gdt()
 
 
 class CarelessWrite(NeverTrap):
@@ -134,14 +93,6 @@ def test_a_value_written_outside_long_mode_never_reaches_the_register():
     trace = vmxsim.run(actions, "dedicated-accessors")
     assert trace.results[3]["returned"] != "0xa000"
     assert [trace.results[action]["guest_saved"] == "0xa000" for action in (3, 4)] == [True, False]
-
-
-def test_load_gs_index_is_repaired_by_saving_first_and_leaving_thread_gs_alone():
-    assert vmxsim.check("load-gs-index").verdict == "violated"
-    assert vmxsim.check(SavesFirst, gs_base_from="msr").verdict == "safe"
-    (narrow,) = vmxsim.check(SavesFirst, host="32-bit").hosts
-    assert set(narrow.counterexamples) == {"host-value"}
-    assert vmxsim.check(SavesFirstAndKeepsTheBase).verdict == "safe"
 
 
 @pytest.mark.parametrize(("host", "harmed"), [("64-bit", set()), ("32-bit", {"host-value", "no-leak"})])
