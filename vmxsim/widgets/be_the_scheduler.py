@@ -37,7 +37,7 @@ from vmxsim.widgets.player import Player
 MOST_STEPS = 200
 
 #: The parts of the rehearsal's film to reuse.
-_PICTURE = ("svg", "tall", "uid", "missing")
+_PICTURE = ("svg", "uid", "missing")
 
 
 def game_film(game: Game) -> dict[str, Any]:
