@@ -70,6 +70,8 @@ class Exchange(DedicatedAccessors):
                 vmx.msr_guest_kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE)
                 wrmsr(MSR_KERNEL_GS_BASE, vmx.msr_host_kernel_gs_base)
         vmx.efer = efer
+        if efer & EFER_LMA:
+            vm_entry_controls_setbit("IA32E_MODE")
         self.setup_msrs(vmx)
 
 
@@ -86,6 +88,8 @@ class StoreOutside(Exchange):
                 wrmsr(MSR_KERNEL_GS_BASE, vmx.msr_host_kernel_gs_base)
         preempt_enable()
         vmx.efer = efer
+        if efer & EFER_LMA:
+            vm_entry_controls_setbit("IA32E_MODE")
         self.setup_msrs(vmx)
 
 
@@ -105,6 +109,8 @@ class TestOutside(Exchange):
             vmx.efer = efer
             preempt_enable()
         vmx.efer = efer
+        if efer & EFER_LMA:
+            vm_entry_controls_setbit("IA32E_MODE")
         self.setup_msrs(vmx)
 
 
