@@ -18,6 +18,7 @@ def test_lanes_are_gapless_and_true(make):
             for frame in range(span["from"], span["to"] + 1):
                 assert data["frames"][frame]["cells"][f"cpu{lane['cpu']}.kernel_gs_base"][1] == span["owner"]
         assert expected == len(data["frames"])
+        assert lane["idle"] == (f'data-box="cpu{lane["cpu"]}"' not in data["svg"])
     actions = data["timeline"]["actions"]
     assert [span["label"] for span in actions] == list(trace.actions)
     assert actions[0]["from"] == 0

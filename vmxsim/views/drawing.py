@@ -193,7 +193,8 @@ class Drawing:
         ]
         if box.plate:
             rows.append(self._plate(box, look))
-        rows += [self._fact(box, index, look) for index in range(len(box.facts))]
+        rows += [self._fact(box, name, box.fact_top(n), look) for n, name in enumerate(box.facts)]
+        rows += [self._fact(box, name, box.later_top(n), look) for n, name in enumerate(box.later)]
         rows += [self._cell(box, index, look, uid) for index in range(len(box.cells))]
         return "\n".join([*rows, "</g>"])
 
@@ -207,10 +208,9 @@ class Drawing:
             "</text>"
         )
 
-    def _fact(self, box: BoxPlan, index: int, look: Look) -> str:
+    def _fact(self, box: BoxPlan, name: str, top: float, look: Look) -> str:
         """A row of name and value. What a CPU runs needs no name."""
-        name = box.facts[index]
-        key, y = f"{box.id}.{name}", box.fact_top(index) + FACT - 4
+        key, y = f"{box.id}.{name}", top + FACT - 4
         later, since = self._since(key, look)
         value = f'data-fact="{text(key)}">{text(look.facts.get(key, ""))}</text>'
         if name == "runs":

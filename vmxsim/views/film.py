@@ -7,7 +7,7 @@ switches frames without asking Python. Frame ``i`` is the scene after step ``i``
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from secrets import token_hex
 from textwrap import wrap
@@ -31,6 +31,7 @@ from vmxsim.views.layout import (
     text_width,
 )
 from vmxsim.views.listing import source_data
+from vmxsim.views.shown import first_shown
 from vmxsim.views.signs import signs
 from vmxsim.views.standalone import standalone
 from vmxsim.views.style import HUES, STATUS_MARKS, cell_state, holder_words, status_words
@@ -75,17 +76,17 @@ def caption(told: Teller, index: int, width: float, top: float) -> tuple[str, fl
 _MODES = ("guest", "user", "kernel")
 
 
-def timeline(trace: Trace, scenes: Sequence[Scene]) -> dict[str, Any]:
+def timeline(trace: Trace, scenes: Sequence[Scene], shown: Collection[str]) -> dict[str, Any]:
     """The data of the timeline: spans of each CPU, spans of actions, and marks, in frames (ends included).
 
     A CPU's span lasts as long as its register holds the same owner's value and its task stays in the same
-    ``mode`` (guest, kernel or user). A mark is a ``preempt``, ``pending``, ``migrate`` or
-    ``violation``.
+    ``mode`` (guest, kernel or user). A CPU that is not among the ``shown`` parts is ``idle``. A mark is a
+    ``preempt``, ``pending``, ``migrate`` or ``violation``.
     """
     cpus = [box for box in scenes[0].boxes if box.kind == "cpu"]
     lanes = {box.id: _lane(box, trace, scenes) for box in cpus}
     return {
-        "cpus": [{"cpu": _number(box), "spans": lanes[box.id]} for box in cpus],
+        "cpus": [{"cpu": _number(box), "idle": box.id not in shown, "spans": lanes[box.id]} for box in cpus],
         "actions": _actions(trace),
         "marks": [mark for frame, step in enumerate(trace.steps, 1) for mark in _marks(frame, step)],
     }
@@ -185,7 +186,7 @@ def film(trace: Trace) -> dict[str, Any]:
         "frames": [_frame(told, index) for index in counting("frame", range(len(scenes)))],
         "listings": {name: list(lines) for name, lines in listings.items()},
         "sources": {name: data for name, data in sources.items() if data},
-        "timeline": timeline(trace, scenes),
+        "timeline": timeline(trace, scenes, first_shown(trace, scenes)),
         "legend": legend(scenes),
         "signs": signs(),
     }

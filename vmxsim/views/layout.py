@@ -117,25 +117,22 @@ MOVE_WORDS = {
 
 @frozen
 class BoxPlan:
-    """A box and its rows, in pixels. ``plate`` is the space above it, for what is nobody's field."""
+    """A box and its rows, in pixels: ``facts``, then ``cells``, then the facts that come ``later``.
+    ``plate`` is the space above it, for what is nobody's field."""
 
     id: str
     kind: str
     title: str
     facts: tuple[str, ...]
     cells: tuple[tuple[str, str], ...]
+    later: tuple[str, ...]
     width: float
     plate: float = 0
 
     @property
     def height(self) -> float:
         """Height of the frame, without the plate."""
-        cells = len(self.cells) * (CELL + GAP) - GAP if self.cells else 0
-        return self._head + cells + PAD
-
-    @property
-    def _head(self) -> float:
-        return HEADER + len(self.facts) * FACT + (GAP if self.facts else 0)
+        return self.later_top(len(self.later)) + PAD
 
     def fact_top(self, index: int) -> float:
         """Distance of a fact's row from the frame's upper edge."""
@@ -143,7 +140,12 @@ class BoxPlan:
 
     def cell_top(self, index: int) -> float:
         """Distance of a cell from the frame's upper edge."""
-        return self._head + index * (CELL + GAP)
+        return self.fact_top(len(self.facts)) + (GAP if self.facts else 0) + index * (CELL + GAP)
+
+    def later_top(self, index: int) -> float:
+        """Distance from the frame's upper edge of the row of a fact that comes later."""
+        gap = 0 if self.later or not self.cells else GAP
+        return self.cell_top(len(self.cells)) - gap + index * FACT
 
 
 @frozen
@@ -226,8 +228,9 @@ def plan(trace: Trace, scenes: Sequence[Scene]) -> Plan:
             id=box.id,
             kind=box.kind,
             title=box.title,
-            facts=tuple(n for n, _ in box.facts if f"{box.id}.{n}" in since and n != TRUE_VALUE),
+            facts=_facts(box, since, at_start=True),
             cells=tuple((cell.place, cell.label) for cell in box.cells if cell.place in since),
+            later=_facts(box, since, at_start=False),
             width=widths[column_of(box.id)],
             plate=PLATE if f"{box.id}.{TRUE_VALUE}" in since else 0,
         )
@@ -245,6 +248,17 @@ def plan(trace: Trace, scenes: Sequence[Scene]) -> Plan:
         gap=max([_MIN_GAP, *(width + _ARROW for width in labels.values())]),
         label_widths=labels,
         since=since,
+    )
+
+
+def _facts(box: Box, since: Mapping[str, int], at_start: bool) -> tuple[str, ...]:
+    """The facts inside the box that are drawn from its start on, or those that come later."""
+    start = since[box.id]
+    return tuple(
+        name
+        for name, _ in box.facts
+        if name != TRUE_VALUE and (found := since.get(f"{box.id}.{name}")) is not None
+        if (found == start) == at_start
     )
 
 

@@ -36,7 +36,7 @@ class Timeline {
     const signs = (cpu) => all.filter((mark) => mark.cpu === cpu);
     const rows = [
       ...lane("Action", actions.map((action) => span("action", action)), signs(-1)),
-      ...cpus.flatMap(({ cpu, spans }) =>
+      ...cpus.filter(({ idle }) => !idle).flatMap(({ cpu, spans }) =>
         lane(`CPU ${cpu} register`, spans.map((s) => span(`${ownerClass(s.owner)} mode-${s.mode}`, s)), signs(cpu))),
     ];
     this.told = this.description(film);
@@ -52,10 +52,11 @@ class Timeline {
   }
 
   description(film) {
-    const { cpus, marks } = film.timeline;
+    const { marks } = film.timeline;
+    const cpus = film.timeline.cpus.filter(({ idle }) => !idle);
     const told = marks.slice(0, 12).map((mark) => `step ${mark.frame}: ${mark.label}`);
     if (marks.length > told.length) told.push(`and ${marks.length - told.length} more`);
-    return `Timeline of ${cpus.length} CPUs. ${told.join("; ") || "Nothing is marked."}`;
+    return `Timeline of ${cpus.length === 1 ? "one CPU" : `${cpus.length} CPUs`}. ${told.join("; ") || "Nothing is marked."}`;
   }
 
   /** Cover slot `from` and everything after it. */
