@@ -49,6 +49,8 @@ class LoadsOnEntry(DedicatedAccessors):
         if not efer & EFER_LMA:
             self.vmx_read_guest_kernel_gs_base(vmx)
         vmx.efer = efer
+        if efer & EFER_LMA:
+            vm_entry_controls_setbit("IA32E_MODE")
         self.setup_msrs(vmx)
         if entering:
             preempt_disable()
