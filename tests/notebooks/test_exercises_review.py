@@ -8,7 +8,7 @@ import pytest
 from attrs import evolve
 
 import vmxsim
-from vmxsim.designs import DedicatedAccessors, HostAlways, HostFromThread, LazyLongMode, LmaFix, NeverTrap
+from vmxsim.designs import DedicatedAccessors, HostAlways, HostFromThread, LazyLongMode, NeverTrap
 from vmxsim.kernel.language import *
 from vmxsim.teaching.reviews import Inbox, Review, inbox
 from vmxsim.teaching.reviews.unseen_patches import AlwaysKnown, OnTheWayOut, SavedValue, StoreFirst
@@ -146,12 +146,6 @@ class NotAlways(HostAlways):
         load_gdt()
 
 
-class AsTheMessageTells(LmaFix):
-    """06, section 9: lazy switching while every access still exits."""
-
-    interception = "always"
-
-
 class Early(LazyLongMode):
     """06, Make: never-trap's rule in 2.6.33."""
 
@@ -217,7 +211,7 @@ def test_always_is_needed_on_a_32_bit_host_outside_long_mode_if_the_descriptor_d
 
 
 def test_the_last_puzzle_has_an_answer():
-    """06, section 12: h is thread.gsbase, which a save without FSGSBASE sets to 0."""
+    """06, section 10: h is thread.gsbase, which a save without FSGSBASE sets to 0."""
 
     def verdict(design, fsgsbase=False):
         found = vmxsim.check(design, host="64-bit", gs_base_from="descriptor", fsgsbase=fsgsbase)
@@ -226,14 +220,6 @@ def test_the_last_puzzle_has_an_answer():
     assert verdict("vcpu-vt") == "violated"
     assert verdict("vcpu-vt", fsgsbase=True) == verdict("host-always") == "safe"
     assert verdict("host-from-thread") == "violated"
-
-
-def test_the_order_of_the_message_works_too():
-    assert vmxsim.check(AsTheMessageTells).verdict == "safe"
-    older, younger = (vmxsim.find_design(commit) for commit in ("5897297bc228", "44ea2b1758d8"))
-    assert older.labels["g"] == "guest_msrs[KERNEL_GS_BASE]"
-    assert older.interception == younger.interception == "outside long mode"
-    assert issubclass(younger, older)
 
 
 def on_register(design, path):
