@@ -71,7 +71,7 @@ SKIPS = {
     "not written": (
         "lost write",
         "a write is skipped",
-        "the value written does not get where it counts, which holds {held}",
+        "the value written does not get to the place that is used, which holds {held}",
         "because {} skips the write",
     ),
     "not read": (
@@ -131,7 +131,7 @@ class Side:
         raise NotImplementedError
 
     def missing(self, counts: str) -> str:
-        """What was not done if the value is not in the place that counts: a key of :data:`MISSING`."""
+        """What was not done if the value is not in the place that is used: a key of :data:`MISSING`."""
         raise NotImplementedError
 
     def mode_left(self, held: Value) -> tuple[str, str]:
@@ -145,7 +145,7 @@ class Side:
         return value == self.true
 
     def counts(self, index: int) -> str:
-        """The place that counts after so many steps."""
+        """The place that is used after so many steps."""
         return self.looks_in(self.trace.machine(index))
 
     def held(self, index: int, name: str) -> Value:
@@ -217,7 +217,7 @@ class Guest(Side):
     def mode_left(self, held: Value) -> tuple[str, str]:
         return (
             "LMA is cleared before the guest's value is saved",
-            "EFER.LMA is cleared while guest state is loaded: from here on the saved copy counts, and the"
+            "EFER.LMA is cleared while guest state is loaded: from here on the saved copy is used, and the"
             f" register, which holds {describe(held)}, was not saved into it.",
         )
 

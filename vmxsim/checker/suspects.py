@@ -111,7 +111,7 @@ class _Suspects:
         self.steps, self.records = side.trace.steps, side.trace.simulator.records
 
     def all(self) -> Iterator[Blame]:
-        """Whatever may be to blame, by what happens to the place that counts."""
+        """Whatever may be to blame, by what happens to the place that is used."""
         side = self.side
         turned = side.turned_wrong()
         if turned == side.end:
@@ -150,7 +150,7 @@ class _Suspects:
                 index,
                 "missing step",
                 "a value written outside long mode is lost",
-                f"{nothing} the register counts. It still holds {describe(held)}; the value written outside"
+                f"{nothing} the register is used. It still holds {describe(held)}; the value written outside"
                 " long mode went only to the saved copy.",
                 when,
                 remedies,
@@ -160,7 +160,7 @@ class _Suspects:
                 index,
                 "missing step",
                 "RSM sets LMA after state was left in SMM",
-                f"{nothing} the register counts. SMI cleared LMA, so guest state was unloaded and loaded"
+                f"{nothing} the register is used. SMI cleared LMA, so guest state was unloaded and loaded"
                 f" again without the register before RSM set LMA: it holds {describe(held)}.",
                 "after RSM sets EFER.LMA while state is loaded",
                 remedies,
@@ -169,7 +169,7 @@ class _Suspects:
             index,
             "missing step",
             "nothing is loaded when LMA is set",
-            f"{nothing} the register counts, and it holds {describe(held)}.",
+            f"{nothing} the register is used, and it holds {describe(held)}.",
             when,
             remedies,
         )
@@ -228,7 +228,7 @@ class _Suspects:
         return range(first, index)
 
     def _overwritten(self, index: int, name: str) -> Iterator[Blame]:
-        """A step writes a wrong value to the place that counts."""
+        """A step writes a wrong value to the place that is used."""
         step = self.steps[index]
         after = self.side.held(index + 1, name)
         whose, place = owner_words(after.owner), self.side.named(name)
@@ -383,7 +383,7 @@ class _Suspects:
         )
 
     def _not_followed(self, index: int, counts: str) -> Iterator[Blame]:
-        """From this step on another place counts, and the value does not get there."""
+        """From this step on another place is used, and the value does not get there."""
         step = self.steps[index]
         call, written = self._call(index), self._written(index, counts)
         for n in reversed(written):
@@ -403,7 +403,7 @@ class _Suspects:
             index,
             "missing step",
             mechanism,
-            f"from here on {self.side.named(counts)} counts, and {missing}: it holds {describe(held)}.",
+            f"from here on {self.side.named(counts)} is used, and {missing}: it holds {describe(held)}.",
             f"because {when}",
             [
                 *(self.side.put(n, counts) for n in (index, index - 1, *written)),
@@ -464,7 +464,7 @@ class _Suspects:
         return f"{function.at(lines[0][0]).name} ({lines[0][1]})" if lines else ""
 
     def _lost_write(self) -> Iterator[Blame]:
-        """What was written has never been where it counts."""
+        """What was written has never been in the place that is used."""
         born = self.side.born - 1  # the step that made it the true value
         steps, before = self.steps, self._action_of(born)
         counts, loaded = self.side.counts(self.side.born), self.side.loaded(self.side.born)
@@ -493,7 +493,7 @@ class _Suspects:
             at,
             "lost write",
             mechanism,
-            f"{wrote}, but {state}, so {place} counts: it holds {describe(held)}.",
+            f"{wrote}, but {state}, so {place} is used: it holds {describe(held)}.",
             when,
             [self.side.put(at, counts), self.side.put(born, counts)],
         )
@@ -541,7 +541,7 @@ class _Suspects:
                     yield from self._overwritten(index, name)
 
     def _wrong_read(self) -> Iterator[Blame]:
-        """The value is where it counts, but something else is read."""
+        """The value is in its place, but something else is read."""
         violating = self.steps[self.side.violation.step]
         change = next((c for c in violating.changes if c.place.endswith(".returned")), None)
         if change is None or not isinstance(change.after, Value):

@@ -17,8 +17,9 @@ from vmxsim.errors import printable
 from vmxsim.kernel.machine import Value
 from vmxsim.kernel.program import Function, SourceLine
 
-#: What a cell's value is worth now. ``live``: the one that counts. ``copy``: equal to the
-#: live one. ``stale``: its owner's, but no longer the owner's true value. ``foreign``: it
+#: What a cell's value is worth now. ``live``: the place holds its owner's true value; if several
+#: do, it is the one KVM would use now (a bug is when KVM looks elsewhere). ``copy``: another that holds it.
+#: ``stale``: its owner's, but no longer the owner's true value. ``foreign``: it
 #: stands where another owner's value should be. ``unused``: nothing reads it now.
 #: ``unknown``: the recording does not tell.
 STATUSES = ("live", "copy", "stale", "foreign", "unused", "unknown")

@@ -169,7 +169,7 @@ class CellJudge:
         return Box(task.id, "task", title, facts, self.task_cells(task, held))
 
     def task_cells(self, task: Task, held: bool) -> tuple[Cell, ...]:
-        """Where the kernel keeps a task's base; ``held``: the register or h holds it, and counts."""
+        """Where the kernel keeps a task's base; ``held``: the register or h holds it, and is used."""
         saved = self.judge(task.gs_base, task.true_user_gs_base, task.id)
         status = "copy" if held and saved == "live" else saved
         if not task.by_descriptor:
