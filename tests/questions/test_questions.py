@@ -1,5 +1,7 @@
 """Questions are true: the right option is what the run does next, and no other option is."""
 
+import re
+from collections import Counter, defaultdict
 from contextlib import suppress
 
 import pytest
@@ -63,9 +65,104 @@ def right(question):
     return question.options[question.right].text
 
 
+def form(text):
+    """What an option looks like, whatever it names."""
+    text = re.sub(r"“[^”]*”", "“”", text)
+    text = re.sub(
+        r"[a-z_.]+(\[\w+\])?(?= of vCPU)", "field", text.replace("KERNEL_GS_BASE of CPU", "HW of CPU")
+    )
+    return re.sub(r"0x[0-9a-f]+|\d+", "N", re.sub(r"\b\w*(_\w+)+\b", "name", text))
+
+
+#: The forms of the options that each kind has; all may be right, and all may be wrong.
+FORMS = {
+    "live": r"(HW|field) of v?CPU N|nowhere: it is lost",
+    "stale": r"only .* of v?CPU N|.* of v?CPU N and .* of v?CPU N|none of them",
+    "owner": r"(guest N|vCPU thread N|plain task|the descriptor|an unknown owner)'s",
+    "value": r"N, (guest N's value|(vCPU thread N|plain task)'s user GS base|nobody's base)",
+    "line": r"name, line N: “”",
+    "intercepted": r"(Yes|No): .*",
+    "preempt": r"right away, after this line|after (line N of name, “”|the guest's next exit|the end of this"
+    r" run)|when the thread returns to user space",
+}
+
+
+def test_no_option_is_told_by_its_form_or_its_place():
+    """Over many runs: every option has one of the forms of its kind, a form that is right is wrong elsewhere,
+    and the right option is as often the first as the last."""
+    seen, places = defaultdict(set), defaultdict(Counter)
+    for design, name in CASES[::5]:
+        if name in HOSTS:
+            continue
+        actions, long_mode = SCHEDULES[name]
+        run = vmxsim.run(actions, design, long_mode=long_mode)
+        for question in every_question(run):
+            if question.kind not in FORMS:
+                continue
+            places[len(question.options)][question.right] += 1
+            for option in question.options:
+                kind = question.kind
+                assert re.fullmatch(FORMS[kind], form(option.text)), option
+                seen[kind, option.text.split(":")[0] if kind == "intercepted" else form(option.text)].add(
+                    option.right
+                )
+    always = {key for key, found in seen.items() if found == {True}}
+    assert not always, "a form that is always right"
+    for options, counts in places.items():
+        asked = sum(counts.values())
+        for place in range(options):
+            assert abs(counts[place] / asked - 1 / options) < 0.05 + 1 / asked**0.5, (options, counts)
+
+
+def test_the_lost_value_has_an_owner_and_the_step_that_lost_it_is_named():
+    """KVM_SET_MSRS writes g while state is loaded: leave overwrites it with what the register holds."""
+
+    class Forgets(vmxsim.DESIGNS["never-trap"]):
+        def vmx_write_guest_kernel_gs_base(self, vmx, data):
+            vmx.msr_guest_kernel_gs_base = data
+
+    run = vmxsim.run(
+        ["set-msr 0xA000", "run", "emulate wrmsr 0xB000", "exit", "get-msr"], Forgets, long_mode=True
+    )
+    lost = ask(run, "live", action=3)
+    told = lost.options[lost.right]
+    assert told.text == "nowhere: it is lost"
+    assert (
+        "vmx_prepare_switch_to_host" in told.reason
+        and "the last place with guest 0's value 0xb000" in told.reason
+    )
+    assert run.steps[lost.telling - 1].source == "vmx.msr_guest_kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE)"
+    value = {option.text: option for option in ask(run, "value", action=4).options}
+    assert "No place holds 0xb000 now." in value["0xb000, guest 0's value"].reason
+    assert value["0xa000, guest 0's value"].right
+
+
+def test_feedback_names_the_flag_that_decides_and_since_when():
+    run = vmxsim.run(["set-msr 0xA000", "run", "exit", "get-msr"], "never-trap", long_mode=True)
+    question = ask(run, "live", at="vmx_prepare_switch_to_host: rdmsr", action=2)
+    by_name = {option.text: option for option in question.options}
+    saved = by_name["msr_guest_kernel_gs_base of vCPU 0"]
+    assert (
+        saved.right
+        and "loaded_cpu_state has been 0 since line 5 of vmx_prepare_switch_to_host" in saved.reason
+    )
+    copy = by_name["KERNEL_GS_BASE of CPU 0"].reason
+    assert copy.endswith("so KVM's next read looks in msr_guest_kernel_gs_base of vCPU 0.")
+    value = ask(run, "value", action=3)
+    assert "loaded_cpu_state has been 0 since line 5" in value.options[value.right].reason
+    assert "return vmx.msr_guest" in run.steps[value.telling - 1].source
+    wrote = vmxsim.run(["run", "guest wrmsr 0xB000", "exit"], "never-trap", long_mode=True)
+    between = ask(wrote, "live", at="vmx_prepare_switch_to_host: vmx.loaded_cpu_state = False")
+    assert right(between) == "KERNEL_GS_BASE of CPU 0"
+    told = between.options[between.right].reason
+    assert told.endswith(
+        "which holds guest 0's value 0x0: that must be put right while nothing else can run."
+    )
+
+
 def test_the_owner_is_who_owns_what_the_register_holds(trace):
     names = {"vcpu0": "guest 0's", "thread0": "vCPU thread 0's", "plain": "plain task's"}
-    names |= {"descriptor": "nobody's: a base of 0", "unknown": "nobody's that is known"}
+    names |= {"descriptor": "the descriptor's", "unknown": "an unknown owner's"}
     for number in range(len(trace.actions)):
         try:
             question = ask(trace, "owner", action=number)
@@ -82,12 +179,12 @@ def test_a_value_that_two_owners_have_is_offered_once():
     trace = vmxsim.run(["run", "exit"], "never-trap", host="32-bit", long_mode=True)
     loads = next(s.index + 1 for s in trace.steps if s.source.startswith("load_gs_index"))
     texts = [option.text for option in ask(trace, "owner", step=loads).options]
-    assert texts == ["guest 0's", "vCPU thread 0's", "plain task's", "nobody's: a base of 0"]
+    assert sorted(texts) == ["guest 0's", "plain task's", "the descriptor's", "vCPU thread 0's"]
     zero = vmxsim.run(["set-msr 0xA000", "run", "exit"], "never-trap", user_gs_bases="zero")
-    assert [option.text for option in ask(zero, "owner", action=2).options] == [
+    assert {option.text for option in ask(zero, "owner", action=2).options} == {
         "guest 0's",
         "vCPU thread 0's",
-    ]
+    }
     unset = vmxsim.run(["run", "exit"], "never-trap", user_gs_bases="zero")
     with pytest.raises(InputError, match="every owner has the same value"):
         ask(unset, "owner", action=1)
@@ -175,7 +272,7 @@ def test_the_seed_s_regression_is_asked_about():
     owner, value = key_questions(seed)
     assert (owner.kind, right(owner)) == ("owner", "vCPU thread 0's")
     assert (value.kind, right(value)) == ("value", "0x7f0000001000, vCPU thread 0's user GS base")
-    assert "it should be 0x0" in value.options[value.right].reason
+    assert "It should be 0x0" in value.options[value.right].reason
 
 
 def test_reasons_name_the_condition_that_decides():

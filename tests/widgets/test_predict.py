@@ -17,10 +17,10 @@ def run():
     return vmxsim.run(["run", "guest long-mode on", "guest rdmsr"], "dedicated-accessors")
 
 
-def answer(gate, which, choice):
-    """What the browser does."""
+def answer(gate, which, right):
+    """What the browser does with an answer that is right, or wrong."""
     asked = gate.gates[which]
-    right = asked["options"][choice]["right"]
+    choice = next(i for i, option in enumerate(asked["options"]) if option["right"] == right)
     gate.answers = {**gate.answers, asked["id"]: {"choice": choice, "right": right, "votes": []}}
 
 
@@ -31,7 +31,7 @@ def test_it_opens_before_the_step_that_it_asks_about(run):
 
 def test_answers_are_remembered_while_the_kernel_lives(run):
     gate = vmxsim.predict(run, "owner", action=1)
-    answer(gate, 0, 0)
+    answer(gate, 0, False)
     again = vmxsim.predict(run, "owner", action=1)
     assert again.answers == gate.answers
     assert again.start == again.gates[0]["after"], "what was answered is shown"
@@ -41,10 +41,10 @@ def test_answers_are_remembered_while_the_kernel_lives(run):
 
 def test_the_first_try_is_what_counts(run):
     gate = vmxsim.predict(run, [("owner", {"action": 1}), ("value", {"action": 2})])
-    answer(gate, 0, 0)  # wrong
+    answer(gate, 0, False)
     gate.answers = {}  # "ask me again"
-    answer(gate, 0, 1)
-    answer(gate, 1, 1)
+    answer(gate, 0, True)
+    answer(gate, 1, True)
     table = vmxsim.answers()
     told = table.told
     assert told.summary == "2 of 2 questions answered, 1 right on the first try."
@@ -61,7 +61,7 @@ def test_the_key_has_every_question_with_its_answer(run):
         "vCPU thread 0's",
         "0x7f0000001000, vCPU thread 0's user GS base",
     ]
-    assert "Why" in key._repr_html_() and "it should be 0x0" in repr(key)
+    assert "Why" in key._repr_html_() and "It should be 0x0" in repr(key)
 
 
 def test_an_audience_s_question_is_nobody_s_first_try(run):

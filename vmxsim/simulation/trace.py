@@ -17,9 +17,11 @@ from vmxsim.errors import printable
 from vmxsim.kernel.machine import Value
 from vmxsim.kernel.program import Function, SourceLine
 
-#: What a cell's value is worth now. ``live``: the place holds its owner's true value; if several
-#: do, it is the one KVM would use now (a bug is when KVM looks elsewhere). ``copy``: another that holds it.
-#: ``stale``: its owner's, but no longer the owner's true value. ``foreign``: it
+#: What ★ means, everywhere. A bug is when KVM looks elsewhere.
+STAR = "the place that holds the owner's true value; if several do, the one KVM would use now"
+
+#: What a cell's value is worth now. ``live``: it is the owner's ★. ``copy``: equal to the
+#: live one. ``stale``: its owner's, but no longer the owner's true value. ``foreign``: it
 #: stands where another owner's value should be. ``unused``: nothing reads it now.
 #: ``unknown``: the recording does not tell.
 STATUSES = ("live", "copy", "stale", "foreign", "unused", "unknown")

@@ -15,7 +15,7 @@ from functools import lru_cache
 from attrs import frozen
 
 from vmxsim.kernel.machine import owner_words
-from vmxsim.simulation.trace import Cell
+from vmxsim.simulation.trace import STAR, Cell
 
 #: Okabe-Ito hue of each owner. Further guests and threads reuse these (see :func:`hue`).
 HUES = {
@@ -38,9 +38,9 @@ STATUS_MARKS = {
     "unknown": "?",
 }
 
-#: What each status means, for legends. A bug is when KVM uses a place that is not live.
+#: What each status means, for legends.
 STATUS_MEANINGS = {
-    "live": "holds its owner's true value; if several places do, the one KVM would use now",
+    "live": STAR,
     "copy": "holds it too: equal to the live one",
     "stale": "its owner's, but no longer the true value",
     "foreign": "another owner's value is in this place",

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from hashlib import blake2s
 from itertools import pairwise
 from typing import Any
 
+from attrs import evolve
+
 from vmxsim.errors import InputError, unknown
 from vmxsim.simulation.trace import Trace
-from vmxsim.teaching.questions.control import line, preempt
-from vmxsim.teaching.questions.place import WHERE, place
-from vmxsim.teaching.questions.question import Question, Span
-from vmxsim.teaching.questions.values import intercepted, live, owner, returned, stale
+from vmxsim.teaching.questions.control import intercepted, line, preempt
+from vmxsim.teaching.questions.places import live, stale
+from vmxsim.teaching.questions.question import Option, Question, Span
+from vmxsim.teaching.questions.values import owner, reads, returned
+from vmxsim.teaching.questions.where import WHERE, place
 
 KINDS: dict[str, Callable[[Span], Question]] = {
     "live": live,
@@ -21,6 +25,7 @@ KINDS: dict[str, Callable[[Span], Question]] = {
     "preempt": preempt,
     "intercepted": intercepted,
     "value": returned,
+    "reads": reads,
     "line": line,
 }
 
@@ -39,7 +44,19 @@ def ask(trace: Trace, kind: str, **where: Any) -> Question:
     if all(value is None for value in where.values()) and kind in ("preempt", "line"):
         last = [s.index + 1 for s in trace.steps if s.mode == "kernel" and s.line]
         where = {"step": last[-1]} if last else {}
-    return KINDS[kind](place(trace, where))
+    return shuffled(KINDS[kind](place(trace, where)), f"{trace.title}; {trace.subtitle}")
+
+
+def shuffled(question: Question, of: str) -> Question:
+    """The question with its options in an order that tells nothing: by a hash of what is asked of the run."""
+    if question.typed or question.marks:
+        return question  # its options are not shown
+
+    def rank(option: Option) -> bytes:
+        asked = repr((of, question.kind, question.before, question.after, option.text))
+        return blake2s(asked.encode(), digest_size=8).digest()
+
+    return evolve(question, options=tuple(sorted(question.options, key=rank)))
 
 
 def key_questions(trace: Trace, limit: int = 3) -> list[Question]:

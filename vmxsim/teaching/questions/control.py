@@ -13,44 +13,96 @@ from vmxsim.errors import InputError
 from vmxsim.kernel.program import Function, Instruction, SourceLine
 from vmxsim.simulation.trace import Step, Trace, function_of
 from vmxsim.teaching.questions.question import Option, Question, Span
+from vmxsim.teaching.questions.values import box_of
 from vmxsim.views.words import sentence
+
+#: When a design lets the guest's access exit, by the design's ``interception``; ``bitmap`` is the run's.
+_RULES = {
+    "always": "This design intercepts the register in every mode.",
+    "outside long mode": "This design intercepts the register exactly while EFER.LMA is 0.",
+    "bitmap": "What was last written to the MSR bitmap decides.",
+    "never": "This design never intercepts the register.",
+}
+
+
+def intercepted(span: Span) -> Question:
+    """Does the guest's access exit, and what decides that?"""
+    access = next(
+        (s for s in span.steps if s.mode == "guest" and s.source.startswith(("RDMSR", "WRMSR"))), None
+    )
+    if access is None:
+        raise InputError("the guest executes no RDMSR or WRMSR here: ask 'intercepted' about one", "predict")
+    box = box_of(span, span.vcpu, access.index)
+    facts = dict(box.facts)
+    passes = facts["guest access"] == "passed through"
+    how = getattr(getattr(span.trace, "design", None), "interception", "")
+    bitmap = getattr(getattr(span.trace, "simulator", None), "interception", "") == "bitmap"
+    if bitmap and how == "outside long mode":  # elsewhere the design decides, see passes_through()
+        how = "bitmap"
+    loaded = next(name for name, _ in box.facts if "loaded" in name)
+    mode = f"EFER.LMA is {facts['EFER.LMA']}"
+    told = f"{_RULES.get(how, '')} {mode}. "
+    told += (
+        f"The access does not exit: the processor uses KERNEL_GS_BASE of CPU {access.cpu}."
+        if passes
+        else "It exits, and KVM answers."
+    )
+    told = told.strip()
+    reasons = {  # why it exits, and why it does not
+        "outside long mode": (mode, mode),
+        "loaded": (f"{loaded} is {facts[loaded]}",) * 2,
+        "rule": ("in this design it always does", "in this design it never does"),
+        "bitmap": ("the MSR bitmap, as last written, says so",) * 2,
+        "": ("KVM answers", "the processor answers"),
+    }
+    decides = "rule" if how in ("always", "never") else how if how in reasons else ""
+    tempting = [name for name in ("outside long mode", "loaded", "rule") if name != decides]
+    pairs = [decides, tempting[access.index % len(tempting)]] if decides else [""]
+    verb = "No" if passes else "Yes"
+    other = (
+        f"{'It does not exit' if passes else 'It exits'}, but this does not decide it. {_RULES.get(how, '')}"
+    )
+    options = [
+        Option(f"{said}: {why}", right, other.strip() if said == verb and not right else told)
+        for name in pairs
+        for said, why in zip(("Yes", "No"), reasons[name], strict=True)
+        for right in [name == decides and said == verb]
+    ]
+    prompt = f"{span.comes} Does this access exit, and what decides that?"
+    hides = frozenset({f"{span.vcpu}.guest access"})
+    return Question("intercepted", span.before, span.after, prompt, tuple(options), access.index + 1, hides)
 
 
 def preempt(span: Span) -> Question:
     """A tick comes right after this line: when does the scheduler act?"""
     step = span.last
     if span.whole or step.mode != "kernel" or not step.line:
-        raise InputError("'preempt' asks about one line of kernel code: name it by step=", "predict")
+        raise InputError("'preempt' asks about one line of kernel code: name it by at= or step=", "predict")
     facts = _cpu_facts(span, step)
     state = (
         f"preempt_count is {facts['preempt_count']} and interrupts are {facts['interrupts']} after this line"
     )
-    later, why = _next_chance(span)
-    at_once = (
-        f"{state}: nothing holds the scheduler back."
-        if step.preemptible
-        else f"{state}: {step.until or step.held_back}."
-    )
-    options = [Option("right away: the thread may be scheduled out here", step.preemptible, at_once)]
     if step.preemptible:
-        options.append(
-            Option("at the next preempt_enable()", False, f"{state}: nothing has to be enabled first.")
-        )
+        acts = f"{state}: nothing holds the scheduler back."
+        options = [Option(RIGHT_AWAY, True, acts)]
     else:
+        acts = f"{state}: {step.until or step.held_back}."
+        later, why = _next_chance(span)
         until = "interrupts are on again and the count is 0" if facts["interrupts"] == "off" else "it is 0"
         told = f"{state}. The tick stays pending (TIF_NEED_RESCHED) until {until}."
-        options += _inner(span)
-        options.append(Option(later, True, f"{told}{why}"))
-        options += _too_late(span, {option.text for option in options})
-    rule = "A preemptible kernel does not wait for that" if step.preemptible else "It comes earlier than that"
-    options.append(Option("when the thread returns to user space", False, f"{rule}. {at_once}"))
-    if step.preemptible:
-        told = f"The guest does not run here: KVM does. {at_once}"
-        options.append(Option("at the guest's next exit", False, told))
+        options = [Option(RIGHT_AWAY, False, acts), Option(later, True, f"{told}{why}")]
+    for tempting in (*_inner(span), *_enables(span, acts), *_much_later(acts, step.preemptible)):
+        lines = sum("preempt_enable()" in option.text for option in (*options, tempting))
+        if len(options) < 4 and lines <= 2 and tempting.text not in [option.text for option in options]:
+            options.append(tempting)
     comes = "A tick comes right after it, and another task is ready to run."
     prompt = f"{span.comes} {comes} When does the scheduler act?"
     hides = frozenset({f"cpu{step.cpu}.preempt_count", f"cpu{step.cpu}.interrupts"})
     return Question("preempt", span.before, span.after, prompt, tuple(options), span.after, hides)
+
+
+#: The answer where nothing holds the scheduler back.
+RIGHT_AWAY = "right away, after this line"
 
 
 def _next_chance(span: Span) -> tuple[str, str]:
@@ -84,14 +136,20 @@ def _cpu_facts(span: Span, step: Step) -> dict[str, str]:
     return {name: value for box in boxes if box.id == f"cpu{step.cpu}" for name, value in box.facts}
 
 
-def _too_late(span: Span, offered: set[str]) -> list[Option]:
-    """A line of kernel code that comes only after the scheduler has acted."""
-    chances = [s for s in _later(span) if s.preemptible and s.mode == "kernel" and s.line]
-    for step in chances[1:]:
-        where = _after(step.at, step.source)
-        if where not in offered:
-            return [Option(where, False, "It acts earlier: as soon as nothing holds it back.")]
-    return []
+def _enables(span: Span, acts: str) -> list[Option]:
+    """The lines further on that enable preemption."""
+    ahead = [s for s in _later(span) if "preempt_enable" in s.calls and s.line]
+    texts = list(dict.fromkeys(_after(s.at, s.source) for s in ahead))
+    return [Option(text, False, f"It acts earlier. {acts}") for text in texts]
+
+
+def _much_later(acts: str, preemptible: bool) -> list[Option]:
+    """What a kernel without preemption does, and what a guest's time slice suggests."""
+    rule = "A preemptible kernel does not wait for that." if preemptible else "It comes earlier than that."
+    return [
+        Option("after the guest's next exit", False, f"The guest does not run here: KVM does. {acts}"),
+        Option("when the thread returns to user space", False, f"{rule} {acts}"),
+    ]
 
 
 def _later(span: Span) -> Iterator[Step]:
@@ -277,6 +335,18 @@ def _decided(trace: Trace, index: int) -> str:
     return sentence(f"{before.at.name} tests “{tests[0].text}”, and that is false")
 
 
+def _went(span: Span, function: str, test: _Test) -> bool | None:
+    """How a test came out that the function has made, as of the question; None if it has not."""
+    here = [
+        s for s in span.trace.steps[: span.before] if s.function == function and s.action == span.last.action
+    ]
+    made = next((n for n in range(len(here) - 1, -1, -1) if here[n].line == test.line), None)
+    if made is None:
+        return None
+    then = here[made + 1].line if made + 1 < len(here) else span.last.line
+    return then in test.body
+
+
 def _why_not(span: Span, function: str, number: int) -> str:
     """Why line ``number`` of ``function`` is not next."""
     step, before = span.last, span.trace.steps[span.before - 1]
@@ -297,9 +367,15 @@ def _why_not(span: Span, function: str, number: int) -> str:
         return f"It runs later, at step {later[0] + 1}: {step.at.name} comes first."
     if ran := [index for index in runs if index < span.before]:
         return f"It has run, at step {ran[-1] + 1}."
-    decides = [t.line for t in _tests(span.trace, function) if number in t.body or number in t.other]
-    if function == step.function and step.line in decides:
+    tests = [t for t in _tests(span.trace, function) if number in t.body or number in t.other]
+    if function == step.function and step.line in [t.line for t in tests]:
         return sentence(f"{step.at.name} decides that, and comes first")
+    for test in tests:
+        went = _went(span, function, test)
+        if went is not None and number not in (test.body if went else test.other):
+            when = "" if number in test.body else " is false"
+            name = _at(span.trace, function, test.line).name
+            return f"It runs only if {test.text}{when}; {name} has found it {'true' if went else 'false'}."
     decided = _decided(span.trace, span.before)
     never = _at(span.trace, function, number).name
     return (

@@ -11,6 +11,7 @@ from attrs import frozen
 from vmxsim.errors import InputError, printable
 from vmxsim.kernel.machine import MODE_WORDS
 from vmxsim.simulation.trace import Box, Cell, Scene, Step, Trace
+from vmxsim.teaching.questions.look import step_name
 from vmxsim.views.words import sentence
 
 
@@ -107,12 +108,8 @@ class Span:
         at = self.put_there(place)
         if not at:
             return "it has been there since the start"
-        step = self.trace.steps[at - 1]
-        where = step.at.words if step.line else f"“{printable(step.source, 80)}”"
-        if any(access.kind == "ctxsw" for access in step.accesses) and not self.recorded:
-            where = "the context switch"
-        moved = any(place in (m.target, m.source if m.both else "") for m in step.moves)
-        return f"{where} {'put it there' if moved or not self.recorded else 'shows it'} (step {at})"
+        moved = any(place in (m.target, m.source if m.both else "") for m in self.trace.steps[at - 1].moves)
+        return f"{step_name(self.trace, at)} {'put it there' if moved or not self.recorded else 'shows it'}"
 
 
 def span(trace: Trace, step: int | None = None, action: int | None = None) -> Span:
@@ -142,21 +139,27 @@ def span(trace: Trace, step: int | None = None, action: int | None = None) -> Sp
 
 @frozen
 class Option:
-    """A possible answer. ``reason`` says why it is right, or what is the case instead."""
+    """A possible answer. ``reason`` says why it is right, or what is the case instead. If the answer is a
+    step, ``steps`` are the first and the last scene that it stands for."""
 
     text: str
     right: bool
     reason: str
+    steps: tuple[int, int] | None = None
 
 
 @frozen
 class Question:
     """A question asked at scene ``before``; scene ``after`` (as numbered by the trace) shows the answer.
 
-    ``telling`` is the scene at which one sees it best: what a reader is shown after a mistake.
+    ``telling`` is the scene of the step that decides: what a reader is shown after the answer.
     ``changes``: something in between brings about what is asked for; otherwise it was so before.
     ``hides`` names what would give the answer away until it is given: facts (``vcpu0.guest access``),
     or ``next``, the mark at the line that runs next.
+
+    ``typed`` is '' if the reader chooses an option, ``number`` or ``value`` (hexadecimal) if the reader types
+    it: the last option is then any other answer. With ``marks`` the steps are open, and the reader marks
+    the one that is asked for; what each place is worth is hidden until then.
     """
 
     kind: str
@@ -167,6 +170,8 @@ class Question:
     telling: int
     hides: frozenset[str] = frozenset()
     changes: bool = True
+    typed: str = ""
+    marks: bool = False
 
     @property
     def right(self) -> int:
@@ -184,6 +189,12 @@ class Question:
             "telling": self.telling,
             "changes": self.changes,
             "prompt": self.prompt,
-            "options": [{"text": o.text, "right": o.right, "reason": o.reason} for o in self.options],
+            "options": [
+                {"text": o.text, "right": o.right, "reason": o.reason}
+                | ({"steps": list(o.steps)} if o.steps else {})
+                for o in self.options
+            ],
             "hides": sorted(self.hides),
+            "typed": self.typed,
+            "marks": self.marks,
         }
