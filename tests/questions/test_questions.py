@@ -132,9 +132,32 @@ def test_the_lost_value_has_an_owner_and_the_step_that_lost_it_is_named():
         and "the last place with guest 0's value 0xb000" in told.reason
     )
     assert run.steps[lost.telling - 1].source == "vmx.msr_guest_kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE)"
+    marked = ask(run, "lost")
+    assert marked.telling == lost.telling and marked.options[marked.right].reason == told.reason
+    stays = "After this step, guest 0's true value is still in msr_guest_kernel_gs_base of vCPU 0."
+    assert marked.options[marked.right - 1].reason == stays
     value = {option.text: option for option in ask(run, "value", action=4).options}
     assert "No place holds 0xb000 now." in value["0xb000, guest 0's value"].reason
     assert value["0xa000, guest 0's value"].right
+
+
+def test_an_answer_may_be_a_number_or_a_step(trace):
+    """What is counted is what the steps did; a marked step is in exactly one option's range."""
+    for number, result in enumerate(trace.results):
+        steps = [s for s in trace.steps if s.action == number]
+        did = sum(a.kind in ("rdmsr", "wrmsr") for s in steps for a in s.accesses)
+        question = ask(trace, "count", action=number)
+        assert (question.typed, right(question)) == ("number", str(did))
+        if str(result["returned"]).startswith("0x"):
+            question = ask(trace, "reads", action=number)
+            assert (question.typed, right(question)) == ("value", result["returned"])
+    for kind in ("lost", "leak"):
+        with suppress(InputError):
+            question = ask(trace, kind)
+            ranges = [option.steps for option in question.options]
+            covered = [n for first, last in ranges for n in range(first, last + 1)]
+            assert question.marks and covered == list(range(1, question.after + 1))
+            assert question.options[question.right].steps == (question.telling, question.telling)
 
 
 def test_feedback_names_the_flag_that_decides_and_since_when():
@@ -293,6 +316,11 @@ def test_reasons_name_the_condition_that_decides():
         (("preempt", {"action": 0}), "one line of kernel code"),
         (("intercepted", {"action": 0}), "no RDMSR or WRMSR here"),
         (("value", {"action": 0}), "returns nothing"),
+        (("reads", {"step": 3}), "does not read KERNEL_GS_BASE"),
+        (("count", {"action": 0, "of": "rdmrs"}), "of: unknown operation 'rdmrs'.*did you mean 'rdmsr'"),
+        (("live", {"action": 0, "of": "rdmsr"}), "of: 'live' counts nothing"),
+        (("lost", {"action": 0}), "no step here loses guest 0's true value"),
+        (("leak", {"action": 0}), "no value leaks here"),
     ],
 )
 def test_what_cannot_be_asked_is_said(arguments, words):

@@ -64,6 +64,13 @@ def test_the_key_has_every_question_with_its_answer(run):
     assert "Why" in key._repr_html_() and "It should be 0x0" in repr(key)
 
 
+def test_an_audience_chooses_what_a_reader_types(run):
+    alone, voted = (vmxsim.predict(run, "count", action=1, votes=votes).gates[0] for votes in (None, 3))
+    assert (alone["typed"], voted["typed"]) == ("number", "")
+    texts = [option["text"] for option in alone["options"]]
+    assert texts[-1] == "another number" and sorted(texts[:-1]) == sorted(o["text"] for o in voted["options"])
+
+
 def test_an_audience_s_question_is_nobody_s_first_try(run):
     gate = vmxsim.predict(run, "owner", action=1, votes=3)
     assert gate.gates[0]["locked"] and gate.gates[0]["votes"] == 3
@@ -81,6 +88,7 @@ def test_an_audience_s_question_is_nobody_s_first_try(run):
         ([("owner", {"action": 1})], {"step": 3}, "give each question in a list its own place"),
         ("owner", {"step": 3, "action": 1}, "a step or an action"),
         ("owner", {"votes": 0}, "votes: expected at least 1, not 0"),
+        ("leak", {"votes": 2}, "an audience cannot mark a step"),
         ([3], {}, "not 3"),
     ],
 )

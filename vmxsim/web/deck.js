@@ -88,6 +88,7 @@ class Deck {
       proceed: () => { this.stop(); this.jump("forward"); this.root.focus({ preventScroll: true }); },
       last,
       changed: () => this.show(false),
+      focus: () => this.root.focus({ preventScroll: true }),
     });
     this.stops = this.stageCraft.stops((frame, which) => slotsOf[which][frame], last);
     this.questions.replaceChildren(this.gates.root);

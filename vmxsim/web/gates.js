@@ -3,13 +3,14 @@
 
 class Gates {
   /** `slotOf(frame, film)` gives a frame's slot; `goTo(slot)` moves the deck, `proceed()` by one step;
-      `changed()` is called after each answer; `last` is the last slot. */
-  constructor(model, { slotOf, lastBefore, goTo, proceed, changed, last }) {
+      `changed()` is called after each answer; `focus()` gives the deck the keyboard; `last` is the last slot. */
+  constructor(model, { slotOf, lastBefore, goTo, proceed, changed, focus, last }) {
     this.model = model;
     this.goTo = goTo;
     this.proceed = proceed;
     this.last = last;
     this.changed = changed;
+    this.focus = focus;
     this.root = make("section", { class: "vp-gates", role: "group", "aria-label": "Questions" });
     this.answers = { ...(model.get("answers") ?? {}) };
     this.votes = {};
@@ -18,6 +19,8 @@ class Gates {
       at: lastBefore(gate.before, gate.film ?? 0),
       opens: slotOf(gate.after, gate.film ?? 0),
       shows: slotOf(gate.telling, gate.film ?? 0),
+      // a pair of a comparison may stand still in this film: then several slots show one step
+      ranges: gate.options.map(({ steps }) => steps && [slotOf(steps[0], gate.film ?? 0), slotOf(steps[1] + 1, gate.film ?? 0) - 1]),
     }));
     this.root.hidden = !this.gates.length;
     this.waiting = make("div", { class: "vp-gate vp-waits" });
@@ -31,12 +34,17 @@ class Gates {
   closed() { return this.gates.find((gate) => !this.answered(gate)); }
 
   /** The last slot that may be shown; Infinity if nothing is locked. */
-  limit() { return this.closed()?.at ?? Infinity; }
+  limit() {
+    const closed = this.closed();
+    return closed ? (closed.marks ? closed.opens : closed.at) : Infinity;
+  }
 
-  /** What is hidden at this slot: names of facts, `next`, and while a question is open the true values. */
+  /** What is hidden at this slot: names of facts, `next`, `worth` (what each place is worth), and while a question
+      is open the true values. */
   hides(slot) {
     const closed = this.closed();
-    return new Set(closed && slot === closed.at ? [...closed.hides, "true value"] : []);
+    const asks = closed && slot >= closed.at && slot <= this.limit();
+    return new Set(asks ? [...closed.hides, "true value"] : []);
   }
 
   /** The gate whose card is shown at this slot: the last one at or before it, or the one that was just
@@ -58,15 +66,71 @@ class Gates {
 
   card(gate, number) {
     const of = this.gates.length > 1 ? ` ${number + 1} of ${this.gates.length}` : "";
+    gate.entry = gate.typed ? this.typing(gate) : gate.marks ? this.marking(gate) : null;
     gate.buttons = gate.options.map((option, i) => this.option(gate, option, i));
     gate.told = make("p", { class: "vp-told", role: "status" });
     gate.reveal = gate.locked && make("button", { type: "button", class: "vp-reveal", click: () => this.reveal(gate) }, "Reveal (R)");
-    gate.next = make("button", { type: "button", class: "vp-next", click: () => this.proceed() }, "Continue (→)");
+    gate.next = make("button", { type: "button", class: "vp-next", click: () => this.goOn(gate) }, "Go on");
     gate.again = make("button", { type: "button", class: "vp-again", click: () => this.forget(gate) }, "Ask me again");
     return make("div", { class: "vp-gate", role: "group", "aria-label": `Question${of}` },
       make("h4", {}, gate.locked ? `Question${of}: vote` : `Predict${of}`), make("p", { class: "vp-ask" }, gate.prompt),
+      gate.entry ? gate.entry.root : "",
       make("div", { class: "vp-options" }, ...gate.buttons.map((b) => b.root)),
       make("div", { class: "vp-foot" }, gate.told, gate.reveal || "", gate.next, gate.again));
+  }
+
+  /** Room for an answer that is typed. The last option stands for all that no other one is. */
+  typing(gate) {
+    const input = make("input", {
+      type: "text", class: "vp-typed", autocomplete: "off", spellcheck: "false", "aria-label": "Your answer",
+      keydown: (event) => this.typed(gate, event),
+    });
+    const send = make("button", { type: "button", click: () => this.enter(gate) }, "Answer (Enter)");
+    return { root: make("div", { class: "vp-entry" }, input, send), input, send };
+  }
+
+  typed(gate, event) {
+    if (event.key === "Enter" && !event.shiftKey) this.enter(gate);
+    else if (event.key === "Escape" || event.key === "Enter") return; // these leave the player
+    else { event.stopPropagation(); return; }
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  enter(gate) {
+    if (this.answered(gate)) return;
+    const words = gate.entry.input.value.trim();
+    const number = gate.typed === "value" ? (/^(0x)?[0-9a-f]+$/i.test(words) ? BigInt(`0x${words.replace(/^0x/i, "")}`) : null)
+      : /^\d+$/.test(words) ? BigInt(words) : null;
+    if (number === null) {
+      setText(gate.told, gate.typed === "value" ? "Type a hexadecimal number, such as 0x1000." : "Type a number, such as 2.");
+      return;
+    }
+    const known = gate.options.slice(0, -1).findIndex((option) => BigInt(option.text) === number);
+    this.settle(gate, known < 0 ? gate.options.length - 1 : known, words);
+  }
+
+  /** A button that marks the step on display. An option stands for the steps from its first to its last. */
+  marking(gate) {
+    const send = make("button", { type: "button", class: "vp-markstep", click: () => this.markStep(gate) }, "Mark this step (M)");
+    return { root: make("div", { class: "vp-entry" }, send), send };
+  }
+
+  markStep(gate) {
+    if (this.answered(gate)) return;
+    const i = gate.ranges.findIndex(([from, to]) => from <= this.slot && this.slot <= to);
+    if (i < 0) setText(gate.told, "Go to the step first: with →, in the timeline, or with a click on a line of the source.");
+    else this.settle(gate, i, `step ${this.slot}`);
+  }
+
+  /** Leave this answer: go to the next question, or to what follows the last one. */
+  goOn(gate) {
+    const next = this.closed();
+    this.pinned = null;
+    if (!next || this.model.get("presenting")) { this.proceed(); return; }
+    this.goTo(next.at);
+    this.changed();
+    this.focus();
   }
 
   option(gate, option, i) {
@@ -113,13 +177,14 @@ class Gates {
     this.settle(gate, -1);
   }
 
-  settle(gate, i) {
+  /** `words` are what was typed or marked. */
+  settle(gate, i, words = "") {
     const right = i >= 0 && gate.options[i].right;
-    this.answers = { ...this.answers, [gate.id]: { choice: i, right, votes: this.votes[gate.id] ?? [] } };
+    this.answers = { ...this.answers, [gate.id]: { choice: i, right, votes: this.votes[gate.id] ?? [], words } };
     this.model.set("answers", this.answers);
     this.model.save_changes();
-    // a reader jumps to the end or the deciding step; a presenter leads the audience there step by step
-    const slot = this.model.get("presenting") ? gate.at : right ? gate.opens : gate.shows;
+    // a reader jumps to the deciding step; a presenter leads the audience there step by step
+    const slot = this.model.get("presenting") ? gate.at : gate.shows;
     this.pinned = { slot, gate: this.gates.indexOf(gate) };
     this.goTo(slot);
     this.paintAll();
@@ -135,6 +200,7 @@ class Gates {
     this.changed();
     this.goTo(gate.at);
     this.paintAll();
+    this.focus();
   }
 
   /** Python sent answers: another widget asked the same questions. */
@@ -157,8 +223,10 @@ class Gates {
       const [right, chosen] = [gate.options[i].right, answer?.choice === i];
       b.answer.setAttribute("aria-disabled", String(Boolean(answer)));
       b.root.classList.toggle("answered", Boolean(answer));
+      b.root.classList.toggle("unseen", Boolean(gate.entry) && !(answer && (right || chosen)));
       b.root.classList.toggle("right", Boolean(answer) && right);
       b.root.classList.toggle("wrong", Boolean(answer) && chosen && !right);
+      if (gate.entry) setText(b.answer.lastChild, chosen && answer.words ? answer.words : gate.options[i].text);
       setText(b.mark, !answer ? String(i + 1) : right ? "✔" : chosen ? "✖" : "·");
       b.answer.setAttribute("aria-label", `${i + 1}: ${gate.options[i].text}${!answer ? "" : right ? ", right" : chosen ? ", your answer, wrong" : ""}`);
       if (!gate.locked) return;
@@ -167,15 +235,28 @@ class Gates {
       b.less.disabled = Boolean(answer) || !counts[i];
     });
     gate.again.hidden = !answer;
-    gate.next.hidden = !answer || (gate.opens === this.last && !this.model.get("presenting"));
+    const next = this.gates.indexOf(this.closed());
+    gate.next.hidden = !answer || (next < 0 && gate.shows === this.last && !this.model.get("presenting"));
+    setText(gate.next, next < 0 || this.model.get("presenting") ? "Go on (→)" : `Go on to question ${next + 1}`);
+    if (gate.entry) {
+      gate.entry.send.disabled = Boolean(answer);
+      if (gate.entry.input) {
+        gate.entry.input.readOnly = Boolean(answer);
+        if (answer?.words) gate.entry.input.value = answer.words;
+      }
+    }
     if (gate.reveal) {
       gate.reveal.hidden = Boolean(answer);
       gate.reveal.setAttribute("aria-disabled", String(this.cast(gate) < this.needed(gate)));
     }
-    if (!answer) { setText(gate.told, gate.locked ? this.tally(gate) : "Click an option or press its number."); return; }
-    const where = gate.shows === gate.opens ? "" : ` Step ${gate.shows} decides it.`;
-    if (answer.right) setText(gate.told, `✔ Right.${where}`);
+    if (!answer) { setText(gate.told, gate.locked ? this.tally(gate) : this.howTo(gate)); return; }
+    if (answer.right) setText(gate.told, `✔ Right. ${this.worked(gate)}`);
     else setText(gate.told, `${answer.choice < 0 ? "" : "✖ Not so. "}The right answer: ${gate.options[rightOne].text}. ${this.worked(gate)}`);
+  }
+
+  howTo(gate) {
+    if (gate.typed) return "Type your answer.";
+    return gate.marks ? "Step through, then press M at the step." : "Click an option or press its number.";
   }
 
   /** Which step shows why. */
@@ -189,6 +270,17 @@ class Gates {
   key(event, slot) {
     const gate = this.gates[this.current(slot)];
     if (!gate || this.answered(gate)) return false;
+    if (gate.typed) {
+      if (!/^\d$/.test(event.key) || event.target === gate.entry.input) return false;
+      gate.entry.input.value += event.key;
+      gate.entry.input.focus({ preventScroll: true });
+      return true;
+    }
+    if (gate.marks) {
+      if (event.key.toLowerCase() !== "m") return false;
+      this.markStep(gate);
+      return true;
+    }
     const digit = Number(event.key) - 1;
     if (digit >= 0 && digit < gate.options.length) this.choose(gate, digit);
     else if (gate.locked && event.key.toLowerCase() === "r") this.reveal(gate);
@@ -200,7 +292,7 @@ class Gates {
   nudge() {
     const gate = this.closed();
     if (!gate) return;
-    setText(gate.told, gate.locked ? `Locked until the audience has voted. ${this.tally(gate)}` : "Answer first. The steps after this one are locked until then.");
+    setText(gate.told, gate.locked ? `Locked until the audience has voted. ${this.tally(gate)}` : gate.marks ? "Mark a step first." : "Answer first. The steps after this one are locked until then.");
     const card = this.cards[this.gates.indexOf(gate)];
     card.classList.remove("nudged");
     void card.offsetWidth;
@@ -210,6 +302,7 @@ class Gates {
   show(slot) {
     if (!this.gates.length) return;
     const at = this.current(slot);
+    this.slot = slot;
     this.cards.forEach((card, i) => card.classList.toggle("shown", i === at));
     this.waiting.classList.toggle("shown", at < 0);
     const asks = at >= 0 && (!this.answered(this.gates[at]) || Boolean(this.pinned));

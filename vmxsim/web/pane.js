@@ -45,12 +45,14 @@ class Pane {
     this.timeline.show(slot);
     setText(this.step, frame.words);
     if (this.name) setText(this.own, `its own step ${index}`);
-    setText(this.now, frame.now);
+    const blind = hides.has("worth");
+    this.root.classList.toggle("blind", blind);
+    setText(this.now, blind ? "Hidden until you have marked a step." : frame.now);
     this.notes.replaceChildren(...frame.notes.map((note) => make("p", { class: "vp-dim" }, note)));
     const sentences = (pairs, kind, mark) => pairs.map(([invariant, words]) =>
       make("p", { class: kind }, make("strong", {}, `${mark}${invariant} `), words));
-    const wrong = [...sentences(frame.violations, "vp-violation", "✖ broken: "), ...sentences(frame.dangers, "vp-danger", "not wrong yet: ")];
-    this.wrong.replaceChildren(...(wrong.length ? wrong : [make("p", { class: "vp-dim" }, "nothing")]));
+    const wrong = [...blind ? [] : sentences(frame.violations, "vp-violation", "✖ broken: "), ...blind ? [] : sentences(frame.dangers, "vp-danger", "not wrong yet: ")];
+    this.wrong.replaceChildren(...(wrong.length ? wrong : [make("p", { class: "vp-dim" }, blind ? "hidden until you have marked a step" : "nothing")]));
     const rows = frame.changes.map(([label, before, after]) => make("tr", {},
       make("th", { scope: "row" }, label), make("td", {}, before), make("td", { "aria-hidden": "true" }, "→"),
       make("td", {}, after)));

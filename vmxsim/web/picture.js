@@ -28,19 +28,21 @@ class Picture {
   /** Take the space of a picture with this ratio of height to width. */
   shape(ratio) { if (this.ratio) this.root.querySelector("svg").style.aspectRatio = `1 / ${ratio}`; }
 
-  /** Show `frame`. `differing` are places where the other design differs, `hides` are facts to hide. */
+  /** Show `frame`. `differing` are places where the other design differs, `hides` are facts to
+      hide, and `worth`: what each place is worth. */
   show(frame, differing, animate, hides) {
     const [changed, index] = [new Set(frame.changed), this.index.get(frame)];
     for (const [part, since] of this.later) part.classList.toggle("later", index < since);
     for (const [place, cell] of this.cells) {
-      const [value, owner, status] = frame.cells[place];
+      const [value, owner, worth] = frame.cells[place];
+      const status = hides.has("worth") ? "hidden" : worth;
       const state = `${value} ${owner} ${status}`;
       if (this.shown.get(place) !== state) {
         this.shown.set(place, state);
         const part = (name) => cell.querySelector(`.cell-${name}`);
         setText(part("value"), value);
         setText(part("owner"), this.words.get(`owner:${owner}`) ?? "nothing stored");
-        setText(part("status"), this.words.get(`status:${status}`) ?? status);
+        setText(part("status"), this.words.get(`status:${status}`) ?? "");
         for (const name of [...cell.classList]) if (/^(owner|status)-/.test(name)) cell.classList.remove(name);
         cell.classList.add(ownerClass(owner), `status-${status}`);
       }

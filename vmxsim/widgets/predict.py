@@ -9,7 +9,7 @@ import ipywidgets as w
 
 from vmxsim.errors import InputError, printable
 from vmxsim.simulation.trace import Trace
-from vmxsim.teaching.questions.ask import ask, spans_apart
+from vmxsim.teaching.questions.ask import ask, spans_apart, voted
 from vmxsim.teaching.questions.question import Question
 from vmxsim.teaching.questions.session import SESSION, Answers
 from vmxsim.views.film import film
@@ -29,15 +29,20 @@ def predict(
     after: str | None = None,
     before: str | None = None,
     nth: int | None = None,
+    of: str | None = None,
     locked: bool = False,
     votes: int | None = None,
 ) -> PredictGate:
     """A player that stops before a step of ``trace``, or before a whole action, and asks a question.
 
-    ``question`` is ``live`` (where is the guest's live value afterward?), ``stale`` (which place
+    ``question`` is ``live`` (which place is the guest's ★ afterward?), ``stale`` (which place
     holds a stale or foreign value?), ``owner`` (whose value does the register hold?), ``preempt``
     (a tick comes after this line: when does the scheduler act?), ``intercepted`` (does the guest's
-    access exit?), ``value`` (what does the action return?) or ``line`` (which line runs next?).
+    access exit, and why?), ``value`` (what does the action return?) or ``line`` (which line runs next?).
+    The answer to ``count`` (how many operations does the action take? ``of``: ``msr``, ``rdmsr``,
+    ``wrmsr``, ``reload`` or ``entry``) and ``reads`` (what value does the access read?) is typed; to
+    ``lost`` (which step loses the guest's value?) and ``leak`` (at which step can another owner read a
+    value?) it is a step that the reader marks.
 
     What to predict is a step or a whole action:
 
@@ -58,7 +63,7 @@ def predict(
     """
     if not hasattr(trace, "steps"):
         raise InputError(f"expected a trace, as vmxsim.run returns, not {printable(repr(trace))}", "trace")
-    where = {"step": step, "action": action, "at": at, "after": after, "before": before, "nth": nth}
+    where = {"step": step, "action": action, "at": at, "after": after, "before": before, "nth": nth, "of": of}
     if isinstance(question, str):
         questions = [ask(trace, question, **where)]
     elif any(value is not None for value in where.values()):
@@ -122,7 +127,8 @@ def gate_data(
     """(film, question) pairs as the player's ``gates``; with two films, each prompt names its design."""
     found = []
     for which, q in questions:
-        data = q.as_data(f"{traces[which].title}; {traces[which].subtitle}")
+        of = f"{traces[which].title}; {traces[which].subtitle}"
+        data = (voted(q, of) if locked else q).as_data(of)
         if len(traces) > 1:
             data["prompt"] = f"In {traces[which].name}: {data['prompt']}"
         found.append(data | {"film": which, "locked": locked, "votes": votes})

@@ -13,12 +13,14 @@ from attrs import evolve
 from vmxsim.errors import InputError, unknown
 from vmxsim.simulation.trace import Trace
 from vmxsim.teaching.questions.control import intercepted, line, preempt
+from vmxsim.teaching.questions.marks import leak, lost
 from vmxsim.teaching.questions.places import live, stale
 from vmxsim.teaching.questions.question import Option, Question, Span
-from vmxsim.teaching.questions.values import owner, reads, returned
+from vmxsim.teaching.questions.typed import count, reads
+from vmxsim.teaching.questions.values import owner, returned
 from vmxsim.teaching.questions.where import WHERE, place
 
-KINDS: dict[str, Callable[[Span], Question]] = {
+KINDS: dict[str, Callable[..., Question]] = {
     "live": live,
     "stale": stale,
     "owner": owner,
@@ -27,24 +29,34 @@ KINDS: dict[str, Callable[[Span], Question]] = {
     "value": returned,
     "reads": reads,
     "line": line,
+    "count": count,
+    "lost": lost,
+    "leak": leak,
 }
 
 
 def ask(trace: Trace, kind: str, **where: Any) -> Question:
     """The question of this kind about a step or an action, which ``where`` names as ``place`` describes;
-    without it, about the last action, or the last step for ``preempt`` and ``line``.
+    without it, about the last action, the last step for ``preempt`` and ``line``, or the whole run for
+    ``lost`` and ``leak``. ``count`` takes ``of`` too, a key of ``OPERATIONS``.
 
     Raises InputError for an unknown kind, and where this one cannot be asked.
     """
     if kind not in KINDS:
         raise unknown("question", kind, KINDS)
+    of = {"of": where["of"]} if kind == "count" and where.get("of") is not None else {}
+    if where.pop("of", None) is not None and not of:
+        raise InputError(f"'{kind}' counts nothing: only 'count' takes it", "of")
     for name in where:
         if name not in WHERE:
             raise unknown("place", name, WHERE, "predict")
-    if all(value is None for value in where.values()) and kind in ("preempt", "line"):
+    if all(value is None for value in where.values()):
         last = [s.index + 1 for s in trace.steps if s.mode == "kernel" and s.line]
-        where = {"step": last[-1]} if last else {}
-    return shuffled(KINDS[kind](place(trace, where)), f"{trace.title}; {trace.subtitle}")
+        if kind in ("preempt", "line") and last:
+            where = {"step": last[-1]}
+        if kind in ("lost", "leak") and trace.steps:
+            return KINDS[kind](Span(trace, 0, len(trace.steps), whole=False))
+    return shuffled(KINDS[kind](place(trace, where), **of), f"{trace.title}; {trace.subtitle}")
 
 
 def shuffled(question: Question, of: str) -> Question:
@@ -57,6 +69,18 @@ def shuffled(question: Question, of: str) -> Question:
         return blake2s(asked.encode(), digest_size=8).digest()
 
     return evolve(question, options=tuple(sorted(question.options, key=rank)))
+
+
+def voted(question: Question, of: str) -> Question:
+    """The question as an audience is asked: one whose answer is typed has its options to choose from.
+
+    Raises InputError for one whose answer is a step.
+    """
+    if question.marks:
+        raise InputError(f"an audience cannot mark a step: ask '{question.kind}' without votes", "predict")
+    if not question.typed:
+        return question
+    return shuffled(evolve(question, options=question.options[:-1], typed=""), of)
 
 
 def key_questions(trace: Trace, limit: int = 3) -> list[Question]:

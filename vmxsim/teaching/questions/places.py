@@ -64,9 +64,9 @@ def _place(span: Span, pair: Held, home: Held | None, looks: Look | None) -> Opt
     if cell.status == "unknown" and is_of(cell, span.vcpu):
         return Option(place, False, f"It holds {held}, but no event tells whether that is still true.")
     if cell.status == "copy" and is_of(cell, span.vcpu) and home is not None:
-        star = place_words(*home)
+        its = place_words(*home)
         decides = looks is not None and looks.place == home[1].place
-        why = looks.words(f"in {star}") if looks and decides else f"KVM would use {star}"
+        why = looks.words(f"in {its}") if looks and decides else f"KVM would use {its}"
         return Option(place, False, f"It holds {held} too, but {why}.")
     if cell.status == "stale" and is_of(cell, span.vcpu):
         return Option(place, False, f"It holds {held}: {outdated(span, span.vcpu)}.")
@@ -102,12 +102,12 @@ def lost_at(span: Span) -> int:
     """The scene in which no place holds the guest's true value anymore, up to the end of the span; 0 if
     there is none, or if it has been so since the start."""
     for index in range(span.after, 0, -1):
-        if _star(span, index - 1):
+        if star(span, index - 1):
             return index
     return 0
 
 
-def _star(span: Span, index: int) -> Held | None:
+def star(span: Span, index: int) -> Held | None:
     """The guest's ★ after ``index`` steps."""
     for box in span.trace.scene(index).boxes:
         for cell in box.cells:
@@ -122,7 +122,7 @@ def how_lost(span: Span, loss: int) -> str:
     guest = owner_words(span.vcpu)
     if not loss:
         return f"No place has held {guest}'s true value since the start."
-    step, was = step_name(span.trace, loss), _star(span, loss - 1)
+    step, was = step_name(span.trace, loss), star(span, loss - 1)
     assert was is not None, "lost_at finds the scene after one with a ★"
     changed = {change.place for change in span.trace.steps[loss - 1].changes}
     if changed & {f"{span.vcpu}.true_guest_value", f"{span.vcpu}.true"}:

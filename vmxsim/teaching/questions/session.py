@@ -82,6 +82,7 @@ class Answers:
             choice = entry.answer["choice"]
             right = next(option["text"] for option in options if option["right"])
             mine = options[choice]["text"] if choice >= 0 else "the audience's votes"
+            mine = entry.answer.get("words") or mine
             first = {True: "✔ right", False: "✖ not right", None: "–"}[entry.first]
             found.append((entry.gate["prompt"], right, mine, first))
         return found

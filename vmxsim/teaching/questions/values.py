@@ -1,4 +1,4 @@
-"""Questions about values: whose is it, and what does an access return or read?"""
+"""Questions about values: whose is it, and what does an access return?"""
 
 from __future__ import annotations
 
@@ -18,38 +18,18 @@ def box_of(span: Span, name: str, index: int) -> Box:
 
 def returned(span: Span) -> Question:
     """What does the access return? Asked of whole actions."""
-    number = _returned(span)
-    access, told = _read(span, number)
-    options = _numbers(span, number, told)
+    number = returned_number(span)
+    access, told = what_was_read(span, number)
+    options = number_options(span, number, told)
     prompt = f"{span.comes} What does it return?"
     return Question("value", span.before, span.after, prompt, tuple(options), span.shown_at(access))
 
 
-def reads(span: Span) -> Question:
-    """What value does the access read? The answer is typed. Asked of an action or of a step that reads."""
-    if span.whole:
-        number = _returned(span)
-        access, told = _read(span, number)
-    else:
-        found = [a for a in span.last.accesses if a.kind in _READING and a.value is not None]
-        if not found:
-            raise InputError(
-                f"“{span.last.source}” does not read KERNEL_GS_BASE: ask 'reads' at an RDMSR", "predict"
-            )
-        number, access = found[0].value or 0, span.after
-        told = f"It reads KERNEL_GS_BASE of CPU {span.last.cpu}, which holds {hex(number)}."
-    options = _numbers(span, number, told, typed=True)
-    options.append(Option("another value", False, f"{told} No place holds the number that you typed."))
-    prompt = f"{span.comes} What value does it {'return' if span.whole else 'read'}? Type it, such as 0x1000."
-    return Question(
-        "reads", span.before, span.after, prompt, tuple(options), span.shown_at(access), typed="value"
-    )
+#: Accesses that read the register.
+READING = ("rdmsr", "guest_rdmsr")
 
 
-_READING = ("rdmsr", "guest_rdmsr")
-
-
-def _returned(span: Span) -> int:
+def returned_number(span: Span) -> int:
     """The number that an action returns. Raises InputError if it returns none."""
     results = getattr(span.trace, "results", ())
     if not span.whole or not results:
@@ -64,11 +44,11 @@ def _returned(span: Span) -> int:
     return int(found, 16)
 
 
-def _read(span: Span, number: int) -> tuple[int, str]:
+def what_was_read(span: Span, number: int) -> tuple[int, str]:
     """The scene after the step that read what an action returns, and where it looked and why."""
     done = next((i for i, s in enumerate(span.steps) if "complete_rdmsr" in s.calls), len(span.steps))
     steps = [s for s in span.steps[:done] if s.thread[6:] == span.vcpu[4:]]
-    read = [s for s in steps if any(a.kind in _READING and a.value == number for a in s.accesses)]
+    read = [s for s in steps if any(a.kind in READING and a.value == number for a in s.accesses)]
     label = span.scene().cells()[f"{span.vcpu}.g"].label
     step = read[-1] if read else next((s for s in reversed(steps) if _takes(s, label)), None)
     if step is None:
@@ -87,7 +67,7 @@ def _takes(step: Step, label: str) -> bool:
     return label in (step.source if returns else step.source.partition(" = ")[2] if assigns else "")
 
 
-def _numbers(span: Span, number: int, told: str, typed: bool = False) -> list[Option]:
+def number_options(span: Span, number: int, told: str, typed: bool = False) -> list[Option]:
     """One option for each number in play, with its owner; ``told`` says where the access looks."""
     owners, places = _in_play(span, number)
     true = next(iter(owners))
