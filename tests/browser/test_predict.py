@@ -49,7 +49,7 @@ def test_nothing_is_shown_before_the_answer_and_nothing_jumps(book: Notebook) ->
     assert book.step() == before
     assert "Answer first" in card(book).inner_text()
     assert book.player.locator(".vp-reason:visible").count() == 0
-    assert book.player.locator(".vp-veil:visible").count() == 3
+    assert book.player.locator(".vp-veil:visible").count() == 2
 
     page.keyboard.press(number(book, "guest 0's"))
     book.at(before + 34)
