@@ -30,7 +30,7 @@ def test_losing_and_breaking_steps_are_marked_and_the_source_is_quoted(design, h
     text = vmxsim.export(result, "markdown")
     does = "loses the value" if "lost" in BLAMED[design, host] else "makes a restore wrong"
     lost, blamed = example.trace.steps[example.explanation.step], BLAMED[design, host]
-    assert re.search(rf"^\| \*\*{lost.index + 1}\*\* .*★ {blamed} here", text, re.MULTILINE)
+    assert re.search(rf"^\| \*\*{lost.index + 1}\*\* .*\*\*{blamed} here\*\*", text, re.MULTILINE)
     assert re.search(rf"^\| \*\*{example.trace.violations[0].step + 1}\*\* .*✖ breaks", text, re.MULTILINE)
     assert re.search(rf"^▶ +{lost.line}  .*{re.escape(lost.source)}$", text, re.MULTILINE)
     assert f"### `{lost.function}`, line {lost.line} {does}" in text

@@ -107,7 +107,7 @@ def _row(row: Row, blamed: str) -> str:
     number = f"**{row.number}**" if row.lost or row.broken else str(row.number)
     done = [escaped(effect) for effect in row.effects]
     if row.lost:
-        done.append(f"**★ {blamed} here**")
+        done.append(f"**{blamed} here**")
     if row.broken:
         done.append(f"**✖ breaks {escaped(', '.join(row.broken))}**")
     where = code(row.where) if row.where else ""
