@@ -91,7 +91,8 @@ def test_a_schedule_is_typed_into_the_form(page: Any) -> None:
     form = page.locator(".vmxsim-exercise-form").nth(1)
     text = form.get_by_role("textbox", name="Your schedule")
     assert text.input_value().startswith("steps:\n  - run")
-    text.fill("- run\n- emulate rdmsr: {preempt: {before: rdmsr, cpu: 1}}")
+    place = "{before: preempt_disable, in: vmx_read_guest_kernel_gs_base, cpu: 1}"
+    text.fill(f"- run\n- guest wrmsr 0xA000\n- emulate rdmsr: {{preempt: {place}}}")
     page.keyboard.press("Tab")
     press(page, form, "Check my answer")
     form.get_by_text("Be the scheduler: one tick: passed, 2 of 2 goals met").first.wait_for()

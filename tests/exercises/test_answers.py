@@ -159,23 +159,36 @@ def test_schedules_that_do_not_do_it(steps, says):
     assert says in TICK.grade(steps, 2).outcomes[0].judgement.why
 
 
+READ = "vmx_read_guest_kernel_gs_base"
+
+
 def test_a_schedule_as_text_and_as_a_list_are_one():
-    steps = ["run", {"emulate rdmsr": {"preempt": {"before": "rdmsr", "cpu": 1}}}]
-    text = "- run\n- emulate rdmsr: {preempt: {before: rdmsr, cpu: 1}}"
+    tick = {"before": "preempt_disable", "in": READ, "cpu": 1}
+    steps = ["run", "guest wrmsr 0xA000", {"emulate rdmsr": {"preempt": tick}}]
+    text = (
+        "- run\n- guest wrmsr 0xA000\n"
+        f"- emulate rdmsr: {{preempt: {{before: preempt_disable, in: {READ}, cpu: 1}}}}"
+    )
     assert TICK.grade(steps).passed and TICK.grade(text).passed and TICK.grade(f"steps:\n{text}").passed
 
 
 @pytest.mark.parametrize("tick", [{"cpu": 0}, {"cpu": 1}, {}])
 def test_it_does_not_matter_where_the_thread_goes_on(tick):
-    for before in ("rdmsr", "line 3"):
-        steps = ["set-msr 0xA000", "run", {"emulate rdmsr": {"preempt": {"before": before, **tick}}}]
+    for before in ("preempt_disable", "line 3"):
+        place = {"before": before, "in": READ, **tick}
+        steps = ["run", "guest wrmsr 0xA000", {"emulate rdmsr": {"preempt": place}}]
         assert TICK.grade(steps).passed, TICK.grade(steps)
 
 
-@pytest.mark.parametrize("before", ["line 2", "preempt_enable"])
-def test_a_tick_beside_the_middle_of_the_function_is_none(before):
-    steps = ["run", {"emulate rdmsr": {"preempt": {"before": before}}}]
+@pytest.mark.parametrize("place", [{"before": "line 2", "in": READ}, {"before": "line 3", "in": "em_rdmsr"}])
+def test_a_tick_beside_the_middle_of_the_function_is_none(place):
+    steps = ["run", "guest wrmsr 0xA000", {"emulate rdmsr": {"preempt": place}}]
     assert not TICK.grade(steps, 1).passed
+
+
+def test_a_tick_that_waits_until_the_value_is_read_breaks_nothing():
+    steps = ["run", "guest wrmsr 0xA000", {"emulate rdmsr": {"preempt": {"before": "rdmsr", "in": READ}}}]
+    assert not TICK.grade(steps, 2).passed
 
 
 def test_an_unmet_goal_says_what_was_wanted_and_what_is():

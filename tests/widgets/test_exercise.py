@@ -102,15 +102,15 @@ def test_the_button_takes_the_class_of_that_name_in_the_notebook(monkeypatch):
 
 def test_a_schedule_is_edited_in_the_form_or_in_a_cell():
     form = vmxsim.exercise("one-tick")
-    assert form.text.value == "steps:\n  - run\n  - emulate rdmsr\n"
+    assert form.text.value == "steps:\n  - run\n  - guest wrmsr 0xA000\n  - emulate rdmsr\n"
     form.button.click()
     assert "It breaks nothing" in form.verdict.words.value
     form.submit(solution("one-tick"))
-    assert "preempt: {before: rdmsr" in form.text.value
-    form.text.value = form.text.value.replace("rdmsr, in", "rdmrs, in")
+    assert "preempt: {before: preempt_disable" in form.text.value
+    form.text.value = form.text.value.replace("disable, in", "disabel, in")
     form.button.click()
     assert "did you mean" in form.verdict.words.value
-    form.text.value = form.text.value.replace("rdmrs, in", "rdmsr, in")
+    form.text.value = form.text.value.replace("disabel, in", "disable, in")
     form.button.click()
     assert "passed, 2 of 2 goals met" in form.verdict.words.value
     form.verdict.play.click()
@@ -120,7 +120,8 @@ def test_a_schedule_is_edited_in_the_form_or_in_a_cell():
 def test_what_is_typed_is_not_handed_in_and_can_be_copied():
     form = vmxsim.exercise("one-tick")
     assert form.verdict.note.layout.display == "none"
-    form.text.value = "- run\n- emulate rdmsr: {preempt: {before: rdmsr}}"
+    place = "{before: preempt_disable, in: vmx_read_guest_kernel_gs_base}"
+    form.text.value = f"- run\n- guest wrmsr 0xA000\n- emulate rdmsr: {{preempt: {place}}}"
     form.button.click()
     assert "passed, 2 of 2 goals met" in form.verdict.words.value
     assert "Not handed in yet: copy it into the cell" in html.unescape(form.verdict.note.value)

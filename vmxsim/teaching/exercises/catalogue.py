@@ -6,7 +6,7 @@ from vmxsim.errors import unknown
 from vmxsim.kernel.machine import Value
 from vmxsim.simulation.run import RunTrace
 from vmxsim.simulation.scenario import make_scenario
-from vmxsim.teaching.exercises.faulty_designs import NotSwitched, UnguardedRead, UnguardedWrite
+from vmxsim.teaching.exercises.faulty_designs import CopyFirst, EnterIsTold, NotSwitched, TwoSections
 from vmxsim.teaching.exercises.goals import (
     ArrowsMet,
     Breaks,
@@ -38,12 +38,12 @@ ONE_TICK = Exercise(
     id="one-tick",
     title="Be the scheduler: one tick",
     task=(
-        "Someone left preempt_disable() out of KVM's read of the guest's MSR_KERNEL_GS_BASE. You are the"
-        " scheduler. Place one tick inside the kernel, so that the read returns a value that is not the"
-        " guest's."
+        "KVM's read of the guest's MSR_KERNEL_GS_BASE disables preemption around its test and its RDMSR, and"
+        " still it is wrong. You are the scheduler. Place one tick inside the kernel, so that the read"
+        " returns a value that is not the guest's anymore."
     ),
-    start=UnguardedRead,
-    schedule=("run", "emulate rdmsr"),
+    start=CopyFirst,
+    schedule=("run", "guest wrmsr 0xA000", "emulate rdmsr"),
     long_mode=True,
     goals=(
         Reaches(
@@ -54,15 +54,14 @@ ONE_TICK = Exercise(
         Breaks("guest-value", actions=3, ticks=1),
     ),
     hints=(
-        f"{_READ}() has three lines. A tick that comes before its first line, or after its last, does no"
-        " harm.",
+        f"{_READ}() has six lines. A tick that comes before its first line, or after its last, does no harm."
+        " And a tick that comes where preemption is disabled waits.",
         "A tick inside an action is written with the action as the key:"
         ' {"emulate rdmsr": {"preempt": {"before": ..., "in": ..., "cpu": ...}}}.'
         " 'before' names a primitive, such as wrmsr or preempt_enable, or 'line N' of the function in 'in';"
         " 'cpu' says on which CPU the thread resumes, which may be the same one.",
-        "The function tests a flag and then believes what it has seen. When the thread is scheduled out,"
-        " leave clears the flag and takes the guest's value out of the register. Let that happen after the"
-        " test and before the access.",
+        "The saved copy is out of date as long as the guest's state is loaded, and nobody uses it then. Leave"
+        " brings it up to date and clears the flag. What does the function hold in its hand at that moment?",
     ),
     difficulty=1,
     minutes=15,
@@ -75,10 +74,10 @@ CAREFUL_WRITE = Exercise(
     id="careful-write",
     title="A careful write",
     task=(
-        "KVM's write of the guest's MSR_KERNEL_GS_BASE tests whether guest state is loaded, and then writes"
-        " the register. Put preempt_disable() and preempt_enable() where they belong."
+        "KVM's write of the guest's MSR_KERNEL_GS_BASE disables preemption while it tests whether guest state"
+        " is loaded, and again while it writes the register. Put it right."
     ),
-    start=UnguardedWrite,
+    start=TwoSections,
     edit=(_WRITE,),
     goals=(
         OnlyChanged(_WRITE),
@@ -240,7 +239,7 @@ CHEAP_ACCESSORS = Exercise(
 )
 
 
-_SET_EFER = "vmx_set_efer"
+_TELLING = ("vmx_set_efer", "vmx_save_host_state", "__vmx_load_host_state")
 _REPORTED = make_scenario(
     ["set-msr 0xA000", "run", "guest smi", "exit", "run", "guest rsm", "guest rdmsr -> 0xA000"],
     long_mode=True,
@@ -249,16 +248,18 @@ _FIRST_ENTRY = make_scenario(["run", "guest long-mode on", "guest rdmsr -> 0x0"]
 
 REPAIR_THE_PATCH = Exercise(
     id="repair-the-patch",
-    title="Repair the patch",
+    title="Repair the second version",
     task=(
-        "Commit 678e315e78a7 loads nothing when the guest enters long mode while its state is loaded. Repair"
-        " it in vmx_set_efer(), and keep what it won: outside long mode the register is not switched, and"
-        " nothing reloads the whole host state."
+        "Commit 678e315e78a7 loads nothing when the guest enters long mode while its state is loaded. In this"
+        " second version vmx_set_efer() leaves a note, vmx.mode_changed, and the next enter loads the"
+        " register. Both reported schedules come out right. Somebody else comes before that enter: repair"
+        " it, and keep what the patch won. Outside long mode the register is not switched, and nothing"
+        " reloads the whole host state."
     ),
-    start="dedicated-accessors",
-    edit=(_SET_EFER,),
+    start=EnterIsTold,
+    edit=_TELLING,
     goals=(
-        OnlyChanged(_SET_EFER),
+        OnlyChanged(*_TELLING),
         ArrowsMet(_FIRST_ENTRY, "the guest enters long mode and reads its register"),
         ArrowsMet(_REPORTED, "SMI, a trip to user space, RSM, and the guest reads its register"),
         InvariantsHold(),
@@ -267,12 +268,14 @@ REPAIR_THE_PATCH = Exercise(
         ),
     ),
     hints=(
-        "Two cases: LMA goes from 0 to 1, and LMA goes from 1 to 0. The patch handles the second. Remember"
-        " which it is before you change vmx.efer.",
-        "When LMA goes from 0 to 1 and guest state is loaded, the register must get the saved copy. Test the"
-        " flag and write the register under preempt_disable(), as the accessors do.",
-        "If the counterexample has a tick in vmx_set_efer(): LMA said one thing and the register another"
-        " when it came. The new EFER and the register that goes with it must change together.",
+        "The note says: the register is not the guest's yet, whatever EFER says. Who looks at EFER and at the"
+        " flag, and does not read the note?",
+        "Leave may run between the change of EFER and the next enter. It believes that the register is the"
+        " guest's, and saves it. And once state is left, enter loads everything: what is the note worth"
+        " then?",
+        "A note that outlives its state hurts later: a leave that believes it does not save what the guest"
+        " has written since. Leave it only while state is loaded, and take it back on leaving. And it must"
+        " appear together with the new EFER.",
     ),
     difficulty=4,
     minutes=30,

@@ -4,26 +4,73 @@
 # mypy: check-untyped-defs=False
 # ruff: noqa: F403, F405
 
+from vmxsim.designs.dedicated_accessors import DedicatedAccessors
 from vmxsim.designs.never_trap import NeverTrap
 from vmxsim.kernel.language import *
 
 
-class UnguardedRead(NeverTrap):
-    """never-trap, its read accessor without preempt_disable()."""
+class CopyFirst(NeverTrap):
+    """never-trap, its read accessor with the saved copy taken before preemption is disabled."""
 
     def vmx_read_guest_kernel_gs_base(self, vmx):
+        data = vmx.msr_guest_kernel_gs_base
+        preempt_disable()
         if vmx.loaded_cpu_state:
-            vmx.msr_guest_kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE)
-        return vmx.msr_guest_kernel_gs_base
+            data = rdmsr(MSR_KERNEL_GS_BASE)
+        preempt_enable()
+        return data
 
 
-class UnguardedWrite(NeverTrap):
-    """never-trap, its write accessor without preempt_disable()."""
+class TwoSections(NeverTrap):
+    """never-trap, its write accessor with the test and the access each in a section of its own."""
 
     def vmx_write_guest_kernel_gs_base(self, vmx, data):
-        if vmx.loaded_cpu_state:
+        preempt_disable()
+        loaded = vmx.loaded_cpu_state
+        preempt_enable()
+        if loaded:
+            preempt_disable()
             wrmsr(MSR_KERNEL_GS_BASE, data)
+            preempt_enable()
         vmx.msr_guest_kernel_gs_base = data
+
+
+class EnterIsTold(DedicatedAccessors):
+    """The seed patch, with a note from vmx_set_efer() to the next enter that the mode has changed."""
+
+    fields = {"mode_changed": False}
+
+    def vmx_set_efer(self, vmx, efer):
+        if not efer & EFER_LMA:
+            self.vmx_read_guest_kernel_gs_base(vmx)
+        if (efer ^ vmx.efer) & EFER_LMA:
+            vmx.mode_changed = True
+        vmx.efer = efer
+        if efer & EFER_LMA:
+            vm_entry_controls_setbit("IA32E_MODE")
+        self.setup_msrs(vmx)
+
+    @requires("preemption disabled", "vCPU loaded")
+    def vmx_save_host_state(self, vmx):
+        if vmx.loaded_cpu_state:
+            if vmx.mode_changed and is_long_mode(vmx):
+                wrmsr(MSR_KERNEL_GS_BASE, vmx.msr_guest_kernel_gs_base)
+            vmx.mode_changed = False
+            return
+        vmx.loaded_cpu_state = True
+        vmx.host_state.ldt_sel = sldt()
+        if current.bits == 64:
+            save_fsgs_for_kvm()
+            vmx.host_state.gs_sel = current.thread.gsindex
+            vmx.msr_host_kernel_gs_base = current.thread.gsbase
+        else:
+            savesegment("fs")
+            vmx.host_state.gs_sel = savesegment("gs")
+            rdmsr(MSR_FS_BASE)
+            vmx.msr_host_kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE)
+        if is_long_mode(vmx):
+            wrmsr(MSR_KERNEL_GS_BASE, vmx.msr_guest_kernel_gs_base)
+        kvm_set_shared_msr(vmx.save_nmsrs)
 
 
 class NotSwitched(NeverTrap):
