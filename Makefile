@@ -17,7 +17,7 @@ help:
 	@echo "make lab     install into $(VENV) and open JupyterLab on the first notebook"
 	@echo "make test    install what the tests need and run them all"
 	@echo "make lint    ruff, format check, mypy"
-	@echo "make format  let ruff format, and strip the outputs of the notebooks"
+	@echo "make format  let ruff format, strip the notebooks' outputs, title links to the glossary"
 	@echo "make images  redraw images/"
 	@echo "make bench   print every measured figure"
 	@echo "make clean   remove $(VENV) and caches"
@@ -36,6 +36,7 @@ lint: $(TEST_STAMP)
 format: $(TEST_STAMP)
 	$(PY) -m ruff check --fix $(CODE)
 	$(PY) -m ruff format $(CODE)
+	$(PY) -m tests.notebooks.glossary_titles
 	$(PY) -m nbstripout notebooks/*.ipynb notebooks/labs/*.ipynb notebooks/labs/source/*.ipynb
 
 images: $(RUN_STAMP)

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.notebooks.glossary_titles import LINK, meanings, titled
+
 FOLDER = Path(__file__).parents[2] / "notebooks"
 COURSE = sorted(FOLDER.glob("[01]*.ipynb"))
 #: What is not prose: fenced code, headings, rows of tables, links to elsewhere.
 NO_PROSE = re.compile(r"```[\s\S]*?```|^#[^\n]*$|^\|[^\n]*$|(?<!!)\[[^\]]*\]\((?!glossary)[^)]*\)", re.M)
-LINK = re.compile(r"\[([^\]]+)\]\(glossary\.ipynb#([^)\s]+)\)")
 
 
 def cells(path):
@@ -67,8 +68,23 @@ def test_every_link_leads_to_an_entry():
     known = {param.values[0] for param in terms()}
     for path in COURSE:
         for cell in cells(path):
-            anchors = {anchor for _, anchor in LINK.findall("".join(cell["source"]))}
+            anchors = {anchor for _, anchor, _ in LINK.findall("".join(cell["source"]))}
             assert anchors <= known, path.name
+
+
+def test_a_link_shows_the_meaning_on_hover():
+    known = meanings()
+    for path in FOLDER.glob("*.ipynb"):
+        for cell in cells(path):
+            source = "".join(cell["source"])
+            if path.name != "glossary.ipynb" and cell["cell_type"] == "markdown":
+                assert source == titled(source, known), f"{path.name}: run 'make format'"
+
+
+def test_a_meaning_is_a_plain_sentence():
+    known = meanings()
+    assert known["MSR"].startswith("A model-specific register")
+    assert all(text.rstrip(")")[-1] in ".?!" and not set(text) & set('"[]`*') for text in known.values())
 
 
 def test_notebooks_link_to_each_other():
