@@ -44,7 +44,9 @@ class NoSuchPointError(InputError):
 
 def printable(text: object, limit: int = 80) -> str:
     """Text from outside, safe to print: control characters escaped, cut to ``limit``."""
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+    shown = str(text)
+    if not shown.isprintable():
+        shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 

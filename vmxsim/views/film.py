@@ -169,9 +169,12 @@ def film(trace: Trace) -> dict[str, Any]:
     uid = f"vx{token_hex(4)}"
     missing = ""
     try:
-        svg = lay_out(told).svg(look(told, 0), uid, trace.title, told.description(0))
+        drawing = lay_out(told)
+        svg = drawing.svg(look(told, 0), uid, trace.title, told.description(0))
+        shown: Collection[str] = drawing.plan.since
     except GraphvizMissing as error:
         missing, svg = str(error), html_table(scenes[0], uid, str(error))
+        shown = first_shown(trace, scenes)
     listings = _listings(trace)
     sources = {name: source_data(lines) for name, lines in listings.items()}
     return {
@@ -186,7 +189,7 @@ def film(trace: Trace) -> dict[str, Any]:
         "frames": [_frame(told, index) for index in counting("frame", range(len(scenes)))],
         "listings": {name: list(lines) for name, lines in listings.items()},
         "sources": {name: data for name, data in sources.items() if data},
-        "timeline": timeline(trace, scenes, first_shown(trace, scenes)),
+        "timeline": timeline(trace, scenes, shown),
         "legend": legend(scenes),
         "signs": signs(),
     }

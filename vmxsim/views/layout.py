@@ -282,19 +282,18 @@ def _widths(shown: Sequence[Box], scenes: Sequence[Scene], since: Mapping[str, i
     several = sum(box.kind == "vcpu" for box in shown) > 1
     status = max(_sans(status_words(s)) for s in STATUS_MARKS)
     value = text_width("0" * _VALUE_CHARACTERS, VALUE)
-    for box in (box for scene in scenes for box in scene.boxes if box.id in ids):
+    every = [box for scene in scenes for box in scene.boxes if box.id in ids]
+    for box in shown:
         row = rows[column_of(box.id)]
         row.append(len(box.title) * TITLE * _BOLD_ADVANCE)
-        row += [
-            _fact_width(box.id, name, held, several)
-            for name, held in box.facts
-            if f"{box.id}.{name}" in since
-        ]
-        for cell in box.cells:
-            if cell.place in since:
-                label = text_width(named(cell.place, cell.label), LABEL)
-                owner = _sans(holder_words(cell.value.owner if cell.value else "")) + 6
-                row.append(max(label, value, owner + status) + INSIDE_LEFT + INSIDE_RIGHT)
+        labels = [named(cell.place, cell.label) for cell in box.cells if cell.place in since]
+        row += [max(text_width(label, LABEL), value) + INSIDE_LEFT + INSIDE_RIGHT for label in labels]
+    for box_id, name, held in {(box.id, *fact) for box in every for fact in box.facts}:
+        if f"{box_id}.{name}" in since:
+            rows[column_of(box_id)].append(_fact_width(box_id, name, held, several))
+    for box_id, owner in {(b.id, c.value.owner if c.value else "") for b in every for c in b.cells}:
+        width = _sans(holder_words(owner)) + 6 + status + INSIDE_LEFT + INSIDE_RIGHT
+        rows[column_of(box_id)].append(width)
     return [ceil(max(row) + 2 * PAD) for row in rows]
 
 

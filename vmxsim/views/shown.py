@@ -8,11 +8,11 @@ before, never from what comes: a picture must not tell the future.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from vmxsim.kernel.machine import owner_words
 from vmxsim.simulation.trace import Box, Cell, Scene, Step, Trace
-from vmxsim.views.words import WRONG, kept_cells
+from vmxsim.views.words import WRONG
 
 #: Nobody's field: what the guest would see on its own hardware. It is drawn outside the boxes.
 TRUE_VALUE = "true value"
@@ -42,8 +42,10 @@ def first_shown(trace: Trace, scenes: Sequence[Scene]) -> dict[str, int]:
     before = scenes[0]
     for index, scene in enumerate(scenes):
         step = trace.steps[index - 1] if index else None
-        for key in _mattering(step, before, scene):
-            found.setdefault(key, index)
+        touched = _touched(step, before, scene)
+        for old, box in zip(before.boxes, scene.boxes, strict=True):
+            for key in _mattering(old, box, touched, step, found):
+                found[key] = index
         before = scene
     # a row needs its box, and a picture needs something to show
     if not any(box.id in found for box in before.boxes if box.kind == "cpu"):
@@ -58,20 +60,30 @@ def first_shown(trace: Trace, scenes: Sequence[Scene]) -> dict[str, int]:
     return found
 
 
-def _mattering(step: Step | None, before: Scene, scene: Scene) -> Iterator[str]:
-    """What matters after ``step``, which led from ``before`` to ``scene``; None at the start."""
-    touched = {place for move in step.moves for place in (move.source, move.target)} if step else set()
-    touched |= {cell.place for _, cell, was in kept_cells(before, scene) if cell.value != was.value}
-    old = {(box.id, name): value for box in before.boxes for name, value in box.facts}
-    for box in scene.boxes:
-        if _box_matters(box, touched):
-            yield box.id
-        yield from (cell.place for cell in box.cells if _cell_matters(box, cell, touched))
-        facts = dict(box.facts)
-        for name, value in facts.items():
-            changed = old.get((box.id, name), value) != value
-            if _fact_matters(box, name, changed, facts, step):
-                yield f"{box.id}.{name}"
+def _touched(step: Step | None, before: Scene, scene: Scene) -> set[str]:
+    """The places that ``step`` moves a value from or to, or that hold another one after it."""
+    found = {place for move in step.moves for place in (move.source, move.target)} if step else set()
+    for old, box in zip(before.boxes, scene.boxes, strict=True):
+        for was, cell in zip(old.cells, box.cells, strict=True):
+            if was.value != cell.value:
+                found.add(cell.place)
+    return found
+
+
+def _mattering(
+    old: Box, box: Box, touched: set[str], step: Step | None, found: Collection[str]
+) -> Iterator[str]:
+    """What of a box matters after ``step`` (None at the start), which found it ``old``, and is not yet
+    ``found``."""
+    if box.id not in found and _box_matters(box, touched):
+        yield box.id
+    for cell in box.cells:
+        if cell.place not in found and _cell_matters(box, cell, touched):
+            yield cell.place
+    for (name, value), (_, was) in zip(box.facts, old.facts, strict=True):
+        key = f"{box.id}.{name}"
+        if key not in found and _fact_matters(box, name, value != was, step):
+            yield key
 
 
 def _is_thread(task: str) -> bool:
@@ -95,12 +107,13 @@ def _cell_matters(box: Box, cell: Cell, touched: set[str]) -> bool:
     return box.kind == "task" and cell.status != "unused"
 
 
-def _fact_matters(box: Box, name: str, changed: bool, facts: dict[str, str], step: Step | None) -> bool:
+def _fact_matters(box: Box, name: str, changed: bool, step: Step | None) -> bool:
     if box.kind == "task":
         return False  # the CPU's box says which task runs there, and in which mode
     if name in (TRUE_VALUE, "runs", "EFER.LMA") or is_loaded(box.kind, name):
         return True  # these decide where KVM looks
     if name in (_COUNT, _INTERRUPTS):  # every entry changes them; they matter when they hold back a tick
+        facts = dict(box.facts)
         held = facts.get(_COUNT) != "0"
         return facts.get(_TICK) == "1" and (held if name == _COUNT else not held and facts[name] == "off")
     if name == _GUEST_ACCESS and step is not None and step.thread == f"thread{box.id.removeprefix('vcpu')}":

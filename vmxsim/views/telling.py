@@ -146,10 +146,15 @@ def effects(trace: Trace, number: int) -> list[str]:
     """
     step = trace.steps[number - 1]
     before, after = trace.scene(number - 1), trace.scene(number)
-    clauses = [_move(move, before, after) for move in step.moves]
+    moves = [printable(_move(move, before, after), 400) for move in step.moves]
+    return [*moves, *_changes(trace, step, before, after)]
+
+
+def _changes(trace: Trace, step: Step, before: Scene, after: Scene) -> list[str]:
+    """What a step did besides its moves."""
     told_by_note = any("tick comes" in note for note in step.notes)
     several = sum(box.kind == "vcpu" for box in after.boxes) > 1
-    clauses += [
+    clauses = [
         _fact_words(box, name, was, now, several)
         for box, name, was, now in changed_facts(before, after)
         if not (told_by_note and name == "TIF_NEED_RESCHED" and now == "1")
@@ -184,7 +189,7 @@ def brief(told: Teller, number: int) -> str:
         else moved_words(move, before, after)
         for move in step.moves
     ]
-    changed = effects(trace, number)[len(clauses) :]
+    changed = _changes(trace, step, before, after)
     skipped = passed_over(trace, step)
     if skipped and not clauses and len(changed) == len(skipped):
         lines = several(f"{line.name}, “{source.removesuffix(';')}”" for line, source in skipped)
