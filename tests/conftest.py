@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
+
+# kernels that tests start inherit it: none reads or writes the answers of whoever runs the tests
+os.environ["VMXSIM_ANSWERS"] = ""
 
 MISSING_CHROMIUM = "no Chromium on PATH: install it (Debian: apt-get install chromium), or set CHROMIUM"
 MISSING_TREE = "no kernel tree: .ci/run fetches Debian's linux-source-6.1, or set VMXSIM_TEST_TREE"

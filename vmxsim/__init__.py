@@ -17,6 +17,7 @@ _HOMES = {
     "compare": "vmxsim.widgets.explore",
     "predict": "vmxsim.widgets.predict",
     "answers": "vmxsim.widgets.predict",
+    "my_progress": "vmxsim.widgets.predict",
     "present": "vmxsim.widgets.present",
     "why": "vmxsim.checker.why",
     "state_space": "vmxsim.widgets.state_space",

@@ -9,7 +9,7 @@ from rattler import MatchSpec
 
 ROOT = Path(__file__).parents[2]
 #: What conda calls a Python package of another name.
-CONDA_NAMES = {"graphviz": "python-graphviz"}
+CONDA_NAMES = {"graphviz": "python-graphviz", "jupyter-core": "jupyter_core"}
 #: What conda's list needs beyond Python packages; environment.yml says why.
 CONDA_ONLY = {"python", "pip", "graphviz"}
 

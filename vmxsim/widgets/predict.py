@@ -7,11 +7,11 @@ from typing import Any
 
 import ipywidgets as w
 
-from vmxsim.errors import InputError, printable
+from vmxsim.errors import InputError, counted, printable
 from vmxsim.simulation.trace import Trace
-from vmxsim.teaching.questions.ask import ask, spans_apart, voted
+from vmxsim.teaching.questions.ask import ask, recipe, spans_apart, voted
 from vmxsim.teaching.questions.question import Question
-from vmxsim.teaching.questions.session import SESSION, Answers
+from vmxsim.teaching.questions.session import SESSION, Answers, Progress
 from vmxsim.views.film import film
 from vmxsim.widgets.player import Player
 
@@ -58,7 +58,7 @@ def predict(
 
     The steps after a question stay hidden until it is answered: by the reader or, if ``locked``, by an
     audience whose ``votes`` (at least that many; default 1) the presenter clicks in. Options and reasons
-    come from the trace. Answers last as long as the Jupyter kernel. Raises InputError if a question cannot
+    come from the trace. Answers are kept, see ``vmxsim.answers``. Raises InputError if a question cannot
     be asked.
     """
     if not hasattr(trace, "steps"):
@@ -73,10 +73,25 @@ def predict(
     return PredictGate([trace], [film(trace)], [(0, q) for q in questions], locked=locked, votes=votes)
 
 
-def answers(*, key: bool = False) -> AnswersTable:
-    """This session's questions and answers as a live table; with ``key``, for instructors, every
-    question with its right answer and the reason."""
+def answers(*, key: bool = False, reset: bool = False) -> AnswersTable:
+    """This notebook's questions and answers as a live table; with ``key``, for instructors, every
+    question with its right answer and the reason.
+
+    They are kept in one file in the user's Jupyter data directory, by notebook, and stand again when the
+    notebook runs in another kernel. ``reset`` forgets those of this notebook. The environment variable
+    VMXSIM_ANSWERS names another file; set to nothing, answers last as long as the kernel.
+    """
+    if reset:
+        forgotten = SESSION.reset()
+        print(
+            f"{counted(forgotten, 'answer')} forgotten. Run the cells with questions again to be asked again."
+        )
     return AnswersTable(Answers(key=key))
+
+
+def my_progress() -> Progress:
+    """A row of ticks for each notebook: ✔ right on the first try, ✖ not right, · not answered yet."""
+    return Progress()
 
 
 class AnswersTable(w.HTML):
@@ -153,8 +168,10 @@ class PredictGate(Player):
     ) -> None:
         if votes is not None and votes < 1:
             raise InputError(f"expected at least 1, not {votes}", "votes")
+        questions = list(questions)
         gates = gate_data(traces, questions, locked or votes is not None, votes)
-        super().__init__(answers=SESSION.ask(gates), **traits)
+        recipes = [recipe(traces[which], question) for which, question in questions]
+        super().__init__(answers=SESSION.ask(gates, recipes), **traits)
         self.observe(self._on_answers, "answers")
         first = next((g for g in gates if g["id"] not in self.answers), None)
         at = start if start is not None else first["before"] if first else gates[-1]["after"] if gates else 0

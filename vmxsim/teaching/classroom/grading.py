@@ -36,6 +36,7 @@ from vmxsim.teaching.classroom.submissions import (
     read_notebook,
 )
 from vmxsim.teaching.exercises.grade import GRADE_DATA, GRADING
+from vmxsim.teaching.questions.store import VARIABLE
 
 _node: Any = NotebookNode  # it has no types
 #: What a cell's error is called where it could not be run.
@@ -195,6 +196,7 @@ def work(job: Job) -> None:
     _be_quiet(job.folder)
     # the kernel is this Python's, and neither reads nor writes the teacher's own settings
     os.environ |= {"JUPYTER_PREFER_ENV_PATH": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1", GRADING: "1"}
+    os.environ[VARIABLE] = ""  # a submission's predictions are nobody's progress
     for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR"):
         os.environ[name] = str(job.folder / "jupyter" / name.lower())
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from hashlib import blake2s
 from itertools import pairwise
@@ -10,7 +10,11 @@ from typing import Any
 
 from attrs import evolve
 
+from vmxsim.designs import DESIGNS
 from vmxsim.errors import InputError, unknown
+from vmxsim.kernel.kvm import name_of
+from vmxsim.simulation.run import run
+from vmxsim.simulation.scenario import scenario_yaml
 from vmxsim.simulation.trace import Trace
 from vmxsim.teaching.questions.control import intercepted, line, preempt
 from vmxsim.teaching.questions.marks import leak, lost
@@ -56,7 +60,39 @@ def ask(trace: Trace, kind: str, **where: Any) -> Question:
             where = {"step": last[-1]}
         if kind in ("lost", "leak") and trace.steps:
             return KINDS[kind](Span(trace, 0, len(trace.steps), whole=False))
-    return shuffled(KINDS[kind](place(trace, where), **of), f"{trace.title}; {trace.subtitle}")
+    asked = place(trace, where)
+    found = KINDS[kind](asked, **of)
+    at = {"action": asked.last.action} if asked.whole else {"step": asked.after}
+    return shuffled(evolve(found, where=at | of), f"{trace.title}; {trace.subtitle}")
+
+
+def recipe(trace: Trace, question: Question) -> dict[str, Any] | None:
+    """How to ask a question of a run again: plain data for :func:`ask_again`. None for a recording, and for a
+    design that the package does not have."""
+    scenario: Any = getattr(trace, "scenario", None)
+    design: Any = getattr(trace, "design", None)
+    name = name_of(design) if design is not None else ""
+    if scenario is None or DESIGNS.get(name) is not design:
+        return None
+    return {
+        "design": name,
+        "scenario": scenario_yaml(scenario),
+        "kind": question.kind,
+        "where": dict(question.where),
+    }
+
+
+def ask_again(recipe: Mapping[str, Any]) -> tuple[Trace, Question]:
+    """The run and the question of a recipe. Raises InputError if this version of vmxsim cannot ask it."""
+    scenario, design, kind = (recipe.get(name) for name in ("scenario", "design", "kind"))
+    where: Any = recipe.get("where")
+    if not (isinstance(scenario, str) and isinstance(design, str) and isinstance(kind, str)):
+        raise InputError("expected a scenario, a design and a kind of question", "recipe")
+    known = isinstance(where, Mapping) and set(where) <= {"step", "action", "of"}
+    if not known or not all(isinstance(value, str if name == "of" else int) for name, value in where.items()):
+        raise InputError("expected a step or an action", "recipe")
+    trace = run(scenario, design)
+    return trace, ask(trace, kind, **where)
 
 
 def shuffled(question: Question, of: str) -> Question:

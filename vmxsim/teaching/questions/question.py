@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from hashlib import blake2s
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from vmxsim.errors import InputError, printable
 from vmxsim.kernel.machine import MODE_WORDS
@@ -172,6 +172,8 @@ class Question:
     changes: bool = True
     typed: str = ""
     marks: bool = False
+    #: What to tell ``ask`` to ask it again: a step or an action, by its number.
+    where: Mapping[str, Any] = field(factory=dict)
 
     @property
     def right(self) -> int:

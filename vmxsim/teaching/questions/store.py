@@ -1,0 +1,157 @@
+"""Answers on disk: one JSON file in the user's Jupyter data directory, by notebook and question.
+
+Only a Jupyter kernel reads and writes it. The environment variable ``VMXSIM_ANSWERS`` names another file;
+set but empty, answers last as long as the kernel. Nothing here raises: what cannot be read or written is said
+once, and answers then last as long as the kernel.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
+
+from attrs import define, field
+
+from vmxsim.errors import printable
+
+#: Names another file, or none.
+VARIABLE = "VMXSIM_ANSWERS"
+#: Where the notebook's name is not known.
+UNKNOWN = "unknown notebook"
+_FORMAT = 1
+
+#: By notebook, by question's id: what stands in the file.
+Notebooks = dict[str, dict[str, dict[str, Any]]]
+
+
+def _shell() -> Any:
+    """The IPython shell of a Jupyter kernel; None elsewhere."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return shell if getattr(shell, "kernel", None) is not None else None
+
+
+def notebook_name() -> str:
+    """The file name of the notebook that this kernel runs, as the Jupyter server or VS Code gives it."""
+    shell = _shell()
+    given = os.environ.get("JPY_SESSION_NAME") or (shell and shell.user_ns.get("__vsc_ipynb_file__")) or ""
+    name = Path(str(given)).name
+    return name if name.endswith(".ipynb") else UNKNOWN
+
+
+def answers_file() -> Path | None:
+    """Where answers are kept; None if they are not."""
+    given = os.environ.get(VARIABLE)
+    if given is not None:
+        return Path(given) if given else None
+    if _shell() is None:
+        return None
+    try:
+        from jupyter_core.paths import jupyter_data_dir
+    except ImportError:  # a kernel in a browser has no Jupyter server
+        return None
+    return Path(jupyter_data_dir()) / "vmxsim" / "answers.json"
+
+
+@define
+class Store:
+    """The file, which is read before each change: kernels of several notebooks may write it."""
+
+    path: Path | None
+    say: Callable[[str], None] = print
+    _said: set[str] = field(factory=set)
+
+    def read(self) -> Notebooks:
+        """Everything in the file. A file that is not one of ours is set aside, and said."""
+        if self.path is None:
+            return {}
+        try:
+            data = json.loads(self.path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            self._give_up(f"cannot be read ({error.strerror or error})")
+            return {}
+        except (ValueError, RecursionError):  # no JSON, or no text
+            self._set_aside("is not JSON")
+            return {}
+        if isinstance(data, dict) and isinstance(data.get("format"), int) and data["format"] > _FORMAT:
+            self._give_up("is of a later version of vmxsim")
+            return {}
+        if not _is_ours(data):
+            self._set_aside("does not hold answers")
+            return {}
+        found: Notebooks = data["notebooks"]
+        return found
+
+    def put(self, notebook: str, entries: Mapping[str, Mapping[str, Any] | None]) -> None:
+        """Keep these entries of a notebook, by question's id; None forgets one."""
+        notebooks = self.read()
+        kept = notebooks.setdefault(notebook, {})
+        for name, entry in entries.items():
+            kept.pop(name, None)
+            if entry is not None:
+                kept[name] = dict(entry)
+        if not kept:
+            del notebooks[notebook]
+        self._write(notebooks)
+
+    def _write(self, notebooks: Notebooks) -> None:
+        if self.path is None:
+            return
+        text = json.dumps({"format": _FORMAT, "notebooks": notebooks}, indent=1, ensure_ascii=False)
+        beside = ""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with NamedTemporaryFile(
+                "w", encoding="utf-8", dir=self.path.parent, prefix=".answers-", delete=False
+            ) as out:
+                beside = out.name
+                out.write(text)
+            os.replace(beside, self.path)
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the name, a lone surrogate
+            with suppress(OSError):
+                if beside:
+                    os.unlink(beside)
+            self._give_up(f"cannot be written ({getattr(error, 'strerror', None) or error})")
+
+    def _set_aside(self, why: str) -> None:
+        """Move a broken file out of the way."""
+        assert self.path is not None
+        numbers = (n for n in range(1, 1000) if not self._aside(n).exists())
+        to = self._aside(next(numbers, 1000))
+        try:
+            os.rename(self.path, to)
+        except OSError:
+            self._give_up(why)
+        else:
+            self._tell(f"{self.path} {why}. It is now {to.name} beside it, and your answers start afresh.")
+
+    def _aside(self, number: int) -> Path:
+        assert self.path is not None
+        return self.path.with_name(f"{self.path.stem}.broken-{number}{self.path.suffix}")
+
+    def _give_up(self, why: str) -> None:
+        self._tell(f"{self.path} {why}: your answers last as long as this kernel.")
+        self.path = None
+
+    def _tell(self, words: str) -> None:
+        if words not in self._said:
+            self._said.add(words)
+            self.say(printable(words, 500))
+
+
+def _is_ours(data: Any) -> bool:
+    """Whether these are entries by question by notebook."""
+    if not isinstance(data, dict) or not isinstance(data.get("notebooks"), dict):
+        return False
+    return all(
+        isinstance(entries, dict) and all(isinstance(entry, dict) for entry in entries.values())
+        for entries in data["notebooks"].values()
+    )
