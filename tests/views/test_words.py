@@ -103,6 +103,34 @@ def test_control_characters_do_not_reach_a_terminal():
     assert "\x07" not in words
 
 
+@pytest.mark.parametrize("design", DESIGNS)
+def test_one_place_is_live_for_each_owner_whose_true_value_is_anywhere(design):
+    """The register of the owner's CPU, the saved values and the task's base: one of those that hold the true
+    value has the star, the others that are used are copies, and none that holds another value has it."""
+    actions = [
+        "run",
+        "guest long-mode on",
+        "guest wrmsr 0xA000",
+        "guest swapgs",
+        "preempt cpu1",
+        "exit",
+        "run",
+    ]
+    actions += ["guest long-mode off", "exit", "set-msr 0xB000", "run"]
+    for host in ("64-bit", "32-bit"):
+        trace = vmxsim.run(actions, design, host=host)
+        for index in range(len(trace.steps) + 1):
+            scene = trace.scene(index)
+            facts = {f"{box.id}.{name}": value for box in scene.boxes for name, value in box.facts}
+            mine = [cell for cell in scene.cells().values() if cell.place.startswith(("vcpu0", "thread0"))]
+            mine.append(scene.cells()[f"cpu{facts['thread0.CPU']}.kernel_gs_base"])
+            for owner, true in (("vcpu0", facts["vcpu0.true value"]), ("thread0", "0x7f0000001000")):
+                own = [c for c in mine if c.value and c.value.owner == owner and c.place != "vcpu0.gs_base"]
+                right = [cell.status for cell in own if str(cell.value) == true]
+                assert right.count("live") == bool({"live", "copy", "stale"} & set(right)), (host, index, own)
+                assert not {cell.status for cell in own if str(cell.value) != true} & {"live", "copy"}
+
+
 def statuses(trace, index):
     return {place: cell.status for place, cell in trace.scene(index).cells().items() if "thread0" in place}
 

@@ -174,16 +174,17 @@ class CellJudge:
         status = "copy" if held and saved == "live" else saved
         if not task.by_descriptor:
             return (Cell(f"{task.id}.gs_base", "thread.gsbase", task.gs_base, status),)
-        # without FSGSBASE a context switch does not take such a task's base from thread.gsbase
-        if not self.m.host.fsgsbase and not self.takes_saved_base:
-            status = "unused"
+        # a context switch takes such a task's base from thread.gsbase with FSGSBASE only
+        switched_by_saved = self.m.host.fsgsbase and saved == "live"
+        if not self.m.host.fsgsbase:
+            status = "unused" if not self.takes_saved_base else "copy" if status == "live" else status
         return (
             Cell(f"{task.id}.gs_base", "thread.gsbase", task.gs_base, status),
             Cell(
                 f"{task.id}.descriptor_base",
                 "descriptor's base",
                 task.descriptor_base,
-                "copy" if held else "live",
+                "copy" if held or switched_by_saved else "live",
             ),
         )
 
