@@ -29,6 +29,7 @@ _HOMES = {
     "cost": "vmxsim.simulation.costs",
     "DESIGNS": "vmxsim.designs",
     "find_design": "vmxsim.designs",
+    "where_in_the_kernel": "vmxsim.designs.in_the_kernel",
     "from_source": "vmxsim.csource.from_source",
     "export": "vmxsim.exports.export",
     "review": "vmxsim.exports.review",

@@ -229,3 +229,37 @@ def test_what_a_design_of_ones_own_declares_mixes_in_and_never_calls(capsys, tmp
     assert status == 3, "a field of the CPU cannot be explored"
     (warning,) = json.loads(out)["Mine"]["never_called"]
     assert warning.startswith("your idle() is never called")
+
+
+def test_the_kernels_own_function_is_named_with_its_file_and_release(capsys):
+    where = vmxsim.where_in_the_kernel
+    _, out, _ = call(capsys, "show", "never-trap", "vmx_set_efer")
+    assert "# in the kernel: arch/x86/kvm/vmx/vmx.c or arch/x86/kvm/vmx.c" in out
+    entered = list(where("vmx_save_host_state"))
+    assert [place.function for place in entered][3:5] == [
+        "vmx_save_host_state",
+        "vmx_prepare_switch_to_guest",
+    ]
+    assert entered[1].as_json() == {
+        "python": "vmx_save_host_state",
+        "function": "vmx_save_host_state",
+        "files": ["arch/x86/kvm/vmx/vmx.c", "arch/x86/kvm/vmx.c"],
+        "design": "lazy-long-mode",
+        "release": "2.6.33",
+        "commit": "44ea2b1758d8",
+    }
+    (efer,) = where("vmx_set_efer()", "678e315e78a7")
+    assert (efer.release, efer.commit) == ("4.19-rc1", "678e315e78a7")
+    newest = {place.python: place for place in where()}
+    assert newest["kvm_sched_out"].files == ("virt/kvm/kvm_main.c",)
+    assert newest["kvm_vcpu_ioctl_get_msrs"].files is None, "the facts do not give it"
+    assert "vmx_save_host_state" not in newest
+    assert "| `em_rsm()` | `em_rsm()` |" in repr(where(design="never-trap"))
+
+
+@pytest.mark.parametrize("asked", [("vmx_set_eefr",), ("vmx_set_eefr", "never-trap")])
+def test_an_unknown_function_is_told_with_the_nearest(asked):
+    with pytest.raises(vmxsim.InputError, match="did you mean 'vmx_set_efer'"):
+        vmxsim.where_in_the_kernel(*asked)
+    with pytest.raises(vmxsim.InputError, match="not 3"):
+        vmxsim.where_in_the_kernel(3)

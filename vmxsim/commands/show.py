@@ -30,6 +30,7 @@ from vmxsim.designs.history import (
     source_lines,
     vcpu_fields,
 )
+from vmxsim.designs.in_the_kernel import place_of
 from vmxsim.errors import InputError, printable, unknown
 from vmxsim.kernel.kvm import HOOKS, Kvm, name_of, release_of
 
@@ -155,6 +156,9 @@ def _show_function(design: type[Kvm], name: str, as_json: bool) -> int:
         return FINE
     out = console()
     out.print(Text(f"# {name_of(design)}: changed last by {_origin_words(origin)}", style="dim"))
+    files = place_of(design, name).files
+    if files:
+        out.print(Text(f"# in the kernel: {' or '.join(files)}", style="dim"))
     if name not in reached(design):
         out.print(Text("# nothing in this design calls it anymore", style="dim"))
     out.print(Text("\n".join(source_lines(function))))
