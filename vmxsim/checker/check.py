@@ -9,13 +9,13 @@ from typing import Any
 from attrs import define, evolve, field, frozen
 
 from vmxsim.checker.assumptions import Restriction, restriction
+from vmxsim.checker.either_way import Ways, conditions_of
 from vmxsim.checker.footprints import BROKEN
 from vmxsim.checker.inspected import Outcomes, environments, one_sided, outcomes, values_to_write
 from vmxsim.checker.product import MOST, Product, counts, product, thread_graph
 from vmxsim.checker.reach import ReachableStates, reachable
 from vmxsim.checker.result import (
     HOLDS,
-    SAFE,
     UNKNOWN,
     VIOLATED,
     CheckResult,
@@ -27,11 +27,13 @@ from vmxsim.checker.search import reached, shortest_path
 from vmxsim.checker.states import GUEST_VALUES, NON_CANONICAL
 from vmxsim.checker.symbolic import Line
 from vmxsim.checker.transition_table import (
+    AS_ASSUMED,
     ENDINGS,
     INTERRUPTED,
     Cut,
     CutShort,
     TransitionTable,
+    Unknowns,
     Watch,
     cut_of,
 )
@@ -101,12 +103,13 @@ def kept_table(
     assumed: Restriction,
     interception: str = "rule",
     written: tuple[int, int] = GUEST_VALUES,
+    unknowns: Unknowns = AS_ASSUMED,
     watch: Watch | None = None,
 ) -> TransitionTable:
     """The TransitionTable with these bounds; the last few are kept. Raises what TransitionTable raises."""
-    key = (design, design._revision, host, assumed, interception, written)
+    key = (design, design._revision, host, assumed, interception, written, unknowns)
     found = _tables.pop(key, None) or TransitionTable(
-        design, host, assumed, interception=interception, written=written, watch=watch
+        design, host, assumed, interception=interception, written=written, unknowns=unknowns, watch=watch
     )
     _tables[key] = found  # the most recently used one is last
     if len(_tables) > _KEPT:
@@ -159,7 +162,7 @@ def check(
     if max_seconds is not None:
         _positive("max_seconds", max_seconds)
     interrupted: list[bool] = []
-    results = []
+    results, ways = [], Ways(conditions_of(chosen))
     with telling() as tell:
         for width in hosts:
             told = progress or state_counter(tell, f"{width} host: ")
@@ -167,59 +170,13 @@ def check(
             written = (GUEST_VALUES[0], NON_CANONICAL) if non_canonical else GUEST_VALUES
             task = make_host(width, chosen, gs_base_from, fsgsbase)
             bounds = _Bounds(chosen, task, cpus, vcpus, assumed, interception, written)
-            results.append(_check_everywhere(bounds, limits, interrupted))
-        result = CheckResult(chosen, tuple(results), cpus, vcpus, assumed.names)
-        if not result.interrupted:
-            how = {
-                "cpus": cpus, "vcpus": vcpus, "gs_base_from": gs_base_from, "fsgsbase": fsgsbase,
-                "assume": assume, "max_states": max_states, "max_seconds": max_seconds,
-                "non_canonical": non_canonical, "interception": interception,
-                "progress": progress, "stopped": stopped,
-            }  # fmt: skip
-            result = _otherwise(result, how)
-    return result
 
+            def search(unknowns: Unknowns, bounds: _Bounds = bounds, limits: Limits = limits) -> HostResult:
+                return _check_everywhere(evolve(bounds, unknowns=unknowns), limits, interrupted)
 
-def _otherwise(result: CheckResult, how: dict[str, Any]) -> CheckResult:
-    """The result, held against what comes of it where the unknown conditions of the design go the other
-    way."""
-    found: dict[str, str] = {}
-    hosts = {host.host: host for host in result.hosts}
-    for words, other in vars(result.design).get("_alternatives", lambda: ())():
-        if isinstance(other, InputError):
-            found[words] = f"the C is not understood ({other})"
-        elif _same_code(other, result.design):
-            found[words] = result.verdict
-        else:
-            again = check(other, host="both" if len(hosts) > 1 else result.hosts[0].host, **how)
-            found[words] = again.verdict if _broken(again) == _broken(result) else _told(again)
-            for one in again.hosts:
-                if hosts[one.host].verdict == SAFE and one.verdict != SAFE:
-                    cut = Cut(f"it depends on what is not known: {words}, the design is {one.verdict}")
-                    hosts[one.host] = evolve(
-                        hosts[one.host], invariants=dict.fromkeys(one.invariants, UNKNOWN), cut_by=cut
-                    )
-    return evolve(result, hosts=tuple(hosts.values()), otherwise=found)
-
-
-def _broken(result: CheckResult) -> dict[str, set[str]]:
-    """What is violated on each width of the host."""
-    return {host.host: {*host.counterexamples} for host in result.hosts}
-
-
-def _told(result: CheckResult) -> str:
-    """The verdict, and what is violated: ``violated (64-bit: no-leak)``."""
-    broken = [f"{host}: {', '.join(sorted(names))}" for host, names in _broken(result).items() if names]
-    return f"{result.verdict} ({'; '.join(broken)})" if broken else result.verdict
-
-
-def _same_code(one: type[Kvm], other: type[Kvm]) -> bool:
-    """Whether two designs run the same instructions."""
-
-    def code(design: type[Kvm]) -> dict[str, Any]:
-        return {name: (f.locals, f.instructions) for name, f in design.functions().items()}
-
-    return code(one) == code(other)
+            results.append(ways.host(search) if ways.conditions else search(AS_ASSUMED))
+    otherwise = ways.verdicts(results) | chosen._only_as_assumed
+    return CheckResult(chosen, tuple(results), cpus, vcpus, assumed.names, otherwise)
 
 
 def refuse_cpu_fields(design: type[Kvm], assumed: Restriction) -> None:
@@ -266,6 +223,7 @@ class _Bounds:
     assumed: Restriction
     interception: str
     written: tuple[int, int]
+    unknowns: Unknowns = AS_ASSUMED
 
     @property
     def host(self) -> str:
@@ -273,7 +231,9 @@ class _Bounds:
         return f"{self.task.bits}-bit"
 
     def table(self, limits: Limits) -> TransitionTable:
-        return kept_table(self.design, self.task, self.assumed, self.interception, self.written, limits.watch)
+        return kept_table(
+            self.design, self.task, self.assumed, self.interception, self.written, self.unknowns, limits.watch
+        )
 
     @property
     def moves(self) -> bool:

@@ -13,8 +13,8 @@ from vmxsim.checker.transition_table import TransitionTable
 from vmxsim.kernel.instructions import PRIMITIVES
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.kernel.machine import EFER_LMA
+from vmxsim.kernel.points import is_before
 from vmxsim.kernel.program import Function, Instruction
-from vmxsim.kernel.simulator import is_before
 from vmxsim.kernel.thread import Stack
 from vmxsim.simulation.scenario import Scenario, make_host, make_scenario
 
@@ -36,11 +36,12 @@ def scenario_of(
     steps: list[Any] = []
     passed: list[Stack] = []  # scheduling points in the kernel that this action has reached
     asked: list[Line] = []  # lines just before need_resched() that it ran
+    unknowns = 0  # conditions that are not modeled which it has tested
     changes = 0  # how often user space has changed its GS base
     for state, edge in path.transitions:
         choice, stack = edge.leaf.choice, table.stacks[table.states[state >> CONSTANTS][0]]
         if edge.at_rest:
-            passed, asked = [], []
+            passed, asked, unknowns = [], [], 0
             changes += choice.verb == USER_GS_BASE
             steps.append(action_text(choice, table, changes))
         elif choice.kind != "in":
@@ -51,7 +52,10 @@ def scenario_of(
             _add_point(steps, _pending_point(edge.leaf.asked[-1], [*asked, *edge.leaf.asked[:-1]]))
         elif choice.signal:
             _options(steps)["signal"] = True
+        if choice.otherwise:
+            _options(steps).setdefault("otherwise", []).extend(unknowns + n for n in choice.otherwise)
         asked += edge.leaf.asked
+        unknowns += edge.leaf.unknowns
     first, task = table.states[path.start >> CONSTANTS], table.host
     width = f"{task.bits}-bit"
     default = make_host(width, design)

@@ -117,7 +117,8 @@ class Leaf:
     ``writes`` are (position in the control tuple, value); ``stack`` is the stack afterward,
     with holes for values. ``asked`` are the lines before which a tick would be noticed although
     preemption is disabled. ``error`` says why the section failed. ``may_signal``: a signal could have ended
-    KVM_RUN. ``outcomes`` are those of :class:`~vmxsim.checker.symbolic.Outcome`.
+    KVM_RUN. ``unknowns``: how many conditions that are not modeled were tested. ``outcomes`` are those of
+    :class:`~vmxsim.checker.symbolic.Outcome`.
     """
 
     choice: Choice
@@ -130,6 +131,7 @@ class Leaf:
     error: SimulationError | None
     may_signal: bool = False
     outcomes: tuple[tuple[Line, Any], ...] = ()
+    unknowns: int = 0
 
 
 class ReachedDown(Exception):
@@ -277,7 +279,9 @@ class Footprints:
             end.error, checks = error, ()
         if end.error is not None:
             effect = Effect(IDENTITY, checks, broken | BROKEN["contract"])
-            return Leaf(choice, mask, bits, effect, (), None, tuple(end.asked), end.error)
+            return Leaf(
+                choice, mask, bits, effect, (), None, tuple(end.asked), end.error, unknowns=end.unknowns
+            )
         if ANY_STACK in _levels(stack):
             moves += IDENTITY[self._fixed :]
         moves += [self._constant(RESET)] * (ALL_SLOTS - len(moves))
@@ -286,7 +290,9 @@ class Footprints:
         )
         effect = Effect(tuple(moves), checks, broken, end.exchanges_hosts)
         asked, outcomes = tuple(end.asked), tuple(end.outcomes)
-        return Leaf(choice, mask, bits, effect, writes, stack, asked, None, end.may_signal, outcomes)
+        return Leaf(
+            choice, mask, bits, effect, writes, stack, asked, None, end.may_signal, outcomes, end.unknowns
+        )
 
     def _constant(self, number: int) -> int:
         return CONSTANTS + BITS * number
@@ -306,7 +312,7 @@ def _as_key(leaf: Leaf | None, path: list[int]) -> Any:
     if leaf is None:
         return path
     did = leaf.effect, leaf.writes, leaf.stack, leaf.asked, str(leaf.error), leaf.may_signal, leaf.outcomes
-    return did, path
+    return did, path, leaf.unknowns
 
 
 def _levels(stack: Stack) -> Iterator[Stack]:

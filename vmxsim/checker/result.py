@@ -103,6 +103,9 @@ def _step_words(step: Any) -> str:
     ]
     if options.get("signal"):
         told.append("then a signal")
+    if numbers := options.get("otherwise"):
+        tests = "test" if len(numbers) == 1 else "tests"
+        told.append(f"{tests} {', '.join(map(str, numbers))} of what is not modeled the other way")
     return f"{action} ({', '.join(told)})"
 
 
@@ -271,10 +274,13 @@ def headline(result: CheckResult, options: bool = True) -> str:
         broken = [name for name, how in telling.invariants.items() if how == "violated"]
         return f"{result.name} is VIOLATED on a {widths} host ({', '.join(broken)}); {bounds}{granted}"
     if result.verdict == "incomplete":
-        return (
-            f"{result.name}: INCOMPLETE, no violation found, but the search ended early:"
-            f" {telling.cut if options else telling.cut_without_option}; {bounds}{granted}"
+        why = (
+            ""
+            if telling.cut_by and telling.cut_by.undecided
+            else "no violation found, but the search ended early: "
         )
+        cut = telling.cut if options else telling.cut_without_option
+        return f"{result.name}: INCOMPLETE, {why}{cut}; {bounds}{granted}"
     return f"{result.name} is SAFE on a {widths} host: every schedule was explored; {bounds}{granted}"
 
 
@@ -283,7 +289,8 @@ def cut_line(result: CheckResult, options: bool = True) -> str:
     host = result.telling
     if result.verdict != VIOLATED or not host.cut_by:
         return ""
-    return f"Not everything was explored: {host.cut if options else host.cut_without_option}."
+    what = "Not decided" if host.cut_by.undecided else "Not everything was explored"
+    return f"{what}: {host.cut if options else host.cut_without_option}."
 
 
 def otherwise_line(result: CheckResult) -> str:

@@ -11,8 +11,8 @@ from vmxsim.checker.rerun import Remedy, turnable, undoable
 from vmxsim.checker.sides import MISSING, SKIPS, Side
 from vmxsim.kernel.invariants import describe, is_host
 from vmxsim.kernel.machine import EFER_LMA, Value, owner_words
+from vmxsim.kernel.points import uses
 from vmxsim.kernel.program import Expr, Field, Function, Primitive
-from vmxsim.kernel.simulator import uses
 from vmxsim.simulation.trace import Step
 
 

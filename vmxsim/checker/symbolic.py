@@ -43,6 +43,8 @@ class Choice:
                 pending when KVM asks after a handled exit
     ``out``     a tick: the scheduler preempts it
     ``in``      the scheduler puts it on a CPU
+
+    ``otherwise``: the tests of conditions that are not modeled, from 1, that come out the other way.
     """
 
     kind: str
@@ -50,6 +52,7 @@ class Choice:
     value: int | None = None
     pending: int = 0
     signal: bool = False
+    otherwise: tuple[int, ...] = ()
 
 
 STEP, OUT, IN = Choice("step"), Choice("out"), Choice("in")
@@ -74,6 +77,8 @@ class Outcome:
     lines: int = 0
     #: A signal pending after the exit that was handled would have been seen.
     may_signal: bool = False
+    #: How many conditions that are not modeled were tested.
+    unknowns: int = 0
     #: User space has changed its GS base.
     exchanges_hosts: bool = False
     #: How each line of the reader's own code came out, for lines that could look at a value.
@@ -222,6 +227,7 @@ class TracedMachine(Machine):
     def start(self, fields: dict[tuple[str, str], Any], slots: Sequence[Value]) -> None:
         """Set the state: fields by (object, name), and a token or value for each slot."""
         self.forget()
+        self.unknowns.clear()
         self.reads, self.written = [], {}
         for traced in self._traced.values():
             traced._now, traced._known = {}, set()
@@ -300,6 +306,7 @@ class Sections:
 
     def run(self, choice: Choice, stack: Stack) -> Outcome:
         """Run the section that ``choice`` starts, from the machine's current state."""
+        self.m.otherwise = choice.otherwise
         run = _Section(self, stack, choice.pending, choice.signal)
         try:
             if choice.kind == "action":
@@ -312,7 +319,7 @@ class Sections:
                 run.resume()
         except SimulationError as error:
             run.end.error, run.end.where = error, "error"
-        run.end.stack = run.stack
+        run.end.stack, run.end.unknowns = run.stack, len(self.m.unknowns)
         if run.end.where in ("user", "guest"):
             self._rest()
         return run.end

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from functools import cache, cached_property
@@ -149,6 +150,9 @@ State = tuple[Any, ...]
 #: Called regularly with (states found, states in the last layer); may raise to end the search.
 Watch = Callable[[int, int], None]
 
+#: Ways through conditions that are not modeled, in one stretch of kernel code, beyond which a search ends.
+MOST_WAYS = 4_096
+
 #: Control states beyond which a field is taken to count up forever.
 MOST_STATES = 300_000
 
@@ -156,12 +160,14 @@ MOST_STATES = 300_000
 @frozen
 class Cut:
     """Why a search ended early: what happened, the command-line option that sets this limit, what is known
-    all the same, and the assumptions under which the search comes to its end. ``str()`` says all of it."""
+    all the same, and the assumptions under which the search comes to its end. ``undecided``: it did not end
+    early, but what it found is neither yes nor no. ``str()`` says all of it."""
 
     words: str
     option: str = ""
     known: str = ""
     closed_by: tuple[str, ...] = ()
+    undecided: bool = False
 
     @property
     def without_option(self) -> str:
@@ -255,12 +261,25 @@ class Edge:
 _NOTHING = Restriction()
 
 
+@frozen
+class Unknowns:
+    """How conditions that are not modeled (:func:`~vmxsim.kernel.instructions.not_modeled`) come out: as is
+    assumed, but the other way throughout for those in ``inverted``; or either way at each test."""
+
+    either_way: bool = False
+    inverted: frozenset[str] = frozenset()
+
+
+AS_ASSUMED, EITHER_WAY = Unknowns(), Unknowns(either_way=True)
+
+
 class TransitionTable:
     """All control states that a thread of ``design`` can reach on ``host`` under assumptions.
 
     ``states`` are tuples: the stack's number, then the values of :attr:`fields`. ``edges``
     are grouped by source; those of state n start at ``first[n]``. ``initial`` holds pairs of
     control state and data; ``initial_waiting`` is the same for a thread without a CPU.
+    ``unknowns`` says how conditions that are not modeled come out.
     ``watch`` is called regularly and may raise. Raises CutShort if the design's state grows
     without end.
     """
@@ -273,10 +292,13 @@ class TransitionTable:
         *,
         interception: str = "rule",
         written: tuple[int, int] = GUEST_VALUES,
+        unknowns: Unknowns = AS_ASSUMED,
         watch: Watch | None = None,
     ) -> None:
         self.design, self.host, self.assumed, self.written = design, host, assumed, written
+        self._either_way = unknowns.either_way
         self.sections = Sections(design, host, interception, written)
+        self.sections.m.inverted = unknowns.inverted
         self.values = self.sections.values
         own = own_fields(design)
         ghosts = ("script", "guest_wrote") if assumed.guest_wrote_first else ("script",)
@@ -297,7 +319,7 @@ class TransitionTable:
         #: the stack below.
         self._split: dict[int, tuple[Leaf, int]] = {}
         #: What the scheduler does to a state's fields, whatever stack is below.
-        self._scheduled: dict[tuple[Any, State], list[tuple[Leaf, State]]] = {}
+        self._scheduled: dict[tuple[Any, tuple[int, ...], State], list[tuple[Leaf, State]]] = {}
         #: The stack that (leaf, stack below) make.
         self._made: dict[tuple[Leaf, int], int] = {}
         self.effects: Numbered[Effect] = Numbered()
@@ -310,12 +332,14 @@ class TransitionTable:
         self.initial, self.initial_waiting = (
             [self._start(long_mode, waiting) for long_mode in assumed.long_modes] for waiting in (False, True)
         )
-        self._explore(watch)
+        with without_collection():
+            self._explore(watch)
 
     def covers(self, written: tuple[int, int]) -> bool:
         """Whether the table with these numbers written would be this one, and no breach show that does not
         here: the design does the same with them, and numbers that are equal here are so there."""
         other = Sections(self.design, self.host, self.sections.interception, written)
+        other.m.inverted = self.sections.m.inverted
         return _equal(self.values) <= _equal(other.values) and self._footprints.fits(other)
 
     def get(self, state: State, holder: str, name: str) -> Any:
@@ -423,25 +447,50 @@ class TransitionTable:
     def _follow(self, source: int, state: State, choice: Choice) -> None:
         if not self._allows(state[self._mode], choice):
             return
-        at_rest = choice is not IN and state[self._mode] != "kernel"
-        asks, may_signal = 0, False
+        done, more = [choice], self._follow_one(source, state, choice)
+        while more:
+            one = more.pop()
+            if one in done or not self._allows(state[self._mode], one):
+                continue
+            done.append(one)
+            more += self._follow_one(source, state, one)
+            if len(done) > MOST_WAYS:
+                raise CutShort(
+                    f"there are over {MOST_WAYS:,} ways through the conditions that are not modeled between"
+                    " two points at which the thread can be preempted"
+                )
+
+    def _follow_one(self, source: int, state: State, choice: Choice) -> list[Choice]:
+        """Add the transitions that a choice leads to. Returns what else may happen on the way, the last
+        first."""
+        at_rest = choice.kind != "in" and state[self._mode] != "kernel"
+        asks, may_signal, unknowns = 0, False, 0
         below, found = self._outcomes(state, choice)
         for leaf, fields in found:
             if len(leaf.asked) < choice.pending:
                 continue  # with these values nothing checks for the tick
             if choice.signal and not leaf.may_signal:
                 continue  # nor for the signal
+            if choice.otherwise and leaf.unknowns < choice.otherwise[-1]:
+                continue  # nor tests so many conditions
+            if leaf.unknowns > unknowns:
+                unknowns = leaf.unknowns
             may_signal = may_signal or leaf.may_signal
-            asks = max(asks, len(leaf.asked) if leaf.error is None else min(1, len(leaf.asked)))
+            if leaf.asked:
+                asks = max(asks, len(leaf.asked) if leaf.error is None else 1)
             target = -1
             if leaf.error is None:
                 target = self.states.number((self._stack(leaf, below), *fields))
             self.edges.append(Edge(source, target, self._leaf_effect(state, leaf), leaf, at_rest))
-        if choice is STEP:  # a tick may arrive just before the kernel checks for one
-            for n in range(1, asks + 1):
-                self._follow(source, state, Choice("step", pending=n))
-            if may_signal:
-                self._follow(source, state, Choice("step", signal=True))
+        more: list[Choice] = []
+        if self._either_way and unknowns:
+            last = choice.otherwise[-1] if choice.otherwise else 0
+            more += [_with(choice, "otherwise", (*choice.otherwise, n)) for n in range(unknowns, last, -1)]
+        if choice.kind == "step" and not choice.pending and not choice.signal:
+            # a tick may arrive just before the kernel checks for one
+            more += [_with(choice, "signal", True)] * may_signal
+            more += [_with(choice, "pending", n) for n in range(asks, 0, -1)]
+        return more
 
     def _leaf_effect(self, state: State, leaf: Leaf) -> int:
         """The number of a section's effect; its breaches are marked EARLY where none counts yet."""
@@ -463,12 +512,12 @@ class TransitionTable:
         leaf with the fields afterward."""
         above: Any = None
         number, below = state[0], -1
-        if choice is OUT and state[self._mode] == "kernel":
+        if choice.kind == "out" and state[self._mode] == "kernel":
             above, below = OUT, number
-        elif choice is IN and number in self._split:
+        elif choice.kind == "in" and number in self._split:
             above, below = self._split[number]
         if below >= 0:
-            key = above, state[1:]
+            key = above, choice.otherwise, state[1:]
             found = self._scheduled.get(key)
             if found is None:
                 stack = ANY_STACK if above is OUT else above.stack
@@ -511,6 +560,25 @@ class TransitionTable:
         """The kernel function in which a thread of this control state is."""
         stack = self.stacks[self.states[number][0]]
         return str(stack[0].name) if stack else ""
+
+
+@contextmanager
+def without_collection() -> Iterator[None]:
+    """While this lasts, Python does not look for cycles of garbage: where there are none to be found, looking
+    through millions of objects again and again takes longer than making them."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@cache
+def _with(choice: Choice, name: str, value: Any) -> Choice:
+    """A choice with something that happens on the way, always the same object."""
+    return evolve(choice, **{name: value})
 
 
 def _equal(values: tuple[Value, ...]) -> set[tuple[int, int]]:

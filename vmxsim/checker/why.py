@@ -27,8 +27,8 @@ from vmxsim.kernel.instructions import COST_ONLY, QUERIES
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.kernel.machine import Host
 from vmxsim.kernel.patch import changed_functions
+from vmxsim.kernel.points import uses
 from vmxsim.kernel.program import Expr, Function, Operation, Primitive, SourceLine
-from vmxsim.kernel.simulator import uses
 from vmxsim.progress import telling
 from vmxsim.simulation.scenario import HOSTS, make_host
 

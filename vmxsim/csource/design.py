@@ -19,7 +19,7 @@ from vmxsim.csource.parser import Unit, read_files
 from vmxsim.csource.resolve import Resolver
 from vmxsim.csource.resolved import Spec, reachable, statements
 from vmxsim.csource.roles import Roles, find_roles
-from vmxsim.csource.slicing import Assumption, Slice
+from vmxsim.csource.slicing import Slice
 from vmxsim.csource.syntax import is_narrow
 from vmxsim.csource.tree import Tree
 from vmxsim.designs.host_from_thread import HostFromThread
@@ -109,18 +109,41 @@ class _Carrier:
 
     def carry(self) -> Carried:
         """The design, and what it rests on."""
-        made = self._designed(frozenset())
+        made, made_one_way = self._followed_both_ways()
         report = make_report(
             self.tree, self.unit, self.facts, made.cut, made.roots, made.names, made.own_fields, made.touching
         )
         carried = Carried(self.tree, made.design, self.unit, made.roots, made.cut.roles, made.cut, report)
         made.design._carried = carried
         made.design._rests_on = rests_on(report)
-        made.design._alternatives = lambda: self._alternatives(report)
+        made.design._only_as_assumed = {
+            f"if '{one.text}' is {'false' if one.holds else 'true'}, {one.site}": str(made_one_way[one.site])
+            for one in report.assumptions
+            if one.site in made_one_way and not one.absent
+        }
         return carried
 
-    def _designed(self, flipped: frozenset[str]) -> _Designed:
-        """The design, with the unknown conditions at the sites ``flipped`` going the other way."""
+    def _followed_both_ways(self) -> tuple[_Designed, dict[str, NotUnderstoodError]]:
+        """The design with each unknown condition able to come out either way, and the sites at which one
+        cannot, because what follows then is not understood."""
+        try:
+            return self._designed(frozenset()), {}
+        except NotUnderstoodError as error:
+            one_way = self._designed(None)
+            sites = {one.site for one in one_way.cut.taken.values()}
+            refused = {}
+            for site in sites:
+                try:
+                    self._designed(frozenset(sites - {site}))
+                except NotUnderstoodError as its:
+                    refused[site] = its
+            if refused:
+                with suppress(NotUnderstoodError):
+                    return self._designed(frozenset(refused)), refused
+            return one_way, dict.fromkeys(sites, error)
+
+    def _designed(self, pinned: frozenset[str] | None) -> _Designed:
+        """The design, with the unknown conditions at the sites ``pinned`` (None: at all) going one way."""
         resolver = Resolver(self.unit)
         while True:
             roots = {role: resolver.root(self._entry(role), passes) for role, passes in self._passes()}
@@ -142,7 +165,7 @@ class _Carrier:
             if resolver.widen(named, named):
                 continue
             self._refuse_narrow(roles)
-            cut = Slice([*roots.values(), efer], roles, flipped)
+            cut = Slice([*roots.values(), efer], roles, pinned)
             cut.run()
             if not resolver.widen(named, named | {key[-1] for key in cut.needed_places | cut.asked_places}):
                 break
@@ -230,24 +253,6 @@ class _Carrier:
             "_lowered": functions,
         }
         return _made(name, attributes)
-
-    def _alternatives(self, report: Report) -> Iterator[tuple[str, type[Kvm] | InputError]]:
-        """The same C with what was taken for granted the other way, in words: each condition at all its
-        places, and, where it is tested more than once, at each of them, since it may change in between."""
-        by_text: dict[str, list[Assumption]] = {}
-        for assumption in report.assumptions:
-            if not assumption.absent:
-                by_text.setdefault(assumption.text, []).append(assumption)
-        for text, mine in by_text.items():
-            words = f"if '{text}' is {'false' if mine[0].holds else 'true'}"
-            tries = [(words, mine)]
-            if len(mine) > 1:
-                tries += [(f"{words} at {one.site} only", [one]) for one in mine]
-            for told, flipped in tries:
-                try:
-                    yield told, self._designed(frozenset(one.site for one in flipped)).design
-                except InputError as error:
-                    yield told, error
 
 
 def _made(name: str, attributes: dict[str, Any]) -> type[Kvm]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from itertools import pairwise
 from pathlib import PurePosixPath
+from typing import Any
 
 from attrs import evolve, frozen
 
@@ -19,6 +20,7 @@ from vmxsim.csource.diff import Line, WholeFunction, whole_functions
 from vmxsim.csource.patches import Patch
 from vmxsim.csource.tree import Tree
 from vmxsim.errors import InputError, NotUnderstoodError
+from vmxsim.kernel.kvm import Kvm
 from vmxsim.simulation.compare import Divergence, Pairs, divergence, run_together
 from vmxsim.simulation.run import RunTrace
 
@@ -213,7 +215,7 @@ def reviewed(
     for number, after in enumerate([tree, *(one.tree for one in applied)]):
         name = _name(number, len(patches))
         tell(name)
-        sides.append(_side(name, after, next((s.carried for s in reversed(sides) if s.carried), None)))
+        sides.append(_side(name, after, next((s for s in reversed(sides) if s.carried), None)))
     return Findings(tuple(patches), tuple(applied), tuple(sides))
 
 
@@ -229,12 +231,25 @@ def _name(number: int, total: int) -> str:
     return _AFTER if total == 1 else f"after patch {number} of {total}"
 
 
-def _side(name: str, tree: Tree, last: Carried | None) -> Side:
+def _side(name: str, tree: Tree, last: Side | None) -> Side:
+    """One side; ``last`` is the one before it that is understood."""
     try:
         named = tree if last is None and name == _BEFORE else evolve(tree, name=f"{tree.name} {name}")
-        carried = from_tree(
-            named, _DESIGNS.get(name, name.replace("after patch", "patched")), last.roles if last else None
-        )
+        hint = last.carried.roles if last and last.carried else None
+        carried = from_tree(named, _DESIGNS.get(name, name.replace("after patch", "patched")), hint)
+        if last and last.result and last.verdict == SAFE and _same_code(carried.design, last.result.design):
+            return Side(name, tree, carried, None, evolve(last.result, design=carried.design))
         return Side(name, tree, carried, None, check(carried.design))
     except NotUnderstoodError as error:
         return Side(name, tree, refusal=error)
+
+
+def _same_code(one: type[Kvm], other: type[Kvm]) -> bool:
+    """Whether two designs made from C do the same, so that what is safe in one is safe in the other."""
+
+    def does(design: type[Kvm]) -> tuple[Any, ...]:
+        code = {name: (f.locals, f.requires, f.instructions) for name, f in design.functions().items()}
+        rest = (design.interception, design.fsgsbase, design.kvm_x86_ops, design.fields, design.labels)
+        return code, rest, design._fields_at_start, design._only_as_assumed
+
+    return does(one) == does(other)

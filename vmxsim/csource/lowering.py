@@ -8,6 +8,7 @@ from typing import Any
 from vmxsim.csource.fields import Fields
 from vmxsim.csource.interface import CONSTANTS, GUARDS
 from vmxsim.csource.resolved import (
+    Assumed,
     Const,
     Do,
     Go,
@@ -359,6 +360,8 @@ class Lowering:
                 return self.vcpu
             case Thread(name):
                 return ir.Field(ir.Current(), name)
+            case Assumed(text, holds):
+                return ir.Primitive("not_modeled", (ir.Const(text), ir.Const(holds)))
             case Prim("is_long_mode", _):
                 return ir.Primitive("is_long_mode", (self.vcpu,))
             case Prim("savesegment", (segment,)):

@@ -26,6 +26,14 @@ class Const:
 
 
 @frozen
+class Assumed:
+    """A condition that the model does not know, and how it is taken to come out."""
+
+    text: str
+    holds: bool
+
+
+@frozen
 class VcpuPointer:
     """The vCPU, as any of its structs, or a pointer to it."""
 

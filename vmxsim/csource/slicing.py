@@ -11,7 +11,7 @@ The rule. A statement is kept if it
 * disables or enables preemption or interrupts in a function in which something is kept.
 
 Conditions around kept statements are kept. What is unknown in them is taken for granted, one way, and told;
-the other way is tried as well (``flipped``).
+the checker tries the other way as well, at each test, except where that cannot be followed (``pinned``).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from attrs import define, field, frozen
 from vmxsim.csource.interface import ABSENT
 from vmxsim.csource.resolved import (
     Address,
+    Assumed,
     Choice,
     Const,
     Do,
@@ -80,12 +81,12 @@ class Assumption:
 
 @define
 class Slice:
-    """What matters in the functions that ``roots`` reach. ``flipped`` are sites at which the unknown
-    condition goes the other way."""
+    """What matters in the functions that ``roots`` reach. ``pinned`` are sites at which an unknown condition
+    goes one way only; None: all."""
 
     roots: list[Spec]
     roles: Roles
-    flipped: frozenset[str] = frozenset()
+    pinned: frozenset[str] | None = frozenset()
     #: Statements that are kept, by id; functions in which something is; functions of which the result is
     #: used.
     kept: set[int] = field(factory=set)
@@ -344,7 +345,7 @@ class Slice:
     def test(self, spec: Spec, s: When) -> Any:
         """A condition with what is unknown taken for granted; a Const where that decides it."""
         found = self._assume(spec, s.test, s)
-        return Const(int(self._take(spec, s.test, s, self._default(s)))) if found is None else found
+        return self._take(spec, s.test, s, self._default(s)) if found is None else found
 
     def _assume(self, spec: Spec, e: Any, s: When) -> Any:
         if not isinstance(e, Op) or e.op not in ("and", "or", "not"):
@@ -360,9 +361,10 @@ class Slice:
         known = []
         for arg, f in zip(e.args, found, strict=True):
             if f is None:
-                if self._take(spec, arg, s, not deciding) == deciding:
+                f = self._take(spec, arg, s, not deciding)
+                if is_number(f) and bool(f.value) == deciding:
                     return Const(int(deciding))
-            elif not is_number(f):
+            if not is_number(f):
                 known.append(f)
         if not known:
             return Const(int(not deciding))
@@ -375,8 +377,9 @@ class Slice:
     def _any_kept(self, body: list[Any]) -> bool:
         return any(id(t) in self.kept and not isinstance(t, (Leave, Go)) for t in statements(body))
 
-    def _take(self, spec: Spec, e: Any, s: When, value: bool) -> bool:
-        """What is taken for granted of an unknown expression, and note it."""
+    def _take(self, spec: Spec, e: Any, s: When, value: bool) -> Any:
+        """What an unknown expression is taken to be, a Const where it cannot come out the other way; and note
+        it."""
         self.asked_places |= {
             p.key for p in parts(e) if isinstance(p, Place) and p.key in self.unknown_places
         }
@@ -388,10 +391,11 @@ class Slice:
         absent = ABSENT.get(text.partition("(")[0].rpartition(".")[2].strip(), "")
         if absent:
             value = negated
-        elif site in self.flipped:
-            value = not value
-        self.taken[site, text] = Assumption(text, value != negated, site, absent)
-        return value
+        one = self.taken[site, text] = Assumption(text, value != negated, site, absent)
+        if absent or self.pinned is None or site in self.pinned:
+            return Const(int(value))
+        assumed = Assumed(one.text, one.holds)
+        return Op("not", (assumed,)) if negated else assumed
 
     def simple(self, spec: Spec, e: Any) -> Any:
         """The expression if all of it is known to the model, else None."""

@@ -12,8 +12,8 @@ from vmxsim.kernel.actions import VERBS
 from vmxsim.kernel.kvm import Kvm, hook
 from vmxsim.kernel.machine import FIELD_NAMES
 from vmxsim.kernel.patch import own_functions
+from vmxsim.kernel.points import RENAMED
 from vmxsim.kernel.program import Callee, Expr, Field, Function, Local, Primitive, parts
-from vmxsim.kernel.simulator import RENAMED
 
 #: Kernel functions that the simulator calls by itself.
 _ENTRY_POINTS = (

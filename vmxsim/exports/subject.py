@@ -27,8 +27,9 @@ from vmxsim.designs.own import design_of_file
 from vmxsim.errors import InputError, printable
 from vmxsim.kernel.kvm import Kvm, name_of, release_of
 from vmxsim.kernel.machine import Task
+from vmxsim.kernel.points import uses
 from vmxsim.kernel.program import Function, SourceLine
-from vmxsim.kernel.simulator import Simulator, uses
+from vmxsim.kernel.simulator import Simulator
 from vmxsim.simulation.run import RunTrace, machine_of
 from vmxsim.simulation.scenario import Scenario
 from vmxsim.simulation.trace import Trace, Violation, function_of

@@ -143,3 +143,5 @@ class Action:
     preempt: tuple[PreemptPoint, ...] = ()
     #: A signal is pending once the VM exit has been handled.
     signal: bool = False
+    #: The tests of conditions that are not modeled, from 1, that come out the other way.
+    otherwise: tuple[int, ...] = ()

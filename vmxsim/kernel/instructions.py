@@ -277,6 +277,15 @@ def preempt_notifier_registered(m: Machine) -> bool:
     return m.task.preempt_notifier
 
 
+@query
+def not_modeled(m: Machine, condition: str, holds: bool) -> bool:
+    """A condition of the real code that the model knows nothing of. It is ``holds``, unless the schedule says
+    ``otherwise`` for this test of one; the checker tries both at each."""
+    found = holds ^ (condition in m.inverted) ^ (len(m.unknowns) + 1 in m.otherwise)
+    m.unknowns.append((condition, found))
+    return found
+
+
 @primitive
 def preempt_notifier_register(m: Machine) -> None:
     """From now on the scheduler calls kvm_sched_out() and kvm_sched_in() for this task."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 from attrs import evolve
@@ -45,9 +44,9 @@ class Kvm(KernelSource, abstract=("enter_lmode", "exit_lmode")):
         "h": "msr_host_kernel_gs_base",
         "loaded": "host_state.loaded",
     }
-    #: The same design with what was taken for granted the other way, in words: a verdict that depends on it
-    #: says so.
-    _alternatives: ClassVar[Callable[[], Iterable[tuple[str, Any]]]] = staticmethod(lambda: ())
+    #: What the design is not made for, in words, and why: a condition that is not modeled and comes out the
+    #: other way.
+    _only_as_assumed: ClassVar[dict[str, str]] = {}
     #: Of a design made from C, what it was made of.
     _carried: ClassVar[Any] = None
     #: What a verdict on it rests on, in sentences: of C that is what was followed and what was not.

@@ -7,6 +7,7 @@ reference: a state can be copied, hashed and compared.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from copy import copy
 from typing import Any
 
@@ -274,6 +275,12 @@ class Machine:
     operations: list[tuple[str, int]] = field(factory=list)
     #: What the invariants must look at.
     events: list[tuple[Any, ...]] = field(factory=list)
+    #: The conditions that are not modeled, as the action (in the checker: the section) tested them, with how
+    #: each came out; and which of these tests, from 1, come out the other way.
+    unknowns: list[tuple[str, bool]] = field(factory=list)
+    otherwise: Collection[int] = ()
+    #: Those that come out the other way throughout.
+    inverted: Collection[str] = ()
 
     def __attrs_post_init__(self) -> None:
         self.objects = [*self.vcpus, *self.cpus, *self.threads, self.plain]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from attrs import define, field
 
-from vmxsim.errors import InputError, NoSuchPointError, SimulationError, nearest
+from vmxsim.errors import InputError, NoSuchPointError, SimulationError, counted, nearest
 from vmxsim.kernel.actions import (
     VERBS,
     Action,
@@ -22,7 +22,6 @@ from vmxsim.kernel.invariants import check_event, check_user_space, guest_runs, 
 from vmxsim.kernel.kvm import Kvm, name_of, passes_through, returns_through
 from vmxsim.kernel.machine import (
     EFER_LME,
-    MSR_KERNEL_GS_BASE,
     NO_BASE,
     X86_CR0_PG,
     Cpu,
@@ -34,31 +33,9 @@ from vmxsim.kernel.machine import (
     reset_cr0,
     reset_efer,
 )
-from vmxsim.kernel.program import Callee, Const, Expr, Function, Instruction, Operation, Primitive
+from vmxsim.kernel.points import RENAMED, is_before, named_function
+from vmxsim.kernel.program import Callee, Function, Instruction
 from vmxsim.kernel.thread import enter, step, why_tick_waits
-
-# -- points in kernel code, as scenarios name them: before a primitive, or before a line
-
-_REGISTER = ("rdmsr", "wrmsr", "wrmsrns")
-
-
-def is_before(function: Function, i: Instruction, before: str) -> bool:
-    """Whether ``before`` (a primitive's name or ``line N``, as people count the function's lines) names the
-    point before its instruction ``i``."""
-    if before.startswith("line "):
-        return function.at(i.line).number == int(before[5:])
-    return (i.callee is not None and i.callee.name == before) or uses(i.expr, before)
-
-
-def uses(e: Expr | None, name: str) -> bool:
-    """Whether an expression calls the primitive. RDMSR and WRMSR count only for KERNEL_GS_BASE."""
-    if isinstance(e, Operation):
-        return any(uses(arg, name) for arg in e.args)
-    if not isinstance(e, Primitive):
-        return False
-    if e.name == name and (name not in _REGISTER or e.args[0] == Const(MSR_KERNEL_GS_BASE)):
-        return True
-    return any(uses(arg, name) for arg in e.args)
 
 
 @define(eq=False)
@@ -82,20 +59,15 @@ class Record:
     operations: tuple[tuple[str, int], ...] = ()
     notes: tuple[str, ...] = ()
     violations: list[tuple[str, str]] | None = None
+    #: The conditions that are not modeled which it tested, how each came out, and whether that was the other
+    #: way.
+    tested: tuple[tuple[str, bool, bool], ...] = ()
 
     @property
     def instruction(self) -> Instruction | None:
         """The instruction that ran."""
         return None if self.stack is None else self.stack[0].instructions[self.stack[1]]
 
-
-#: Renamed functions: a point may name a function by its old or its new name.
-RENAMED = {
-    "vmx_save_host_state": "vmx_prepare_switch_to_guest",
-    "__vmx_load_host_state": "vmx_prepare_switch_to_host",
-    "vmx_prepare_switch_to_guest": "vmx_save_host_state",
-    "vmx_prepare_switch_to_host": "__vmx_load_host_state",
-}
 
 #: After this many steps, an action is assumed to loop forever.
 MAX_STEPS = 20_000
@@ -160,11 +132,6 @@ def make_machine(design: type[Kvm], host: Host, long_mode: bool, cpus: int, vcpu
         for machine_cpu in machine_cpus:
             setattr(machine_cpu, name, at_first(first))
     return Machine(machine_cpus, threads, plain, guests, host)
-
-
-def named_function(functions: Mapping[str, Function], name: str | None) -> str:
-    """The name in these functions of the one that a scenario names; '' if it is missing."""
-    return next((found for found in (name, RENAMED.get(name or "")) if found in functions), None) or ""
 
 
 @define(eq=False)
@@ -246,7 +213,10 @@ class Simulator:
         m.cpu, m.task = m.cpus[thread.cpu], thread
         before = thread.stack
         record = Record(self.action, thread.id, thread.cpu, "kernel", before)
+        tested = len(m.unknowns)
         thread.stack = step(m, self.design, before)
+        if len(m.unknowns) > tested:
+            self._tell_tested(record, tested)
         if thread.stack is None and not self.preempt_if_due(thread):
             check_return_to_user(m.cpu)
             if last := returns_through(self.design, before):
@@ -266,6 +236,15 @@ class Simulator:
         self.commit(record)
         if thread.mode == "guest" and m.cpu.need_resched:
             self.exit_guest(thread, "EXTERNAL_INTERRUPT", "the pending tick: VM exit")
+
+    def _tell_tested(self, record: Record, before: int) -> None:
+        """Record how the conditions came out that the step tested, those from number ``before`` on."""
+        m = self.m
+        new = enumerate(m.unknowns[before:], before + 1)
+        record.tested = tuple((text, holds, number in m.otherwise) for number, (text, holds) in new)
+        for text, holds, flipped in record.tested:
+            if flipped:
+                self.note(f"'{text}' is not modeled: here it is {'true' if holds else 'false'}")
 
     def take_events(self) -> list[tuple[Any, ...]]:
         """What the step that just ran left for the invariants to check."""
@@ -432,6 +411,7 @@ class Simulator:
         thread = self.m.threads[action.vcpu]
         self.action += 1
         self.steps_left = MAX_STEPS
+        self._test_anew(action)
         due: list[tuple[PreemptPoint, int]] = []
         for point in action.preempt:
             number = self._find_point(action, point, due)
@@ -444,6 +424,20 @@ class Simulator:
         finally:
             self.before_step = None
         self.check_rest()
+        if untested := [n for n in action.otherwise if n > len(self.m.unknowns)]:
+            self._note_untested(untested)
+
+    def _test_anew(self, action: Action) -> None:
+        """Count the tests of conditions that are not modeled from here."""
+        self.m.unknowns.clear()
+        self.m.otherwise = action.otherwise
+
+    def _note_untested(self, numbers: list[int]) -> None:
+        last, count = self.records[-1], len(self.m.unknowns)
+        last.notes += (
+            f"otherwise: there is no test {', '.join(map(str, numbers))}; the action tests"
+            f" {counted(count, 'condition')} that {'is' if count == 1 else 'are'} not modeled",
+        )
 
     def _perform(self, action: Action, thread: Task) -> None:
         if not self.m.is_current(thread):
@@ -553,6 +547,7 @@ class Simulator:
             del self.records[kept:], self.came[came:]
             self.broken, self.targets, self.picked, self.pending_notes = broken, targets, picked, notes
             self.steps_left = MAX_STEPS
+            self._test_anew(action)
         possible = [number for number, preemptible in enumerate(seen, 1) if preemptible]
         if len(possible) >= point.nth:
             return possible[point.nth - 1]

@@ -467,6 +467,9 @@ class Terms:
                 return Term(f"({data.text} == SECOND)", frozenset([False, True]), data.fails)
             case "need_resched" | "signal_pending":
                 return self.variable(e.name)
+            case "not_modeled":
+                holds = isinstance(e.args[1], Const) and bool(e.args[1].value)
+                return Term(str(int(holds)), frozenset([holds]))
             case "preempt_notifier_registered":
                 return self.variable("preempt_notifier")
             case "savesegment":

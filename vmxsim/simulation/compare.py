@@ -15,7 +15,7 @@ from vmxsim.errors import InputError, NoSuchPointError
 from vmxsim.kernel.actions import PreemptPoint
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.kernel.machine import Value
-from vmxsim.kernel.simulator import named_function
+from vmxsim.kernel.points import named_function
 from vmxsim.simulation.run import RunTrace, run
 from vmxsim.simulation.scenario import Scenario, make_scenario
 from vmxsim.simulation.trace import Trace, action_name

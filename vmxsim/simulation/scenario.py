@@ -22,6 +22,8 @@ from vmxsim.kernel.machine import U64, Host
 
 #: An action as text: ``guest wrmsr 0xA000``, ``get-msr -> 0xA000``.
 _ACTION = re.compile(r"^(?P<body>.*?)(?:\s*->\s*(?P<expected>.*))?$", re.S)
+#: What may stand behind an action.
+_OPTIONS = {"preempt", "signal", "otherwise"}
 #: Ticks inside the kernel in one action.
 MAX_POINTS = 100
 
@@ -44,10 +46,10 @@ def parse_action(step: Any, vcpu: int = 0) -> Action:
     action = _parse_text(str(key), vcpu)
     if value is None:
         return action
-    if not isinstance(value, Mapping) or not value or not set(value) <= {"preempt", "signal"}:
+    if not isinstance(value, Mapping) or not value or not set(value) <= _OPTIONS:
         raise InputError(
-            f"after '{printable(key)}:', expected {{preempt: ...}}, {{signal: true}} or both,"
-            f" not {printable(repr(value))}"
+            f"after '{printable(key)}:', expected {{preempt: ...}}, {{signal: true}}, {{otherwise: 1}} or"
+            f" several of them, not {printable(repr(value))}"
         )
     if not isinstance(value.get("signal", False), bool):
         raise InputError(f"expected true or false, not {printable(repr(value['signal']))}", "signal")
@@ -58,13 +60,26 @@ def parse_action(step: Any, vcpu: int = 0) -> Action:
             f" it can after {handled}",
             "signal",
         )
-    action = evolve(action, signal=value.get("signal", False))
+    otherwise = _parse_otherwise(value["otherwise"]) if "otherwise" in value else ()
+    action = evolve(action, signal=value.get("signal", False), otherwise=otherwise)
     if "preempt" not in value:
         return action
     points = value["preempt"] if isinstance(value["preempt"], list) else [value["preempt"]]
     if not 1 <= len(points) <= MAX_POINTS:
         raise InputError(f"expected one preemption point, or a list of up to {MAX_POINTS}", "preempt")
     return evolve(action, preempt=tuple(_parse_point(point) for point in points))
+
+
+def _parse_otherwise(data: Any) -> tuple[int, ...]:
+    numbers = data if isinstance(data, Sequence) and not isinstance(data, str) else [data]
+    whole = all(isinstance(n, int) and not isinstance(n, bool) and 1 <= n <= MAX_STEPS for n in numbers)
+    if not numbers or not whole:
+        raise InputError(
+            "expected which of the action's tests of conditions that are not modeled come out the other way,"
+            f" counted from 1, not {printable(repr(data))}",
+            "otherwise",
+        )
+    return tuple(sorted(set(numbers)))
 
 
 def _parse_text(text: str, vcpu: int) -> Action:
@@ -482,7 +497,7 @@ def _item(step: Any) -> str:
         ((key, value),) = step.items()
         if isinstance(value, str):
             return f"{key}: {value}"
-        if isinstance(value, Mapping) and set(value) <= {"preempt", "signal"}:
+        if isinstance(value, Mapping) and set(value) <= _OPTIONS:
             return f"{key}: {_flow(value)}"
     return _flow(step)
 

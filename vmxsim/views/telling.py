@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterator
 
 from vmxsim.errors import printable
 from vmxsim.kernel.machine import Value, owner_words
+from vmxsim.kernel.points import uses
 from vmxsim.kernel.program import Instruction, SourceLine
-from vmxsim.kernel.simulator import uses
 from vmxsim.simulation.trace import Box, Cell, Move, Scene, Step, Trace, function_of
 from vmxsim.views.words import (
     WRONG,

@@ -14,8 +14,9 @@ from vmxsim.kernel.actions import VERBS
 from vmxsim.kernel.instructions import PRIMITIVES
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.kernel.machine import MODE_WORDS, Machine
+from vmxsim.kernel.points import is_before, uses
 from vmxsim.kernel.program import Instruction, SourceLine
-from vmxsim.kernel.simulator import Record, Simulator, is_before, make_machine, uses
+from vmxsim.kernel.simulator import Record, Simulator, make_machine
 from vmxsim.kernel.thread import Stack, why_tick_waits
 from vmxsim.simulation.run import RunTrace, result, run
 from vmxsim.simulation.scenario import Scenario, make_host, make_scenario, parse_action

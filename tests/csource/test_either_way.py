@@ -1,0 +1,132 @@
+"""Conditions that the model does not know: what is safe, is safe whichever way each of them comes out, each
+time."""
+
+from __future__ import annotations
+
+import pytest
+
+import vmxsim
+from tests.csource.changing import changed
+from vmxsim.checker.assumptions import Restriction
+from vmxsim.checker.check import check, kept_table
+from vmxsim.checker.counterexample import scenario_of
+from vmxsim.checker.search import shortest_path
+from vmxsim.checker.transition_table import EITHER_WAY
+from vmxsim.csource.design import from_tree
+from vmxsim.designs import NeverTrap
+from vmxsim.errors import InputError
+from vmxsim.kernel.language import *
+from vmxsim.kernel.machine import Host
+
+ENTER = """\
+static void vmx_prepare_switch_to_guest(struct kvm_vcpu *vcpu)
+{{
+	struct vcpu_vmx *vmx = to_vmx(vcpu);
+
+	{first}
+	if (vmx->loaded_cpu_state)
+		return;
+	{loading}
+	vmx->loaded_cpu_state = vmx->loaded_vmcs;
+	rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_host_kernel_gs_base);
+	wrmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+}}
+
+static void vmx_prepare_switch_to_host(struct vcpu_vmx *vmx)
+{{
+	if (!vmx->loaded_cpu_state)
+		return;
+	vmx->loaded_cpu_state = NULL;
+	rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	{leaving}
+}}
+"""
+RESTORE = "wrmsrl(MSR_KERNEL_GS_BASE, vmx->msr_host_kernel_gs_base);"
+
+
+def judged(first="", loading="", leaving=RESTORE):
+    """What is said of a design in C with these lines in enter and leave."""
+    text = ENTER.format(first=first, loading=loading, leaving=leaving)
+    return check(from_tree(changed(text, "never-trap")).design)
+
+
+def test_a_condition_that_changes_nothing_that_matters_either_way_leaves_a_design_safe():
+    result = judged(leaving=f"if (kvm_is_quiet(vmx))\n\t\t{RESTORE}\n\telse\n\t\t{RESTORE}")
+    assert result.verdict == "safe"
+    assert list(result.otherwise.values()) == ["safe"]
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        # it comes out differently in two places: the host's value is never restored
+        (
+            {"leaving": f"if (is_fast(vmx))\n\t\t{RESTORE}\n\tif (!is_fast(vmx))\n\t\t{RESTORE}"},
+            "if 'is_fast(vmx)' changes between two tests",
+        ),
+        # it comes out differently from one entry to the next, in one place
+        (
+            {
+                "first": "if (is_fast(vmx))\n\t\tvmx->now = 1;\n\telse\n\t\tvmx->now = 0;",
+                "loading": "vmx->then = vmx->now;",
+                "leaving": f"if (vmx->then == vmx->now)\n\t\t{RESTORE}",
+            },
+            "if 'is_fast(vmx)' changes between two tests",
+        ),
+    ],
+    ids=["two places", "two times"],
+)
+def test_a_condition_that_breaks_a_design_only_if_it_changes_is_named(how, words):
+    """Always true and always false, each alone, are safe: the two values of the lines are the same then."""
+    result = judged(**how)
+    assert result.verdict == "incomplete"
+    assert "depends on what is not modeled" in repr(result) and words in repr(result)
+    assert any("host-value" in told for told in result.otherwise.values())
+    for fixed in ("1", "0"):
+        alone = {name: text.replace("is_fast(vmx)", fixed) for name, text in how.items()}
+        assert judged(**alone).verdict == "safe"
+
+
+def test_what_breaks_whatever_a_condition_says_is_violated_and_says_so():
+    """The way into the guest comes to the condition only after what breaks."""
+    result = judged(leaving="if (is_fast(vmx))\n\t\tvmx->then = 1;")
+    assert result.verdict == "violated" and "incomplete" not in result.otherwise.values()
+
+
+class Moody(NeverTrap):
+    """Never-trap, whose accessor disables preemption only if a condition holds."""
+
+    def vmx_read_guest_kernel_gs_base(self, vmx):
+        if not_modeled("the mood", True):
+            preempt_disable()
+            if vmx.loaded_cpu_state:
+                vmx.msr_guest_kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE)
+            preempt_enable()
+        elif vmx.loaded_cpu_state:
+            vmx.msr_guest_kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE)
+        return vmx.msr_guest_kernel_gs_base
+
+
+def test_the_schedule_found_breaks_the_invariant_when_it_runs_and_not_without_otherwise():
+    table = kept_table(Moody, Host(64), Restriction(), unknowns=EITHER_WAY)
+    path = shortest_path(table, "guest-value")
+    found = scenario_of(path, table, Moody, cpus=2, vcpus=1)
+    assert any(action.otherwise for action in found.actions)
+    assert "guest-value" in {v.invariant for v in vmxsim.run(found, Moody).violations}
+    for step in found.steps:
+        if isinstance(step, dict):
+            (options,) = step.values()
+            options.pop("otherwise", None)
+    calm = vmxsim.run(list(found.steps), Moody, long_mode=found.long_mode)
+    assert not calm.violations
+    assert check(Moody).verdict == "incomplete"
+
+
+def test_a_scenario_says_which_tests_come_out_the_other_way():
+    read = vmxsim.run(["run", {"emulate rdmsr": {"otherwise": 1}}], Moody)
+    assert any("'the mood' is not modeled: here it is false" in n for s in read.steps for n in s.notes)
+    more = vmxsim.run(["run", {"emulate rdmsr": {"otherwise": [2]}}], Moody)
+    assert any("there is no test 2" in note for step in more.steps for note in step.notes)
+    for wrong in (0, True, "1", [1, "x"], []):
+        with pytest.raises(InputError, match="otherwise"):
+            vmxsim.run(["run", {"emulate rdmsr": {"otherwise": wrong}}], Moody)
