@@ -7,6 +7,7 @@ from typing import Any
 
 from attrs import define
 
+from vmxsim.checker.either_way import conditions_of
 from vmxsim.checker.footprints import relevant_vcpu_fields
 from vmxsim.checker.states import (
     GUEST_BASE,
@@ -21,7 +22,7 @@ from vmxsim.checker.states import (
     ZERO,
     numbered_values,
 )
-from vmxsim.errors import InputError
+from vmxsim.errors import InputError, counted
 from vmxsim.kernel.attributes import U64, at_first, vcpu_fields
 from vmxsim.kernel.kvm import Kvm, hook, name_of
 from vmxsim.kernel.machine import EFER_LMA, EFER_LME, Host, Value, reset_cr0, reset_efer
@@ -423,6 +424,8 @@ class _Model:
         host = self.host
         words = [f"{host.bits}-bit host", f"GS base from {host.gs_base_from}"]
         words += ["FSGSBASE"] * host.fsgsbase + ["all bases 0"] * (host.bases == "zero")
+        if unknown := conditions_of(self.design):
+            words.append(f"{counted(len(unknown), 'condition')} that the model does not know: as is assumed")
         return ", ".join(words)
 
     def _names(self) -> str:
