@@ -48,7 +48,7 @@ GOOD = "design: never-trap\nsteps:\n  - run\n"
         ("design: never-trap\nsteps:\n" + "  - get-msr\n" * 9 + "  - {run: [}\n", ":12"),
         ("a: &a [x, x]\nsteps: *a\n", ":1, a: unknown field 'a'"),
         (f"title: &a [{'x,' * 3000}]\nsteps:\n  - &b [{'*a,' * 3000}]\n  - [{'*b,' * 3000}]\n", "too large"),
-        ("design: never-trap\nsteps:\n  - run: now\n", "expected {preempt: ...}, {signal: true} or both, not 'now'"),
+        ("design: never-trap\nsteps:\n  - run: now\n", "expected {preempt: ...}, {signal: true}, {otherwise: 1} or several of them, not 'now'"),
         ("design: never-trap\nsteps:\n  - 42\n", "expected an action"),
         ("design: never-trap\nsteps: run\n", ":2, steps: expected a list of actions"),
         ("design: never-trap\n", "expected a list of actions"),
