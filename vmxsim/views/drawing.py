@@ -1,8 +1,8 @@
 """Draws a run's plan as SVG: every cell, fact and move of all its steps.
 
 A step changes only texts and classes (:mod:`vmxsim.views.film`), never positions. Scripts find elements by
-``data-box``, ``data-place`` (a cell), ``data-fact`` and ``data-move``. A part with ``data-since`` has the
-class ``later``, and is not seen, before that scene. Text from outside goes through :func:`text`.
+``data-box``, ``data-place`` (a cell), ``data-fact`` and ``data-move``. A part that does not matter yet has
+the class ``later`` and is not seen. Text from outside goes through :func:`text`.
 """
 
 from __future__ import annotations
@@ -145,10 +145,9 @@ class Drawing:
         x, y = self.layout.corners[box.id]
         return round(_MARGIN + x, 1), round(_MARGIN + y + box.plate, 1)
 
-    def _since(self, key: str, look: Look) -> tuple[str, str]:
-        """The class and the attribute of a part that is not drawn from the start; '' for any other."""
-        since = self.plan.since.get(key, 0)
-        return " later" if look.index < since else "", f' data-since="{since}"' if since else ""
+    def _later(self, key: str, look: Look) -> str:
+        """The class of a part that does not matter yet; '' once it does."""
+        return " later" if look.index < self.plan.since[key] else ""
 
     def svg(
         self,
@@ -184,9 +183,9 @@ class Drawing:
     def _box(self, box: BoxPlan, look: Look, uid: str) -> str:
         x, y = self.corner(box)
         here = " here" if box.id in look.here else ""
-        later, since = self._since(box.id, look)
+        later = self._later(box.id, look)
         rows = [
-            f'<g class="box box-{box.kind}{here}{later}" data-box="{text(box.id)}"{since} '
+            f'<g class="box box-{box.kind}{here}{later}" data-box="{text(box.id)}" '
             f'transform="translate({x:g} {y:g})">',
             f'<rect class="box-frame" width="{box.width:g}" height="{box.height:g}" rx="6"/>',
             f'<text class="box-title" x="{PAD}" y="14">{text(box.title)}</text>',
@@ -211,7 +210,7 @@ class Drawing:
     def _fact(self, box: BoxPlan, name: str, top: float, look: Look) -> str:
         """A row of name and value. What a CPU runs needs no name."""
         key, y = f"{box.id}.{name}", top + FACT - 4
-        later, since = self._since(key, look)
+        later = self._later(key, look)
         value = f'data-fact="{text(key)}">{text(look.facts.get(key, ""))}</text>'
         if name == "runs":
             inside = f'<text class="fact-runs" x="{PAD}" y="{y:g}" {value}'
@@ -221,19 +220,19 @@ class Drawing:
                 f'<text class="fact-name" x="{PAD}" y="{y:g}">{short}{text(name)}</text>'
                 f'<text class="fact-value" x="{box.width - PAD:g}" y="{y:g}" {value}'
             )
-        return f'<g class="fact{later}"{since}>{inside}</g>'
+        return f'<g class="fact{later}">{inside}</g>'
 
     def _cell(self, box: BoxPlan, index: int, look: Look, uid: str) -> str:
         place, label = box.cells[index]
         value, owner, status = look.cells.get(place, ("", "", "unused"))
         width, top = box.width - 2 * PAD, box.cell_top(index)
         changed = " changed" if place in look.changed else ""
-        later, since = self._since(place, look)
+        later = self._later(place, look)
         frame = f'width="{width:g}" height="{CELL}" rx="4"'
         short = f'<tspan class="sign">{sign(place)}</tspan> ' if sign(place) else ""
         return (
             f'<g class="cell {owner_class(owner)} status-{status}{changed}{later}" '
-            f'data-place="{text(place)}"{since} '
+            f'data-place="{text(place)}" '
             f'transform="translate({PAD} {top:g})">'
             f'<rect class="cell-ring" x="-4" y="-3" width="{width + 8:g}" height="{CELL + 6}" rx="6"/>'
             f'<rect class="cell-ground" {frame}/>'

@@ -157,7 +157,7 @@ def film(trace: Trace) -> dict[str, Any]:
     """Everything a player needs, as JSON-able data.
 
     ``svg`` is the picture of frame 0, with elements marked ``data-place``, ``data-fact``, ``data-move``
-    and ``data-box``; those with ``data-since`` are not drawn before that frame. Without Graphviz, ``svg`` is
+    and ``data-box``; ``since`` says from which frame on each is to be seen. Without Graphviz, ``svg`` is
     an HTML table with the same marks, and ``missing`` says what to install. ``frames`` has an entry per
     scene: ``cells`` {place: [value, owner, status]}, ``facts``, ``moves`` [[key, label]], ``changed``
     places, and the step that ran, in one sentence (``brief``) and at length (``words``). ``signs`` is the
@@ -171,10 +171,10 @@ def film(trace: Trace) -> dict[str, Any]:
     try:
         drawing = lay_out(told)
         svg = drawing.svg(look(told, 0), uid, trace.title, told.description(0))
-        shown: Collection[str] = drawing.plan.since
+        since = drawing.plan.since
     except GraphvizMissing as error:
         missing, svg = str(error), html_table(scenes[0], uid, str(error))
-        shown = first_shown(trace, scenes)
+        since = first_shown(trace, scenes)
     listings = _listings(trace)
     sources = {name: source_data(lines) for name, lines in listings.items()}
     return {
@@ -185,11 +185,12 @@ def film(trace: Trace) -> dict[str, Any]:
         "svg": svg,
         "missing": missing,
         "uid": uid,
+        "since": dict(since),
         "actions": list(trace.actions),
         "frames": [_frame(told, index) for index in counting("frame", range(len(scenes)))],
         "listings": {name: list(lines) for name, lines in listings.items()},
         "sources": {name: data for name, data in sources.items() if data},
-        "timeline": timeline(trace, scenes, shown),
+        "timeline": timeline(trace, scenes, since),
         "legend": legend(scenes),
         "signs": signs(),
     }

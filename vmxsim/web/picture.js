@@ -1,5 +1,6 @@
-// The picture: an SVG, laid out once, in which a frame changes only texts and classes. A part with `data-since` is
-// not seen before that frame. One unit of the SVG is a pixel, and its smallest text has 11: it may be enlarged.
+// The picture: an SVG, laid out once, in which a frame changes only texts and classes. `film.since` says from which
+// frame on a part is seen; what it does not name, as in a picture with room for more, is not. One unit of the SVG is a pixel,
+// and its smallest text has 11: it may be enlarged.
 
 class Picture {
   constructor(film) {
@@ -17,7 +18,9 @@ class Picture {
     this.facts = byData("fact");
     this.moves = byData("move");
     this.boxes = byData("box");
-    this.later = [...this.root.querySelectorAll("[data-since]")].map((e) => [e, Number(e.dataset.since)]);
+    const rows = [...this.facts].map(([key, fact]) => [key, fact.closest(".fact")]);
+    this.parts = film.missing ? [] : [...this.boxes, ...this.cells, ...rows].filter(([, part]) => part)
+      .map(([key, part]) => [part, film.since[key] ?? Infinity]);
     this.shown = new Map();
     this.labels = new Map([...this.cells].map(([place, cell]) => {
       const [label, box] = [cell.querySelector(".cell-label"), cell.closest("[data-box]")?.querySelector(".box-title")];
@@ -32,7 +35,7 @@ class Picture {
       hide, and `worth`: what each place is worth. */
   show(frame, differing, animate, hides) {
     const [changed, index] = [new Set(frame.changed), this.index.get(frame)];
-    for (const [part, since] of this.later) part.classList.toggle("later", index < since);
+    for (const [part, since] of this.parts) part.classList.toggle("later", index < since);
     for (const [place, cell] of this.cells) {
       const [value, owner, worth] = frame.cells[place];
       const status = hides.has("worth") ? "hidden" : worth;
