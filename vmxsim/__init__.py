@@ -18,6 +18,7 @@ _HOMES = {
     "predict": "vmxsim.widgets.predict",
     "answers": "vmxsim.widgets.predict",
     "my_progress": "vmxsim.widgets.predict",
+    "quiz": "vmxsim.widgets.quiz",
     "present": "vmxsim.widgets.present",
     "why": "vmxsim.checker.why",
     "state_space": "vmxsim.widgets.state_space",

@@ -94,10 +94,14 @@ def test_a_wrong_answer_comes_back_in_the_next_notebook_until_it_is_right(kernel
     ((notebook, name, way),) = two.due()
     trace, question = ask_again(way)
     assert question == ask(RUN, "live", action=1) and trace.name == "never-trap"
-    two.came_back(notebook, name, right=False)
-    assert two.due() == []
+    asked(two, right=False, action=1)
+    two.came_back(notebook, name)
+    assert two.due() == [] == kernel("01-one.ipynb").due()
     three = kernel("03-three.ipynb")
-    three.came_back(*three.due()[0][:2], right=True)
+    ((notebook, name, _),) = three.due()
+    assert notebook == "02-two.ipynb"
+    asked(three, right=True, action=1)
+    three.came_back(notebook, name)
     assert kernel("04-four.ipynb").due() == []
 
 

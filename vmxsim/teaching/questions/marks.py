@@ -32,17 +32,17 @@ def lost(span: Span) -> Question:
     how = how_lost(span, loss)
     options.append(Option(f"step {loss}", True, how, (loss, loss)))
     if loss < span.after:
-        gone = f"{guest}'s value was lost before that: {how}"
-        options.append(Option(f"steps after {loss}", False, sentence(gone), (loss + 1, span.after)))
+        gone = f"It was lost before that. {how}"
+        options.append(Option(f"steps after {loss}", False, gone, (loss + 1, span.after)))
     prompt = f"At the end no place holds {guest}'s true value. Which step loses it? Go there and mark it."
     return _marked("lost", span, prompt, options, loss)
 
 
 def _kept(guest: str, first: int, last: int, place: str | None) -> Option:
-    """Steps after which the value is still there: in ``place``, or on its way if that is ''."""
+    """Steps after which the value is not lost for good: it is in ``place``, or stored later if that is ''."""
     told = f"After this step, {guest}'s true value is still in {place}."
     if not place:
-        told = f"After this step, {guest}'s new value is on its way: no place has taken it yet."
+        told = f"After this step, no place holds {guest}'s true value, but a later one stores it."
     return Option(f"steps {first} to {last}", False, told, (first, last))
 
 

@@ -142,22 +142,23 @@ class Session:
         return len(answered | kept.keys())
 
     def due(self) -> list[tuple[str, str, Recipe]]:
-        """(notebook, id, recipe) of the questions that went wrong in another notebook, the oldest first. Each
-        comes once in a notebook, until it is answered right."""
+        """(notebook, id, recipe) of the questions that went wrong in another notebook, the oldest first."""
         here, found = self.notebook, []
-        for notebook, entries in self.store.read().items():
+        kept = self.store.read()
+        known = kept.get(here, {}).keys() | {name for name, e in self.asked.items() if e.answer is not None}
+        for notebook, entries in kept.items():
             for name, entry in entries.items():
                 went_wrong = entry.get("first") is False and isinstance(entry.get("recipe"), Mapping)
-                seen = (notebook, entry.get("again"))
-                if went_wrong and not entry.get("learned") and here not in seen:
+                if went_wrong and notebook != here and name not in known and not entry.get("again"):
                     found.append((str(entry.get("when", "")), notebook, name, entry["recipe"]))
-        return [one[1:] for one in sorted(found, key=lambda one: one[0])]
+        return [one[1:] for one in sorted(found, key=lambda one: one[:3])]
 
-    def came_back(self, notebook: str, name: str, right: bool) -> None:
-        """A question of another notebook was asked again in this one, and answered."""
+    def came_back(self, notebook: str, name: str) -> None:
+        """A question of another notebook was answered in this one: if it went wrong again, it is due in the
+        next notebook as this one's."""
         entry = self.store.read().get(notebook, {}).get(name)
         if entry is not None:
-            self.store.put(notebook, {name: {**entry, "again": self.notebook, "learned": right}})
+            self.store.put(notebook, {name: {**entry, "again": self.notebook}})
 
     def _tell(self) -> None:
         for listener in list(self.listeners):

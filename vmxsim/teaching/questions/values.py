@@ -108,7 +108,10 @@ def _in_play(span: Span, number: int) -> tuple[dict[int, str], dict[int, list[st
                 held.append(cell.value)
     steps = reversed(span.trace.steps[: span.after])
     lost = [c.after for step in steps for c in step.changes if c.place == f"{span.vcpu}.true_guest_value"]
-    start = [cell.value for cell in span.trace.scene(0).cells().values() if cell.value is not None]
+    first = span.trace.scene(0).cells().items()
+    start = [
+        cell.value for place, cell in first if cell.value is not None and place != f"{span.vcpu}.gs_base"
+    ]
     for value in (*held, *lost, *start):
         known = owners.get(value.number, "unknown")
         if value.owner == "unknown" or (value.number not in owners and len(owners) >= _MOST):
