@@ -8,6 +8,7 @@ import vmxsim
 from tests.game.plays import Careless, CarelessWrite, NeverEnables, possible
 from vmxsim.errors import InputError
 from vmxsim.teaching.game.game import Game
+from vmxsim.teaching.game.levels import LEVELS
 
 
 def won_seed() -> Game:
@@ -344,6 +345,40 @@ def test_best_of_a_session_counts_without_help(monkeypatch: pytest.MonkeyPatch) 
     assert game.best == 3
     assert Game("lazy-long-mode", host="32-bit").best == 3
     assert Game("lazy-long-mode", host="64-bit").best is None
+
+
+@pytest.mark.parametrize(("taken_back", "stars"), [(0, 3), (4, 3), (5, 2), (9, 1), (99, 1)])
+def test_trying_every_button_costs_stars(taken_back: int, stars: int) -> None:
+    """Par is 2: four moves are taken back for nothing, and every four after that cost a star."""
+    game = Game("dedicated-accessors")
+    for _ in range(taken_back):
+        game.do("get-msr")
+        game.undo()
+    for move in ("run", "to the end", "guest long-mode on", "to the end"):
+        game.do(move)
+    assert game.score is not None and game.score.stars == stars
+    assert game.score.words == ("2 moves: par" + f", after {taken_back} moves taken back" * (stars < 3))
+    game.undo()
+    assert game.taken_back == taken_back, "what comes after a win is no try"
+
+
+def test_starting_over_takes_all_moves_back_until_a_win() -> None:
+    game = Game("dedicated-accessors")
+    for move in ("get-msr", "to the end", "get-msr", "to the end"):
+        game.do(move)
+    game.restart()
+    assert game.taken_back == 2
+    for move in ("run", "to the end", "guest long-mode on", "to the end"):
+        game.do(move)
+    game.restart()
+    assert game.taken_back == 0
+
+
+def test_levels_rise_and_can_all_be_won() -> None:
+    games = [Game(one.design, host=one.host, long_mode=one.long_mode) for one in LEVELS.values()]
+    pars = [game.par for game in games]
+    assert pars == [1, 2, 3, 3, 4, 5]
+    assert len({game.setting.design for game in games}) == 6
 
 
 BAD = [

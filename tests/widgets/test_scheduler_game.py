@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 import vmxsim
 from tests.game.plays import Careless, CarelessWrite
 from vmxsim.errors import InputError
+from vmxsim.teaching.questions.session import SESSION
+from vmxsim.teaching.questions.store import Store
 from vmxsim.web.assets import script
 from vmxsim.widgets.be_the_scheduler import FREE_KEYS, KEYS, SchedulerGame
 
@@ -163,3 +166,41 @@ def test_what_makes_no_sense_is_said_and_changes_nothing(content: dict[str, Any]
 def test_bad_arguments_are_refused() -> None:
     with pytest.raises(InputError, match="dedicated-accessors"):
         vmxsim.be_the_scheduler("dedicated-accesors")
+
+
+def test_a_level_keeps_its_stars_and_leads_to_the_next(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "answers.json")
+    monkeypatch.setattr(SESSION, "store", store)
+    monkeypatch.setattr("vmxsim.teaching.game.levels._won", {})
+    game = vmxsim.be_the_scheduler(level=1)
+    state = press(game)
+    assert (state["design"], state["host"]) == ("level 1", "32-bit")
+    assert state["designs"][0] == ["level 1", "Level 1: load-gs-index ☆☆☆"]
+    state = press(game, "run cancelled", "to the end")
+    assert state["over"]["stars"] == 3
+    assert state["designs"][0] == ["level 1", "Level 1: load-gs-index ★★★"]
+    assert Store(store.path).section("levels") == {"1": 3}
+    state = press(game, ":next")
+    assert (state["design"], state["host"]) == ("level 2", "64-bit")
+    game.board._handle_custom_msg({"kind": "game", "design": "level 6", "host": "64-bit"}, [])
+    assert press(game)["tally"] == "0 moves · par 5"
+    assert press(game, ":next")["said"] == "That was the last level."
+    game.board._handle_custom_msg({"kind": "game", "design": "level 6", "host": "32-bit"}, [])
+    assert press(game)["design"] == "msr-array", "on another host it is no level"
+    game.board._handle_custom_msg({"kind": "game", "design": "level x", "host": "64-bit"}, [])
+    assert "from 1 to 6" in press(game)["alert"]
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ({"level": 7}, "1 to 6, not 7"),
+        ({"level": "2"}, "not '2'"),
+        ({"level": 2, "host": "32-bit"}, "leave out"),
+    ],
+)
+def test_a_level_that_is_none_is_refused(how: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        vmxsim.be_the_scheduler(**how)

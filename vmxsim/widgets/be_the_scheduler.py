@@ -23,6 +23,7 @@ from vmxsim.simulation.run import RunTrace
 from vmxsim.simulation.scenario import HOSTS
 from vmxsim.simulation.trace import Scene, Step, Violation, Window
 from vmxsim.teaching.game.game import Game
+from vmxsim.teaching.game.levels import LEVELS, Level, find_level
 from vmxsim.teaching.game.moves import GROUPS, Option
 from vmxsim.teaching.game.playing import SIGNAL, Play, Run, Setting
 from vmxsim.teaching.game.solution import against_par
@@ -117,6 +118,8 @@ KEYS = {"user space": "123456m", "guest": "rabglsx", "emulator": "789", "schedul
 #: The keys of the free moves.
 FREE_KEYS = {"next line": "n", "next function": "f", "to the end": "e", "back": "k"}
 _OWN = "own"
+#: What the list of designs calls a level, before its number.
+_LEVEL = "level "
 
 
 class Board(anywidget.AnyWidget):
@@ -137,13 +140,15 @@ class Board(anywidget.AnyWidget):
         self.on_msg(heard)
 
 
-def board_state(game: Game, said: str = "", alert: str = "") -> dict[str, Any]:
-    """Everything on the board, ready for JSON. ``said`` is the last help text, ``alert`` an error."""
+def board_state(game: Game, said: str = "", alert: str = "", level: Level | None = None) -> dict[str, Any]:
+    """Everything on the board, ready for JSON. ``said`` is the last help text, ``alert`` an error, ``level``
+    the level that is played."""
     options = game.options
-    own = DESIGNS.get(game.setting.design.id) is not game.setting.design
-    designs = [[name, name] for name in DESIGNS]
+    own = level is None and DESIGNS.get(game.setting.design.id) is not game.setting.design
+    designs = [[f"{_LEVEL}{one.number}", one.words] for one in LEVELS.values()]
+    designs += [[name, name] for name in DESIGNS]
     return {
-        "design": _OWN if own else game.name,
+        "design": f"{_LEVEL}{level.number}" if level else _OWN if own else game.name,
         "designs": [[_OWN, f"{game.name} (your own)"], *designs] if own else designs,
         "host": game.setting.host,
         "hosts": list(HOSTS),
@@ -258,9 +263,10 @@ def _over(game: Game) -> dict[str, Any]:
 
 
 def be_the_scheduler(
-    design: str | type[Kvm] = "dedicated-accessors",
+    design: str | type[Kvm] | None = None,
     *,
-    host: str = "64-bit",
+    level: int | None = None,
+    host: str | None = None,
     cpus: int = 2,
     long_mode: bool | None = None,
     assume: str | Iterable[str] = (),
@@ -268,6 +274,10 @@ def be_the_scheduler(
     budget: int | None = None,
 ) -> SchedulerGame:
     """A game for a notebook cell: break ``design`` in as few moves as the checker.
+
+    ``level`` 1 to 6 picks one of six designs in rising difficulty, its host and how its guest starts; each
+    keeps the most stars you won on it. Three stars are for par; a move more costs one, and so does trying
+    button after button: moves taken back are free up to twice par, then four of them cost a star.
 
     ``design`` is an id, a commit's hash, a prefix or your own subclass of a design; ``long_mode`` is the
     guest's initial mode (None: as in the checker's shortest schedule). ``assume`` names assumptions as for
@@ -277,16 +287,22 @@ def be_the_scheduler(
 
     Raises InputError.
     """
-    return SchedulerGame(
-        Game(design, host=host, cpus=cpus, long_mode=long_mode, assume=assume, par=par, budget=budget)
-    )
+    rest: Any = {"cpus": cpus, "assume": assume, "par": par, "budget": budget}
+    if level is None:
+        chosen = "dedicated-accessors" if design is None else design
+        wide = HOSTS[0] if host is None else host
+        return SchedulerGame(Game(chosen, host=wide, long_mode=long_mode, **rest))
+    one = find_level(level)
+    if design is not None or host is not None or long_mode is not None:
+        raise InputError("it has a design, a host and a start of its own: leave out yours", "level")
+    return SchedulerGame(Game(one.design, host=one.host, long_mode=one.long_mode, **rest), one)
 
 
 class SchedulerGame(w.VBox):
-    """The board above the player. ``game`` is the current game."""
+    """The board above the player. ``game`` is the current game, ``level`` the level that it is, if any."""
 
-    def __init__(self, game: Game) -> None:
-        self.game = game
+    def __init__(self, game: Game, level: Level | None = None) -> None:
+        self.game, self.level = game, level
         self._own = game.setting.design
         self._said = ""
         self.message = Message()  # not shown: the board has a fixed place for its text
@@ -316,10 +332,29 @@ class SchedulerGame(w.VBox):
             game.show_solution()
             self._said = "The checker's schedule. Play it below; start over to try your own."
         elif kind == "next":
-            self._start(game.next_design(), game.setting.host)
+            self._next()
         elif kind == "game":
-            name = content.get("design")
-            self._start(self._own if name == _OWN else str(name), str(content.get("host")))
+            name, host = str(content.get("design")), str(content.get("host"))
+            if not name.startswith(_LEVEL):
+                self._start(self._own if name == _OWN else name, host)
+            elif self.level is None or name != f"{_LEVEL}{self.level.number}":
+                number = name.removeprefix(_LEVEL)
+                self._start_level(find_level(int(number) if number.isdigit() else number))
+            else:  # another host is another game
+                self._start(game.setting.design, host)
+
+    def _next(self) -> None:
+        """The next level after a level, else the next design."""
+        if self.level is None:
+            self._start(self.game.next_design(), self.game.setting.host)
+        elif self.level.next is None:
+            self._said = "That was the last level."
+        else:
+            self._start_level(self.level.next)
+
+    def _start_level(self, level: Level) -> None:
+        self.game = Game(level.design, host=level.host, long_mode=level.long_mode)
+        self.level = level
 
     def _start(self, design: str | type[Kvm], host: str) -> None:
         """Start another game, with the same start and budget where they still fit."""
@@ -327,11 +362,13 @@ class SchedulerGame(w.VBox):
         same = find_design(design) is here.setting.design
         long_mode = here.setting.long_mode if same and here.chose_start else None
         again: Any = {"cpus": here.setting.cpus, "assume": here.assumed.names, "budget": here.budget}
-        self.game = Game(design, host=host, long_mode=long_mode, **again)
+        self.game, self.level = Game(design, host=host, long_mode=long_mode, **again), None
 
     def _refresh(self, before: tuple[Any, ...] | None, from_start: bool = False) -> None:
         """Update the board first, then the film if the position has changed."""
-        self.board.state = board_state(self.game, self._said, self.message.text)
+        if self.level is not None and self.game.score is not None:
+            self.level.keep(self.game.score)
+        self.board.state = board_state(self.game, self._said, self.message.text, self.level)
         if before != (self.game, self.game.at):
             film = game_film(self.game)
             self.player.show(film, 0 if from_start else len(film["frames"]) - 1)

@@ -108,6 +108,8 @@ class Game:
         self.assumed, self.budget = assumed, budget
         #: What was played.
         self.plays: list[Play] = []
+        #: How many moves were taken back before something broke; a new attempt after a win starts at 0.
+        self.taken_back = 0
         self._history: list[tuple[list[Play], int]] = []
         self.restart()
 
@@ -268,11 +270,14 @@ class Game:
         """Take the last move back. Raises InputError if there is none."""
         if not self._history:
             raise InputError("nothing to undo: no move has been made yet", "undo")
+        self.taken_back += not self.won
         plays, shown = self._history.pop()
         self._show(shown, plays)
 
     def restart(self) -> None:
-        """Start over. The hints that were taken are forgotten."""
+        """Start over. The hints that were taken are forgotten; the moves count as taken back."""
+        if self.plays:
+            self.taken_back = 0 if self.won else self.taken_back + self.count
         self.hints = 0
         self._history = []
         self._show(0, [])
@@ -328,7 +333,7 @@ class Game:
     @property
     def score(self) -> Score | None:
         """The score of a game that is won."""
-        return Score(self.count, self.par, self.hints, self.told) if self.won else None
+        return Score(self.count, self.par, self.hints, self.told, self.taken_back) if self.won else None
 
     @property
     def best(self) -> int | None:

@@ -90,19 +90,28 @@ _best: dict[Hashable, int] = {}
 @frozen
 class Score:
     """``moves`` is what a win took, ``par`` the fewest possible (None: not known), ``hints`` how many
-    were asked for; ``told``: the checker's schedule had been shown."""
+    were asked for; ``told``: the checker's schedule had been shown; ``taken_back``: how many moves were."""
 
     moves: int
     par: int | None
     hints: int = 0
     told: bool = False
+    taken_back: int = 0
 
     @property
     def stars(self) -> int:
-        """Three at par (or where nobody knows it), two at one over, else one; none if it was shown."""
+        """Three at par (or where nobody knows it), two at one over, else one; none if it was shown. Trying
+        every button costs stars, too: see :attr:`tries`."""
         if self.told:
             return 0
-        return 3 if self.par is None else max(1, 3 - max(0, self.moves - self.par))
+        over = 0 if self.par is None else max(0, self.moves - self.par)
+        return max(1, 3 - over - self.tries)
+
+    @property
+    def tries(self) -> int:
+        """What moves taken back cost: nothing for twice par (at least four), then a star for every four."""
+        free = max(4, 2 * (self.par or 0))
+        return -(-max(0, self.taken_back - free) // 4)
 
     @property
     def words(self) -> str:
@@ -112,6 +121,8 @@ class Score:
             text += f": {against_par(self.moves, self.par)}"
         if self.hints:
             text += f", with {counted(self.hints, 'hint')}"
+        if self.tries:
+            text += f", after {counted(self.taken_back, 'move')} taken back"
         return f"{text}; no score, the checker's schedule was shown" if self.told else text
 
 

@@ -68,7 +68,24 @@ class Store:
     _said: set[str] = field(factory=set)
 
     def read(self) -> Notebooks:
-        """Everything in the file. A file that is not one of ours is set aside, and said."""
+        """The answers. A file that is not one of ours is set aside, and said."""
+        found: Notebooks = self._data().get("notebooks", {})
+        return found
+
+    def section(self, name: str) -> dict[str, Any]:
+        """What else is kept under a name, as levels of the game and verdicts of reviews are; by key."""
+        found = self._data().get(name)
+        return found if isinstance(found, dict) else {}
+
+    def keep(self, name: str, key: str, value: Any) -> None:
+        """Keep a value under a section's key; None forgets it."""
+        kept = self.section(name)
+        kept.pop(key, None)
+        if value is not None:
+            kept[key] = value
+        self._write({**self._data(), name: kept})
+
+    def _data(self) -> dict[str, Any]:
         if self.path is None:
             return {}
         try:
@@ -87,8 +104,7 @@ class Store:
         if not _is_ours(data):
             self._set_aside("does not hold answers")
             return {}
-        found: Notebooks = data["notebooks"]
-        return found
+        return dict(data)
 
     def put(self, notebook: str, entries: Mapping[str, Mapping[str, Any] | None]) -> None:
         """Keep these entries of a notebook, by question's id; None forgets one."""
@@ -100,12 +116,12 @@ class Store:
                 kept[name] = dict(entry)
         if not kept:
             del notebooks[notebook]
-        self._write(notebooks)
+        self._write({**self._data(), "notebooks": notebooks})
 
-    def _write(self, notebooks: Notebooks) -> None:
+    def _write(self, data: dict[str, Any]) -> None:
         if self.path is None:
             return
-        text = json.dumps({"format": _FORMAT, "notebooks": notebooks}, indent=1, ensure_ascii=False)
+        text = json.dumps({"notebooks": {}, **data, "format": _FORMAT}, indent=1, ensure_ascii=False)
         beside = ""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
