@@ -7,10 +7,19 @@ PY := $(VENV)/bin/python
 RUN_STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-test
 CODE := vmxsim tests benchmarks images notebooks
+# Metadata that JupyterLab writes and the committed notebooks do not have.
+KEYS := metadata.language_info.codemirror_mode metadata.language_info.file_extension \
+	metadata.language_info.mimetype metadata.language_info.nbconvert_exporter \
+	metadata.language_info.pygments_lexer metadata.language_info.version
+CLEAN = if test -x "$(abspath $(PY))"; then "$(abspath $(PY))" -m nbstripout --keep-id --extra-keys "$(KEYS)"; \
+	else cat; fi
+# A notebook that was only run still looks modified to git, by its size, until it is added: nothing is staged.
+SETTLE = git diff-files --name-only -- notebooks 2>/dev/null | while read -r file; do \
+	if git diff --quiet -- "$$file"; then git add -- "$$file"; fi; done
 # Options for `vmxsim lab` (make lab ARGS="--no-browser --port 9999") and for pytest (make test ARGS="-k smi").
 ARGS ?=
 
-.PHONY: help lab test lint format images bench clean
+.PHONY: help lab outputs-out-of-git test lint format images bench clean
 .DELETE_ON_ERROR:
 
 help:
@@ -22,8 +31,15 @@ help:
 	@echo "make bench   print every measured figure"
 	@echo "make clean   remove $(VENV) and caches"
 
-lab: $(RUN_STAMP)
-	$(VENV)/bin/vmxsim lab $(ARGS)
+lab: $(RUN_STAMP) outputs-out-of-git
+	@trap : INT; $(VENV)/bin/vmxsim lab $(ARGS); ended=$$?; $(SETTLE); exit $$ended
+
+# What a learner's runs leave in the notebooks stays out of git: .gitattributes names this filter. Where it
+# cannot run, git takes the file as it is.
+outputs-out-of-git: $(RUN_STAMP)
+	@if git rev-parse --git-dir >/dev/null 2>&1; then \
+		git config filter.notebook-outputs.smudge cat; \
+		git config filter.notebook-outputs.clean '$(CLEAN)'; fi
 
 test: $(TEST_STAMP)
 	$(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
@@ -37,7 +53,7 @@ format: $(TEST_STAMP)
 	$(PY) -m ruff check --fix $(CODE)
 	$(PY) -m ruff format $(CODE)
 	$(PY) -m tests.notebooks.glossary_titles
-	$(PY) -m nbstripout notebooks/*.ipynb notebooks/labs/*.ipynb notebooks/labs/source/*.ipynb
+	$(PY) -m nbstripout --keep-id notebooks/*.ipynb notebooks/labs/*.ipynb notebooks/labs/source/*.ipynb
 
 images: $(RUN_STAMP)
 	$(PY) images/draw.py
@@ -60,7 +76,7 @@ $(PY):
 	$(PYTHON) -m venv $(VENV)
 
 $(RUN_STAMP): pyproject.toml | $(PY)
-	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[png,csource]'
+	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[lab]'
 	@touch $@
 
 $(TEST_STAMP): pyproject.toml | $(PY)

@@ -16,26 +16,12 @@ import click
 
 from vmxsim.commands.common import FINE
 from vmxsim.errors import InputError
+from vmxsim.teaching.course import FIRST, USUAL_COPY, find_course, work_on
 
-FIRST = "00-start-here.ipynb"
 #: Defaults of JupyterLab's settings (overrides.json).
 SETTINGS = Path(__file__).resolve().parents[1] / "data" / "lab"
 #: JupyterLab's own first choice of port.
 DEFAULT_PORT = 8888
-
-
-def find_notebooks() -> Path:
-    """The folder of the notebooks: the one beside this package in a clone, else ``notebooks`` in the current
-    directory. Raises InputError if neither holds the first notebook."""
-    beside = Path(__file__).resolve().parents[2] / "notebooks"
-    for folder in (beside, Path.cwd() / "notebooks"):
-        if (folder / FIRST).is_file():
-            return folder
-    raise InputError(
-        f"the notebooks are not in {beside}: they come with a clone of the project, not with the installed"
-        " package. Clone the project and run 'make lab' there, or run 'vmxsim lab' in a directory that"
-        f" holds notebooks/{FIRST}"
-    )
 
 
 def is_free(port: int) -> bool:
@@ -66,16 +52,27 @@ def server_arguments(folder: Path, no_browser: bool, port: int | None) -> list[s
     return arguments
 
 
-def open_lab(no_browser: bool = False, port: int | None = None) -> None:
-    """Serve the notebooks with JupyterLab until it is stopped; open the first one in a browser unless
-    ``no_browser``.
+def folder_to_open(named: Path | None = None, refresh: bool = False, copy: bool = False) -> Path:
+    """The folder to serve: a checkout's notebooks, else a working copy of the course, which is made or added
+    to. A folder that is ``named``, ``refresh`` or ``copy`` asks for a working copy in a checkout as well.
 
-    Raises InputError if JupyterLab or the notebooks are missing or the port is taken. If JupyterLab itself
-    fails, it says why and raises SystemExit.
+    Raises InputError if there is no course, or if the working copy cannot be made.
     """
-    if find_spec("jupyterlab") is None:
-        raise InputError(f"JupyterLab is not installed: {sys.executable} -m pip install jupyterlab")
-    folder = find_notebooks()
+    course, checkout = find_course()
+    if checkout and not (named or refresh or copy):
+        return course
+    done = work_on(course, (named or Path(USUAL_COPY)).absolute(), refresh)
+    if str(done):
+        click.echo(done, err=True)
+    return done.folder
+
+
+def open_lab(folder: Path, no_browser: bool = False, port: int | None = None) -> None:
+    """Serve the notebooks in ``folder`` with JupyterLab until it is stopped; open the first one in a browser
+    unless ``no_browser``.
+
+    Raises InputError if the port is taken. If JupyterLab itself fails, it says why and raises SystemExit.
+    """
     if port and not is_free(port):
         raise InputError(f"port {port} is taken; leave --port out to use the next free one", "--port")
     # A kernel spec in the user's home may be called python3 too and start a Python without vmxsim.
@@ -88,7 +85,29 @@ def open_lab(no_browser: bool = False, port: int | None = None) -> None:
 @click.command("lab")
 @click.option("--no-browser", is_flag=True, help="Do not open a browser.")
 @click.option("--port", type=click.IntRange(1, 65535), help="The port to serve on (a free one from 8888 on).")
-def lab_command(no_browser: bool, port: int | None) -> int:
-    """Open JupyterLab on the first notebook."""
-    open_lab(no_browser, port)
+@click.option(
+    "--dir",
+    "named",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help=f"The working copy of the course to open; it is made if it is not there (./{USUAL_COPY}).",
+)
+@click.option("--refresh", is_flag=True, help="Bring new versions of the course into the working copy.")
+@click.option("--copy-only", is_flag=True, help="Make the working copy, print its folder, and end.")
+def lab_command(
+    no_browser: bool, port: int | None, named: Path | None, refresh: bool, copy_only: bool
+) -> int:
+    """Open JupyterLab on the first notebook.
+
+    In a checkout these are the notebooks there. Elsewhere it is a working copy of the course that the package
+    carries: what you change in it is never overwritten. --refresh brings what you have not changed up to
+    date, and puts a new version beside what you have.
+    """
+    if not copy_only and find_spec("jupyterlab") is None:
+        raise InputError(f"JupyterLab is not installed: {sys.executable} -m pip install jupyterlab")
+    folder = folder_to_open(named, refresh, copy_only)
+    if copy_only:
+        click.echo(folder)
+    else:
+        open_lab(folder, no_browser, port)
     return FINE

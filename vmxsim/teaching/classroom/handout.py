@@ -18,6 +18,7 @@ from attrs import frozen
 
 from vmxsim.errors import InputError, cannot_write, printable, refuse_overwriting, unknown, write_file
 from vmxsim.progress import counting
+from vmxsim.teaching.course import find_course
 
 
 @frozen
@@ -37,16 +38,11 @@ class Lab:
 
 
 def find_sources() -> Path:
-    """The folder of the labs' sources: the clone's that this package stands in, else the current
-    directory's. Raises InputError if neither has any."""
-    beside = Path(__file__).resolve().parents[3] / "notebooks" / "labs" / "source"
-    for folder in (beside, Path.cwd() / "notebooks" / "labs" / "source"):
-        if any(folder.glob("*.ipynb")):
-            return folder
-    raise InputError(
-        f"the labs are not in {beside}: they come with the project's clone, not with the installed package."
-        " Run this in a directory that holds notebooks/labs/source"
-    )
+    """The folder of the labs' sources, in the course. Raises InputError if it has none."""
+    folder = find_course()[0] / "labs" / "source"
+    if any(folder.glob("*.ipynb")):
+        return folder
+    raise InputError(f"there are no labs in {folder}: run this in a folder that holds notebooks/labs/source")
 
 
 def read_labs(folder: Path | None = None) -> list[Lab]:
