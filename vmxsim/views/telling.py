@@ -195,7 +195,9 @@ def brief(told: Teller, number: int) -> str:
         lines = several(f"{line.name}, “{source.removesuffix(';')}”" for line, source in skipped)
         return sentence(f"“{printable(step.source, 160)}” skips {lines}")
     clauses += changed
-    return sentence("; ".join(clauses[:_CLAUSES]) or _ran(step))
+    done = "; ".join(clauses[:_CLAUSES]) or _ran(step)
+    event = "" if step.line or step.function in done else f"{printable(step.function)}: "  # of a recording
+    return sentence(event + done)
 
 
 def _ran(step: Step) -> str:

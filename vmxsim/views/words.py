@@ -329,10 +329,9 @@ class Teller:
         return [[printable(text, 200) for text in row] for row in rows]
 
     def _start(self, scene: Scene) -> str:
-        running = [
-            f"{box.title} runs {value}" for box in scene.boxes for name, value in box.facts if name == "runs"
-        ]
-        return (", ".join(running) or "nothing has run") + "."
+        running = [(box.title, value) for box in scene.boxes for name, value in box.facts if name == "runs"]
+        known = [f"{cpu} runs {value}" for cpu, value in running if value != "not known"]
+        return ("; ".join(known) or ("what runs is not known" if running else "nothing has run")) + "."
 
     def _who(self, step: Step) -> str:
         where = f"on CPU {step.cpu}"

@@ -43,7 +43,7 @@ class Pane {
     this.picture.show(frame, differing, animate, hides);
     this.source.show(frame, index, upTo, hides.has("next"));
     this.timeline.show(slot);
-    setText(this.step, frame.words);
+    setText(this.step, frame.brief);
     if (this.name) setText(this.own, `its own step ${index}`);
     const blind = hides.has("worth");
     this.root.classList.toggle("blind", blind);
@@ -56,6 +56,7 @@ class Pane {
     const rows = frame.changes.map(([label, before, after]) => make("tr", {},
       make("th", { scope: "row" }, label), make("td", {}, before), make("td", { "aria-hidden": "true" }, "→"),
       make("td", {}, after)));
-    this.changes.replaceChildren(...(rows.length ? rows : [make("tr", {}, make("td", { class: "vp-dim" }, "nothing"))]));
+    const words = make("tr", {}, make("th", { colspan: "4" }, frame.words));
+    this.changes.replaceChildren(words, ...rows);
   }
 }
