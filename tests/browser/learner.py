@@ -75,39 +75,39 @@ def answer_all(page: Any) -> tuple[int, int, int]:
 _ANSWER = """player => {
   const press = (key) =>
     player.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true, cancelable: true }));
-  const told = (card, mark) => card.querySelector('.vp-told').innerText.includes(mark)
-    && [...card.querySelectorAll('.vp-choice:not(.unseen) .vp-reason')].every((reason) => reason.getClientRects().length);
+  const told = (card, mark) => {
+    const seen = [...card.querySelectorAll('.vp-reason')].map((reason) => reason.getClientRects().length > 0);
+    const enough = card.querySelector('.vp-entry') ? seen.some(Boolean) : seen.every(Boolean);
+    return card.querySelector('.vp-told').innerText.includes(mark) && enough;
+  };
+  const slider = player.querySelector('.vp-transport input[type=range]');
+  const answer = (card, right) => {
+    const reasons = [...card.querySelectorAll('.vp-reason')].map((reason) => reason.textContent);
+    const which = reasons.findIndex((reason) => reason.startsWith(right ? 'Right.' : 'No.'));
+    const text = card.querySelectorAll('.vp-option > span:last-child')[which].textContent;
+    const typed = card.querySelector('.vp-typed');
+    if (typed) {
+      typed.value = right ? text : '123456';
+      typed.dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter', bubbles: true, cancelable: true }));
+    } else if (card.querySelector('.vp-markstep')) {
+      slider.value = text.match(/[0-9]+/)[0];
+      slider.dispatchEvent(new Event('input', { bubbles: true }));
+      press('m');
+    } else press(String(which + 1));
+  };
   const counts = [0, 0, 0];
   for (const _ of player.querySelectorAll('.vp-gate:not(.vp-waits)')) {
     press('End');  // as far as the next question
     const card = player.querySelector('.vp-gate.shown');
-    const reasons = [...card.querySelectorAll('.vp-reason')].map((reason) => reason.textContent);
-    const number = (word) => String(reasons.findIndex((reason) => reason.startsWith(word)) + 1);
-    const again = () => card.querySelector('.vp-again').click();
-    const typed = card.querySelector('.vp-typed');
-    const answer = (word) => {
-      if (!typed) return press(number(word));
-      const text = card.querySelectorAll('.vp-option span:last-child')[number(word) - 1].textContent;
-      typed.value = /^[0-9]/.test(text) ? text : '99';
-      card.querySelector('.vp-entry button').click();
-    };
-    const mark = (steps) => {
-      for (let n = 0; n < steps; n++) press('ArrowRight');
-      press('m');
-    };
     counts[0] += 1;
-    if (card.querySelector('.vp-markstep')) {  // the answer is a step: the first one, then each in turn
-      mark(1);
-      counts[1] += told(card, '✖ Not so');
-      for (let steps = 2; steps < 60 && !told(card, '✔ Right'); steps++) { again(); mark(steps); }
-    } else {
-      answer('No.');
-      counts[1] += told(card, '✖ Not so');
-      again();
-      answer('Right.');
-    }
+    answer(card, false);
+    counts[1] += told(card, '✖ Not so');
+    card.querySelector('.vp-again').click();
+    answer(card, true);
     counts[2] += told(card, '✔ Right');
     press('ArrowRight');
+    const next = card.querySelector('.vp-next');
+    if (!next.hidden) next.click();
   }
   return counts;
 }"""

@@ -249,6 +249,8 @@ class Deck {
       pane.timeline.veil(limit + 1);
     });
     this.gates.show(slot);
+    const about = this.gates.about(slot);
+    if (about) this.panes[about[0]].source.lookAt(about[1]);
     const last = this.pairs.length - 1;
     const frame = this.frame(slot);
     this.slider.value = String(slot);

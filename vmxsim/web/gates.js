@@ -47,6 +47,12 @@ class Gates {
     return new Set(asks ? [...closed.hides, "true value"] : []);
   }
 
+  /** [film, function] that the open question at this slot is about; null without one. */
+  about(slot) {
+    const closed = this.closed();
+    return closed?.about && slot === closed.at ? [closed.film ?? 0, closed.about] : null;
+  }
+
   /** The gate whose card is shown at this slot: the last one at or before it, or the one that was just
       answered, until the reader moves on. */
   current(slot) {

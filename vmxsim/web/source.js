@@ -104,6 +104,13 @@ class Source {
     this.mark(this.lines.get(line), "ran");
   }
 
+  /** Show a function that is about to run, from its first line, until the next step. */
+  lookAt(fn) {
+    if (this.fn === fn || !this.film.listings[fn]?.length) return;
+    this.fill(fn);
+    this.listing.scrollTop = 0;
+  }
+
   showFunction(fn, frame) {
     this.fill(fn);
     const next = frame.next && frame.next[0] === fn ? this.lines.get(frame.next[1]) : null;

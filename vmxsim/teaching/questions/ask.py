@@ -39,6 +39,10 @@ KINDS: dict[str, Callable[..., Question]] = {
 }
 
 
+#: Kinds whose answer the function in view would tell.
+_TELLING = ("line", "lost", "leak")
+
+
 def ask(trace: Trace, kind: str, **where: Any) -> Question:
     """The question of this kind about a step or an action, which ``where`` names as ``place`` describes;
     without it, about the last action, the last step for ``preempt`` and ``line``, or the whole run for
@@ -63,7 +67,10 @@ def ask(trace: Trace, kind: str, **where: Any) -> Question:
     asked = place(trace, where)
     found = KINDS[kind](asked, **of)
     at = {"action": asked.last.action} if asked.whole else {"step": asked.after}
-    return shuffled(evolve(found, where=at | of), f"{trace.title}; {trace.subtitle}")
+    return shuffled(
+        evolve(found, where=at | of, about="" if kind in _TELLING else asked.about),
+        f"{trace.title}; {trace.subtitle}",
+    )
 
 
 def recipe(trace: Trace, question: Question) -> dict[str, Any] | None:

@@ -39,8 +39,7 @@ def look(trace: Trace, index: int, vcpu: str) -> Look | None:
     register = f"cpu{thread.cpu}.kernel_gs_base"
     design: Any = trace.design  # type: ignore[attr-defined]
     if thread.mode == "guest" and trace.passes_through(state):  # type: ignore[attr-defined]
-        why, at = _passed(trace, index, vcpu, state)
-        since = max(at, _since(trace, index, f"thread{number}", "mode"))
+        why, since = _passed(trace, index, vcpu, state)
         return Look(register, f"{owner_words(vcpu)}'s next access does not exit: it", why, since)
     read = _Reads(state)
     inside = bool(design._in_register(read))

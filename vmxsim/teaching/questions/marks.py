@@ -30,10 +30,10 @@ def lost(span: Span) -> Question:
             first = scene
         was = place
     how = how_lost(span, loss)
-    options.append(Option(f"step {loss}", True, how, (loss, loss)))
+    options.append(_steps(loss, loss, how, right=True))
     if loss < span.after:
         gone = f"It was lost before that. {how}"
-        options.append(Option(f"steps after {loss}", False, gone, (loss + 1, span.after)))
+        options.append(_steps(loss + 1, span.after, gone))
     prompt = f"At the end no place holds {guest}'s true value. Which step loses it? Go there and mark it."
     return _marked("lost", span, prompt, options, loss)
 
@@ -43,7 +43,12 @@ def _kept(guest: str, first: int, last: int, place: str | None) -> Option:
     told = f"After this step, {guest}'s true value is still in {place}."
     if not place:
         told = f"After this step, no place holds {guest}'s true value, but a later one stores it."
-    return Option(f"steps {first} to {last}", False, told, (first, last))
+    return _steps(first, last, told)
+
+
+def _steps(first: int, last: int, reason: str, right: bool = False) -> Option:
+    text = f"step {first}" if first == last else f"steps {first} to {last}"
+    return Option(text, right, reason, (first, last))
 
 
 def leak(span: Span) -> Question:
@@ -56,11 +61,11 @@ def leak(span: Span) -> Question:
     options = []
     if at > span.before + 1:
         told = "After this step, nobody can read another owner's value yet."
-        options.append(Option(f"steps before {at}", False, told, (span.before + 1, at - 1)))
-    options.append(Option(f"step {at}", True, found, (at, at)))
+        options.append(_steps(span.before + 1, at - 1, told))
+    options.append(_steps(at, at, found, right=True))
     if at < span.after:
         told = f"It has been so since {step_name(span.trace, at)}. {found}"
-        options.append(Option(f"steps after {at}", False, told, (at + 1, span.after)))
+        options.append(_steps(at + 1, span.after, told))
     prompt = (
         "In these steps a value of one owner becomes readable by another. After which step is that so first?"
     )

@@ -80,11 +80,23 @@ class Span:
         return "when it is done" if self.whole else "after it"
 
     def cells(self) -> Iterator[tuple[Box, Cell]]:
-        """The places that may hold a value of the register itself: each CPU's, g and h of the vCPU."""
+        """The places that may hold a value of the register itself: of each CPU that has a part in the run,
+        g and h of the vCPU."""
+        used = {f"cpu{cpu}" for s in self.trace.steps for cpu in (s.cpu, *(a.cpu for a in s.accesses))}
         for box in self.scene().boxes:
             for cell in box.cells:
-                if box.kind == "cpu" or (box.id == self.vcpu and cell.place.endswith((".g", ".h"))):
+                if box.id in used or (box.id == self.vcpu and cell.place.endswith((".g", ".h"))):
                     yield box, cell
+
+    @property
+    def about(self) -> str:
+        """The function that a reader should look at: of a step its own, of an action the first one that
+        moves a value; '' if there is none."""
+        kernel = [step for step in self.steps if step.line]
+        if not self.whole:
+            return self.last.function if self.last.line else ""
+        moving = (step.function for step in kernel if step.moves or step.accesses)
+        return next(moving, kernel[-1].function if kernel else "")
 
     def put_there(self, place: str) -> int:
         """The scene right after the last step that changed ``place``, moved a value into it or, for a
@@ -174,6 +186,8 @@ class Question:
     marks: bool = False
     #: What to tell ``ask`` to ask it again: a step or an action, by its number.
     where: Mapping[str, Any] = field(factory=dict)
+    #: The function that a reader should look at, '' for the one that has just run.
+    about: str = ""
 
     @property
     def right(self) -> int:
@@ -199,4 +213,5 @@ class Question:
             "hides": sorted(self.hides),
             "typed": self.typed,
             "marks": self.marks,
+            "about": self.about,
         }
