@@ -58,6 +58,8 @@ class Gates {
   current(slot) {
     if (this.pinned && this.pinned.slot === slot) return this.pinned.gate;
     this.pinned = null;
+    const closed = this.closed();
+    if (closed?.marks && slot >= closed.at) return this.gates.indexOf(closed); // the next question may wait at its end
     return this.gates.findLastIndex((gate) => gate.at <= slot);
   }
 
