@@ -10,6 +10,8 @@ from attrs import evolve
 import vmxsim
 from vmxsim.designs import DedicatedAccessors, HostAlways, HostFromThread, LazyLongMode, NeverTrap
 from vmxsim.kernel.language import *
+from vmxsim.teaching.questions.session import SESSION
+from vmxsim.teaching.questions.store import Store
 from vmxsim.teaching.reviews import Inbox, Review, inbox
 from vmxsim.teaching.reviews.unseen_patches import AlwaysKnown, OnTheWayOut, SavedValue, StoreFirst
 
@@ -374,3 +376,24 @@ def test_a_verdict_that_is_none_is_refused(how, words):
         fresh().judge(**how)
     with pytest.raises(vmxsim.InputError, match="unknown patch '9'"):
         inbox[9]
+
+
+def test_what_was_said_stands_in_the_next_kernel(monkeypatch, tmp_path):
+    monkeypatch.setattr(SESSION, "store", Store(tmp_path / "answers.json"))
+    first = fresh(1)
+    first.judge("request changes", confidence=80, minutes=4)
+    first.attack(["run", "emulate wrmsr 0xA000"])
+    assert first.check().verdict == "violated"
+    again = Inbox((fresh(1), fresh(2)))
+    again.remember()
+    assert again[1].said == "request changes, 80 % sure, 4 min"
+    assert again[1].points == first.points == (10 + 5, 20)
+    assert again[2].verdict is None
+    again.forget()
+    once_more = Inbox((fresh(1),))
+    once_more.remember()
+    assert once_more[1].verdict is None
+    for broken in ({"verdict": 3}, {"verdict": ["aprove", 80, 4]}, {"verdict": ["approve", "x", 4]}):
+        one = fresh(1)
+        one.load(broken)
+        assert one.verdict is None

@@ -1,12 +1,14 @@
 """Patches as they arrive by mail, and what a reviewer makes of each: verdict, attack, reply, repair, score.
 
 Nothing here tells whether a patch is right before there is a verdict: ask :data:`inbox` for a patch, read
-it, and ``judge`` it first.
+it, and ``judge`` it first. What was said and tried is kept with the answers (``vmxsim.answers``), in this
+kernel and on disk.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from difflib import unified_diff
 from textwrap import fill
 from typing import Any
@@ -25,6 +27,7 @@ from vmxsim.kernel.actions import VERBS
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.kernel.patch import changed_functions
 from vmxsim.simulation.run import run
+from vmxsim.teaching.questions.session import SESSION
 from vmxsim.teaching.reviews import unseen_patches
 
 #: What a reviewer may answer.
@@ -32,6 +35,8 @@ APPROVE, REQUEST = "approve", "request changes"
 #: The most points of a patch: for the verdict, for a schedule that breaks it, for a repair.
 VERDICT, SCHEDULE, REPAIR = 10, 5, 5
 _COLUMNS = 78
+#: What the answers' file calls them.
+_SECTION = "reviews"
 
 
 class Told(str):
@@ -93,7 +98,34 @@ class Review:
     text: str = ""
     #: Whether a repair was safe.
     repaired: bool = False
+    #: The checker's verdict, "" before it was asked.
+    outcome: str = ""
     _found: CheckResult | None = None
+
+    def load(self, kept: Mapping[str, Any]) -> None:
+        """Take what an earlier kernel kept, as far as it makes sense."""
+        said = kept.get("verdict")
+        if self.verdict is not None or not isinstance(said, list) or len(said) != 3:
+            return
+        with suppress(InputError):
+            self._judge(*said)
+            self.outcome = str(kept.get("outcome") or "")
+            self.repaired = kept.get("repaired") is True
+            self.text = str(kept.get("text") or "")
+            self.attacks += [("kept", True)] * (kept.get("broke") is True)
+
+    def _keep(self) -> None:
+        v = self.verdict
+        assert v is not None
+        broke = any(broke for _, broke in self.attacks)
+        told = {"verdict": [v.answer, v.confidence, v.minutes], "outcome": self.outcome, "broke": broke}
+        SESSION.store.keep(_SECTION, str(self.number), {**told, "repaired": self.repaired, "text": self.text})
+
+    def forget(self) -> None:
+        """Forget all that was said and tried, in this kernel and on disk."""
+        self.verdict, self.text, self.repaired, self.outcome, self._found = None, "", False, "", None
+        self.attacks.clear()
+        SESSION.store.keep(_SECTION, str(self.number), None)
 
     @property
     def diff(self) -> str:
@@ -120,18 +152,22 @@ class Review:
 
         The first verdict counts. Raises InputError for another answer or number.
         """
+        if self.verdict is not None:
+            return _told(f"Your first verdict counts: {self.said}.")
         if answer == "?":
             return _told(f"No verdict yet: write '{APPROVE}' or '{REQUEST}', and run the cell again.")
+        self._judge(answer, confidence, minutes)
+        self._keep()
+        return _told(f"Kept: {self.said}.")
+
+    def _judge(self, answer: str, confidence: int, minutes: float) -> None:
         if answer not in (APPROVE, REQUEST):
             raise unknown("verdict", answer, (APPROVE, REQUEST))
         if isinstance(confidence, bool) or not isinstance(confidence, int) or not 50 <= confidence <= 100:
             raise InputError(f"expected 50 to 100 percent, not {printable(repr(confidence))}", "confidence")
         if isinstance(minutes, bool) or not isinstance(minutes, int | float) or not 0 <= minutes < 1000:
             raise InputError(f"expected a number of minutes, not {printable(repr(minutes))}", "minutes")
-        if self.verdict is None:
-            self.verdict = Verdict(answer, confidence, minutes)
-            return _told(f"Kept: {self.said}.")
-        return _told(f"Your first verdict counts: {self.said}.")
+        self.verdict = Verdict(answer, confidence, minutes)
 
     @property
     def said(self) -> str:
@@ -149,8 +185,9 @@ class Review:
             return self._first
         trace = run(schedule, self.patch, **how)
         words = "; ".join(trace.actions)
-        if self._found is None:  # with the counterexample at hand it is no attack
+        if not self.outcome:  # with the counterexample at hand it is no attack
             self.attacks.append((words, bool(trace.violations)))
+            self._keep()
         if not trace.violations:
             return _told(f"{words}: nothing is wrong. That is one schedule.")
         return _told(f"{words}: broken.", *(f"{v.invariant}: {v.words}" for v in trace.violations[:2]))
@@ -162,6 +199,8 @@ class Review:
     def _checked(self) -> CheckResult:
         if self._found is None:
             self._found = check(self.patch)
+            self.outcome = self._found.verdict
+            self._keep()
         return self._found
 
     def reply(self, text: str) -> Told:
@@ -171,6 +210,7 @@ class Review:
         self.text = text.strip()
         if not self.text:
             return _told("Your mail is empty: write it, and run the cell again.")
+        self._keep()
         wanted: dict[str, Iterable[str]] = {"a function": self.patch.functions()}
         if self.verdict and self.verdict.answer == REQUEST:
             wanted["an action of a schedule"] = VERBS
@@ -190,22 +230,23 @@ class Review:
             example = found.counterexample
             return _told(f"{found.verdict}: {example.schedule}" if example else found.verdict)
         self.repaired = True
+        self._keep()
         return _told("Safe on every schedule, on both host widths.")
 
     @property
     def right(self) -> bool | None:
         """Whether the verdict is the checker's; None before both are there."""
-        if self.verdict is None or self._found is None:
+        if self.verdict is None or not self.outcome:
             return None
-        return (self.verdict.answer == APPROVE) == (self._found.verdict == SAFE)
+        return (self.verdict.answer == APPROVE) == (self.outcome == SAFE)
 
     @property
     def points(self) -> tuple[int, int]:
         """(what it earned, the most it could earn); nothing of either before it was judged and checked."""
-        if self.right is None or self.verdict is None or self._found is None:
+        if self.right is None or self.verdict is None:
             return 0, 0
         earned, most = self.verdict.points(self.right), VERDICT
-        if self._found.verdict != SAFE:
+        if self.outcome != SAFE:
             earned += SCHEDULE * any(broke for _, broke in self.attacks) + REPAIR * self.repaired
             most += SCHEDULE + REPAIR
         return earned, most
@@ -213,9 +254,22 @@ class Review:
 
 @frozen
 class Inbox:
-    """All patches by number; shown, the score so far."""
+    """All patches by number; shown, the score so far. 0 is the patch of notebook 02, without a score."""
 
     reviews: tuple[Review, ...]
+
+    def remember(self) -> None:
+        """Take what an earlier kernel kept."""
+        kept = SESSION.store.section(_SECTION)
+        for review in self.reviews:
+            entry = kept.get(str(review.number))
+            if isinstance(entry, dict):
+                review.load(entry)
+
+    def forget(self) -> None:
+        """Start over: forget all verdicts, attacks, mails and repairs, in this kernel and on disk."""
+        for review in self.reviews:
+            review.forget()
 
     def __getitem__(self, number: int) -> Review:
         for review in self.reviews:
@@ -224,10 +278,7 @@ class Inbox:
         raise unknown("patch", str(number), [str(review.number) for review in self.reviews], "inbox")
 
     def __iter__(self) -> Iterator[Review]:
-        return iter(self.reviews)
-
-    def __len__(self) -> int:
-        return len(self.reviews)
+        return (review for review in self.reviews if review.number)
 
     def __repr__(self) -> str:
         return self._repr_markdown_()
@@ -235,10 +286,10 @@ class Inbox:
     def _repr_markdown_(self) -> str:
         """A row for each patch that has a verdict; the checker's is told only of those that were checked."""
         rows = ["| patch | you said | the checker says | your schedule | repair | points |", "|---" * 6 + "|"]
-        for one in self.reviews:
+        for one in self:
             if one.verdict is None:
                 continue
-            says = one._found.verdict if one._found else "not asked yet"
+            says = one.outcome or "not asked yet"
             broke = "breaks it" if any(broke for _, broke in one.attacks) else "-"
             earned, most = one.points
             rows.append(
@@ -247,7 +298,7 @@ class Inbox:
             )
         if len(rows) == 2:
             return "No patch has a verdict yet."
-        earned, most = (sum(column) for column in zip(*(one.points for one in self.reviews), strict=True))
+        earned, most = (sum(column) for column in zip(*(one.points for one in self), strict=True))
         return "\n".join([*rows, f"| **together** | | | | | **{earned} of {most}** |"])
 
 
@@ -269,6 +320,7 @@ SEED = Review(
 
 inbox = Inbox(
     (
+        SEED,
         Review(
             1,
             "KVM: VMX: get and set the saved MSR_KERNEL_GS_BASE directly",
@@ -353,3 +405,4 @@ inbox = Inbox(
         ),
     )
 )
+inbox.remember()
