@@ -191,7 +191,7 @@ def film(trace: Trace) -> dict[str, Any]:
         "listings": {name: list(lines) for name, lines in listings.items()},
         "sources": {name: data for name, data in sources.items() if data},
         "timeline": timeline(trace, scenes, since),
-        "legend": legend(scenes),
+        "legend": legend(scenes, since),
         "signs": signs(),
     }
 
@@ -297,9 +297,11 @@ def _listings(trace: Trace) -> dict[str, Sequence[str]]:
     return {name: lines for name, lines in found.items() if lines}
 
 
-def legend(scenes: list[Scene]) -> list[list[str]]:
-    """[kind, key, word] rows: the owners that appear, then every status with its mark."""
-    owners = dict.fromkeys(cell_state(c)[1] for scene in scenes for c in scene.cells().values())
+def legend(scenes: Sequence[Scene], shown: Collection[str]) -> list[list[str]]:
+    """[kind, key, word] rows: the owners that appear in places that are ``shown``, then every status with
+    its mark."""
+    cells = (cell for scene in scenes for cell in scene.cells().values() if cell.place in shown)
+    owners = dict.fromkeys(cell_state(cell)[1] for cell in cells)
     known = [owner for owner in HUES if owner in owners]
     others = sorted(owners.keys() - HUES.keys() - {""})
     rows = [["owner", owner, holder_words(owner)] for owner in [*known, *others]]
