@@ -43,9 +43,9 @@ class Pane {
     this.picture.show(frame, differing, animate, hides);
     this.source.show(frame, index, upTo, hides.has("next"));
     this.timeline.show(slot);
-    setText(this.step, frame.brief);
     if (this.name) setText(this.own, `its own step ${index}`);
     const blind = hides.has("worth");
+    setText(this.step, blind ? frame.source || frame.fn : frame.brief); // the sentence says what is foreign
     this.root.classList.toggle("blind", blind);
     setText(this.now, blind ? "Hidden until you have marked a step." : frame.now);
     this.notes.replaceChildren(...frame.notes.map((note) => make("p", { class: "vp-dim" }, note)));
@@ -56,7 +56,7 @@ class Pane {
     const rows = frame.changes.map(([label, before, after]) => make("tr", {},
       make("th", { scope: "row" }, label), make("td", {}, before), make("td", { "aria-hidden": "true" }, "→"),
       make("td", {}, after)));
-    const words = make("tr", {}, make("th", { colspan: "4" }, frame.words));
+    const words = make("tr", {}, make("th", { colspan: "4" }, blind ? "" : frame.words));
     this.changes.replaceChildren(words, ...rows);
   }
 }
