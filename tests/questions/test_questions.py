@@ -9,6 +9,7 @@ import pytest
 import vmxsim
 from vmxsim.designs import DESIGNS
 from vmxsim.errors import InputError
+from vmxsim.ftrace.recording import example_path, read
 from vmxsim.teaching.questions.ask import KINDS, ask, key_questions, spans_apart
 
 SCHEDULES = {
@@ -59,6 +60,17 @@ def test_each_has_one_right_answer_and_says_why_of_all(trace):
         assert all(option.reason.endswith((".", "!")) for option in question.options), question
         assert 0 <= question.before < question.telling <= question.after <= len(trace.steps), question
     assert count > len(trace.steps)
+
+
+@pytest.mark.parametrize("name", ["migrate", "s1.dedicated-accessors"])
+def test_a_recording_is_asked_about_as_far_as_it_tells(name):
+    recording = read(example_path(name))
+    told = [ask(recording, kind, at="read_msr: c0000102") for kind in ("live", "stale", "owner")]
+    assert all(sum(option.right for option in question.options) == 1 for question in told)
+    assert told[0].after == next(s.index + 1 for s in recording.steps if "read_msr: c0000102" in s.source)
+    for kind in ("reads", "count", "value"):
+        with pytest.raises(InputError, match="asks"):
+            ask(recording, kind, at="read_msr")
 
 
 def right(question):

@@ -15,6 +15,10 @@ from vmxsim.views.words import sentence, several
 
 def reads(span: Span) -> Question:
     """What value does the access read? The answer is typed. Asked of an action or of a step that reads."""
+    if span.recorded:
+        raise InputError(
+            "'reads' asks about a run: an event of a recording tells its value itself", "predict"
+        )
     if span.whole:
         number = returned_number(span)
         access, told = what_was_read(span, number)

@@ -24,8 +24,9 @@ def place(trace: Trace, where: Mapping[str, Any]) -> Span:
 
     ``step`` (from 1) and ``action`` (from 0) count from the end if negative. ``at`` names a step by
     ``"FUNCTION: TEXT"``, the first one in that function whose source contains the text, or by
-    ``"FUNCTION"``, the first one in it; ``after`` and ``before`` mean the step next to it. With these
-    ``action`` says which action to look in, and ``nth`` (from 1; negative: from the end) which of several.
+    ``"FUNCTION"``, the first one in it, and an event of a recording by a text of its line; ``after`` and
+    ``before`` mean the step next to it. With these ``action`` says which action to look in, and ``nth``
+    (from 1; negative: from the end) which of several.
     Raises InputError for a place that the run does not have.
     """
     given = {name: value for name, value in where.items() if value is not None}
@@ -58,7 +59,10 @@ def _named(trace: Trace, name: str, text: Any, action: int | None) -> list[Step]
         inside = span(trace, action=action)
         steps, within = inside.steps, f" in {action_name(trace, inside.last.action)}"
     here = [step for step in steps if step.function == function]
-    if not here:
+    if not here:  # an event of a recording, named as its line does
+        here = [step for step in steps if not step.line and text.strip() in step.source]
+        if here:
+            return here
         ran = list(dict.fromkeys(step.function for step in steps))
         told = f"no step of '{printable(function)}' runs{within}; {_nearest(function, ran)}"
         raise InputError(told, name)
