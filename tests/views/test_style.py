@@ -8,7 +8,7 @@ import pytest
 
 from vmxsim.simulation.trace import STATUSES
 from vmxsim.views import style
-from vmxsim.views.signs import TIMELINE, signs
+from vmxsim.views.signs import MARKS, signs
 from vmxsim.views.style import HUES, STATUS_MARKS, STATUS_MEANINGS, THEMES, contrast, line, tint
 
 OKABE_ITO = {"#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#000000"}
@@ -54,10 +54,11 @@ def test_each_status_has_a_mark_a_word_and_a_line_of_its_own():
 def test_the_legend_has_every_sign_once_with_its_meaning():
     rows = signs()
     assert [row["name"] for row in rows if row["group"] == "cell"][: len(STATUSES)] == list(STATUS_MARKS)
+    assert all(row["name"] or row["sign"] for row in rows)
     script = files("vmxsim.web").joinpath("timeline.js").read_text("utf-8")
     marks = dict(re.findall(r'(\w+): "(.)"', script[script.index("MARKS = ") : script.index("};")]))
-    assert {kind: mark for kind, (mark, _, _) in TIMELINE.items()} == marks
-    names = [row["name"] or row["sign"] for row in rows]
+    assert {kind: mark for kind, (mark, _, _) in MARKS.items()} == marks
+    names = [(row["group"], row["kind"]) for row in rows]
     assert len(names) == len(set(names)) and all(row["words"] for row in rows)
     for row in rows:
         assert not row["svg"] or ElementTree.fromstring(row["svg"]).get("class") == "vmxsim-picture"

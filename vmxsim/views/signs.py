@@ -8,19 +8,26 @@ from vmxsim.views.style import STATUS_MARKS, STATUS_MEANINGS, status_words
 _WIDTH, _HEIGHT = 34, 20
 
 #: (sign, name, meaning) of the marks on the timeline, by their kind.
-TIMELINE = {
+MARKS = {
     "preempt": ("▼", "switched out", "the scheduler takes the vCPU thread off this CPU"),
     "pending": ("◔", "tick pending", "TIF_NEED_RESCHED is set: the scheduler acts as soon as it may"),
-    "migrate": ("⇄", "moved", "the vCPU thread continues on this CPU"),
+    "migrate": ("⇄", "migrated", "the vCPU thread continues on this CPU"),
     "violation": ("✖", "broken", "an invariant is broken here"),
     "divergence": ("≠", "first difference", "from here on the two designs differ"),
 }
 
-#: (sign, name, meaning) of the marks beside the source.
-SOURCE = (
-    ("▶", "ran", "the line that this step ran"),
-    ("▷", "next", "the line that this thread runs next"),
-)
+#: (name, meaning) of what a stretch of the timeline looks like, by its kind.
+SPANS = {
+    "mode-guest": ("double line, bold", "a guest runs on this CPU"),
+    "mode-user": ("italics", "the CPU's task is in user space"),
+    "veil": ("hatched", "covered until the question is answered"),
+}
+
+#: (sign, name, meaning) of the marks beside the source, by their kind.
+SOURCE = {
+    "ran": ("▶", "ran", "the line that this step ran"),
+    "next": ("▷", "next", "the line that this thread runs next"),
+}
 
 #: (sign, meaning) of the four places that matter.
 PLACES = (
@@ -33,24 +40,26 @@ PLACES = (
 
 def signs() -> list[dict[str, str]]:
     """The legend's rows in order: ``group`` (``place``, ``cell``, ``arrow``, ``timeline`` or ``source``),
-    ``sign``, ``name`` ('' if the sign is its own name), ``words`` and ``svg``, a small drawing of it or ''.
+    ``kind`` (a status, a mark's kind, ...), ``sign`` and ``name`` ('' if there is none), ``words`` and
+    ``svg``, a small drawing of it or ''.
 
     The drawings have the classes of a picture, so they need the style sheet of one on the page.
     """
-    rows = [_row("place", sign, "", words) for sign, words in PLACES]
+    rows = [_row("place", sign, sign, "", words) for sign, words in PLACES]
     rows += [
-        _row("cell", mark, status, STATUS_MEANINGS[status], _cell(status))
+        _row("cell", status, mark, status, STATUS_MEANINGS[status], _cell(status))
         for status, mark in STATUS_MARKS.items()
     ]
-    rows.append(_row("cell", "", "changed", "this step changed it", _cell("copy", "changed")))
-    rows.append(_row("arrow", "→", "move", "the value that this step moves, and how", _arrow()))
-    rows.append(_row("arrow", "", "bold frame", "the CPU and the thread of this step", _frame()))
-    rows += [_row("timeline", *mark) for mark in TIMELINE.values()]
-    return rows + [_row("source", *mark) for mark in SOURCE]
+    rows.append(_row("cell", "changed", "", "second frame", "this step changed it", _cell("copy", "changed")))
+    rows.append(_row("arrow", "move", "→", "", "the value that this step moves, and how", _arrow()))
+    rows.append(_row("arrow", "here", "", "bold frame", "the CPU and the thread of this step", _frame()))
+    rows += [_row("timeline", kind, *mark) for kind, mark in MARKS.items()]
+    rows += [_row("timeline", kind, "", *span) for kind, span in SPANS.items()]
+    return rows + [_row("source", kind, *mark) for kind, mark in SOURCE.items()]
 
 
-def _row(group: str, sign: str, name: str, words: str, svg: str = "") -> dict[str, str]:
-    return {"group": group, "sign": sign, "name": name, "words": words, "svg": svg}
+def _row(group: str, kind: str, sign: str, name: str, words: str, svg: str = "") -> dict[str, str]:
+    return {"group": group, "kind": kind, "sign": sign, "name": name, "words": words, "svg": svg}
 
 
 def _drawn(inside: str) -> str:
