@@ -2,6 +2,7 @@
 
 import json
 import re
+from html import escape
 from pathlib import Path
 
 import pytest
@@ -279,6 +280,7 @@ def test_nothing_gives_a_patch_away_before_the_verdict():
         assert not tells.search(told), review.number
         assert review.diff
         assert review.diff in str(review)
+        assert escape(review.diff.splitlines()[-1]) in review._repr_html_()
     for cell in CELLS:
         if "Our review" in cell:
             assert cell.startswith("<details>")

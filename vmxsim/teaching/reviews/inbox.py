@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from difflib import unified_diff
+from html import escape
 from textwrap import fill
 from typing import Any
 
@@ -65,6 +66,22 @@ def design_diff(before: type[Kvm], after: type[Kvm]) -> str:
         if lines:
             found += [f"@@ {name}() @@", *(line.rstrip() for line in lines)]
     return "\n".join(found)
+
+
+#: What is behind a line of a diff, in either theme.
+_SHADES = {"+": "rgba(0,158,115,0.18)", "-": "rgba(213,94,0,0.18)", "@": "rgba(127,127,127,0.18)"}
+
+
+def _diff_line(line: str) -> str:
+    """A line of a diff as HTML: its sign stays, the shade is added."""
+    shade = _SHADES.get(line[:1])
+    style = f' style="background:{shade}"' if shade else ""
+    return f"<span{style}>{escape(line)}</span>\n"
+
+
+def _split(head: str) -> tuple[str, str]:
+    name, _, text = head.partition(": ")
+    return name, text
 
 
 @frozen
@@ -142,9 +159,11 @@ class Review:
 
     __repr__ = __str__
 
-    def _repr_markdown_(self) -> str:
-        heads = "  \n".join(f"**{name}:** {text}" for name, text in (h.split(": ", 1) for h in self._heads))
-        return "\n\n".join([heads, *self.message, f"```diff\n{self.diff}\n```"])
+    def _repr_html_(self) -> str:
+        heads = "<br>".join(f"<b>{name}:</b> {escape(text)}" for name, text in map(_split, self._heads))
+        message = "".join(f"<p>{escape(text)}</p>" for text in self.message)
+        lines = "".join(map(_diff_line, self.diff.splitlines()))
+        return f'<p>{heads}</p>{message}<pre style="line-height:1.4">{lines}</pre>'
 
     def judge(self, answer: str, *, confidence: int = 50, minutes: float = 0) -> Told:
         """Keep the verdict ``approve`` or ``request changes``, how sure you are in percent (50: you would
