@@ -27,7 +27,7 @@ def opened(book: Notebook, design: str) -> Any:
     """The panel, unfolded, of an explorer of ``design``: each test may be a page's first."""
     panel = book.page.locator(".vmxsim-check")
     if panel.get_by_role("checkbox").count() == 0:
-        panel.get_by_role("button", name="Check every schedule").click()
+        book.page.get_by_role("button", name="Check every schedule").click()
     book.choose("Design", f"{design} · {release_of(DESIGNS[design])}")
     panel.get_by_role("button", name=f"Check {design}").wait_for()
     return panel
@@ -36,7 +36,7 @@ def opened(book: Notebook, design: str) -> Any:
 def test_from_a_violated_design_to_its_step_and_to_a_safe_design(book: Notebook) -> None:
     page, panel = book.page, book.page.locator(".vmxsim-check")
     assert panel.get_by_role("checkbox").count() == 0, "folded at first"
-    fold = panel.get_by_role("button", name="Check every schedule")
+    fold = page.get_by_role("button", name="Check every schedule")
     fold.focus()
     page.keyboard.press("Enter")
     check = panel.get_by_role("button", name="Check dedicated-accessors")

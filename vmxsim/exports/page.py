@@ -73,7 +73,7 @@ def _traits(traces: Sequence[Trace]) -> dict[str, Any]:
         "start": _opening(traces, pairs),
         "run": 1,
         "shown": [0, 0],
-        "skip_quiet": False,
+        "skip_quiet": True,
         "meanings": dict(STATUS_MEANINGS),
         "gates": [],
         "answers": {},

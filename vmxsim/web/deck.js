@@ -5,23 +5,27 @@
 const SPEEDS = [["slow", 2400], ["normal", 1200], ["fast", 500]];
 
 class Deck {
-  constructor(model, el) {
+  /** `board` is a game's, whose parts stand among the deck's own. */
+  constructor(model, el, board = null) {
     this.model = model;
     this.el = el;
+    this.board = board;
     this.announced = make("p", { class: "vp-hidden", "aria-live": "polite" });
     this.buildTransport();
     this.buildPreempt();
-    this.divergence = make("div", { class: "vp-divergence" });
+    this.buildHead();
+    this.opened = new Set(); // folds of a pane that the reader has opened
     this.questions = make("div");
     this.stage = make("div", { class: "vp-panes" });
     this.root = make("div", {
-      class: "vmxsim-player", tabindex: "0", role: "group", "data-lm-suppress-shortcuts": "true",
-      "aria-label": "Run of the simulator. The left and right arrow keys step, Home and End jump, space plays,"
+      class: board ? "vmxsim-player vmxsim-scheduler" : "vmxsim-player", tabindex: "0", role: "group", "data-lm-suppress-shortcuts": "true",
+      "aria-label": board?.label ?? "Run of the simulator. The left and right arrow keys step, Home and End jump, space plays,"
         + " Page Up and Page Down go from action to action, P preempts, and a digit answers a question.",
       keydown: (event) => this.onKey(event),
-    }, this.transport, this.preempt, this.divergence, this.questions, this.stage, this.announced);
+    }, board?.head ?? "", this.transport, board?.message ?? this.head, this.divergence, this.questions, this.stage, this.announced);
     this.stageCraft = new Stage(model, this.root);
-    this.transport.append(...this.stageCraft.controls);
+    this.transport.append(...(board ? [board.commands] : [this.preempt, this.speed, this.skip]), ...this.stageCraft.controls);
+    if (board) this.root.append(board.live);
     el.replaceChildren(this.root);
   }
 
@@ -45,23 +49,35 @@ class Deck {
       this.playButton,
       iconButton("forward", "One step forward (right arrow)", go("forward")),
       iconButton("end", "To the end (End)", go("last")),
-      this.slider, this.counter,
-      this.speed,
-      make("label", { class: "vp-label", title: "Skip steps that change nothing and do not access the register" },
-        this.coarse, " skip quiet steps"));
+      this.slider, this.counter);
+    this.skip = make("label", { class: "vp-label", title: "Skip steps that change nothing and do not access the register" },
+      this.coarse, " skip quiet steps");
   }
 
   buildPreempt() {
     this.tick = make("button", { type: "button", class: "vp-tick", click: () => this.sendTick() }, "Preempt here");
     this.cpu = make("select", { "aria-label": "CPU that the thread runs on next" });
+    this.preempt = make("div", { class: "vp-preempt" }, this.tick, make("label", { class: "vp-label" }, "next on ", this.cpu));
+  }
+
+  /** One line: what is shown, and whether the thread can be preempted here. A divergence unfolds below it. */
+  buildHead() {
+    this.title = make("h3");
+    this.subtitle = make("p");
     this.why = make("p", { class: "vp-why" });
-    this.preempt = make("div", { class: "vp-preempt" }, this.tick,
-      make("label", { class: "vp-label" }, "next on ", this.cpu), this.why);
+    this.head = make("header", { class: "vp-title" }, this.title, this.subtitle, this.why);
+    this.splitHead = make("summary");
+    this.splitText = make("p");
+    this.different = make("p", { class: "vp-different vp-dim" });
+    this.toSplit = make("button", { type: "button", click: () => { this.stop(); this.goTo(this.split.slot); } }, "Go to it");
+    this.divergence = make("div", { class: "vp-divergence" },
+      make("details", {}, this.splitHead, this.splitText), this.toSplit, this.different);
   }
 
   /** Load the model's films: redraw everything and go to the start position. */
   load() {
     this.stop();
+    const focused = this.root.contains(document.activeElement) ? document.activeElement : null;
     const films = this.model.get("films");
     const pairs = this.model.get("pairs");
     this.pairs = pairs.length ? pairs : (films[0]?.frames ?? []).map((_, i) => [i]);
@@ -74,13 +90,6 @@ class Deck {
       for (let slot = last; slot >= 0; slot--) slots[this.pairs[slot][which]] = slot;
       return slots;
     });
-    this.panes = films.map((film, which) => {
-      const slots = slotsOf[which];
-      const marks = split.words ? [{ frame: this.pairs[split.slot][which], cpu: -1, kind: "divergence", label: split.words }] : [];
-      const name = films.length > 1 ? film.name : "";
-      return new Pane(film, name, this.pairs.length, (frame) => slots[Math.min(frame, film.frames.length)],
-        (slot) => { this.stop(); this.goTo(slot); }, () => this.redrawn(), marks, this.model.get("meanings"));
-    });
     this.gates = new Gates(this.model, {
       slotOf: (frame, which) => slotsOf[which][frame],
       lastBefore: (frame, which) => this.pairs.findLastIndex((pair) => pair[which] <= frame),
@@ -90,13 +99,28 @@ class Deck {
       changed: () => this.show(false),
       focus: () => this.root.focus({ preventScroll: true }),
     });
+    this.panes = films.map((film, which) => {
+      const slots = slotsOf[which];
+      const marks = split.words ? [{ frame: this.pairs[split.slot][which], cpu: -1, kind: "divergence", label: split.words }] : [];
+      const name = films.length > 1 ? film.name : "";
+      return new Pane(film, name, this.pairs.length, (frame) => slots[Math.min(frame, film.frames.length)],
+        (slot) => { this.stop(); this.goTo(slot); }, () => this.redrawn(), marks,
+        { meanings: this.model.get("meanings"), aside: films.length > 1 ? null : this.board?.aside ?? this.gates.root,
+          folds: this.board?.folds ?? [], open: this.opened });
+    });
     this.stops = this.stageCraft.stops((frame, which) => slotsOf[which][frame], last);
-    this.questions.replaceChildren(this.gates.root);
+    this.questions.replaceChildren(...(films.length > 1 ? [this.gates.root] : []));
     this.gates.paintAll();
     this.position = Math.min(this.position, this.gates.limit());
     this.slider.max = String(Math.max(0, last));
     this.stage.replaceChildren(...this.panes.map((pane) => pane.root));
     this.stage.classList.toggle("two", films.length > 1);
+    this.stage.classList.toggle("asks", films.length === 1 && Boolean(this.board || this.gates.gates.length));
+    // what stands in a pane has moved into the new one, and lost the focus on the way
+    if (focused && document.activeElement !== focused) (focused.isConnected ? focused : this.root).focus({ preventScroll: true });
+    setText(this.title, films[0]?.title ?? "");
+    setText(this.subtitle, films.length === 1 ? films[0].subtitle : "");
+    this.why.hidden = !this.model.get("can_preempt");
     this.showDivergence(split);
     const cpus = films[0]?.timeline.cpus ?? [];
     const chosen = this.cpu.value || "1";
@@ -104,6 +128,26 @@ class Deck {
     this.preempt.hidden = !this.model.get("can_preempt");
     this.options();
     this.redrawn();
+    if (this.board) clearTimeout(this.announcing); // the board tells what a move did
+  }
+
+  /** Follow the model. Returns a function that lets go of it. */
+  follow() {
+    const listeners = {
+      "change:run": () => this.load(),
+      "change:skip_quiet": () => this.options(),
+      "change:words": () => this.options(),
+      "change:answers": () => this.gates.load(),
+      "change:state": () => this.board?.show(),
+      "msg:custom": (message) => { if (message.kind === "look") this.look(); },
+    };
+    for (const [event, listener] of Object.entries(listeners)) this.model.on(event, listener);
+    this.board?.show();
+    this.load();
+    return () => {
+      this.stop();
+      for (const [event, listener] of Object.entries(listeners)) this.model.off(event, listener);
+    };
   }
 
   /** Give both pictures the same height and show the position again. */
@@ -115,16 +159,25 @@ class Deck {
 
   showDivergence(split) {
     this.divergence.hidden = !split.text;
-    if (!split.text) return;
-    this.different = make("p", { class: "vp-dim" });
     this.split = split;
-    this.splitText = make("span", {}, split.text);
-    const head = make("p", {}, make("strong", {}, "≠ "), this.splitText);
-    const go = make("button", { type: "button", click: () => { this.stop(); this.goTo(split.slot); } }, "Go to it");
-    this.divergence.replaceChildren(...(split.words ? [head, go, this.different] : [head, this.different]));
+    this.toSplit.hidden = !split.words;
   }
 
-  options() { this.coarse.checked = this.model.get("skip_quiet"); this.stageCraft.paint(); }
+  options() {
+    this.coarse.checked = this.model.get("skip_quiet");
+    this.stageCraft.paint();
+    // position n of the steps that are not quiet, for each slot
+    let number = 0;
+    this.numbers = this.pairs.map((_, slot) => (slot && !this.quiet(slot) ? ++number : number));
+    if (this.panes.length) this.show(false);
+  }
+
+  /** Where a slot is: its step, and how far that is among the steps that are shown. */
+  count(slot) {
+    const last = this.pairs.length - 1;
+    if (!this.coarse.checked || this.stops || !last) return `step ${slot} of ${last}`;
+    return `step ${slot} · ${this.numbers[slot]} of ${this.numbers[last]}`;
+  }
 
   goTo(slot) {
     const limit = this.gates.limit();
@@ -210,7 +263,8 @@ class Deck {
       PageDown: "next action", PageUp: "previous action",
     };
     const staged = this.stageCraft.key(event);
-    if (this.gates.key(event, this.position)) this.stop();
+    if (this.board?.key(event)) this.stop();
+    else if (this.gates.key(event, this.position)) this.stop();
     else if (staged) { if (staged !== true) { this.stop(); this.jump(staged); } }
     else if (event.key in keys) { this.stop(); this.jump(keys[event.key]); }
     else if (event.key === " ") this.togglePlay();
@@ -251,15 +305,16 @@ class Deck {
     this.gates.show(slot);
     const about = this.gates.about(slot);
     if (about) this.panes[about[0]].source.lookAt(about[1]);
-    const last = this.pairs.length - 1;
     const frame = this.frame(slot);
     this.slider.value = String(slot);
-    this.slider.setAttribute("aria-valuetext", `step ${slot} of ${last}`);
-    setText(this.counter, `step ${slot} of ${last}`);
+    const counted = this.count(slot);
+    this.slider.setAttribute("aria-valuetext", counted);
+    setText(this.counter, counted);
     this.root.dataset.step = String(slot);
     if (this.panes.length > 1) {
       const names = [...[...differing].map((place) => this.panes.map((pane) => pane.picture.labels.get(place)).find(Boolean) ?? place), ...this.differingFacts(slot)];
       const covered = this.split.words && this.split.slot > limit; // it would give away an answer
+      setText(this.splitHead, covered ? "≠ hidden until the question is answered" : this.split.words ? `≠ First divergence: ${this.count(this.split.slot)}` : "≠ No divergence");
       setText(this.splitText, covered ? "The first difference is hidden until the question is answered." : this.split.text);
       setText(this.different, names.length ? `Different now: ${names.join(", ")}.` : "Nothing differs now.");
     }
@@ -273,6 +328,6 @@ class Deck {
     }
     clearTimeout(this.announcing);
     this.announcing = setTimeout(() =>
-      setText(this.announced, `Step ${slot} of ${last}. ${this.panes.map((pane) => pane.step.textContent).join(" ")}`), 250);
+      setText(this.announced, `${counted[0].toUpperCase()}${counted.slice(1)}. ${this.panes.map((pane) => pane.step.textContent).join(" ")}`), 250);
   }
 }

@@ -84,7 +84,9 @@ class Gates {
       make("h4", {}, gate.locked ? `Question${of}: vote` : `Predict${of}`), make("p", { class: "vp-ask" }, gate.prompt),
       gate.entry ? gate.entry.root : "",
       make("div", { class: "vp-options" }, ...gate.buttons.map((b) => b.root)),
-      make("div", { class: "vp-foot" }, gate.told, gate.reveal || "", gate.next, gate.again));
+      make("div", { class: "vp-feedback", role: "group", tabindex: "0", "aria-label": "Feedback" },
+        gate.told, ...gate.buttons.map((b) => b.reason)),
+      make("div", { class: "vp-foot" }, gate.reveal || "", gate.next, gate.again));
   }
 
   /** Room for an answer that is typed. The last option stands for all that no other one is. */
@@ -143,7 +145,7 @@ class Gates {
 
   option(gate, option, i) {
     const mark = make("span", { class: "vp-tick-mark", "aria-hidden": "true" }, String(i + 1));
-    const reason = make("p", { class: "vp-reason" }, make("strong", {}, option.right ? "Right. " : "No. "), option.reason);
+    const reason = make("p", { class: "vp-reason", "data-option": String(i + 1) }, make("strong", {}, option.right ? "Right. " : "No. "), option.reason);
     const answer = make("button", { type: "button", class: "vp-option", click: () => this.choose(gate, i) },
       mark, make("span", {}, option.text));
     const count = make("output", { class: "vp-count" }, "0");
@@ -151,8 +153,8 @@ class Gates {
       click: () => this.vote(gate, i, -1) }, "−");
     const bar = make("span", { class: "vp-bar" });
     const votes = gate.locked ? make("div", { class: "vp-votes" }, less, count, bar) : "";
-    const root = make("div", { class: gate.locked ? "vp-choice voted" : "vp-choice" }, answer, votes, reason);
-    return { root, answer, mark, count, less, bar };
+    const root = make("div", { class: gate.locked ? "vp-choice voted" : "vp-choice" }, answer, votes);
+    return { root, answer, mark, reason, count, less, bar };
   }
 
   /** Answer; if the gate is locked, count a vote of the audience. */
@@ -230,8 +232,8 @@ class Gates {
     gate.buttons.forEach((b, i) => {
       const [right, chosen] = [gate.options[i].right, answer?.choice === i];
       b.answer.setAttribute("aria-disabled", String(Boolean(answer)));
-      b.root.classList.toggle("answered", Boolean(answer));
       b.root.classList.toggle("unseen", Boolean(gate.entry) && !(answer && (right || chosen)));
+      b.reason.classList.toggle("first", chosen && !right);
       b.root.classList.toggle("right", Boolean(answer) && right);
       b.root.classList.toggle("wrong", Boolean(answer) && chosen && !right);
       if (gate.entry) setText(b.answer.lastChild, chosen && answer.words ? answer.words : gate.options[i].text);
@@ -242,6 +244,7 @@ class Gates {
       b.bar.style.width = `${(60 * (counts[i] ?? 0)) / most}%`;
       b.less.disabled = Boolean(answer) || !counts[i];
     });
+    this.cards[this.gates.indexOf(gate)].classList.toggle("answered", Boolean(answer));
     gate.again.hidden = !answer;
     const next = this.gates.indexOf(this.closed());
     gate.next.hidden = !answer || (next < 0 && gate.shows === this.last && !this.model.get("presenting"));

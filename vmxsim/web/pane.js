@@ -1,8 +1,10 @@
-// A pane shows one film. The explorer has one pane, a comparison two.
+// A pane shows one film. The explorer has one pane, a comparison two. The picture and the source stand side by side,
+// the step's sentence below them; the rest is folded away.
 
 class Pane {
-  /** `name` distinguishes two panes; '' for a single one. */
-  constructor(film, name, slots, slotOf, goToSlot, redrawn, extraMarks, meanings) {
+  /** `name` distinguishes two panes; '' for a single one. `aside` stands beside the picture, below the source.
+      `folds` are [key, title, element] of further folds, `open` holds the names of the folds that the reader has opened. */
+  constructor(film, name, slots, slotOf, goToSlot, redrawn, extraMarks, { meanings, aside, folds, open }) {
     this.film = film;
     this.picture = new Picture(film);
     this.source = new Source(film, (frame) => goToSlot(slotOf(frame)));
@@ -16,25 +18,38 @@ class Pane {
     this.changes = make("tbody");
     const part = (area, title, ...children) =>
       make("section", { class: `vp-part ${area}`, role: "group", tabindex: "0", "aria-label": title }, make("h4", {}, title, name && ` · ${name}`), ...children);
+    const fold = (key, title, ...children) => {
+      const details = make("details", { class: `vp-fold-${key}`, open: open.has(key), toggle: () => {
+        if (details.open) open.add(key); else open.delete(key);
+      } }, make("summary", {}, title), ...children);
+      return details;
+    };
     this.root = make("section", { class: "vp-pane", role: "group", "aria-label": `${film.title} ${film.subtitle}` },
-      make("header", { class: "vp-title" }, make("h3", {}, film.title), make("p", {}, film.subtitle), name ? this.own : ""),
+      name ? make("header", { class: "vp-title" }, make("p", {}, film.subtitle), this.own) : "",
       this.timeline.root,
-      make("div", { class: "vp-stage" }, this.picture.root, this.source.root,
+      make("div", { class: "vp-stage" }, aside ?? "", this.picture.root, this.source.root,
         part("step", "This step", this.step, this.notes),
-        part("changed", "What changed", make("table", {}, this.changes)),
-        part("now", "Live and stale", this.now),
         part("wrong", "Wrong now, or if it ran now", this.wrong)),
-      this.legend(film, meanings));
+      make("div", { class: "vp-folds" }, ...folds.map((more) => fold(...more)),
+        fold("details", "What changed, live and stale", make("div", { class: "vp-both" },
+          part("changed", "What changed", make("table", {}, this.changes)),
+          part("now", "Live and stale", this.now))),
+        fold("signs", "Signs", this.legend(film, meanings))));
   }
 
   legend(film, meanings) {
     const entries = film.legend.map(([kind, key, word]) => kind === "owner"
       ? make("span", { class: `vp-span ${ownerClass(key)}` }, word)
       : make("span", {}, make("strong", {}, word), `: ${meanings[key] ?? ""}`));
+    const told = (sign, kind, words) => make("span", {}, make("span", { class: kind }, sign), ` ${words}`);
+    entries.push(...Object.entries(SIGNS).map(([kind, words]) => told(MARKS[kind], `vp-badge ${kind}`, words)),
+      ...[["▶", "the line that ran"], ["▷", "the line that runs next"]].map(([sign, words]) => told(sign, "vp-arrow", words)),
+      told("guest", "vp-span mode-guest", "a guest runs on this CPU"), told("task", "vp-span mode-user", "a task in user space"),
+      told("", "vp-hatched", "covered until the question is answered"));
     if (Object.keys(film.sources ?? {}).length) {
       entries.push(make("span", {}, make("strong", {}, "– dimmed"), ": a line of C that was left out; its tooltip says why"));
     }
-    return make("details", { class: "vp-legend" }, make("summary", {}, "Legend"), make("div", {}, ...entries));
+    return make("div", { class: "vp-signs" }, ...entries);
   }
 
   /** Show frame `index`. `upTo` is the last frame that may be seen; `hides` is what a question hides. */

@@ -11,7 +11,8 @@ class Picture {
     this.root.innerHTML = film.svg;
     const box = this.root.querySelector("svg")?.viewBox.baseVal;
     this.ratio = box ? box.height / box.width : 0;
-    if (box) this.root.style.setProperty("--vp-natural", `${box.width}px`);
+    this.root.style.setProperty("--vp-natural", `${box?.width ?? 0}px`);
+    this.root.style.setProperty("--vp-natural-tall", `${box?.height ?? 0}px`);
     const byData = (name) =>
       new Map([...this.root.querySelectorAll(`[data-${name}]`)].map((e) => [e.dataset[name], e]));
     this.cells = byData("place");

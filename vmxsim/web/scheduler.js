@@ -1,4 +1,5 @@
-// The board of "be the scheduler": buttons for the moves, each with its key, the schedule so far, score and help.
+// The board of "be the scheduler": buttons for the moves, each with its key, the schedule so far, score and help. Its
+// parts stand in the deck that plays the schedule: `head`, `commands` and `message` above the picture, `aside` beside it.
 // Python decides which moves are possible; the board shows `state` and reports what was pressed. Regions have
 // fixed heights, and a disabled button keeps its place and the keyboard focus.
 
@@ -12,20 +13,15 @@ const COMMANDS = [
 ];
 
 class Board {
-  constructor(model, el) {
+  constructor(model) {
     this.model = model;
     this.buttons = new Map(); // by group and position
     this.keys = new Map();
+    this.label = "Be the scheduler. Every move has a key, shown on its button. The left and right arrow keys step"
+      + " through the schedule so far, Home and End jump.";
     this.buildHead();
     this.buildMoves();
-    this.buildFoot();
     this.live = make("p", { class: "vs-hidden", "aria-live": "polite" });
-    this.root = make("section", {
-      class: "vmxsim-scheduler", tabindex: "0", role: "group", "data-lm-suppress-shortcuts": "true",
-      "aria-label": "Be the scheduler. Every move has a key, shown on its button.",
-      keydown: (event) => this.onKey(event),
-    }, this.head, this.place, this.groups, this.foot, this.live);
-    el.replaceChildren(this.root);
   }
 
   buildHead() {
@@ -37,39 +33,41 @@ class Board {
     this.head = make("header", { class: "vs-head" },
       make("h3", {}, "Be the scheduler"), this.design, this.host,
       make("p", { class: "vs-score" }, this.tally, this.best));
+    this.commands = make("div", { class: "vs-commands", role: "toolbar", "aria-label": "Game" });
+    for (const [kind, key, label, title] of COMMANDS) {
+      const button = this.button(this.commands, `command ${kind}`, () => this.send({ kind }));
+      this.fill(button, { key, label, words: title, why: "" });
+    }
     this.where = make("p", { class: "vs-where" });
-    this.line = make("code", { class: "vs-line" });
+    this.line = make("code", { class: "vs-line vs-hidden" }); // the source shows it
     this.tick = make("p", { class: "vs-dim" });
-    this.place = make("div", { class: "vs-place" }, this.where, this.line, this.tick);
+    this.told = make("div", { class: "vs-told", tabindex: "0", role: "region", "aria-label": "Message" });
+    this.message = make("div", { class: "vs-message" },
+      make("div", { class: "vs-place" }, this.where, this.line, this.tick), this.told);
   }
 
   buildMoves() {
     this.groups = make("div", { class: "vs-groups" });
     this.lists = new Map();
     for (const name of ["user space", "guest", "emulator", "scheduler"]) {
-      const list = { title: make("h4"), buttons: make("div", { class: "vs-buttons" }), why: make("div", { class: "vs-why" }) };
-      list.root = make("section", { class: `vs-group vs-${name.replace(" ", "-")}` }, list.title, list.buttons, list.why);
+      const list = { title: make("h4"), buttons: make("div", { class: "vs-buttons" }), why: make("span", { class: "vs-why" }) };
+      list.root = make("section", { class: `vs-group vs-${name.replace(" ", "-")}` },
+        make("div", { class: "vs-group-head" }, list.title, list.why), list.buttons);
       this.lists.set(name, list);
       this.groups.append(list.root);
     }
-    const scheduler = this.lists.get("scheduler");
-    this.free = make("div", { class: "vs-buttons vs-free" });
-    scheduler.root.insertBefore(make("p", { class: "vs-dim" }, "Let it run (free):"), scheduler.why);
-    scheduler.root.insertBefore(this.free, scheduler.why);
-  }
-
-  buildFoot() {
-    this.commands = make("div", { class: "vs-commands", role: "toolbar", "aria-label": "Game" });
-    for (const [kind, key, label, title] of COMMANDS) {
-      const button = this.button(this.commands, `command ${kind}`, () => this.send({ kind }));
-      this.fill(button, { key, label, words: title, why: "" });
-    }
+    this.free = make("div", { class: "vs-buttons vs-free", role: "group", "aria-label": "Let it run: free" });
+    this.lists.get("scheduler").root.append(this.free);
+    this.outcome = make("section", { class: "vs-outcome", tabindex: "0", role: "region", "aria-label": "Outcome", hidden: true });
+    this.aside = make("div", { class: "vp-gates vs-aside" }, this.groups, this.outcome);
     this.schedule = make("ol", { class: "vs-schedule", tabindex: "0", "aria-label": "Your schedule so far" });
-    this.told = make("div", { class: "vs-told", tabindex: "0", role: "region", "aria-label": "Outcome" });
-    this.copy = make("div", { class: "vs-copy", hidden: true });
-    this.foot = make("div", { class: "vs-foot" },
-      make("section", { class: "vs-mine" }, make("h4", {}, "Your schedule"), this.schedule),
-      make("section", { class: "vs-outcome" }, this.told, this.copy), this.commands);
+    this.assumed = make("div");
+    this.folds = [["schedule", "Your schedule", this.schedule], ["rules", "How to play", make("div", { class: "vs-rules" },
+      make("p", {}, "Break an invariant in as few moves as the checker: make the guest or a host task see a wrong value, or one of",
+        " them see the other's. You are the guest, user space and the scheduler; every action, tick and signal is a move. Inside",
+        " the kernel, you only decide when a tick comes (while preemption is disabled, it stays pending), and whether a signal",
+        " ends KVM_RUN once an exit is handled. To let the code run, line by line or to the end of the action, is free."),
+      this.assumed)]];
   }
 
   /** The button with this name in a list, created on first use. */
@@ -113,8 +111,7 @@ class Board {
     this.showCommands(state);
     this.showSchedule(state.moves);
     this.showTold(state);
-    this.root.dataset.count = String(state.count);
-    this.root.dataset.over = state.over.title ? "yes" : "";
+    this.head.dataset.count = String(state.count);
     const { title, score } = state.over;
     const parts = [state.alert, title, score, state.said, state.tally, state.where, state.tick];
     setText(this.live, parts.filter(Boolean).map((part) => part.replace(/[.]?$/, ".")).join(" "));
@@ -160,35 +157,32 @@ class Board {
     this.schedule.scrollTop = this.schedule.scrollHeight;
   }
 
+  /** The message; the outcome takes the place of the moves. */
   showTold(state) {
     const { over } = state;
     const parts = [];
     if (state.alert) parts.push(make("p", { class: "vs-alert", role: "alert" }, make("strong", {}, "✖ "), state.alert));
     if (state.said) parts.push(make("p", { class: "vs-said" }, state.said));
-    if (over.title) {
-      const stars = over.stars ? make("span", { class: "vs-stars", role: "img", "aria-label": `${over.stars} of 3 stars` },
-        "★".repeat(over.stars) + "☆".repeat(3 - over.stars)) : "";
-      parts.push(make("p", { class: "vs-verdict" }, stars, make("strong", {}, over.score), make("span", {}, over.title)),
-        make("p", {}, over.words));
-      if (over.scenario) parts.push(this.scenario(over.scenario));
+    if (!parts.length) {
+      parts.push(make("p", {}, over.title ? "Undo to play on from here, or take the next design."
+        : `Break an invariant in as few moves as the checker. ${state.start}`));
     }
-    if (!parts.length) parts.push(...this.rules(state));
-    this.copy.hidden = !over.scenario;
     this.told.replaceChildren(...parts);
     this.told.scrollTop = 0;
+    this.assumed.replaceChildren(...state.granted.map(([name, words]) =>
+      make("p", {}, make("strong", {}, `Assumption ${name}: `), words, ".")));
+    const lost = over.title && this.groups.contains(document.activeElement);
+    this.outcome.hidden = !over.title;
+    this.groups.classList.toggle("vs-covered", Boolean(over.title));
+    if (!over.title) return this.outcome.replaceChildren();
+    const stars = over.stars ? make("span", { class: "vs-stars", role: "img", "aria-label": `${over.stars} of 3 stars` },
+      "★".repeat(over.stars) + "☆".repeat(3 - over.stars)) : "";
+    this.outcome.replaceChildren(make("p", { class: "vs-verdict" }, stars, make("strong", {}, over.score), make("span", {}, over.title)),
+      make("p", {}, over.words), ...(over.scenario ? this.scenario(over.scenario) : []));
+    if (lost) this.outcome.focus({ preventScroll: true });
   }
 
-  rules(state) {
-    return [
-      make("p", {}, "Break an invariant in as few moves as the checker: make the guest or a host task see a wrong value, or one of",
-        " them see the other's. You are the guest, user space and the scheduler. Inside the kernel, you only decide when",
-        " a tick comes (while preemption is disabled, it stays pending), and whether a signal ends KVM_RUN once an exit is handled."),
-      make("p", { class: "vs-dim" }, state.start),
-      ...state.granted.map(([name, words]) => make("p", { class: "vs-dim" }, make("strong", {}, `Assumption ${name}: `), words, ".")),
-    ];
-  }
-
-  /** The schedule as text, with a copy button that does not scroll away. */
+  /** The schedule as text, with a copy button. */
   scenario(text) {
     const done = make("span", { class: "vs-dim", role: "status" });
     const pre = make("pre", { class: "vs-scenario", tabindex: "0", "aria-label": "Your schedule as a scenario" }, text);
@@ -201,20 +195,16 @@ class Board {
         setText(done, "selected: press Ctrl+C");
       }
     } }, "Copy the scenario");
-    this.copy.replaceChildren(copy, done);
-    return pre;
+    return [make("div", { class: "vs-copy" }, copy, done), pre];
   }
 
   send(message) { this.model.send(message); }
 
-  onKey(event) {
-    const tag = event.target.tagName;
-    if (event.ctrlKey || event.metaKey || event.altKey || tag === "SELECT") return;
+  /** Press the move with this key. True if there is one. */
+  key(event) {
     const button = this.keys.get(event.key.toLowerCase());
-    if (!button) return;
-    event.preventDefault();
-    event.stopPropagation();
-    button.press();
+    button?.press();
+    return Boolean(button);
   }
 
   /** Announce why a move is not possible, and show it on top of the outcome. */
@@ -225,13 +215,3 @@ class Board {
     this.told.scrollTop = 0;
   }
 }
-
-function render({ model, el }) {
-  const board = new Board(model, el);
-  const show = () => board.show();
-  model.on("change:state", show);
-  board.show();
-  return () => model.off("change:state", show);
-}
-
-export default { render };

@@ -1,4 +1,4 @@
-"""``vmxsim.be_the_scheduler``: the game as a board of moves above a player.
+"""``vmxsim.be_the_scheduler``: the game as a board of moves around a player.
 
 The player shows the run so far. Its picture is laid out for a rehearsal that does everything once on every
 CPU, which leaves room for any arrow, so the picture stays the same throughout the game.
@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
-import anywidget
 import ipywidgets as w
 import traitlets
 
@@ -30,7 +29,7 @@ from vmxsim.teaching.game.solution import against_par
 from vmxsim.views.film import film
 from vmxsim.views.layout import move_key
 from vmxsim.views.words import sentence
-from vmxsim.web.assets import script, style
+from vmxsim.web.assets import PLAYER, script, style
 from vmxsim.widgets.message import Message
 from vmxsim.widgets.player import Player
 
@@ -123,11 +122,12 @@ _OWN = "own"
 _LEVEL = "level "
 
 
-class Board(anywidget.AnyWidget):
-    """The board's front end; ``state`` is everything it shows (:func:`board_state`)."""
+class Board(Player):
+    """The board's front end, in the player of the run so far; ``state`` is everything it shows besides
+    (:func:`board_state`)."""
 
-    _esm = script(("dom", "scheduler"))
-    _css = style(("scheduler",), ".vmxsim-scheduler")
+    _esm = script((*PLAYER, "scheduler", "game"))
+    _css = style(("player", "gates", "stage", "scheduler"))
 
     state = traitlets.Dict().tag(sync=True)
 
@@ -300,16 +300,16 @@ def be_the_scheduler(
 
 
 class SchedulerGame(w.VBox):
-    """The board above the player. ``game`` is the current game, ``level`` the level that it is, if any."""
+    """The board around the player. ``game`` is the current game, ``level`` the level that it is, if any."""
 
     def __init__(self, game: Game, level: Level | None = None) -> None:
         self.game, self.level = game, level
         self._own = game.setting.design
         self._said = ""
         self.message = Message()  # not shown: the board has a fixed place for its text
-        self.board, self.player = Board(), Player()
+        self.board = self.player = Board(skip_quiet=False)
         self.board.on_ask(self._heard)
-        super().__init__([self.board, self.player])
+        super().__init__([self.board])
         self._refresh(None)
 
     def _heard(self, content: dict[str, Any]) -> None:

@@ -18,7 +18,8 @@ _TITLE = "Check every schedule"
 
 
 class CheckPanel(w.VBox):
-    """A button that opens the panel and, the first time, imports the checker.
+    """The panel, empty until the button ``fold``, which stands elsewhere, opens it and, the first time,
+    imports the checker.
 
     ``designs()`` returns the current choice of designs. ``load`` takes a result, one of its
     counterexamples, the step to show and the design's number; it returns a function from steps to
@@ -37,16 +38,16 @@ class CheckPanel(w.VBox):
             tooltip="Explore every schedule of this design and say whether the invariants hold",
             layout={"width": "auto"},
         )
+        self.fold.add_class("vmxsim-check-fold")
         self.message = Message()
         self.fold.on_click(lambda _: self.message.guard(self._turn))
-        self._head = w.Box([self.fold])
-        super().__init__([self._head])
+        super().__init__([])
         self.add_class("vmxsim-check")
 
     @property
     def unfolded(self) -> bool:
         """Whether the panel is open."""
-        return len(tuple(self.children)) > 1
+        return bool(self.children)
 
     def designs_changed(self) -> None:
         """Update the form after a new choice of designs."""
@@ -54,7 +55,7 @@ class CheckPanel(w.VBox):
             self.form.designs_changed()
 
     def _turn(self) -> None:
-        self.children = [self._head] if self.unfolded else [self._head, self.message, self._content()]
+        self.children = [] if self.unfolded else [self.message, self._content()]
         self.fold.description = f"▾ {_TITLE}: fold away" if self.unfolded else f"▸ {_TITLE}"
 
     def _content(self) -> CheckForm:

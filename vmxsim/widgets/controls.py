@@ -135,8 +135,9 @@ FITS = {"width": "auto", "max_width": "calc(100% - 4px)"}
 
 
 def dropdown(label: str, options: Sequence[Any], value: Any) -> w.Dropdown:
-    """A list to choose from, as wide as its label and options need."""
-    return w.Dropdown(description=label, options=options, value=value, style=NATURAL, layout=FITS)
+    """A list to choose from, as wide as its label and options need, within reason."""
+    layout = FITS | {"max_width": "min(100% - 4px, 380px)"}
+    return w.Dropdown(description=label, options=options, value=value, style=NATURAL, layout=layout)
 
 
 def host_dropdowns() -> tuple[w.Dropdown, w.Dropdown]:
@@ -171,11 +172,19 @@ class Choice:
 
 
 class Controls(w.VBox):
-    """All controls in rows that wrap; calls ``changed`` after each change."""
+    """All controls in rows that wrap, with the buttons ``beside`` them at the end; calls ``changed`` after
+    each change. What is rarely needed is folded away under :attr:`more`."""
 
-    def __init__(self, designs: Sequence[str | type[Kvm]], changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        designs: Sequence[str | type[Kvm]],
+        changed: Callable[[], None],
+        beside: Sequence[w.Widget] = (),
+    ) -> None:
         labels = ("Design",) if len(designs) == 1 else ("Design A", "Design B")
         self.designs = [dropdown(label, _designs(d), d) for label, d in zip(labels, designs, strict=True)]
+        for design in self.designs:
+            design.layout.max_width = f"min(100% - 4px, {300 if len(designs) == 1 else 285}px)"
         operations = [(operation.title, operation.id) for operation in OPERATIONS.values()]
         if len(designs) > 1:
             operations.append(("Shortest schedule on which they differ", SHORTEST))
@@ -208,14 +217,19 @@ class Controls(w.VBox):
         self.open_file = w.Button(description="Open file", layout=FITS)
         self.go = w.Button(description="Run", layout=FITS)
         self.about = w.HTML()
+        self.more = w.Button(tooltip="More about the host, and about what is shown", layout=FITS)
+        self.more.on_click(lambda _: self._unfold())
+        self._unfolded = False
         self.message = Message()
+        self.folded = _row(self.gs_base_from, self.fsgsbase, self.about)
         self.own = w.VBox([_row(self.file, self.open_file, self.go), self.text])
         super().__init__(
             [
-                _row(*self.designs, self.operation),
-                _row(self.long_mode, self.loaded, self.host, self.gs_base_from, self.fsgsbase),
-                _row(self.preemption, self.step, self.cpu),
-                self.about,
+                _row(
+                    *(*self.designs, self.operation, self.long_mode, self.loaded, self.host),
+                    *(self.preemption, self.step, self.cpu, self.more, *beside),
+                ),
+                self.folded,
                 self.own,
                 self.message,
             ]
@@ -263,6 +277,10 @@ class Controls(w.VBox):
         finally:
             self.quiet = False
 
+    def _unfold(self) -> None:
+        self._unfolded = not self._unfolded
+        self._fit()
+
     def _on_change(self, _change: Any) -> None:
         if not self.quiet:
             self._fit()
@@ -278,10 +296,12 @@ class Controls(w.VBox):
             (self.gs_base_from, chosen != OWN),
             (self.fsgsbase, chosen != OWN),
             (self.own, chosen == OWN),
+            (self.folded, self._unfolded),
             (self.step, self.preemption.value),
             (self.cpu, self.preemption.value),
         ):
             control.layout.display = None if needed else "none"
+        self.more.description = "▾ More: fold away" if self._unfolded else "▸ More"
         about = {
             OWN: "The scenario sets the host and the guest's initial mode; choose the design above.",
             SHORTEST: "Found by the model checker: guest or host can read different values here.",

@@ -83,7 +83,8 @@ class Explorer(w.VBox):
         check_host(where["gs_base_from"], where["fsgsbase"])
         self.player = Player()
         self.player.on_tick(self._on_tick)
-        self.controls = c = Controls(known, self._refresh)
+        self.panel = CheckPanel(lambda: c.choice.designs, self._load)
+        self.controls = c = Controls(known, self._refresh, [self.panel.fold])
         c.set(**toggles, operation=operation, host=where["host"])
         c.set(
             gs_base_from=_entry(GS_BASES, where["gs_base_from"]), fsgsbase=_entry(FSGSBASE, where["fsgsbase"])
@@ -100,8 +101,8 @@ class Explorer(w.VBox):
         c.open_file.on_click(lambda _: c.message.guard(self._open))
         c.file.observe(lambda _: c.message.guard(self._open), "value")
         c.go.on_click(lambda _: self._refresh())
-        self.panel = CheckPanel(lambda: c.choice.designs, self._load)
         super().__init__([self.controls, self.panel, self.player])
+        self.add_class("vmxsim-explorer")
         try:
             self._run()
         except InputError as error:

@@ -25,7 +25,7 @@ class Player(anywidget.AnyWidget):
     """
 
     _esm = script((*PLAYER, "player"))
-    _css = style()
+    _css = style(("player", "gates", "stage", "controls"))
 
     films = traitlets.List(traitlets.Dict()).tag(sync=True)
     pairs: traitlets.List[Any] = traitlets.List().tag(sync=True)
@@ -33,7 +33,7 @@ class Player(anywidget.AnyWidget):
     start = traitlets.Int(0).tag(sync=True)
     run = traitlets.Int(0).tag(sync=True)
     shown = traitlets.Tuple((0, 0)).tag(sync=True)
-    skip_quiet = traitlets.Bool(False).tag(sync=True)
+    skip_quiet = traitlets.Bool(True).tag(sync=True)
     meanings = traitlets.Dict(STATUS_MEANINGS).tag(sync=True)
     #: Questions that block the steps after them (``Question.as_data`` plus ``locked``, ``votes``, ``film``),
     #: in order, and the answers by question id: {choice, right, votes}.

@@ -57,6 +57,7 @@ class Replayer(w.VBox):
         self.message = Message()
         self.stretch.observe(lambda change: self.message.guard(lambda: self._play(change["new"], 0)), "value")
         super().__init__([w.HTML(_told(judged)), self.stretch, self.message, self.player])
+        self.add_class("vmxsim-replay")
         self._play(number, max(0, shown - self._windows[number][0]))
 
     def _play(self, number: int, position: int) -> None:
