@@ -83,5 +83,10 @@ class Notebook:
     def choose(self, label: str, option: str) -> None:
         self.page.get_by_label(label, exact=True).first.select_option(label=option)
 
+    def forgive(self, words: str) -> None:
+        """Forget errors in the console with these words, which are JupyterLab's own."""
+        errors = self._shown.errors
+        errors.found = [error for error in errors.found if words not in error]
+
     def close(self) -> None:
         self._shown.close()

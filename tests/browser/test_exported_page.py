@@ -66,7 +66,7 @@ def test_it_steps_by_keyboard_from_a_file_without_network(opened: Any) -> None:
     assert "broken: guest-value" in shown.page.locator(".vp-part.wrong").inner_text()
     keyboard = shown.page.keyboard  # the player has the focus
     keyboard.press("ArrowLeft")
-    assert shown.step == str(last - 1)
+    assert 1 < int(shown.step) < last
     keyboard.press("Home")
     assert shown.step == "0"
     keyboard.press("PageDown")
@@ -74,6 +74,7 @@ def test_it_steps_by_keyboard_from_a_file_without_network(opened: Any) -> None:
     assert int(shown.step) > 1
     keyboard.press("End")
     assert shown.step == str(last)
+    shown.page.get_by_label("skip quiet steps").uncheck()
     shown.page.get_by_role("button", name="One step back (left arrow)").click()
     assert shown.step == str(last - 1)
     assert not shown.page.locator(".vp-tick").is_visible()
@@ -99,7 +100,7 @@ def test_two_designs_step_together(opened: Any) -> None:
     shown.page.get_by_role("button", name="Go to it").click()
     before = shown.step
     shown.page.locator(".vmxsim-player").press("ArrowRight")
-    assert int(shown.step) == int(before) + 1
+    assert int(shown.step) > int(before)
 
 
 def test_a_recording_plays(opened: Any) -> None:

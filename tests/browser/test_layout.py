@@ -46,7 +46,7 @@ _LENGTHEN = """() => {
 #: The same for the controls above the player.
 _CONTROLS = """() => {
   const found = [];
-  const wide = document.querySelector('.jp-OutputArea-output').getBoundingClientRect();
+  const wide = document.querySelector('.jp-OutputArea-output:has(.vmxsim-player)').getBoundingClientRect();
   const controls = [...document.querySelectorAll('.widget-dropdown, .widget-checkbox, .widget-text')]
     .filter((e) => e.offsetParent && !e.closest('.vmxsim-player'));
   for (const e of controls) for (const n of e.querySelectorAll('label, span'))
@@ -77,6 +77,7 @@ def test_nothing_overlaps_and_nothing_jumps(browser: Any, lab: Any, width: int) 
     if width < 1000:
         book.page.evaluate("jupyterapp.commands.execute('application:toggle-left-area')")
         book.page.wait_for_timeout(500)
+    book.player.focus()  # this scrolls
     assert book.page.evaluate(_OVERLAPS) == []
     places = book.page.evaluate(_PLACES)
     assert book.player.evaluate("player => player.scrollWidth <= player.clientWidth")
@@ -104,7 +105,7 @@ def test_text_can_be_read_in_both_themes(browser: Any, lab: Any, dark: bool) -> 
     book.close()
 
 
-@pytest.mark.parametrize("width", [1280, 1700])
+@pytest.mark.parametrize("width", [1440, 1700])
 def test_two_designs_side_by_side(browser: Any, lab: Any, width: int) -> None:
     book = Notebook(browser, lab, f"compare{width}", [COMPARE], width)
     assert book.player.locator(".vp-pane").count() == 2

@@ -14,6 +14,7 @@ class Deck {
     this.buildTransport();
     this.buildPreempt();
     this.buildHead();
+    this.lost = make("p", { class: "vp-lost", role: "status", hidden: true });
     this.opened = new Set(); // folds of a pane that the reader has opened
     this.questions = make("div");
     this.stage = make("div", { class: "vp-panes" });
@@ -22,7 +23,7 @@ class Deck {
       "aria-label": board?.label ?? "Run of the simulator. The left and right arrow keys step, Home and End jump, space plays,"
         + " Page Up and Page Down go from action to action, P preempts, and a digit answers a question.",
       keydown: (event) => this.onKey(event),
-    }, board?.head ?? "", this.transport, board?.message ?? this.head, this.divergence, this.questions, this.stage, this.announced);
+    }, this.lost, board?.head ?? "", this.transport, board?.message ?? this.head, this.divergence, this.questions, this.stage, this.announced);
     this.stageCraft = new Stage(model, this.root);
     this.transport.append(...(board ? [board.commands] : [this.preempt, this.speed, this.skip]), ...this.stageCraft.controls);
     if (board) this.root.append(board.live);
@@ -139,13 +140,17 @@ class Deck {
       "change:words": () => this.options(),
       "change:answers": () => this.gates.load(),
       "change:state": () => this.board?.show(),
+      comm_live_update: () => this.lose(), // said only when it ends
       "msg:custom": (message) => { if (message.kind === "look") this.look(); },
     };
     for (const [event, listener] of Object.entries(listeners)) this.model.on(event, listener);
+    const unwatch = this.watchKernel();
     this.board?.show();
     this.load();
+    this.invite();
     return () => {
       this.stop();
+      unwatch();
       for (const [event, listener] of Object.entries(listeners)) this.model.off(event, listener);
     };
   }
@@ -251,10 +256,68 @@ class Deck {
 
   sendTick() {
     this.stop();
+    if (!this.lost.hidden) return;
     this.model.send({ kind: "tick", step: this.pairs[this.position][0], cpu: Number(this.cpu.value) });
   }
 
+  /** Leave for the cell that this stands in or, with `on`, for the next one. True if there is one. */
+  leave(on) {
+    const cells = [...this.root.closest(".jp-Notebook")?.querySelectorAll(".jp-Cell") ?? []];
+    const here = cells.indexOf(this.root.closest(".jp-Cell"));
+    const cell = cells[Math.min(here + (on ? 1 : 0), cells.length - 1)];
+    cell?.focus();
+    return Boolean(cell);
+  }
+
+  /** The reader has just run this cell and wants to answer: take the focus from this cell or the one after it, unless
+      something is written there. Run All ends at the last cell, and leaves the focus where it is. */
+  invite(tries = 40) {
+    if (!this.gates.closed() || this.model.get("presenting") || !(Date.now() / 1000 - this.model.get("made") < 30)) return;
+    if (!this.root.isConnected) { if (tries) setTimeout(() => this.invite(tries - 1), 50); return; }
+    const cells = [...this.root.closest(".jp-Notebook")?.querySelectorAll(".jp-Cell") ?? []];
+    const [here, active] = [this.root.closest(".jp-Cell"), cells.find((cell) => cell.classList.contains("jp-mod-active"))];
+    const ran = active && [0, 1].includes(cells.indexOf(active) - cells.indexOf(here));
+    const at = document.activeElement;
+    const writes = at?.closest(".cm-editor, input, textarea") && (at.value ?? at.textContent).trim();
+    if (!ran || writes || !(at === document.body || active.contains(at))) return;
+    this.root.scrollIntoView({ block: "nearest" });
+    this.root.focus({ preventScroll: true });
+  }
+
+  /** The kernel is gone, and with it all that could change the picture. */
+  lose() {
+    if (!this.lost.hidden) return;
+    this.stop();
+    this.lost.hidden = false;
+    setText(this.lost, "The kernel is gone: this is the last picture. You can still step through it; run this cell again to change it.");
+    this.tick.disabled = this.cpu.disabled = true;
+    if (this.board) this.board.lost = true;
+    const output = this.root.closest(".jp-OutputArea-output");
+    output?.classList.add("vmxsim-gone");
+    for (const control of output?.querySelectorAll("input, select, textarea, button") ?? [])
+      if (!control.closest(".vmxsim-player")) control.disabled = true;
+  }
+
+  /** Call `lose` once the kernel is gone. Returns a function that stops watching. */
+  watchKernel() {
+    const session = this.model.widget_manager?.context?.sessionContext; // JupyterLab's
+    const status = (_, now) => { if (["restarting", "autorestarting", "terminating", "dead"].includes(now)) this.lose(); };
+    const changed = () => this.lose();
+    session?.statusChanged?.connect(status);
+    session?.kernelChanged?.connect(changed);
+    return () => {
+      session?.statusChanged?.disconnect(status);
+      session?.kernelChanged?.disconnect(changed);
+    };
+  }
+
   onKey(event) {
+    const out = event.key === "Enter" && event.shiftKey;
+    if ((out || (event.key === "Escape" && !this.stageCraft.isFull())) && this.leave(out)) {
+      event.preventDefault();
+      event.stopPropagation();
+      return;
+    }
     const tag = event.target.tagName;
     if (event.ctrlKey || event.metaKey || event.altKey || tag === "SELECT") return;
     if (event.key === " " && (tag === "BUTTON" || event.target.type === "checkbox")) return;

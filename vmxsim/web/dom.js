@@ -47,6 +47,12 @@ function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+/** A model that keeps quiet once its kernel is gone: what cannot be sent is not. */
+function calm(model) {
+  const tried = (name) => (...what) => { try { model[name](...what); } catch { /* the deck says that the kernel is gone */ } };
+  return Object.assign(Object.create(model), { send: tried("send"), save_changes: tried("save_changes") });
+}
+
 /** The CSS class of an owner, spelled as in vmxsim.views.style. */
 const ownerClass = (owner) => "owner-" + (owner || "none").replace(/[^A-Za-z0-9]/g, "-");
 

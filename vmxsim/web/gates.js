@@ -232,7 +232,7 @@ class Gates {
     gate.buttons.forEach((b, i) => {
       const [right, chosen] = [gate.options[i].right, answer?.choice === i];
       b.answer.setAttribute("aria-disabled", String(Boolean(answer)));
-      b.root.classList.toggle("unseen", Boolean(gate.entry) && !(answer && (right || chosen)));
+      for (const part of [b.root, b.reason]) part.classList.toggle("unseen", Boolean(gate.entry) && !(answer && (right || chosen)));
       b.reason.classList.toggle("first", chosen && !right);
       b.root.classList.toggle("right", Boolean(answer) && right);
       b.root.classList.toggle("wrong", Boolean(answer) && chosen && !right);

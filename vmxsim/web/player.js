@@ -2,6 +2,6 @@
 // every run), shown ([run, slot]), skip_quiet, can_preempt, meanings (of each status), gates and answers
 // (see gates.js), presenting, stops and words (see stage.js).
 
-function render({ model, el }) { return new Deck(model, el).follow(); }
+function render({ model, el }) { return new Deck(calm(model), el).follow(); }
 
 export default { render };

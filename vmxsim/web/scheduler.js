@@ -198,7 +198,10 @@ class Board {
     return [make("div", { class: "vs-copy" }, copy, done), pre];
   }
 
-  send(message) { this.model.send(message); }
+  send(message) {
+    if (this.lost) this.notNow("the kernel is gone; run this cell again");
+    else this.model.send(message);
+  }
 
   /** Press the move with this key. True if there is one. */
   key(event) {

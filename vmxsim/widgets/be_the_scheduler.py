@@ -30,7 +30,7 @@ from vmxsim.views.film import film
 from vmxsim.views.layout import move_key
 from vmxsim.views.words import sentence
 from vmxsim.web.assets import PLAYER, script, style
-from vmxsim.widgets.message import Message
+from vmxsim.widgets.message import Again, Message
 from vmxsim.widgets.player import Player
 
 #: The most steps in a game's film; a longer one would delay the display of a move.
@@ -299,7 +299,7 @@ def be_the_scheduler(
     return SchedulerGame(Game(one.design, host=one.host, long_mode=one.long_mode, **rest), one)
 
 
-class SchedulerGame(w.VBox):
+class SchedulerGame(Again, w.VBox):
     """The board around the player. ``game`` is the current game, ``level`` the level that it is, if any."""
 
     def __init__(self, game: Game, level: Level | None = None) -> None:

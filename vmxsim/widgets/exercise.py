@@ -24,7 +24,7 @@ from vmxsim.views.film import film
 from vmxsim.views.words import several
 from vmxsim.web.assets import style
 from vmxsim.widgets.controls import NATURAL, main_button
-from vmxsim.widgets.message import Message
+from vmxsim.widgets.message import Again, Message
 from vmxsim.widgets.player import Player
 
 NOT_YET = 'Not handed in yet: copy it into the cell "Your answer".'
@@ -104,7 +104,7 @@ export default { render({ model, el }) {
         self.said = f"{text}\u00a0" if text == self.said else text
 
 
-class Verdict(w.VBox):
+class Verdict(Again, w.VBox):
     """A grade, if there is one. Shown below a cell or as part of an exercise."""
 
     def __init__(self, grade: Grade | None = None) -> None:
@@ -193,7 +193,7 @@ def exercise(which: str | Exercise | None = None, **own: Any) -> ExerciseForm:
     return ExerciseForm(Exercise(**given))
 
 
-class ExerciseForm(w.VBox):
+class ExerciseForm(Again, w.VBox):
     """Task, goals, hints, answer and verdict of an exercise."""
 
     def __init__(self, of: Exercise) -> None:

@@ -27,7 +27,7 @@ from vmxsim.widgets.controls import (
     Controls,
     actions_of,
 )
-from vmxsim.widgets.message import Answer
+from vmxsim.widgets.message import Again, Answer
 from vmxsim.widgets.player import Player
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def explore(
     return Explorer((design,), operation, scenario, where, long_mode=long_mode, loaded=loaded)
 
 
-class Explorer(w.VBox):
+class Explorer(Again, w.VBox):
     """Controls above a player, with the collapsed "check every schedule" panel in between.
     Two designs run side by side on the same schedule.
 
@@ -247,8 +247,12 @@ class Explorer(w.VBox):
         offset, cpu = self._ticks[-1] if self._ticks else (0, self.controls.cpu.value)
         last = len(self.traces[0].steps)
         cpus = [(f"CPU {i}", i) for i in range(len(self.traces[0].machine(0).cpus))]
+        given = any(action.preempt for action in self.traces[0].scenario.actions)
+        chances = [("in the schedule" if given else "off", False), ("a tick arrives", True)]
         self.controls.quiet = True  # a smaller maximum moves the step, which is not the reader's doing
         self.controls.step.max = max(1, last)
+        if list(self.controls.preemption.options) != chances:
+            self.controls.preemption.options = chances
         if list(self.controls.cpu.options) != cpus:
             self.controls.cpu.options = cpus
         step = min(max(1, self._start + offset), max(1, last))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from html import escape
+from typing import Any
 
 import ipywidgets as w
 
@@ -17,6 +18,28 @@ class Answer(InputError):
 
 
 _log = logging.getLogger(__name__)
+
+#: JupyterLab says "model not found" of a widget without a kernel; the first of these then takes its place.
+_AGAIN = """\
+<style>
+.jp-OutputArea-child:has(.vmxsim-again){display:none}
+.jp-OutputArea-child:has(.vmxsim-again):has(+.jp-OutputArea-child>.jp-OutputArea-output.jupyter-widgets){display:flex}
+.jp-OutputArea-child:has(.vmxsim-again)+.jp-OutputArea-child>.jp-OutputArea-output.jupyter-widgets{display:none}
+</style>
+<p class="vmxsim-again">What stood here needs a running kernel. Run this cell again to see it.</p>"""
+
+
+class Again:
+    """A widget that says, where there is no kernel for it, to run its cell again."""
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import publish_display_data as show
+
+        show({"text/html": _AGAIN, "text/plain": ""})  # type: ignore[no-untyped-call]
+        shown: Any = self._repr_mimebundle_()  # type: ignore[attr-defined]
+        data, metadata = shown if isinstance(shown, tuple) else (shown, None)
+        show(data, metadata)  # type: ignore[no-untyped-call]
+
 
 _STYLE = (
     "padding:6px 10px;line-height:1.45;overflow-wrap:anywhere;"

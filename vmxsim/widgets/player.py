@@ -6,6 +6,7 @@ so stepping needs no running kernel.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,9 +15,10 @@ import traitlets
 
 from vmxsim.views.style import STATUS_MEANINGS
 from vmxsim.web.assets import PLAYER, script, style
+from vmxsim.widgets.message import Again
 
 
-class Player(anywidget.AnyWidget):
+class Player(Again, anywidget.AnyWidget):
     """Plays films made by ``vmxsim.views.film.film``.
 
     A position is a frame of one film (0 is the start); with two films, ``pairs[position]`` holds a
@@ -44,6 +46,12 @@ class Player(anywidget.AnyWidget):
     stops: traitlets.List[Any] = traitlets.List().tag(sync=True)
     words = traitlets.Bool(True).tag(sync=True)
     can_preempt = traitlets.Bool(False).tag(sync=True)
+    #: When it was made, in seconds: a question that the reader has just asked for takes the focus.
+    made = traitlets.Float().tag(sync=True)
+
+    @traitlets.default("made")
+    def _now(self) -> float:
+        return time.time()
 
     @property
     def position(self) -> int:

@@ -13,6 +13,7 @@ from vmxsim.teaching.questions.ask import ask, recipe, spans_apart, voted
 from vmxsim.teaching.questions.question import Question
 from vmxsim.teaching.questions.session import SESSION, Answers, Progress
 from vmxsim.views.film import film
+from vmxsim.widgets.message import Again
 from vmxsim.widgets.player import Player
 
 #: A question, or its kind and where: ``("value", {"action": 2})``.
@@ -94,7 +95,7 @@ def my_progress() -> Progress:
     return Progress()
 
 
-class AnswersTable(w.HTML):
+class AnswersTable(Again, w.HTML):
     """The answers as a live table; ``told`` has them as rows and text."""
 
     def __init__(self, told: Answers) -> None:

@@ -17,6 +17,7 @@ from vmxsim.teaching.questions.question import Question
 from vmxsim.teaching.questions.session import SESSION
 from vmxsim.teaching.questions.supply import TOPICS, check_topic, supply
 from vmxsim.views.film import film
+from vmxsim.widgets.message import Again
 from vmxsim.widgets.predict import PredictGate
 
 
@@ -41,7 +42,7 @@ def quiz(seed: int | None = None, topic: str | None = None) -> Quiz:
 _AGAIN = 3
 
 
-class Quiz(w.VBox):
+class Quiz(Again, w.VBox):
     """Shows a question, and the next one when asked to."""
 
     def __init__(self, seed: int, topic: str | None) -> None:

@@ -13,7 +13,7 @@ from vmxsim.errors import InputError, printable
 from vmxsim.ftrace.recording import read, verdict
 from vmxsim.simulation.trace import Trace, Window, windows
 from vmxsim.views.film import film
-from vmxsim.widgets.message import Message
+from vmxsim.widgets.message import Again, Message
 from vmxsim.widgets.player import Player
 
 _MARKS = {
@@ -35,7 +35,7 @@ def replay(path: str | Path, design: str | None = None) -> Replayer:
     return Replayer(recording, verdict(recording, design))
 
 
-class Replayer(w.VBox):
+class Replayer(Again, w.VBox):
     """Verdict and player; a long recording is played in stretches."""
 
     def __init__(self, recording: Trace, judged: Mapping[str, Any]) -> None:

@@ -1,0 +1,116 @@
+"""What a learner sees and does without scrolling: one screen, the keyboard's focus, a kernel that is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import Notebook
+from tests.browser.learner import serious
+
+_GATE = (
+    'import vmxsim\nrun = vmxsim.run(["run", "guest long-mode on", "guest rdmsr"], "dedicated-accessors")\n'
+    'vmxsim.predict(run, [("owner", {"action": 1}), ("value", {"action": 2})])'
+)
+_CELLS = ["import vmxsim\nvmxsim.explore()", _GATE, "vmxsim.be_the_scheduler()", "2 + 2"]
+
+#: (width, height, whether the file browser is open)
+_SCREENS = ((1440, 900, True), (1366, 768, False))
+
+#: With the cell's output at the top: what of it ends below the window, and texts of the picture under 11 px.
+_BELOW = """number => {
+  const output = document.querySelectorAll('.jp-Cell-outputWrapper')[number];
+  output.scrollIntoView({ block: 'start' });
+  const player = output.querySelector('.vmxsim-player');
+  const end = document.querySelector('.jp-WindowedPanel-outer').getBoundingClientRect().bottom;
+  const parts = ['.vp-transport', '.vp-timeline', '.vp-picture', '.vp-listing', '.vp-part.step', '.vp-gates'];
+  const below = parts.filter((part) => player.querySelector(part).getBoundingClientRect().bottom > end);
+  const small = [...player.querySelectorAll('svg text')].filter((text) => text.textContent.trim()
+    && getComputedStyle(text).visibility === 'visible' && text.getScreenCTM()
+    && parseFloat(getComputedStyle(text).fontSize) * text.getScreenCTM().a < 10.9);
+  const picture = player.querySelector('.vp-picture');
+  const cut = picture.scrollWidth > picture.clientWidth + 1 ? ['a part of the picture'] : [];
+  return [...below, ...small.map((text) => text.textContent), ...cut];
+}"""
+
+_WHERE = """() => {
+  const notebook = jupyterapp.shell.currentWidget.content;
+  const at = document.activeElement;
+  const kinds = ['vmxsim-player', 'jp-Cell'].filter((kind) => at.classList.contains(kind));
+  return [kinds[0] ?? at.className, notebook.activeCellIndex, notebook.mode];
+}"""
+
+
+@pytest.fixture(scope="module")
+def book(browser: Any, lab: Any) -> Iterator[Notebook]:
+    found = Notebook(browser, lab, "one-screen", _CELLS, 1440)
+    found.page.locator(".vmxsim-scheduler[data-step]").wait_for()
+    yield found
+    found.close()
+
+
+def test_everything_is_visible_at_once(book: Notebook) -> None:
+    page = book.page
+    for width, height, files in _SCREENS:
+        page.set_viewport_size({"width": width, "height": height})
+        if not files:
+            page.evaluate("jupyterapp.commands.execute('application:toggle-left-area')")
+        page.wait_for_timeout(600)
+        for number in range(3):
+            assert page.evaluate(_BELOW, number) == [], (width, number)
+    page.evaluate("jupyterapp.commands.execute('application:toggle-left-area')")
+
+
+def test_the_focus_goes_where_the_reader_is(book: Notebook) -> None:
+    page = book.page
+    assert page.evaluate(_WHERE) == ["jp-Cell", 3, "command"], "after Run All it stays where that ends"
+    page.evaluate(
+        """() => { const notebook = jupyterapp.shell.currentWidget.content;
+             notebook.activeCellIndex = 1; notebook.mode = 'command'; notebook.activate(); }"""
+    )
+    page.keyboard.press("Shift+Enter")
+    page.wait_for_function("document.activeElement.classList.contains('vmxsim-player')")
+    assert page.evaluate(_WHERE) == ["vmxsim-player", 1, "command"]
+    page.keyboard.press("2")
+    page.get_by_text("✔ Right.").first.wait_for()
+    page.keyboard.press("Tab")
+    ring = "getComputedStyle(document.activeElement).outlineStyle"
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "To the start (Home)"
+    assert page.evaluate(ring) == "solid", "the focus can be seen"
+    page.keyboard.press("Escape")
+    assert page.evaluate(_WHERE) == ["jp-Cell", 1, "command"]
+    book.player.focus()
+    page.keyboard.press("Shift+Enter")
+    assert page.evaluate(_WHERE) == ["jp-Cell", 1, "command"], "on to the next cell, without running this one"
+    assert page.evaluate("jupyterapp.shell.currentWidget.content.widgets[0].model.executionCount") == 1
+
+
+def test_a_kernel_that_is_gone_says_so(book: Notebook) -> None:
+    """The last test of this notebook: nothing runs afterward."""
+    page = book.page
+    page.evaluate("jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+    page.get_by_text("The kernel is gone: this is the last picture.").nth(2).wait_for()
+    before = book.step()
+    book.player.focus()
+    page.keyboard.press("ArrowLeft")
+    assert book.step() < before, "it still steps"
+    page.keyboard.press("p")
+    assert page.get_by_label("Long mode").is_disabled() and book.player.locator(".vp-tick").is_disabled()
+    board = page.locator(".vmxsim-scheduler")
+    board.focus()
+    page.keyboard.press("1")
+    assert "Not now: the kernel is gone; run this cell again." in board.inner_text()
+    assert page.locator(".jupyter-widgets-disconnected").count(), "JupyterLab's own sign is not drawn:"
+    icon = "e => getComputedStyle(e, '::before').display"
+    assert page.locator(".jupyter-widgets-disconnected").first.evaluate(icon) == "none"
+    assert serious(page, ".vmxsim-player") == []
+
+    page.evaluate("jupyterapp.commands.execute('docmanager:save')")
+    page.reload()
+    page.get_by_text("What stood here needs a running kernel. Run this cell again to see it.").nth(
+        2
+    ).wait_for()
+    assert page.get_by_text("model not found").locator("visible=true").count() == 0
+    book.forgive("model not found")
