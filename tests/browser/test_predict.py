@@ -54,7 +54,7 @@ def test_nothing_is_shown_before_the_answer_and_nothing_jumps(book: Notebook) ->
     page.keyboard.press(number(book, "guest 0's"))
     book.at(before + 34)
     told = card(book).inner_text()
-    assert "Not so. The right answer: vCPU thread 0's." in told
+    assert "✖ Not so." in told and "The right answer: vCPU thread 0's." in told
     assert "Guest 0's is in msr_guest_kernel_gs_base of vCPU 0" in told, "why the answer given is wrong"
     assert card(book).locator(".wrong").count() == card(book).locator(".right").count() == 1
     assert height(book) == tall

@@ -234,6 +234,7 @@ class Gates {
       b.answer.setAttribute("aria-disabled", String(Boolean(answer)));
       for (const part of [b.root, b.reason]) part.classList.toggle("unseen", Boolean(gate.entry) && !(answer && (right || chosen)));
       b.reason.classList.toggle("first", chosen && !right);
+      b.reason.classList.toggle("second", right);
       b.root.classList.toggle("right", Boolean(answer) && right);
       b.root.classList.toggle("wrong", Boolean(answer) && chosen && !right);
       if (gate.entry) setText(b.answer.lastChild, chosen && answer.words ? answer.words : gate.options[i].text);
@@ -261,8 +262,10 @@ class Gates {
       gate.reveal.setAttribute("aria-disabled", String(this.cast(gate) < this.needed(gate)));
     }
     if (!answer) { setText(gate.told, gate.locked ? this.tally(gate) : this.howTo(gate)); return; }
+    const rightAnswer = `The right answer: ${gate.options[rightOne].text}. `;
     if (answer.right) setText(gate.told, `✔ Right. ${this.worked(gate)}`);
-    else setText(gate.told, `${answer.choice < 0 ? "" : "✖ Not so. "}The right answer: ${gate.options[rightOne].text}. ${this.worked(gate)}`);
+    else if (answer.choice < 0) setText(gate.told, `${rightAnswer}${this.worked(gate)}`);
+    else gate.told.replaceChildren("✖ Not so. ", make("span", { class: "vp-hidden" }, rightAnswer), this.worked(gate)); // ✔ shows it
   }
 
   howTo(gate) {
@@ -273,8 +276,8 @@ class Gates {
   /** Which step shows why. */
   worked(gate) {
     if (this.model.get("presenting")) return gate.changes ? `Step ${gate.shows} decides it: keep stepping.` : "It was already so: keep stepping to see that nothing changes it.";
-    if (!gate.changes) return `It was already so, and nothing up to step ${gate.shows} changes it. Press ← to go back.`;
-    return `Step ${gate.shows}, shown now, decides it. Press ← to see what led to it.`;
+    if (!gate.changes) return `It was already so, and nothing up to step ${gate.shows} changes it.`;
+    return `Step ${gate.shows}, shown now, decides it.`;
   }
 
   /** Digits choose, R reveals. True if the key was handled. */

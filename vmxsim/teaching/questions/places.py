@@ -41,8 +41,7 @@ def live(span: Span) -> Question:
     if home is not None:
         since = looks.since if looks and looks.place == home[1].place else 0
         telling = max(span.put_there(home[1].place), since)
-    asked = f"Where is {guest}'s true value {span.afterward}? If several places hold it, name the one that"
-    asked += " KVM would use then (★)."
+    asked = f"Where is {guest}'s true value {span.afterward} (★: of several places, the one KVM would use)?"
     return after_question(
         "live", span, asked, options, telling, span.holds(telling) or (home is None and not loss)
     )

@@ -82,10 +82,16 @@ class Span:
     def cells(self) -> Iterator[tuple[Box, Cell]]:
         """The places that may hold a value of the register itself: of each CPU that has a part in the run,
         g and h of the vCPU."""
+        for box, cell in self.all_cells():
+            if box.kind == "cpu" or (box.id == self.vcpu and cell.place.endswith((".g", ".h"))):
+                yield box, cell
+
+    def all_cells(self) -> Iterator[tuple[Box, Cell]]:
+        """Every cell afterward but those of CPUs that have no part in the run."""
         used = {f"cpu{cpu}" for s in self.trace.steps for cpu in (s.cpu, *(a.cpu for a in s.accesses))}
         for box in self.scene().boxes:
-            for cell in box.cells:
-                if box.id in used or (box.id == self.vcpu and cell.place.endswith((".g", ".h"))):
+            if box.kind != "cpu" or box.id in used:
+                for cell in box.cells:
                     yield box, cell
 
     @property

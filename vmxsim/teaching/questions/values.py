@@ -101,11 +101,10 @@ def _in_play(span: Span, number: int) -> tuple[dict[int, str], dict[int, list[st
     owners.setdefault(number, "unknown")
     places: dict[int, list[str]] = {}
     held = []
-    for box in span.scene().boxes:
-        for cell in box.cells:
-            if cell.value is not None and not (box.kind == "vcpu" and cell.place.endswith(".gs_base")):
-                places.setdefault(cell.value.number, []).append(place_words(box, cell))
-                held.append(cell.value)
+    for box, cell in span.all_cells():
+        if cell.value is not None and not (box.kind == "vcpu" and cell.place.endswith(".gs_base")):
+            places.setdefault(cell.value.number, []).append(place_words(box, cell))
+            held.append(cell.value)
     steps = reversed(span.trace.steps[: span.after])
     lost = [c.after for step in steps for c in step.changes if c.place == f"{span.vcpu}.true_guest_value"]
     first = span.trace.scene(0).cells().items()
@@ -174,8 +173,7 @@ def _elsewhere(span: Span, name: str) -> str:
         return ""
     places = [
         place_words(box, cell)
-        for box in span.scene().boxes
-        for cell in box.cells
+        for box, cell in span.all_cells()
         if is_of(cell, name) and (box.kind != "vcpu" or not cell.place.endswith(".gs_base"))
     ]
     if not places:
