@@ -20,6 +20,7 @@ _HOMES = {
     "my_progress": "vmxsim.widgets.predict",
     "quiz": "vmxsim.widgets.quiz",
     "present": "vmxsim.widgets.present",
+    "slides": "vmxsim.widgets.slides",
     "why": "vmxsim.checker.why",
     "state_space": "vmxsim.widgets.state_space",
     "explore": "vmxsim.widgets.explore",

@@ -102,6 +102,21 @@ def test_the_stage_is_locked_until_the_audience_has_voted(browser: Any, lab: Any
     assert book.step() == asked
     page.keyboard.press("2")
     assert [c.inner_text() for c in card(book).locator(".vp-count").all()][:2] == ["1", "1"]
+    page.keyboard.press("v")
+    page.keyboard.type("0 3")
+    page.keyboard.press("Enter")
+    assert [c.inner_text() for c in card(book).locator(".vp-count").all()][:2] == ["0", "3"]
+    page.keyboard.press("t")
+    assert book.player.locator(".vp-clock.runs").inner_text() in ("1:00 (T)", "0:59 (T)")
+    with page.expect_popup() as notes:
+        page.keyboard.press("p")
+    right = (
+        "[...document.querySelectorAll('h2')].find((h) => h.textContent === 'Question')?.nextElementSibling"
+    )
+    assert "In dedicated-accessors:" in notes.value.evaluate(f"{right}.textContent")
+    notes.value.close()
+    page.bring_to_front()
+    book.player.focus()
     page.keyboard.press("r")
     assert "The right answer: " in card(book).locator(".vp-told").inner_text()
     assert "In dedicated-accessors:" in card(book).inner_text()

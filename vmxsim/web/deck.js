@@ -105,8 +105,8 @@ class Deck {
       const marks = split.words ? [{ frame: this.pairs[split.slot][which], cpu: -1, kind: "divergence", label: split.words }] : [];
       const name = films.length > 1 ? film.name : "";
       return new Pane(film, name, this.pairs.length, (frame) => slots[Math.min(frame, film.frames.length)],
-        (slot) => { this.stop(); this.goTo(slot); }, marks,
-        { aside: films.length > 1 ? null : this.board?.aside ?? this.gates.root,
+        (slot) => { this.stop(); this.goTo(slot); }, () => this.redrawn(), marks,
+        { meanings: this.model.get("meanings"), aside: films.length > 1 ? null : this.board?.aside ?? this.gates.root,
           folds: this.board?.folds ?? [], open: this.opened });
     });
     this.stops = this.stageCraft.stops((frame, which) => slotsOf[which][frame], last);
@@ -150,6 +150,7 @@ class Deck {
     this.invite();
     return () => {
       this.stop();
+      this.stageCraft.close();
       unwatch();
       for (const [event, listener] of Object.entries(listeners)) this.model.off(event, listener);
     };
@@ -182,6 +183,21 @@ class Deck {
     const last = this.pairs.length - 1;
     if (!this.coarse.checked || this.stops || !last) return `step ${slot} of ${last}`;
     return `step ${slot} · ${this.numbers[slot]} of ${this.numbers[last]}`;
+  }
+
+  /** What a presenter reads beside the stage: [heading, paragraphs]. */
+  notes(slot) {
+    const frame = this.frame(slot, this.panes.length - 1);
+    const next = this.stops && [...this.stops].sort((a, b) => a - b).find((stop) => stop > slot);
+    const names = this.panes.map((pane, which) => (pane.name ? `${pane.name}: ` : "") + this.frame(slot, which).words);
+    const wrong = this.panes.flatMap((_, which) => this.frame(slot, which).violations.map(([invariant, words]) => `${invariant}: ${words}`));
+    return [
+      ["To say", [(this.model.get("notes") ?? [])[frame.action]].filter(Boolean)],
+      ["Question", this.gates.notes(slot)],
+      ["This step", names],
+      ["Broken", wrong],
+      ["Next", next === undefined || next === null ? [] : this.panes.map((_, which) => this.frame(next, which).words)],
+    ];
   }
 
   goTo(slot) {
@@ -374,6 +390,7 @@ class Deck {
     this.slider.setAttribute("aria-valuetext", counted);
     setText(this.counter, counted);
     this.root.dataset.step = String(slot);
+    this.stageCraft.show(this.notes(slot));
     if (this.panes.length > 1) {
       const names = [...[...differing].map((place) => this.panes.map((pane) => pane.picture.labels.get(place)).find(Boolean) ?? place), ...this.differingFacts(slot)];
       const covered = this.split.words && this.split.slot > limit; // it would give away an answer

@@ -78,6 +78,10 @@ class Gates {
     gate.buttons = gate.options.map((option, i) => this.option(gate, option, i));
     gate.told = make("p", { class: "vp-told", role: "status" });
     gate.reveal = gate.locked && make("button", { type: "button", class: "vp-reveal", click: () => this.reveal(gate) }, "Reveal (R)");
+    gate.hands = gate.locked && make("input", {
+      type: "text", class: "vp-hands", autocomplete: "off", placeholder: "3 1 0 6", "aria-label": "Votes for each option, in order",
+      title: "Votes for each option, in order, such as 3 1 0 6 (V)", keydown: (event) => this.hands(gate, event),
+    });
     gate.next = make("button", { type: "button", class: "vp-next", click: () => this.goOn(gate) }, "Go on");
     gate.again = make("button", { type: "button", class: "vp-again", click: () => this.forget(gate) }, "Ask me again");
     return make("div", { class: "vp-gate", role: "group", "aria-label": `Question${of}` },
@@ -86,13 +90,13 @@ class Gates {
       make("div", { class: "vp-options" }, ...gate.buttons.map((b) => b.root)),
       make("div", { class: "vp-feedback", role: "group", tabindex: "0", "aria-label": "Feedback" },
         gate.told, ...gate.buttons.map((b) => b.reason)),
-      make("div", { class: "vp-foot" }, gate.reveal || "", gate.next, gate.again));
+      make("div", { class: "vp-foot" }, gate.hands || "", gate.reveal || "", gate.next, gate.again));
   }
 
   /** Room for an answer that is typed. The last option stands for all that no other one is. */
   typing(gate) {
     const input = make("input", {
-      type: "text", class: "vp-typed", autocomplete: "off", spellcheck: "false", "aria-label": "Your answer",
+      type: "text", class: "vp-typed", placeholder: gate.typed === "value" ? "0x1000" : "2", autocomplete: "off", spellcheck: "false", "aria-label": "Your answer",
       keydown: (event) => this.typed(gate, event),
     });
     const send = make("button", { type: "button", click: () => this.enter(gate) }, "Answer (Enter)");
@@ -171,6 +175,25 @@ class Gates {
     this.paint(gate);
   }
 
+  /** Votes that are typed as counts, one for each option. */
+  hands(gate, event) {
+    if (event.key !== "Enter" && event.key !== "Escape") { event.stopPropagation(); return; }
+    event.preventDefault();
+    event.stopPropagation();
+    const words = gate.hands.value.trim();
+    if (event.key === "Enter" && words && !this.answered(gate)) {
+      const counts = words.split(/[\s,;]+/);
+      if (counts.length > gate.options.length || !counts.every((count) => /^\d{1,4}$/.test(count))) {
+        setText(gate.told, `Type up to ${gate.options.length} counts, such as ${gate.options.map((_, i) => i + 1).join(" ")}.`);
+        return;
+      }
+      this.votes[gate.id] = gate.options.map((_, i) => Number(counts[i] ?? 0));
+      this.paint(gate);
+    }
+    gate.hands.value = "";
+    this.focus();
+  }
+
   cast(gate) { return (this.votes[gate.id] ?? []).reduce((sum, n) => sum + n, 0); }
 
   needed(gate) { return gate.votes ?? 1; }
@@ -178,7 +201,7 @@ class Gates {
   tally(gate) {
     const [cast, needed] = [this.cast(gate), this.needed(gate)];
     if (cast >= needed) return `${cast} voted. You can reveal the answer now.`;
-    return `${gate.votes ? `${cast} of ${needed} voted. ` : ""}Click an option or press its number once for each hand.`;
+    return `${gate.votes ? `${cast} of ${needed} voted. ` : ""}Press an option's number once for each hand, or V to type the counts.`;
   }
 
   reveal(gate) {
@@ -258,7 +281,7 @@ class Gates {
       }
     }
     if (gate.reveal) {
-      gate.reveal.hidden = Boolean(answer);
+      gate.reveal.hidden = gate.hands.hidden = Boolean(answer);
       gate.reveal.setAttribute("aria-disabled", String(this.cast(gate) < this.needed(gate)));
     }
     if (!answer) { setText(gate.told, gate.locked ? this.tally(gate) : this.howTo(gate)); return; }
@@ -298,8 +321,17 @@ class Gates {
     const digit = Number(event.key) - 1;
     if (digit >= 0 && digit < gate.options.length) this.choose(gate, digit);
     else if (gate.locked && event.key.toLowerCase() === "r") this.reveal(gate);
+    else if (gate.locked && event.key.toLowerCase() === "v") gate.hands.focus({ preventScroll: true });
     else return false;
     return true;
+  }
+
+  /** For a presenter: the question at a slot, what is right, and why. */
+  notes(slot) {
+    const gate = this.gates[this.current(slot)];
+    if (!gate) return [];
+    const right = gate.options.findIndex((option) => option.right);
+    return [gate.prompt, `${right + 1}: ${gate.options[right].text}`, gate.options[right].reason];
   }
 
   /** The reader wants to move on: ask for an answer first. */

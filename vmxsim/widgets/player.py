@@ -13,6 +13,7 @@ from typing import Any
 import anywidget
 import traitlets
 
+from vmxsim.views.style import STATUS_MEANINGS
 from vmxsim.web.assets import PLAYER, script, style
 from vmxsim.widgets.message import Again
 
@@ -35,6 +36,7 @@ class Player(Again, anywidget.AnyWidget):
     run = traitlets.Int(0).tag(sync=True)
     shown = traitlets.Tuple((0, 0)).tag(sync=True)
     skip_quiet = traitlets.Bool(True).tag(sync=True)
+    meanings = traitlets.Dict(STATUS_MEANINGS).tag(sync=True)
     #: Questions that block the steps after them (``Question.as_data`` plus ``locked``, ``votes``, ``film``),
     #: in order, and the answers by question id: {choice, right, votes}.
     gates: traitlets.List[Any] = traitlets.List().tag(sync=True)
@@ -43,6 +45,10 @@ class Player(Again, anywidget.AnyWidget):
     presenting = traitlets.Bool(False).tag(sync=True)
     stops: traitlets.List[Any] = traitlets.List().tag(sync=True)
     words = traitlets.Bool(True).tag(sync=True)
+    #: Seconds that an audience has for a question; 0: none are counted.
+    countdown = traitlets.Int(0).tag(sync=True)
+    #: What a presenter wants to say, by action.
+    notes = traitlets.List(traitlets.Unicode()).tag(sync=True)
     can_preempt = traitlets.Bool(False).tag(sync=True)
     #: When it was made, in seconds: a question that the reader has just asked for takes the focus.
     made = traitlets.Float().tag(sync=True)

@@ -62,16 +62,20 @@ def predict(
     come from the trace. Answers are kept, see ``vmxsim.answers``. Raises InputError if a question cannot
     be asked.
     """
+    where = {"step": step, "action": action, "at": at, "after": after, "before": before, "nth": nth, "of": of}
+    questions = questions_asked(trace, question, **where)
+    return PredictGate([trace], [film(trace)], [(0, q) for q in questions], locked=locked, votes=votes)
+
+
+def questions_asked(trace: Trace, question: Asked | Sequence[Asked] = "live", **where: Any) -> list[Question]:
+    """The questions that a call of :func:`predict` asks. Raises InputError if one cannot be asked."""
     if not hasattr(trace, "steps"):
         raise InputError(f"expected a trace, as vmxsim.run returns, not {printable(repr(trace))}", "trace")
-    where = {"step": step, "action": action, "at": at, "after": after, "before": before, "nth": nth, "of": of}
     if isinstance(question, str):
-        questions = [ask(trace, question, **where)]
-    elif any(value is not None for value in where.values()):
+        return [ask(trace, question, **where)]
+    if any(value is not None for value in where.values()):
         raise InputError("give each question in a list its own place: ('value', {'action': 2})", "predict")
-    else:
-        questions = questions_of(trace, [question] if isinstance(question, Question | tuple) else question)
-    return PredictGate([trace], [film(trace)], [(0, q) for q in questions], locked=locked, votes=votes)
+    return questions_of(trace, [question] if isinstance(question, Question | tuple) else question)
 
 
 def answers(*, key: bool = False, reset: bool = False) -> AnswersTable:

@@ -27,13 +27,18 @@ def present(
     words: bool = True,
     locked: bool = False,
     votes: int | None = None,
+    countdown: int | None = None,
+    notes: Sequence[str] = (),
     host: str | None = None,
     long_mode: bool | None = None,
 ) -> PredictGate:
     """One design, or two side by side, for an audience: large type, full screen with F, one key per step.
 
     Space, Enter, the right arrow and Page Down (what a clicker sends) go to the next interesting
-    step, the down arrow to the next line; W toggles the text, digits answer or vote, R reveals.
+    step, the down arrow to the next line; W toggles the text, digits answer or vote, R reveals. V takes the
+    votes by count (``3 1 0 6``), T starts the ``countdown`` (in seconds; 60 if nothing is said), and P opens
+    the presenter's notes in a window of its own: the right answer, what the step does, what comes next, and
+    ``notes``, a text for each action.
     ``scenario`` defaults to the shortest schedule on which the two designs visibly differ, or to the
     shortest counterexample of a single one (for a safe design, KVM reading the guest's value).
     ``gates`` are questions about the run of ``b``, or of ``a`` if alone, as for ``vmxsim.predict``:
@@ -48,6 +53,8 @@ def present(
     if isinstance(scenario, str) and scenario in DESIGNS:
         raise InputError(f"'{scenario}' is a design, but at most two can stand side by side", "scenario")
     designs = [a] if b is None else [a, b]
+    if isinstance(notes, str) or not all(isinstance(note, str) for note in notes):
+        raise InputError(f"expected a list of texts, one for each action, not {notes!r}", "notes")
     chosen, options = _schedule(designs, scenario, host, long_mode)
     traces, pairs = run_together(chosen, designs, **options)
     asked = len(traces) - 1
@@ -65,9 +72,18 @@ def present(
         votes=votes,
         start=0,
         presenting=True,
+        countdown=seconds(countdown),
+        notes=list(notes),
         words=words,
         stops=[telling_steps(trace) for trace in traces],
     )
+
+
+def seconds(countdown: Any) -> int:
+    """A countdown as the player takes it. Raises InputError if it is no number of seconds."""
+    if countdown is not None and (not isinstance(countdown, int) or countdown < 1):
+        raise InputError(f"expected a number of seconds, not {countdown!r}", "countdown")
+    return countdown or 0
 
 
 def _schedule(

@@ -32,7 +32,7 @@ def reads(span: Span) -> Question:
         told = f"It reads KERNEL_GS_BASE of CPU {span.last.cpu}, which holds {hex(number)}."
     options = number_options(span, number, told, typed=True)
     options.append(Option("another value", False, f"{told} No place holds the number that you typed."))
-    prompt = f"{span.comes} What value does it {'return' if span.whole else 'read'}? Type it, such as 0x1000."
+    prompt = f"{span.comes} What value does it {'return' if span.whole else 'read'}?"
     return Question(
         "reads", span.before, span.after, prompt, tuple(options), span.shown_at(access), typed="value"
     )
@@ -44,9 +44,9 @@ def _accesses(*kinds: str) -> Callable[[Step], int]:
 
 #: What can be counted: its words, and how often a step does it.
 OPERATIONS: dict[str, tuple[str, Callable[[Step], int]]] = {
-    "msr": ("RDMSRs and WRMSRs of KERNEL_GS_BASE by KVM", _accesses("rdmsr", "wrmsr")),
-    "rdmsr": ("RDMSRs of KERNEL_GS_BASE by KVM", _accesses("rdmsr")),
-    "wrmsr": ("WRMSRs of KERNEL_GS_BASE by KVM", _accesses("wrmsr")),
+    "msr": ("RDMSRs and WRMSRs of KERNEL_GS_BASE in KVM", _accesses("rdmsr", "wrmsr")),
+    "rdmsr": ("RDMSRs of KERNEL_GS_BASE in KVM", _accesses("rdmsr")),
+    "wrmsr": ("WRMSRs of KERNEL_GS_BASE in KVM", _accesses("wrmsr")),
     "reload": ("full reloads of host state", lambda step: step.cost.get("full_host_reload", 0)),
     "entry": ("VM entries", lambda step: step.calls.count("vm_entry")),
 }
@@ -76,7 +76,7 @@ def count(span: Span, of: Any = "msr") -> Question:
         n = len(found) + sum(other_times(step) for step in span.steps)
         options.setdefault(n, Option(str(n), False, f"That includes {others}. {told}"))
     rest = Option("another number", False, told)
-    prompt = f"{span.comes} How many {words} does it take? Type a number."
+    prompt = f"{span.comes} How many {words} does it take?"
     telling = span.shown_at(found[0].index + 1 if found else 0)
     return Question(
         "count", span.before, span.after, prompt, (*options.values(), rest), telling, typed="number"
