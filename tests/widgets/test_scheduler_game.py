@@ -177,10 +177,10 @@ def test_a_level_keeps_its_stars_and_leads_to_the_next(
     game = vmxsim.be_the_scheduler(level=1)
     state = press(game)
     assert (state["design"], state["host"]) == ("level 1", "32-bit")
-    assert state["designs"][0] == ["level 1", "Level 1: load-gs-index ☆☆☆"]
+    assert state["designs"][0] == ["level 1", "Level 1 ☆☆☆ load-gs-index"]
     state = press(game, "run cancelled", "to the end")
     assert state["over"]["stars"] == 3
-    assert state["designs"][0] == ["level 1", "Level 1: load-gs-index ★★★"]
+    assert state["designs"][0] == ["level 1", "Level 1 ★★★ load-gs-index"]
     assert Store(store.path).section("levels") == {"1": 3}
     state = press(game, ":next")
     assert (state["design"], state["host"]) == ("level 2", "64-bit")

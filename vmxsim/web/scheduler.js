@@ -66,7 +66,9 @@ class Board {
       make("p", {}, "Break an invariant in as few moves as the checker: make the guest or a host task see a wrong value, or one of",
         " them see the other's. You are the guest, user space and the scheduler; every action, tick and signal is a move. Inside",
         " the kernel, you only decide when a tick comes (while preemption is disabled, it stays pending), and whether a signal",
-        " ends KVM_RUN once an exit is handled. To let the code run, line by line or to the end of the action, is free."),
+        " ends KVM_RUN once an exit is handled. To let the code run, line by line or to the end of the action, is free.",
+        " Three stars are for the checker's number. A move more costs a star, and so does trying button after button: taking moves",
+        " back is free only so often."),
       this.assumed)]];
   }
 

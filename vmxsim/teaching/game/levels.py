@@ -60,9 +60,9 @@ class Level:
 
     @property
     def words(self) -> str:
-        """``Level 1: load-gs-index ★★☆``."""
+        """``Level 1 ★★☆ load-gs-index``."""
         stars = "★" * self.stars + "☆" * (3 - self.stars)
-        return f"Level {self.number}: {name_of(self.design)} {stars}"
+        return f"Level {self.number} {stars} {name_of(self.design)}"
 
     @property
     def next(self) -> Level | None:
