@@ -21,7 +21,8 @@ def cells(path, kind):
 def asked(path):
     """How many questions a notebook's players ask, about: a list has one for each place."""
     code = "\n".join(cells(path, "code"))
-    return code.count("vmxsim.predict(") + len(re.findall(r"\}\), \(\"", code))
+    players = code.count("vmxsim.predict(") + code.count("vmxsim.quiz(")
+    return players + len(re.findall(r"\}\), \(\"", code))
 
 
 @pytest.mark.parametrize("path", COURSE, ids=lambda path: path.stem)

@@ -15,7 +15,7 @@ from vmxsim.simulation.compare import align, parting
 from vmxsim.simulation.run import RunTrace
 from vmxsim.simulation.trace import Trace
 from vmxsim.views.film import film
-from vmxsim.views.style import STATUS_MEANINGS, theme_css
+from vmxsim.views.style import theme_css
 from vmxsim.web.assets import PLAYER, script, style
 
 _HERE = files("vmxsim.exports")
@@ -74,7 +74,6 @@ def _traits(traces: Sequence[Trace]) -> dict[str, Any]:
         "run": 1,
         "shown": [0, 0],
         "skip_quiet": True,
-        "meanings": dict(STATUS_MEANINGS),
         "gates": [],
         "answers": {},
         "can_preempt": False,

@@ -16,11 +16,11 @@ MARKS = {
     "divergence": ("≠", "first difference", "from here on the two designs differ"),
 }
 
-#: (name, meaning) of what a stretch of the timeline looks like, by its kind.
+#: (sample, name, meaning) of what a stretch of the timeline looks like, by its kind.
 SPANS = {
-    "mode-guest": ("double line, bold", "a guest runs on this CPU"),
-    "mode-user": ("italics", "the CPU's task is in user space"),
-    "veil": ("hatched", "covered until the question is answered"),
+    "mode-guest": ("guest", "double line", "a guest runs on this CPU"),
+    "mode-user": ("task", "italics", "the CPU's task is in user space"),
+    "veil": ("", "hatched", "covered until the question is answered"),
 }
 
 #: (sign, name, meaning) of the marks beside the source, by their kind.
@@ -54,7 +54,7 @@ def signs() -> list[dict[str, str]]:
     rows.append(_row("arrow", "move", "→", "", "the value that this step moves, and how", _arrow()))
     rows.append(_row("arrow", "here", "", "bold frame", "the CPU and the thread of this step", _frame()))
     rows += [_row("timeline", kind, *mark) for kind, mark in MARKS.items()]
-    rows += [_row("timeline", kind, "", *span) for kind, span in SPANS.items()]
+    rows += [_row("timeline", kind, *span) for kind, span in SPANS.items()]
     return rows + [_row("source", kind, *mark) for kind, mark in SOURCE.items()]
 
 
@@ -63,16 +63,15 @@ def _row(group: str, kind: str, sign: str, name: str, words: str, svg: str = "")
 
 
 def _drawn(inside: str) -> str:
-    return (
-        f'<svg class="vmxsim-picture" width="{_WIDTH}" height="{_HEIGHT}" viewBox="-4 -4 {_WIDTH + 8} '
-        f'{_HEIGHT + 8}" aria-hidden="true">{inside}</svg>'
-    )
+    width, height = _WIDTH + 8, _HEIGHT + 8
+    size = f'width="{width}" height="{height}" viewBox="-4 -4 {width} {height}"'
+    return f'<svg class="vmxsim-picture" {size} aria-hidden="true">{inside}</svg>'
 
 
 def _cell(status: str, more: str = "") -> str:
     """A cell of this status, without an owner. The hatching is drawn as lines: a pattern would need an id."""
     frame = f'width="{_WIDTH}" height="{_HEIGHT}" rx="4"'
-    hatch = "".join(f"M{x} {_HEIGHT}l{_HEIGHT} -{_HEIGHT}" for x in range(-10, _WIDTH - 8, 10))
+    hatch = "".join(f"M{x} {_HEIGHT}l{_HEIGHT} -{_HEIGHT}" for x in (0, 7, 14))
     return _drawn(
         f'<g class="cell status-{status} {more}">'
         f'<rect class="cell-ring" x="-3" y="-3" width="{_WIDTH + 6}" height="{_HEIGHT + 6}" rx="6"/>'

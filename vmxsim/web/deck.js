@@ -105,8 +105,8 @@ class Deck {
       const marks = split.words ? [{ frame: this.pairs[split.slot][which], cpu: -1, kind: "divergence", label: split.words }] : [];
       const name = films.length > 1 ? film.name : "";
       return new Pane(film, name, this.pairs.length, (frame) => slots[Math.min(frame, film.frames.length)],
-        (slot) => { this.stop(); this.goTo(slot); }, () => this.redrawn(), marks,
-        { meanings: this.model.get("meanings"), aside: films.length > 1 ? null : this.board?.aside ?? this.gates.root,
+        (slot) => { this.stop(); this.goTo(slot); }, marks,
+        { aside: films.length > 1 ? null : this.board?.aside ?? this.gates.root,
           folds: this.board?.folds ?? [], open: this.opened });
     });
     this.stops = this.stageCraft.stops((frame, which) => slotsOf[which][frame], last);

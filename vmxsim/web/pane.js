@@ -1,10 +1,17 @@
 // A pane shows one film. The explorer has one pane, a comparison two. The picture and the source stand side by side,
 // the step's sentence below them; the rest is folded away.
 
+/** The class of a sign that is no drawing, by its group and kind. */
+const SIGN_LOOKS = {
+  place: () => "vp-place",
+  timeline: (kind) => (kind === "veil" ? "vp-hatched" : kind.startsWith("mode-") ? `vp-span ${kind}` : `vp-badge ${kind}`),
+  source: () => "vp-arrow",
+};
+
 class Pane {
   /** `name` distinguishes two panes; '' for a single one. `aside` stands beside the picture, below the source.
       `folds` are [key, title, element] of further folds, `open` holds the names of the folds that the reader has opened. */
-  constructor(film, name, slots, slotOf, goToSlot, redrawn, extraMarks, { meanings, aside, folds, open }) {
+  constructor(film, name, slots, slotOf, goToSlot, extraMarks, { aside, folds, open }) {
     this.film = film;
     this.picture = new Picture(film);
     this.source = new Source(film, (frame) => goToSlot(slotOf(frame)));
@@ -34,22 +41,22 @@ class Pane {
         fold("details", "What changed, live and stale", make("div", { class: "vp-both" },
           part("changed", "What changed", make("table", {}, this.changes)),
           part("now", "Live and stale", this.now))),
-        fold("signs", "Signs", this.legend(film, meanings))));
+        fold("signs", "Signs", this.legend(film))));
   }
 
-  legend(film, meanings) {
-    const entries = film.legend.map(([kind, key, word]) => kind === "owner"
-      ? make("span", { class: `vp-span ${ownerClass(key)}` }, word)
-      : make("span", {}, make("strong", {}, word), `: ${meanings[key] ?? ""}`));
-    const told = (sign, kind, words) => make("span", {}, make("span", { class: kind }, sign), ` ${words}`);
-    entries.push(...Object.entries(SIGNS).map(([kind, words]) => told(MARKS[kind], `vp-badge ${kind}`, words)),
-      ...[["▶", "the line that ran"], ["▷", "the line that runs next"]].map(([sign, words]) => told(sign, "vp-arrow", words)),
-      told("guest", "vp-span mode-guest", "a guest runs on this CPU"), told("task", "vp-span mode-user", "a task in user space"),
-      told("", "vp-hatched", "covered until the question is answered"));
+  /** The owners, then every sign of picture, timeline and source as `film.signs` has them. */
+  legend(film) {
+    const owners = film.legend.filter(([kind]) => kind === "owner")
+      .map(([, key, word]) => make("span", { class: `vp-span ${ownerClass(key)}` }, word));
+    const signs = film.signs.map(({ group, kind, sign, name, words, svg }) => {
+      const drawn = make("span", { class: svg ? "vp-drawn" : SIGN_LOOKS[group](kind), "aria-hidden": "true" }, svg ? "" : sign);
+      if (svg) drawn.innerHTML = svg; // the views' own, without any text from outside
+      return make("span", {}, drawn, name && make("strong", {}, ` ${name}`), `${name && ":"} ${words}`);
+    });
     if (Object.keys(film.sources ?? {}).length) {
-      entries.push(make("span", {}, make("strong", {}, "– dimmed"), ": a line of C that was left out; its tooltip says why"));
+      signs.push(make("span", {}, make("strong", {}, "– dimmed"), ": a line of C that was left out; its tooltip says why"));
     }
-    return make("div", { class: "vp-signs" }, ...entries);
+    return make("div", { class: "vp-signs" }, ...owners, ...signs);
   }
 
   /** Show frame `index`. `upTo` is the last frame that may be seen; `hides` is what a question hides. */

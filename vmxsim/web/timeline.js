@@ -3,12 +3,6 @@
 
 const MARKS = { preempt: "▼", pending: "◔", migrate: "⇄", violation: "✖", divergence: "≠" };
 
-/** What the marks mean, for the legend. */
-const SIGNS = {
-  preempt: "the scheduler takes the thread off its CPU", pending: "a tick is pending: preemption is disabled",
-  migrate: "the thread continues on another CPU", violation: "an invariant is violated", divergence: "the two designs part here",
-};
-
 class Timeline {
   /** `slotOf(frame)` is the slot of a frame, out of `slots`; `goTo(slot)` is called on a click. */
   constructor(film, slots, slotOf, goTo, extraMarks) {

@@ -13,7 +13,6 @@ from typing import Any
 import anywidget
 import traitlets
 
-from vmxsim.views.style import STATUS_MEANINGS
 from vmxsim.web.assets import PLAYER, script, style
 from vmxsim.widgets.message import Again
 
@@ -36,7 +35,6 @@ class Player(Again, anywidget.AnyWidget):
     run = traitlets.Int(0).tag(sync=True)
     shown = traitlets.Tuple((0, 0)).tag(sync=True)
     skip_quiet = traitlets.Bool(True).tag(sync=True)
-    meanings = traitlets.Dict(STATUS_MEANINGS).tag(sync=True)
     #: Questions that block the steps after them (``Question.as_data`` plus ``locked``, ``votes``, ``film``),
     #: in order, and the answers by question id: {choice, right, votes}.
     gates: traitlets.List[Any] = traitlets.List().tag(sync=True)

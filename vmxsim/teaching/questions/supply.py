@@ -32,6 +32,8 @@ class Topic:
     actions: tuple[str, ...]
     host: str = ""
     long_mode: bool | None = None
+    #: A text that stands in one of the schedule's actions.
+    must: str = ""
     #: A tick comes inside an action.
     ticks: bool = False
     #: Only designs with a known defect.
@@ -45,12 +47,21 @@ _MODES = ("guest long-mode",)
 TOPICS: dict[str, Topic] = {
     "places": Topic("where the guest's value is", ("live", "stale", "owner"), (*_ACCESSES, *_MOVES)),
     "preemption": Topic(
-        "what a tick does, and when", ("preempt", "live", "owner", "value"), (*_ACCESSES, *_MOVES), ticks=True
+        "what a tick does, and when",
+        ("preempt", "live", "owner", "value"),
+        (*_ACCESSES, *_MOVES),
+        must="preempt",
+        ticks=True,
     ),
-    "migration": Topic("a thread that moves", ("live", "owner", "stale", "value"), (*_MOVES, "guest wrmsr")),
+    "migration": Topic(
+        "a thread that moves", ("live", "owner", "stale", "value"), (*_MOVES, "guest wrmsr"), must="cpu1"
+    ),
     "interception": Topic("which accesses exit", ("intercepted", "value"), (*_ACCESSES[:2], *_MODES)),
     "long-mode": Topic(
-        "a guest that changes its mode", ("owner", "live", "value", "line"), (*_MODES, *_ACCESSES)
+        "a guest that changes its mode",
+        ("owner", "live", "value", "line"),
+        (*_MODES, *_ACCESSES),
+        must="long-mode",
     ),
     "accessors": Topic(
         "KVM reads and writes the value", ("value", "reads", "live", "line"), _ACCESSES[2:], long_mode=True
@@ -127,6 +138,8 @@ def _run(chance: Random, topic: Topic) -> RunTrace | None:
         if not str(steps[at]).startswith(("preempt", "get-msr")):
             point = {"before": chance.choice(_POINTS), "cpu": chance.choice((0, 1))}
             steps[at] = {steps[at]: {"preempt": point}}
+    if not any(topic.must in str(step) for step in steps):
+        return None
     host = topic.host or chance.choice(("64-bit", "64-bit", "64-bit", "32-bit"))
     designs = [name for name, design in DESIGNS.items() if design.defect or not topic.defective]
     with suppress(InputError):  # a design without such a line, an action that is not possible
@@ -153,9 +166,11 @@ def _question(chance: Random, topic: Topic, trace: RunTrace) -> Question | None:
 def _telling(steps: Sequence[Step], step: Step) -> bool:
     """Whether a line is worth a question about control: it follows a test, or preemption changes there."""
     before = steps[step.index - 1] if step.index else step
-    if step.mode != "kernel" or not step.line or step.function == "preempt_schedule_irq":
-        return False  # the scheduler's own lines
-    return before.kind in ("branch", "switch") or bool(step.moves) or step.preemptible != before.preemptible
+    if step.mode != "kernel" or not step.line or "vmx" not in before.function:
+        return False  # what is not the design's own
+    if any(frame.function == "preempt_schedule_irq" for frame in step.stack):
+        return False  # the scheduler is acting already
+    return before.kind == "branch" or bool(step.moves) or step.preemptible != before.preemptible
 
 
 def interesting(trace: RunTrace, question: Question) -> bool:
@@ -165,13 +180,17 @@ def interesting(trace: RunTrace, question: Question) -> bool:
     right = question.options[question.right].text
     cpu = f"cpu{trace.steps[question.after - 1].cpu}.kernel_gs_base"
     was, now = (scene.cells()[cpu] for scene in (before, after))
+    at = trace.steps[question.after - 1].action
+    if question.kind in ("live", "owner") and trace.actions[at].startswith(("run", "set-msr")):
+        return any(violation.action == at for violation in trace.violations)  # it does what it always does
     match question.kind:
         case "live":  # ★ moves or is lost, or an old value of the guest is about
             return right == LOST or _stars(before) != _stars(after) or _wrong(after) != set()
         case "stale":
             return _wrong(before) != _wrong(after)
         case "owner":
-            return was.value != now.value or now.status in WRONG
+            owners = [cell.value.owner if cell.value else "" for cell in (was, now)]
+            return owners[0] != owners[1] or now.status in WRONG
         case "value" | "reads":  # the register and the saved value differ: which one is it?
             saved = {c.value.number for p, c in before.cells().items() if p.endswith(".g") and c.value}
             return was.value is not None and saved != {was.value.number}
@@ -179,7 +198,7 @@ def interesting(trace: RunTrace, question: Question) -> bool:
             step = trace.steps[question.after - 1]
             return right != RIGHT_AWAY or bool(step.moves) or step.kind == "branch"
         case "line":
-            return trace.steps[question.before - 1].kind in ("branch", "switch")
+            return trace.steps[question.before - 1].kind == "branch"
         case "count":
             return right != "0"
         case "intercepted":

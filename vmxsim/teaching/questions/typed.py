@@ -44,9 +44,9 @@ def _accesses(*kinds: str) -> Callable[[Step], int]:
 
 #: What can be counted: its words, and how often a step does it.
 OPERATIONS: dict[str, tuple[str, Callable[[Step], int]]] = {
-    "msr": ("RDMSRs and WRMSRs of KERNEL_GS_BASE in KVM", _accesses("rdmsr", "wrmsr")),
-    "rdmsr": ("RDMSRs of KERNEL_GS_BASE in KVM", _accesses("rdmsr")),
-    "wrmsr": ("WRMSRs of KERNEL_GS_BASE in KVM", _accesses("wrmsr")),
+    "msr": ("RDMSRs and WRMSRs of KERNEL_GS_BASE by KVM", _accesses("rdmsr", "wrmsr")),
+    "rdmsr": ("RDMSRs of KERNEL_GS_BASE by KVM", _accesses("rdmsr")),
+    "wrmsr": ("WRMSRs of KERNEL_GS_BASE by KVM", _accesses("wrmsr")),
     "reload": ("full reloads of host state", lambda step: step.cost.get("full_host_reload", 0)),
     "entry": ("VM entries", lambda step: step.calls.count("vm_entry")),
 }

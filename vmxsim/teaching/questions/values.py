@@ -115,7 +115,7 @@ def _in_play(span: Span, number: int) -> tuple[dict[int, str], dict[int, list[st
         known = owners.get(value.number, "unknown")
         if value.owner == "unknown" or (value.number not in owners and len(owners) >= _MOST):
             continue
-        if known == "unknown" or (value.owner == span.vcpu and known != span.vcpu):
+        if known == "unknown" or (value.owner == span.vcpu != known and value in held):
             owners[value.number] = value.owner
     return owners, places
 
