@@ -12,6 +12,7 @@ from attrs import evolve, frozen
 from vmxsim.errors import InputError
 from vmxsim.kernel.program import Function, Instruction, SourceLine
 from vmxsim.simulation.trace import Step, Trace, function_of
+from vmxsim.teaching.questions.look import loaded_since
 from vmxsim.teaching.questions.question import Option, Question, Span
 from vmxsim.teaching.questions.values import box_of
 from vmxsim.views.words import sentence
@@ -186,13 +187,16 @@ def line(span: Span) -> Question:
     others = list(dict.fromkeys(_candidates(span)))[:_OTHERS]
     if not others:
         raise InputError("there is no other line to choose from here: ask 'line' at another step", "predict")
+    flag = getattr(getattr(span.trace, "design", None), "labels", {}).get("loaded", "")
+    tests_flag = flag and flag in before.source and before.kind == "branch"
+    since = sentence(loaded_since(span.trace, span.before, span.vcpu)) if tests_flag else ""
     options = []
     for one in sorted([next_one, *others]):
         function, number, source = one
         right = one == next_one
-        why = _why(span.trace, span.before) if right else _why_not(span, function, number)
+        why = f"{_why(span.trace, span.before)} {since}" if right else _why_not(span, function, number)
         name = _at(span.trace, function, number).name
-        options.append(Option(f"{function}, {name}: “{source}”", right, why))
+        options.append(Option(f"{function}, {name}: “{source}”", right, why.strip()))
     ran = sentence(f"{before.at.words} has run: “{before.source}”") if before.line else ""
     prompt = f"{ran} Which line runs next?".strip()
     return Question("line", span.before, span.after, prompt, tuple(options), span.after, frozenset({"next"}))

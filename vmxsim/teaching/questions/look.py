@@ -50,6 +50,16 @@ def look(trace: Trace, index: int, vcpu: str) -> Look | None:
     return Look(register if inside else f"{vcpu}.g", "KVM's next read", why, since)
 
 
+def loaded_since(trace: Trace, index: int, vcpu: str) -> str:
+    """``loaded_cpu_state has been 0 since ...`` after ``index`` steps, as a clause; '' for a recording."""
+    machine = getattr(trace, "machine", None)
+    if machine is None:
+        return ""
+    loaded = machine(index).vcpus[int(vcpu.removeprefix("vcpu"))].loaded
+    name = trace.design.labels["loaded"]  # type: ignore[attr-defined]
+    return _has_been(trace, _since(trace, index, vcpu, "loaded"), name, loaded)
+
+
 def _passed(trace: Any, index: int, vcpu: str, state: Vcpu) -> tuple[str, int]:
     """Why the guest's access does not exit, and the scene since when."""
     if trace.design.interception == "never":
