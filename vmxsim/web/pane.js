@@ -75,7 +75,7 @@ class Pane {
     const sentences = (pairs, kind, mark) => pairs.map(([invariant, words]) =>
       make("p", { class: kind }, make("strong", {}, `${mark}${invariant} `), words));
     const wrong = [...blind ? [] : sentences(frame.violations, "vp-violation", "✖ broken: "), ...blind ? [] : sentences(frame.dangers, "vp-danger", "not wrong yet: ")];
-    this.wrong.replaceChildren(...(wrong.length ? wrong : [make("p", { class: "vp-dim" }, blind ? "hidden until you have marked a step" : "nothing")]));
+    this.wrong.replaceChildren(...(wrong.length ? wrong : [make("p", { class: "vp-dim" }, blind ? "hidden until you have marked a step" : "nothing is wrong")]));
     const rows = frame.changes.map(([label, before, after]) => make("tr", {},
       make("th", { scope: "row" }, label), make("td", {}, before), make("td", { "aria-hidden": "true" }, "→"),
       make("td", {}, after)));
