@@ -2,7 +2,7 @@
 
 from vmxsim.checker.states import CONSTANTS, HOST, OTHER, pack, take_out, unpack
 from vmxsim.kernel.machine import Value
-from vmxsim.kernel.simulator import GUEST_GS_BASE
+from vmxsim.kernel.simulator import GUEST_GS_BASE, USER_GS_BASE
 
 
 def fields_at_rest(control, machine, n=0):
@@ -11,6 +11,7 @@ def fields_at_rest(control, machine, n=0):
     objects = {"cpu0": machine.cpus[thread.cpu], "thread0": thread, "vcpu0": vcpu}
     found = {(holder, name): getattr(objects[holder], name, None) for holder, name in control.fields}
     found |= {("thread0", "waiting"): False, ("vcpu0", "script"): "", ("vcpu0", "guest_wrote"): False}
+    found[("thread0", "base_changed")] = thread.true_user_gs_base.number != USER_GS_BASE[n]
     # what only an action under way needs is left behind by the simulator, and reset by the checker
     found |= {("thread0", "signal_pending"): False, ("vcpu0", "exit_reason"): ""}
     if not vcpu.smm:
@@ -46,9 +47,11 @@ def slots_at_rest(control, machine, n=0):
     known = {(value.number, value.owner): number for number, value in enumerate(control.values)}
     values += take_out(thread.stack)[1]
 
+    first = USER_GS_BASE[n] if control.sections.tracks_base else thread.true_user_gs_base.number
+
     def number(v):
         if v.owner == thread.id:  # its true base, or an older one
-            return HOST if v.number == thread.true_user_gs_base.number else OTHER
+            return HOST if v.number == first else OTHER
         return known[bases.get(v.number, v.number), owners.get(v.owner, v.owner)]
 
     return [number(v) for v in values]

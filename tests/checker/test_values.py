@@ -45,6 +45,39 @@ def test_what_is_wrong_for_some_values_only_is_found_and_replays(design):
     replay(design, result.counterexample)
 
 
+class SkipsTheSecondBase(NeverTrap):
+    """Enter leaves the register alone where the host's base is the one that user space changes to."""
+
+    def vmx_prepare_switch_to_guest(self, vmx):
+        if vmx.loaded_cpu_state:
+            return
+        vmx.loaded_cpu_state = True
+        vmx.msr_host_kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE)
+        if vmx.msr_host_kernel_gs_base != 0x7F0000005000:
+            wrmsr(MSR_KERNEL_GS_BASE, vmx.msr_guest_kernel_gs_base)
+
+
+class SkipsWhatIsThere(NeverTrap):
+    """Enter leaves the register alone where it already holds the number that the guest's value is."""
+
+    def vmx_prepare_switch_to_guest(self, vmx):
+        if vmx.loaded_cpu_state:
+            return
+        vmx.loaded_cpu_state = True
+        vmx.msr_host_kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE)
+        if vmx.msr_host_kernel_gs_base != vmx.msr_guest_kernel_gs_base:
+            wrmsr(MSR_KERNEL_GS_BASE, vmx.msr_guest_kernel_gs_base)
+
+
+def test_to_a_design_that_looks_at_values_the_hosts_two_bases_are_different():
+    found = vmxsim.check(SkipsTheSecondBase, host="64-bit", assume="no-smm")
+    assert found.verdict == "violated"
+    assert "user gs-base 0x7F0000005000" in found.counterexample.schedule
+    replay(SkipsTheSecondBase, found.counterexample)
+    assert vmxsim.check(SkipsTheSecondBase, host="64-bit", assume="no-smm,no-user-gs-base").verdict == "safe"
+    assert vmxsim.check(SkipsWhatIsThere, host="64-bit", assume="no-smm").verdict == "safe"
+
+
 def test_zero_of_any_owner_is_zero():
     """The saved copy starts as the guest's 0; the host's field as nobody's. The numbers are equal."""
 

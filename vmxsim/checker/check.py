@@ -9,6 +9,7 @@ from typing import Any
 from attrs import define, evolve, field, frozen
 
 from vmxsim.checker.assumptions import Restriction, restriction
+from vmxsim.checker.cut import ENDINGS, INTERRUPTED, Cut, CutShort, Watch, cut_of
 from vmxsim.checker.either_way import Ways, conditions_of
 from vmxsim.checker.footprints import BROKEN
 from vmxsim.checker.inspected import Outcomes, environments, one_sided, outcomes, values_to_write
@@ -26,17 +27,7 @@ from vmxsim.checker.result import (
 from vmxsim.checker.search import reached, shortest_path
 from vmxsim.checker.states import GUEST_VALUES, NON_CANONICAL
 from vmxsim.checker.symbolic import Line
-from vmxsim.checker.transition_table import (
-    AS_ASSUMED,
-    ENDINGS,
-    INTERRUPTED,
-    Cut,
-    CutShort,
-    TransitionTable,
-    Unknowns,
-    Watch,
-    cut_of,
-)
+from vmxsim.checker.transition_table import AS_ASSUMED, TransitionTable, Unknowns
 from vmxsim.designs import find_design
 from vmxsim.errors import InputError, printable, unknown
 from vmxsim.kernel.kvm import Kvm, name_of

@@ -12,8 +12,9 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
+from vmxsim.checker.cut import Cut
 from vmxsim.checker.result import HOLDS, SAFE, UNKNOWN, VIOLATED, Counterexample, HostResult
-from vmxsim.checker.transition_table import AS_ASSUMED, EITHER_WAY, Cut, Unknowns
+from vmxsim.checker.transition_table import AS_ASSUMED, EITHER_WAY, Unknowns
 from vmxsim.errors import counted
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.kernel.program import Const, Primitive, parts

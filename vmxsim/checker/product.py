@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, frozen
 
+from vmxsim.checker.cut import Cut, Watch, until_cut
 from vmxsim.checker.reach import ReachableStates, SortedSet, edges_of
 from vmxsim.checker.states import CONSTANTS
-from vmxsim.checker.transition_table import Cut, Watch, until_cut
 
 try:
     import numpy as np

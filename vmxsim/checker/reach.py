@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, frozen
 
+from vmxsim.checker.cut import Cut, Watch, until_cut
 from vmxsim.checker.footprints import BROKEN, IDENTITY, LEFT, Effect
 from vmxsim.checker.states import (
     ALL_SLOTS,
@@ -18,16 +19,13 @@ from vmxsim.checker.states import (
     unpack,
 )
 from vmxsim.checker.transition_table import (
-    Cut,
     Numbered,
     TransitionTable,
-    Watch,
     as_the_host_sees,
     breach_table,
     data_as_the_host_sees,
     endless,
     make_doers,
-    until_cut,
 )
 
 try:

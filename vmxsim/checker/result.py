@@ -10,9 +10,10 @@ from typing import Any
 from attrs import field, frozen
 
 from vmxsim.checker.counterexample import scenario_of
+from vmxsim.checker.cut import INTERRUPTED, Cut
 from vmxsim.checker.explanation import Explanation, explain
 from vmxsim.checker.search import Path
-from vmxsim.checker.transition_table import INTERRUPTED, Cut, TransitionTable
+from vmxsim.checker.transition_table import TransitionTable
 from vmxsim.designs.history import never_called
 from vmxsim.errors import InputError, counted
 from vmxsim.kernel.kvm import Kvm, name_of

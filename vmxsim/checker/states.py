@@ -23,7 +23,9 @@ NON_CANONICAL = 0x8000_0000_0000_0000
 BITS = 3
 #: HOST is always the thread's true user GS base, OTHER the one that its user space may change it to: a change
 #: exchanges the two everywhere (:func:`exchange_hosts`). Nothing tells them apart otherwise, so half of the
-#: states need not be explored. No plain task's value is here: none can get into a vCPU thread's register.
+#: states need not be explored. (For a design that looks at values the two keep their numbers, and a field of
+#: the state says which one is true: :attr:`~vmxsim.checker.symbolic.Sections.base`.) No plain task's value is
+#: here: none can get into a vCPU thread's register.
 RESET, FIRST, SECOND, GUEST_BASE, HOST, OTHER, ZERO, UNKNOWN = range(8)
 
 #: A thread's slots in the order in which they are packed; the locals of its stack follow.

@@ -14,7 +14,7 @@ from typing import Any
 
 from attrs import define, field, frozen
 
-from vmxsim.checker.states import FIRST, HOST, RESET, SECOND, SLOTS, USER, ZERO, numbered_values
+from vmxsim.checker.states import FIRST, HOST, OTHER, RESET, SECOND, SLOTS, USER, ZERO, numbered_values
 from vmxsim.errors import SimulationError
 from vmxsim.kernel.actions import VERBS, sregs, why_impossible
 from vmxsim.kernel.attributes import U64, vcpu_fields
@@ -238,6 +238,17 @@ class TracedMachine(Machine):
             traced._now[name] = value
             traced._known.add(name)
 
+    @property
+    def base_changed(self) -> bool:
+        """Whether user space has its second GS base, where that is part of the state."""
+        return bool(self._traced["thread0"].base_changed)
+
+    def set_base(self, base: Value, none: Value) -> None:
+        """Say what the thread's true user GS base is; ``none`` is the base of no descriptor."""
+        task = self._traced["thread0"].__dict__
+        task["true_user_gs_base"] = base
+        task["descriptor_base"] = base if task["by_descriptor"] else none
+
     def slots(self) -> list[Value]:
         """The current contents of the slots outside the stack."""
         return [self.field(field) for field in self.slot_fields]
@@ -265,7 +276,9 @@ SLOT_FIELDS = tuple(
 
 
 def is_readers(function: Function) -> bool:
-    """Whether a kernel function is the reader's own, none of the designs'."""
+    """Whether a kernel function is the reader's own, in Python or in C, none of the designs'."""
+    if function.file:
+        return True
     module = getattr(function.python, "__module__", "vmxsim.") or ""  # None where exec() knows no module
     return not module.startswith("vmxsim.")
 
@@ -295,6 +308,15 @@ class Sections:
         self.m.slot_fields = (*SLOT_FIELDS, *own_values(design))
         #: Lines that looked at a value.
         self.looked: set[Line] = set()
+        #: Whether states say which of its two GS bases user space has; see :meth:`base`.
+        self.tracks_base = False
+
+    @property
+    def base(self) -> Value:
+        """The thread's true user GS base. It is always HOST, since a change exchanges HOST and OTHER, unless
+        the design looks at values: then each keeps its number, and a field says which is the true one."""
+        changed = self.tracks_base and self.m.base_changed
+        return self.values[OTHER if changed else HOST]
 
     def function(self, name: str) -> Any:
         """The design's kernel function with that name."""
@@ -307,6 +329,7 @@ class Sections:
     def run(self, choice: Choice, stack: Stack) -> Outcome:
         """Run the section that ``choice`` starts, from the machine's current state."""
         self.m.otherwise = choice.otherwise
+        self.m.set_base(self.base, self.values[ZERO])
         run = _Section(self, stack, choice.pending, choice.signal)
         try:
             if choice.kind == "action":
@@ -397,8 +420,13 @@ class _Section:
 
     def change_base(self) -> None:
         """User space changes its GS base: from here on HOST is the new one, and the old one OTHER."""
-        m, base = self.m, self.owner.values[HOST]
-        self.end.exchanges_hosts = True
+        m = self.m
+        if self.owner.tracks_base:
+            m.set(m.task, "base_changed", not m.base_changed)
+            m.set_base(self.owner.base, self.owner.values[ZERO])
+        else:
+            self.end.exchanges_hosts = True
+        base = self.owner.base
         m.set(m.cpu, "kernel_gs_base", base)
         if not m.task.by_descriptor and not m.host.fsgsbase:
             m.set(m.task, "gs_base", base)
@@ -490,17 +518,17 @@ class _Section:
 
     def switch_out(self) -> None:
         """``__switch_to()``: the task's bases are saved, and the next task's base goes into the register."""
-        m, values = self.m, self.owner.values
+        m, base = self.m, self.owner.base
         save_bases(m, m.task, m.cpu)
         if m.host.leaves_zero:
             # the next task's base is 0, and it finds what is there, unless the kernel believes that this
             # task had a base
             if not self.owner.stores_gs_base or not number_of(m.task.gs_base):
-                self.check(HOST_CHECK, m.cpu.kernel_gs_base, values[HOST])
+                self.check(HOST_CHECK, m.cpu.kernel_gs_base, base)
         elif not m.host.fsgsbase:
-            self.check(LEFT_CHECK, m.cpu.kernel_gs_base, values[HOST])
+            self.check(LEFT_CHECK, m.cpu.kernel_gs_base, base)
         m.set(m.task, "waiting", True)
-        m.set(m.cpu, "kernel_gs_base", values[RESET])
+        m.set(m.cpu, "kernel_gs_base", self.owner.values[RESET])
 
     def due(self) -> bool:
         cpu = self.m.cpu

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from functools import cache, cached_property
 from typing import Any, TypeVar
@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from attrs import define, evolve, frozen
 
 from vmxsim.checker.assumptions import Restriction
+from vmxsim.checker.cut import CutShort, Watch
 from vmxsim.checker.footprints import (
     ANY_STACK,
     BROKEN,
@@ -147,70 +148,11 @@ def data_as_the_host_sees(data: int, looks: bool) -> int:
 
 
 State = tuple[Any, ...]
-#: Called regularly with (states found, states in the last layer); may raise to end the search.
-Watch = Callable[[int, int], None]
-
 #: Ways through conditions that are not modeled, in one stretch of kernel code, beyond which a search ends.
 MOST_WAYS = 4_096
 
 #: Control states beyond which a field is taken to count up forever.
 MOST_STATES = 300_000
-
-
-@frozen
-class Cut:
-    """Why a search ended early: what happened, the command-line option that sets this limit, what is known
-    all the same, and the assumptions under which the search comes to its end. ``undecided``: it did not end
-    early, but what it found is neither yes nor no. ``str()`` says all of it."""
-
-    words: str
-    option: str = ""
-    known: str = ""
-    closed_by: tuple[str, ...] = ()
-    undecided: bool = False
-
-    @property
-    def without_option(self) -> str:
-        """The same for a reader who has no command line."""
-        closes = f"assuming {', '.join(self.closed_by)} it can be completed" if self.closed_by else ""
-        return "; ".join(filter(None, (self.words, self.known, closes)))
-
-    def __str__(self) -> str:
-        words = f"{self.words} ({self.option})" if self.option else self.words
-        return evolve(self, words=words).without_option
-
-
-class CutShort(Exception):
-    """A search hit one of its limits: ``cut`` says which."""
-
-    def __init__(self, words: str, option: str = "") -> None:
-        super().__init__(words)
-        self.cut = Cut(words, option)
-
-
-INTERRUPTED = "it was interrupted"
-
-#: What ends a search early; see :func:`cut_of`.
-ENDINGS = (CutShort, KeyboardInterrupt, MemoryError)
-
-
-def cut_of(end: BaseException) -> Cut:
-    """What one of :data:`ENDINGS` means for the search that it ended."""
-    if isinstance(end, CutShort):
-        return end.cut
-    return Cut("the memory ran out" if isinstance(end, MemoryError) else INTERRUPTED)
-
-
-@contextmanager
-def until_cut(found: Any, watch: Watch | None) -> Iterator[None]:
-    """Around the loop of a search: what ends it early becomes ``found.cut``, so that what it found until
-    then counts. A search that nobody watches has nobody to look at that: there it is raised."""
-    try:
-        yield
-    except ENDINGS as end:
-        if watch is None:
-            raise
-        found.cut = cut_of(end)
 
 
 Thing = TypeVar("Thing", bound=Hashable)
@@ -300,19 +242,28 @@ class TransitionTable:
         self.sections = Sections(design, host, interception, written)
         self.sections.m.inverted = unknowns.inverted
         self.values = self.sections.values
+        self._allows = assumed.filter()
+        self._build(watch)
+        # to code of the reader's that looks at values, one base is not like the other
+        if self.sections.looked and any(effect.exchanges_hosts for effect in self.effects):
+            self.sections.tracks_base = True
+            self._build(watch)
+
+    def _build(self, watch: Watch | None) -> None:
+        design, host, assumed, written = self.design, self.host, self.assumed, self.written
         own = own_fields(design)
         ghosts = ("script", "guest_wrote") if assumed.guest_wrote_first else ("script",)
-        vcpu_fields = (*relevant_vcpu_fields(design, interception), *ghosts)
+        vcpu_fields = (*relevant_vcpu_fields(design, self.sections.interception), *ghosts)
+        tracked = ("base_changed",) if self.sections.tracks_base else ()
         self.fields = (
             *(("cpu0", name) for name in CPU_FIELDS),
             *(field for field, first in own.items() if field[0] == "cpu0" and not isinstance(first, U64)),
-            *(("thread0", name) for name in (*TASK_FIELDS, "waiting")),
+            *(("thread0", name) for name in (*TASK_FIELDS, "waiting", *tracked)),
             *(("vcpu0", name) for name in vcpu_fields),
         )
         self._position = {field: n + 1 for n, field in enumerate(self.fields)}
         secret = not all(is_canonical(number, host.address_bits) for number in written)
         self._footprints = Footprints(self.sections, self.fields, secret)
-        self._allows = assumed.filter()
         self.stacks: Numbered[Stack] = Numbered()
         self.stacks.number(None)
         #: For a stack built by the scheduler: the leaf that put frames on top of ANY_STACK, and
@@ -339,7 +290,7 @@ class TransitionTable:
         """Whether the table with these numbers written would be this one, and no breach show that does not
         here: the design does the same with them, and numbers that are equal here are so there."""
         other = Sections(self.design, self.host, self.sections.interception, written)
-        other.m.inverted = self.sections.m.inverted
+        other.m.inverted, other.tracks_base = self.sections.m.inverted, self.sections.tracks_base
         return _equal(self.values) <= _equal(other.values) and self._footprints.fits(other)
 
     def get(self, state: State, holder: str, name: str) -> Any:
@@ -358,6 +309,7 @@ class TransitionTable:
             ("thread0", "gs_sel"): host.gs_sel,
             ("thread0", "bits"): host.bits,
             ("thread0", "waiting"): waiting,
+            ("thread0", "base_changed"): False,
             ("vcpu0", "efer"): reset_efer(long_mode),
             ("vcpu0", "cr0"): reset_cr0(long_mode),
             ("vcpu0", "loaded"): False,

@@ -12,6 +12,7 @@ from attrs import define, evolve, field, frozen
 from vmxsim.checker import instruction_edits
 from vmxsim.checker.assumptions import ASSUMPTIONS, Restriction, restriction
 from vmxsim.checker.check import Limits, check, host_widths, refuse_cpu_fields, state_counter
+from vmxsim.checker.cut import INTERRUPTED, CutShort
 from vmxsim.checker.footprints import BROKEN
 from vmxsim.checker.inspected import Outcomes, environments, one_sided, outcomes
 from vmxsim.checker.instruction_edits import NEGATED, REMOVED
@@ -19,7 +20,7 @@ from vmxsim.checker.reach import ReachableStates, reachable
 from vmxsim.checker.result import Counterexample, counterexample_of
 from vmxsim.checker.search import reached, shortest_path
 from vmxsim.checker.states import GUEST_VALUES
-from vmxsim.checker.transition_table import INTERRUPTED, CutShort, TransitionTable
+from vmxsim.checker.transition_table import TransitionTable
 from vmxsim.designs import find_design
 from vmxsim.errors import InputError, counted
 from vmxsim.kernel.compiler import lower_text

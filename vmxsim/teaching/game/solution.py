@@ -55,6 +55,7 @@ class Packer:
         fields: dict[tuple[str, str], Any] = at.fields()
         fields |= {
             ("thread0", "waiting"): at.waits,
+            ("thread0", "base_changed"): at.user_gs_base == NEW_GS_BASE,
             ("vcpu0", "script"): "",
             ("vcpu0", "guest_wrote"): guest_wrote,
         }
@@ -69,7 +70,8 @@ class Packer:
                 number = self._state(self._stacks[stack], fields | left_over)
                 if number is not None:
                     data = pack(slots + [RESET] * (ALL_SLOTS - len(slots)))
-                    if at.user_gs_base == NEW_GS_BASE:  # HOST is always the true one
+                    tracked = self._table.sections.tracks_base
+                    if at.user_gs_base == NEW_GS_BASE and not tracked:  # HOST is always the true one
                         data = exchange_hosts(data)
                     return (number << CONSTANTS) | data
         except (KeyError, SimulationError):
