@@ -34,6 +34,7 @@ from vmxsim.checker.states import (
     GUEST_BASE,
     GUEST_VALUES,
     HOST,
+    OTHER,
     RESET,
     SECOND,
     TRUE,
@@ -65,6 +66,7 @@ from vmxsim.kernel.attributes import U64
 from vmxsim.kernel.instructions import is_canonical
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.kernel.machine import EFER_LMA, Host, Value, reset_cr0, reset_efer
+from vmxsim.kernel.program import Const, Instruction, Operation, parts
 from vmxsim.kernel.thread import Stack
 
 #: Kinds of checks; those with EARLY belong to paths on which no violation counts yet.
@@ -244,10 +246,16 @@ class TransitionTable:
         self.values = self.sections.values
         self._allows = assumed.filter()
         self._build(watch)
-        # to code of the reader's that looks at values, one base is not like the other
-        if self.sections.looked and any(effect.exchanges_hosts for effect in self.effects):
+        if self._tells_bases_apart() and any(effect.exchanges_hosts for effect in self.effects):
             self.sections.tracks_base = True
             self._build(watch)
+
+    def _tells_bases_apart(self) -> bool:
+        """Whether one of the host's bases is not like the other to the reader's code: it compares values with
+        numbers, or computes with them; or it compares values, one of which the guest may choose to be
+        a base of the host's."""
+        chosen = {self.values[HOST].number, self.values[OTHER].number} & {*self.written}
+        return any(chosen or _names_numbers(f.instructions[index]) for f, index in self.sections.looked)
 
     def _build(self, watch: Watch | None) -> None:
         design, host, assumed, written = self.design, self.host, self.assumed, self.written
@@ -531,6 +539,21 @@ def without_collection() -> Iterator[None]:
 def _with(choice: Choice, name: str, value: Any) -> Choice:
     """A choice with something that happens on the way, always the same object."""
     return evolve(choice, **{name: value})
+
+
+#: What tells only whether two values are the same.
+_EQUALITY = {"==", "!=", "not", "and", "or", "if"}
+
+
+def _names_numbers(i: Instruction) -> bool:
+    """Whether an instruction does more with values than compare them with each other, or with 0."""
+    every = list(parts(i.expr)) if i.expr is not None else []
+    operations = [e for e in every if isinstance(e, Operation)]
+    return (
+        i.kind == "switch"
+        or any(e.op not in _EQUALITY for e in operations)
+        or any(isinstance(arg, Const) and arg.value for e in operations for arg in e.args)
+    )
 
 
 def _equal(values: tuple[Value, ...]) -> set[tuple[int, int]]:
