@@ -285,10 +285,11 @@ class Deck {
     return Boolean(cell);
   }
 
-  /** The reader has just run this cell and wants to answer: take the focus from this cell or the one after it, unless
+  /** The reader has just run this cell and wants to answer or to play, by keys that are commands of the notebook if the
+      focus is on a cell: take the focus from this cell or the one after it, unless
       something is written there. Run All ends at the last cell, and leaves the focus where it is. */
   invite(tries = 40) {
-    if (!this.gates.closed() || this.model.get("presenting") || !(Date.now() / 1000 - this.model.get("made") < 30)) return;
+    if (!(this.board || this.gates.gates.length) || this.model.get("presenting") || !(Date.now() / 1000 - this.model.get("made") < 30)) return;
     if (!this.root.isConnected) { if (tries) setTimeout(() => this.invite(tries - 1), 50); return; }
     const cells = [...this.root.closest(".jp-Notebook")?.querySelectorAll(".jp-Cell") ?? []];
     const [here, active] = [this.root.closest(".jp-Cell"), cells.find((cell) => cell.classList.contains("jp-mod-active"))];
