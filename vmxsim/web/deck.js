@@ -293,7 +293,9 @@ class Deck {
     if (!this.root.isConnected) { if (tries) setTimeout(() => this.invite(tries - 1), 50); return; }
     const cells = [...this.root.closest(".jp-Notebook")?.querySelectorAll(".jp-Cell") ?? []];
     const [here, active] = [this.root.closest(".jp-Cell"), cells.find((cell) => cell.classList.contains("jp-mod-active"))];
-    const ran = active && [0, 1].includes(cells.indexOf(active) - cells.indexOf(here));
+    const number = (cell) => { const prompt = cell?.querySelector(".jp-InputPrompt")?.textContent ?? ""; return prompt.includes("*") ? Infinity : Number(prompt.replace(/\D/g, "")); };
+    const goesOn = active !== here && number(active) > number(here); // Run All
+    const ran = active && !goesOn && [0, 1].includes(cells.indexOf(active) - cells.indexOf(here));
     const at = document.activeElement;
     const writes = at?.closest(".cm-editor, input, textarea") && (at.value ?? at.textContent).trim();
     if (!ran || writes || !(at === document.body || active.contains(at))) return;
