@@ -87,6 +87,7 @@ def test_the_stage_is_locked_until_the_audience_has_voted(browser: Any, lab: Any
     book = Notebook(browser, lab, "stage", [_STAGE], width=1600)
     page = book.page
     assert "hidden until the question is answered" in book.player.locator(".vp-divergence").inner_text()
+    page.bring_to_front()  # another test's page may be there
     book.player.focus()
     page.keyboard.press("f")
     page.wait_for_function("document.fullscreenElement?.classList.contains('presenting')")
