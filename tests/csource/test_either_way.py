@@ -122,6 +122,45 @@ def test_the_schedule_found_breaks_the_invariant_when_it_runs_and_not_without_ot
     assert check(Moody).verdict == "incomplete"
 
 
+class LeavesItDisabled(NeverTrap):
+    """Never-trap, whose accessor enables preemption again only if a condition holds."""
+
+    def vmx_read_guest_kernel_gs_base(self, vmx):
+        preempt_disable()
+        if vmx.loaded_cpu_state:
+            vmx.msr_guest_kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE)
+        if not_modeled("the mood", True):
+            preempt_enable()
+        return vmx.msr_guest_kernel_gs_base
+
+
+class Unnamed(Moody):
+    """The same condition as Moody's, under a name that only the run knows."""
+
+    def vmx_read_guest_kernel_gs_base(self, vmx):
+        name = "the mood"
+        if not_modeled(name, True):
+            preempt_disable()
+            if vmx.loaded_cpu_state:
+                vmx.msr_guest_kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE)
+            preempt_enable()
+        elif vmx.loaded_cpu_state:
+            vmx.msr_guest_kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE)
+        return vmx.msr_guest_kernel_gs_base
+
+
+def test_a_condition_that_would_make_the_design_do_what_the_kernel_must_not_is_named():
+    result = check(LeavesItDisabled, host="64-bit")
+    assert result.verdict == "incomplete"
+    assert "contract depends on what is not modeled: if 'the mood' is false" in repr(result)
+    assert result.otherwise["if 'the mood' is false"] == "violated (64-bit: contract)"
+
+
+def test_a_condition_without_a_fixed_name_is_tried_both_ways_too():
+    result = check(Unnamed, host="64-bit")
+    assert result.verdict == "incomplete" and "if 'the mood' is false" in repr(result)
+
+
 def test_a_scenario_says_which_tests_come_out_the_other_way():
     read = vmxsim.run(["run", {"emulate rdmsr": {"otherwise": 1}}], Moody)
     assert any("'the mood' is not modeled: here it is false" in n for s in read.steps for n in s.notes)

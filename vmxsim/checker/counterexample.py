@@ -55,7 +55,7 @@ def scenario_of(
         if choice.otherwise:
             _options(steps).setdefault("otherwise", []).extend(unknowns + n for n in choice.otherwise)
         asked += edge.leaf.asked
-        unknowns += edge.leaf.unknowns
+        unknowns += len(edge.leaf.unknowns)
     first, task = table.states[path.start >> CONSTANTS], table.host
     width = f"{task.bits}-bit"
     default = make_host(width, design)

@@ -8,9 +8,8 @@ decide are named.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
-from attrs import evolve, field, frozen
+from attrs import define, evolve, field
 
 from vmxsim.checker.cut import Cut
 from vmxsim.checker.result import HOLDS, SAFE, UNKNOWN, VIOLATED, Counterexample, HostResult
@@ -29,12 +28,13 @@ def conditions_of(design: type[Kvm]) -> tuple[str, ...]:
     for function in design.code():
         for i in function.instructions:
             for e in [part for one in (i.expr, *i.args) if one is not None for part in parts(one)]:
-                if isinstance(e, Primitive) and e.name == "not_modeled" and isinstance(e.args[0], Const):
-                    found[str(e.args[0].value)] = None
+                if isinstance(e, Primitive) and e.name == "not_modeled":
+                    name = e.args[0] if e.args else None
+                    found[str(name.value) if isinstance(name, Const) else "a condition without a name"] = None
     return tuple(found)
 
 
-@frozen
+@define
 class Ways:
     """What comes of a design if its ``conditions`` come out another way than is assumed: in words, for each
     host width what is violated, None if the search came to no end."""
@@ -68,8 +68,7 @@ class Ways:
         """Whether what is violated as is assumed depends on a condition that its counterexamples test."""
         tested: dict[str, bool] = {}
         for example in assumed.counterexamples.values():
-            if not example.failure:
-                tested |= {text: holds for text, holds, _ in _tests(example)}
+            tested |= {text: holds for text, holds, _ in example.tests}
         for text, holds in tested.items():
             words = f"if '{text}' is {_truth(not holds)}"
             if assumed.host not in self.told.get(words, {}):
@@ -112,25 +111,20 @@ def _told(verdict: str, broken: Mapping[str, set[str] | None]) -> str:
 
 def _cut(only_then: Mapping[str, Counterexample], either: HostResult) -> Cut | None:
     """Why nothing is known of what holds as is assumed."""
-    for name, example in only_then.items():
+    if only_then:
+        name, example = next(iter(only_then.items()))
         words = f"{_words_of(example)}, it is violated ({example.schedule})"
         return Cut(f"{name} depends on what is not modeled: {words}", undecided=True)
     cut = either.cut_by
     return cut and evolve(cut, words=f"with what is not modeled coming out either way, {cut.words}")
 
 
-def _tests(example: Counterexample) -> list[tuple[str, bool, bool]]:
-    """The conditions that its run tests, how each came out, and whether that was the other way."""
-    simulator: Any = example.trace.simulator
-    return [test for record in simulator.records for test in record.tested]
-
-
 def _words_of(example: Counterexample) -> str:
     """The conditions that come out the other way: ``if 'x' is false``."""
     ways: dict[str, set[bool]] = {}
-    for text, holds, _ in _tests(example):
+    for text, holds, _ in example.tests:
         ways.setdefault(text, set()).add(holds)
-    flipped = dict.fromkeys(text for text, _, other in _tests(example) if other)
+    flipped = dict.fromkeys(text for text, _, other in example.tests if other)
     words = [
         f"'{text}' " + (f"is {_truth(*ways[text])}" if len(ways[text]) == 1 else "changes between two tests")
         for text in flipped

@@ -117,8 +117,7 @@ class Leaf:
     ``writes`` are (position in the control tuple, value); ``stack`` is the stack afterward,
     with holes for values. ``asked`` are the lines before which a tick would be noticed although
     preemption is disabled. ``error`` says why the section failed. ``may_signal``: a signal could have ended
-    KVM_RUN. ``unknowns``: how many conditions that are not modeled were tested. ``outcomes`` are those of
-    :class:`~vmxsim.checker.symbolic.Outcome`.
+    KVM_RUN. ``outcomes`` and ``unknowns`` are those of :class:`~vmxsim.checker.symbolic.Outcome`.
     """
 
     choice: Choice
@@ -131,7 +130,7 @@ class Leaf:
     error: SimulationError | None
     may_signal: bool = False
     outcomes: tuple[tuple[Line, Any], ...] = ()
-    unknowns: int = 0
+    unknowns: tuple[tuple[str, bool], ...] = ()
 
 
 class ReachedDown(Exception):

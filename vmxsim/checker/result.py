@@ -44,7 +44,8 @@ class Counterexample:
 
     ``actions`` counts the actions of ``scenario``, ``steps`` the checker's transitions up to
     the violation. ``failure`` is the message if the design did what the kernel must not
-    (invariant ``contract``), else ''. ``past``: another invariant breaks before this one.
+    (invariant ``contract``), else ''. ``past``: another invariant breaks before this one. ``tests`` are those
+    of :class:`~vmxsim.checker.search.Path`.
     """
 
     design: type[Kvm] = field(repr=False)
@@ -54,6 +55,7 @@ class Counterexample:
     steps: int
     failure: str = ""
     past: bool = False
+    tests: tuple[tuple[str, bool, bool], ...] = field(default=(), repr=False)
 
     @cached_property
     def trace(self) -> RunTrace:
@@ -118,7 +120,7 @@ def counterexample_of(
     scenario = scenario_of(path, table, table.design, cpus=cpus, vcpus=vcpus, interception=how, title=title)
     failure = str(path.transitions[-1][1].leaf.error or "")
     steps = len(path.transitions)
-    return Counterexample(table.design, invariant, scenario, path.actions, steps, failure, past)
+    return Counterexample(table.design, invariant, scenario, path.actions, steps, failure, past, path.tests)
 
 
 @frozen(slots=False)

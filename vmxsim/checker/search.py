@@ -111,6 +111,17 @@ class Path:
         return next(name for name, bit in BROKEN.items() if self.broken & bit)
 
     @property
+    def tests(self) -> tuple[tuple[str, bool, bool], ...]:
+        """The conditions that are not modeled which it tests, in order: how each comes out, and whether that
+        is the other way."""
+        leaves = [edge.leaf for _, edge in self.transitions]
+        return tuple(
+            (text, holds, number in leaf.choice.otherwise)
+            for leaf in leaves
+            for number, (text, holds) in enumerate(leaf.unknowns, 1)
+        )
+
+    @property
     def actions(self) -> int:
         """How many actions of a scenario it takes."""
         return sum(edge.at_rest for _, edge in self.transitions)

@@ -77,8 +77,8 @@ class Outcome:
     lines: int = 0
     #: A signal pending after the exit that was handled would have been seen.
     may_signal: bool = False
-    #: How many conditions that are not modeled were tested.
-    unknowns: int = 0
+    #: The conditions that are not modeled which were tested, in order, and how each came out.
+    unknowns: tuple[tuple[str, bool], ...] = ()
     #: User space has changed its GS base.
     exchanges_hosts: bool = False
     #: How each line of the reader's own code came out, for lines that could look at a value.
@@ -342,7 +342,7 @@ class Sections:
                 run.resume()
         except SimulationError as error:
             run.end.error, run.end.where = error, "error"
-        run.end.stack, run.end.unknowns = run.stack, len(self.m.unknowns)
+        run.end.stack, run.end.unknowns = run.stack, tuple(self.m.unknowns)
         if run.end.where in ("user", "guest"):
             self._rest()
         return run.end

@@ -407,12 +407,12 @@ class TransitionTable:
     def _follow(self, source: int, state: State, choice: Choice) -> None:
         if not self._allows(state[self._mode], choice):
             return
-        done, more = [choice], self._follow_one(source, state, choice)
+        done, more = {choice}, self._follow_one(source, state, choice)
         while more:
             one = more.pop()
             if one in done or not self._allows(state[self._mode], one):
                 continue
-            done.append(one)
+            done.add(one)
             more += self._follow_one(source, state, one)
             if len(done) > MOST_WAYS:
                 raise CutShort(
@@ -431,10 +431,10 @@ class TransitionTable:
                 continue  # with these values nothing checks for the tick
             if choice.signal and not leaf.may_signal:
                 continue  # nor for the signal
-            if choice.otherwise and leaf.unknowns < choice.otherwise[-1]:
+            if choice.otherwise and len(leaf.unknowns) < choice.otherwise[-1]:
                 continue  # nor tests so many conditions
-            if leaf.unknowns > unknowns:
-                unknowns = leaf.unknowns
+            if leaf.unknowns:
+                unknowns = max(unknowns, len(leaf.unknowns))
             may_signal = may_signal or leaf.may_signal
             if leaf.asked:
                 asks = max(asks, len(leaf.asked) if leaf.error is None else 1)

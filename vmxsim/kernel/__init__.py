@@ -9,6 +9,7 @@
 ``thread``        running one step; a continuation is a plain tuple
 ``kvm``           KVM's common code: ioctls, the KVM_RUN loop, preemption, SMI and RSM
 ``actions``       the table of what user space, the guest and the scheduler can do
+``points``        how a scenario names a point in kernel code
 ``simulator``     the class that performs actions, one after another, on a machine that runs a design
 ``invariants``    what must always be true, and the sentence for each violation
 

@@ -59,9 +59,6 @@ class Record:
     operations: tuple[tuple[str, int], ...] = ()
     notes: tuple[str, ...] = ()
     violations: list[tuple[str, str]] | None = None
-    #: The conditions that are not modeled which it tested, how each came out, and whether that was the other
-    #: way.
-    tested: tuple[tuple[str, bool, bool], ...] = ()
 
     @property
     def instruction(self) -> Instruction | None:
@@ -215,8 +212,9 @@ class Simulator:
         record = Record(self.action, thread.id, thread.cpu, "kernel", before)
         tested = len(m.unknowns)
         thread.stack = step(m, self.design, before)
-        if len(m.unknowns) > tested:
-            self._tell_tested(record, tested)
+        for number, (condition, holds) in enumerate(m.unknowns[tested:], tested + 1):
+            if number in m.otherwise:
+                self.note(f"'{condition}' is not modeled: here it is {'true' if holds else 'false'}")
         if thread.stack is None and not self.preempt_if_due(thread):
             check_return_to_user(m.cpu)
             if last := returns_through(self.design, before):
@@ -236,15 +234,6 @@ class Simulator:
         self.commit(record)
         if thread.mode == "guest" and m.cpu.need_resched:
             self.exit_guest(thread, "EXTERNAL_INTERRUPT", "the pending tick: VM exit")
-
-    def _tell_tested(self, record: Record, before: int) -> None:
-        """Record how the conditions came out that the step tested, those from number ``before`` on."""
-        m = self.m
-        new = enumerate(m.unknowns[before:], before + 1)
-        record.tested = tuple((text, holds, number in m.otherwise) for number, (text, holds) in new)
-        for text, holds, flipped in record.tested:
-            if flipped:
-                self.note(f"'{text}' is not modeled: here it is {'true' if holds else 'false'}")
 
     def take_events(self) -> list[tuple[Any, ...]]:
         """What the step that just ran left for the invariants to check."""

@@ -468,7 +468,9 @@ class Terms:
             case "need_resched" | "signal_pending":
                 return self.variable(e.name)
             case "not_modeled":
-                holds = isinstance(e.args[1], Const) and bool(e.args[1].value)
+                if len(e.args) < 2 or not isinstance(e.args[1], Const):
+                    raise InputError("not_modeled() of what is not True or False", routine.where(i))
+                holds = bool(e.args[1].value)
                 return Term(str(int(holds)), frozenset([holds]))
             case "preempt_notifier_registered":
                 return self.variable("preempt_notifier")

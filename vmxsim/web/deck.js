@@ -393,7 +393,7 @@ class Deck {
     this.slider.setAttribute("aria-valuetext", counted);
     setText(this.counter, counted);
     this.root.dataset.step = String(slot);
-    this.stageCraft.show(this.notes(slot));
+    this.stageCraft.show(() => this.notes(slot));
     if (this.panes.length > 1) {
       const names = [...[...differing].map((place) => this.panes.map((pane) => pane.picture.labels.get(place)).find(Boolean) ?? place), ...this.differingFacts(slot)];
       const covered = this.split.words && this.split.slot > limit; // it would give away an answer

@@ -85,15 +85,15 @@ class Stage {
     this.root.focus({ preventScroll: true });
   }
 
-  /** What the deck shows: texts for the notes, as [heading, paragraphs]. */
-  show(told) {
-    this.told = told;
+  /** `tell()` gives the notes on what the deck shows, as [heading, paragraphs]; asked only while they are open. */
+  show(tell) {
+    this.tell = tell;
     this.writeNotes();
   }
 
   writeNotes() {
-    if (!this.sheet || this.sheet.closed || !this.told) return;
-    const parts = this.told.filter(([, texts]) => texts.length);
+    if (!this.sheet || this.sheet.closed || !this.tell) return;
+    const parts = this.tell().filter(([, texts]) => texts.length);
     this.sheet.document.body.replaceChildren(...parts.flatMap(([title, texts]) =>
       [make("h2", {}, title), ...texts.map((text) => make("p", {}, text))]));
   }

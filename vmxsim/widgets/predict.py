@@ -155,6 +155,14 @@ def gate_data(
     return found
 
 
+def enter_questions(
+    traces: Sequence[Trace], questions: Sequence[tuple[int, Question]], locked: bool, votes: int | None
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Ask (film, question) pairs in this session: the player's ``gates``, and the answers known already."""
+    gates = gate_data(traces, questions, locked, votes)
+    return gates, SESSION.ask(gates, [recipe(traces[which], question) for which, question in questions])
+
+
 class PredictGate(Player):
     """A player that asks questions and remembers the answers."""
 
@@ -173,10 +181,8 @@ class PredictGate(Player):
     ) -> None:
         if votes is not None and votes < 1:
             raise InputError(f"expected at least 1, not {votes}", "votes")
-        questions = list(questions)
-        gates = gate_data(traces, questions, locked or votes is not None, votes)
-        recipes = [recipe(traces[which], question) for which, question in questions]
-        super().__init__(answers=SESSION.ask(gates, recipes), **traits)
+        gates, known = enter_questions(traces, questions, locked or votes is not None, votes)
+        super().__init__(answers=known, **traits)
         self.observe(self._on_answers, "answers")
         first = next((g for g in gates if g["id"] not in self.answers), None)
         at = start if start is not None else first["before"] if first else gates[-1]["after"] if gates else 0

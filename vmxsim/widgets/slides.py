@@ -16,12 +16,10 @@ from attrs import frozen
 from vmxsim.errors import InputError, nearest, printable
 from vmxsim.simulation.trace import Trace
 from vmxsim.teaching.course import find_course
-from vmxsim.teaching.questions.ask import recipe
 from vmxsim.teaching.questions.question import Question
-from vmxsim.teaching.questions.session import SESSION
 from vmxsim.views.film import film
 from vmxsim.views.telling import telling_steps
-from vmxsim.widgets.predict import PredictGate, gate_data, questions_asked
+from vmxsim.widgets.predict import PredictGate, enter_questions, questions_asked
 from vmxsim.widgets.present import seconds
 
 
@@ -31,6 +29,11 @@ class Slide:
 
     trace: Trace
     questions: tuple[Question, ...]
+
+    @property
+    def asked(self) -> list[tuple[int, Question]]:
+        """The questions as pairs with their film, which is the only one."""
+        return [(0, question) for question in self.questions]
 
 
 def slides(
@@ -45,35 +48,26 @@ def slides(
 
     Raises InputError for a notebook that is not there, asks nothing or cannot be executed.
     """
-    path = _find(notebook)
-    return Slides(list(questions_of_notebook(path)), path.stem, votes, countdown, words)
+    return Slides(list(questions_of_notebook(_find(notebook))), votes, countdown, words)
 
 
 class Slides(PredictGate):
     """The stage with several runs."""
 
-    def __init__(
-        self, found: Sequence[Slide], name: str, votes: int | None, countdown: int | None, words: bool
-    ) -> None:
-        self._slides = found
-        self._gates = [
-            gate_data([slide.trace], [(0, q) for q in slide.questions], True, votes) for slide in found
-        ]
-        recipes = [recipe(slide.trace, q) for slide in found for q in slide.questions]
-        known = SESSION.ask([gate for gates in self._gates for gate in gates], recipes)
-        self._name, self.at = name, 0
+    def __init__(self, found: Sequence[Slide], votes: int | None, countdown: int | None, words: bool) -> None:
+        self._slides, self._votes, self.at = found, votes, 0
+        slide = found[0]
         super().__init__(
-            [found[0].trace],
+            [slide.trace],
             [self._film()],
-            [(0, q) for q in found[0].questions],
+            slide.asked,
             locked=True,
             votes=votes,
             presenting=True,
             countdown=seconds(countdown),
             words=words,
-            stops=[telling_steps(found[0].trace)],
+            stops=[telling_steps(slide.trace)],
         )
-        self.answers = known
         self.on_msg(self._on_slide)
 
     def _film(self) -> dict[str, Any]:
@@ -88,10 +82,12 @@ class Slides(PredictGate):
         if to == self.at:
             return
         self.at = to
-        gates = self._gates[to]
-        closed = next((gate for gate in gates if gate["id"] not in self.answers), gates[0])
+        slide = self._slides[to]
+        gates, known = enter_questions([slide.trace], slide.asked, True, self._votes)
+        closed = next((gate for gate in gates if gate["id"] not in known), gates[0])
         with self.hold_sync():
-            self.stops = [telling_steps(self._slides[to].trace)]
+            self.answers = {**self.answers, **known}
+            self.stops = [telling_steps(slide.trace)]
             self.show(self._film(), closed["before"], gates)
 
     def _on_slide(self, _widget: Any, content: Any, _buffers: Any) -> None:
