@@ -22,7 +22,7 @@ from vmxsim.simulation.run import RunTrace
 from vmxsim.simulation.scenario import HOSTS
 from vmxsim.simulation.trace import Scene, Step, Violation, Window
 from vmxsim.teaching.game.game import Game
-from vmxsim.teaching.game.levels import LEVELS, Level, find_level
+from vmxsim.teaching.game.levels import LEVELS, Level, find_level, stars_won
 from vmxsim.teaching.game.moves import GROUPS, Option
 from vmxsim.teaching.game.playing import SIGNAL, Play, Run, Setting
 from vmxsim.teaching.game.solution import against_par
@@ -146,7 +146,8 @@ def board_state(game: Game, said: str = "", alert: str = "", level: Level | None
     the level that is played."""
     options = game.options
     own = level is None and DESIGNS.get(game.setting.design.id) is not game.setting.design
-    designs = [[f"{_LEVEL}{one.number}", one.words] for one in LEVELS.values()]
+    won = stars_won()
+    designs = [[f"{_LEVEL}{one.number}", one.words(won[one.number])] for one in LEVELS.values()]
     designs += [[name, name] for name in DESIGNS]
     return {
         "design": f"{_LEVEL}{level.number}" if level else _OWN if own else game.name,

@@ -52,17 +52,9 @@ class Level:
     host: str = "64-bit"
     long_mode: bool | None = None
 
-    @property
-    def stars(self) -> int:
-        """The most stars won on it so far, 0 to 3."""
-        kept = SESSION.store.section(_SECTION).get(str(self.number))
-        return max(_won.get(self.number, 0), kept if kept in (1, 2, 3) else 0)
-
-    @property
-    def words(self) -> str:
-        """``Level 1 ★★☆ load-gs-index``."""
-        stars = "★" * self.stars + "☆" * (3 - self.stars)
-        return f"Level {self.number} {stars} {name_of(self.design)}"
+    def words(self, stars: int) -> str:
+        """``Level 1 ★★☆ load-gs-index``, with so many stars won."""
+        return f"Level {self.number} {'★' * stars + '☆' * (3 - stars)} {name_of(self.design)}"
 
     @property
     def next(self) -> Level | None:
@@ -71,7 +63,7 @@ class Level:
 
     def keep(self, score: Score) -> None:
         """Remember a win if it has the most stars so far."""
-        if score.stars > self.stars:
+        if score.stars > stars_won()[self.number]:
             _won[self.number] = score.stars
             SESSION.store.keep(_SECTION, str(self.number), score.stars)
 
@@ -92,6 +84,13 @@ LEVELS: dict[int, Level] = {
         Level(6, MsrArray),
     )
 }
+
+
+def stars_won() -> dict[int, int]:
+    """The most stars won on each level so far, 0 to 3, by its number."""
+    kept = SESSION.store.section(_SECTION)
+    on_disk = {number: kept.get(str(number)) for number in LEVELS}
+    return {n: max(_won.get(n, 0), s if s in (1, 2, 3) else 0) for n, s in on_disk.items()}
 
 
 def find_level(number: Any) -> Level:

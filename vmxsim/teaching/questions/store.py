@@ -74,16 +74,16 @@ class Store:
 
     def section(self, name: str) -> dict[str, Any]:
         """What else is kept under a name, as levels of the game and verdicts of reviews are; by key."""
-        found = self._data().get(name)
-        return found if isinstance(found, dict) else {}
+        return _section(self._data(), name)
 
     def keep(self, name: str, key: str, value: Any) -> None:
         """Keep a value under a section's key; None forgets it."""
-        kept = self.section(name)
+        data = self._data()
+        kept = _section(data, name)
         kept.pop(key, None)
         if value is not None:
             kept[key] = value
-        self._write({**self._data(), name: kept})
+        self._write({**data, name: kept})
 
     def _data(self) -> dict[str, Any]:
         if self.path is None:
@@ -108,7 +108,8 @@ class Store:
 
     def put(self, notebook: str, entries: Mapping[str, Mapping[str, Any] | None]) -> None:
         """Keep these entries of a notebook, by question's id; None forgets one."""
-        notebooks = self.read()
+        data = self._data()
+        notebooks: Notebooks = data.get("notebooks", {})
         kept = notebooks.setdefault(notebook, {})
         for name, entry in entries.items():
             kept.pop(name, None)
@@ -116,7 +117,7 @@ class Store:
                 kept[name] = dict(entry)
         if not kept:
             del notebooks[notebook]
-        self._write({**self._data(), "notebooks": notebooks})
+        self._write({**data, "notebooks": notebooks})
 
     def _write(self, data: dict[str, Any]) -> None:
         if self.path is None:
@@ -161,6 +162,12 @@ class Store:
         if words not in self._said:
             self._said.add(words)
             self.say(printable(words, 500))
+
+
+def _section(data: dict[str, Any], name: str) -> dict[str, Any]:
+    """What stands under a name; empty where that is nothing of ours."""
+    found = data.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def _is_ours(data: Any) -> bool:
