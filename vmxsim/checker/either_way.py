@@ -14,9 +14,10 @@ from attrs import define, evolve, field
 from vmxsim.checker.cut import Cut
 from vmxsim.checker.result import HOLDS, SAFE, UNKNOWN, VIOLATED, Counterexample, HostResult
 from vmxsim.checker.transition_table import AS_ASSUMED, EITHER_WAY, Unknowns
+from vmxsim.designs.history import expressions
 from vmxsim.errors import counted
 from vmxsim.kernel.kvm import Kvm
-from vmxsim.kernel.program import Const, Primitive, parts
+from vmxsim.kernel.program import Const, Primitive
 
 #: Searches one host width with conditions that come out in a certain way.
 Search = Callable[[Unknowns], HostResult]
@@ -26,11 +27,10 @@ def conditions_of(design: type[Kvm]) -> tuple[str, ...]:
     """The conditions in a design's functions that are not modeled."""
     found: dict[str, None] = {}
     for function in design.code():
-        for i in function.instructions:
-            for e in [part for one in (i.expr, *i.args) if one is not None for part in parts(one)]:
-                if isinstance(e, Primitive) and e.name == "not_modeled":
-                    name = e.args[0] if e.args else None
-                    found[str(name.value) if isinstance(name, Const) else "a condition without a name"] = None
+        for e in expressions(function):
+            if isinstance(e, Primitive) and e.name == "not_modeled":
+                name = e.args[0] if e.args else None
+                found[str(name.value) if isinstance(name, Const) else "a condition without a name"] = None
     return tuple(found)
 
 
