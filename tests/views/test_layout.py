@@ -41,14 +41,19 @@ PICTURES = {
 
 @pytest.fixture
 def no_binding(monkeypatch):
+    monkeypatch.setattr(builtins, "__import__", refusing("pygraphviz", lambda: ModuleNotFoundError("none")))
+
+
+def refusing(module, error):
+    """An ``__import__`` that raises ``error()`` for a module."""
     real = builtins.__import__
 
     def refuse(name, *args, **kwargs):
-        if name == "pygraphviz":
-            raise ImportError(name)
+        if name == module:
+            raise error()
         return real(name, *args, **kwargs)
 
-    monkeypatch.setattr(builtins, "__import__", refuse)
+    return refuse
 
 
 @pytest.fixture
@@ -167,6 +172,21 @@ def test_the_program_is_asked_when_the_binding_is_missing(no_binding, monkeypatc
 
 def test_without_graphviz_the_message_says_what_to_install(no_binding, no_program):
     with pytest.raises(GraphvizMissing, match=r"pip install pygraphviz.*package 'graphviz'"):
+        still(crowded_again(), 3)
+
+
+def test_a_binding_that_lacks_a_library_is_told_from_one_that_is_not_installed(monkeypatch, no_program):
+    """As on a slim Debian, where the wheel of pygraphviz does not find the system's libraries."""
+    said = ["libglib-2.0.so.0: cannot open shared object file: No such file or directory", "undefined symbol"]
+    monkeypatch.setattr(builtins, "__import__", refusing("pygraphviz", lambda: ImportError(said[0])))
+    with pytest.raises(
+        GraphvizMissing, match=r"needs.*libglib-2.0.so.0\. .*apt-get install libglib2.0-0 "
+    ) as told:
+        still(crowded_again(), 3)
+    assert "pip install" not in str(told.value), "it is installed"
+    assert "package 'graphviz' with the program 'dot'" in str(told.value), "the other way out"
+    said.pop(0)
+    with pytest.raises(GraphvizMissing, match="importing pygraphviz says 'undefined symbol'"):
         still(crowded_again(), 3)
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from itertools import pairwise, zip_longest
 from math import ceil
 from threading import Lock
@@ -25,6 +24,9 @@ from vmxsim.simulation.trace import Box, Move, Scene, Trace
 from vmxsim.views.shown import TRUE_VALUE, first_shown, sign
 from vmxsim.views.style import STATUS_MARKS, holder_words, status_words
 
+#: What pygraphviz leaves to the system, as Debian's packages: libglib, libgobject, libX11, libXext,
+#: libXrender, libexpat.
+LIBRARIES = "libglib2.0-0 libxext6 libxrender1 libexpat1"
 #: Graphviz has global state: one layout at a time.
 _ONE_AT_A_TIME = Lock()
 
@@ -32,7 +34,7 @@ Point = tuple[float, float]
 
 
 class GraphvizMissing(InputError):
-    """Graphviz is not installed; the message says what to install."""
+    """There is no Graphviz that works; the message says what to install."""
 
 
 @frozen
@@ -50,7 +52,7 @@ class Layout:
 def layout(graph: graphviz.Digraph) -> Layout:
     """Lay out a graph with pygraphviz (its wheels contain Graphviz), or else with ``dot``.
 
-    Raises GraphvizMissing if neither is installed.
+    Raises GraphvizMissing if neither works.
     """
     found = json.loads(_json(graph))
     width, height = (float(n) for n in found["bb"].split(",")[2:])
@@ -73,24 +75,41 @@ def _curve(text: str, height: float) -> tuple[Point, ...]:
 
 
 def _json(graph: graphviz.Digraph) -> str:
-    with suppress(ImportError), _ONE_AT_A_TIME:
-        from pygraphviz import AGraph
+    why = "is not installed: run 'pip install pygraphviz' (its wheels contain Graphviz)"
+    try:
+        with _ONE_AT_A_TIME:
+            from pygraphviz import AGraph
 
-        drawn: bytes = AGraph(string=graph.source).draw(format="json0", prog="dot")
-        return drawn.decode()
+            drawn: bytes = AGraph(string=graph.source).draw(format="json0", prog="dot")
+            return drawn.decode()
+    except ModuleNotFoundError:
+        pass
+    except ImportError as error:
+        why = _cannot_be_loaded(str(error))
     try:
         with _ONE_AT_A_TIME:
             return graph.pipe(format="json0", encoding="utf-8")
     except graphviz.ExecutableNotFound:
         raise GraphvizMissing(
-            "Graphviz is not installed: run 'pip install pygraphviz' (its wheels contain Graphviz), or "
-            "install your system's package 'graphviz' with the program 'dot'. "
+            f"Graphviz {why}, or install your system's package 'graphviz' with the program 'dot'. "
             "Until then, a table shows the same content"
         ) from None
     except graphviz.CalledProcessError as error:
         said = error.stderr.decode(errors="replace") if isinstance(error.stderr, bytes) else error.stderr
         reason = (said or "").strip() or "no reason given"
         raise InputError(f"the program 'dot' could not lay out the picture: {reason}") from None
+
+
+def _cannot_be_loaded(error: str) -> str:
+    """Why pygraphviz, which is installed, is of no use. Its wheels leave a few libraries to the system, and a
+    slim one has not got them."""
+    library, found, _ = error.partition(": cannot open shared object file")
+    if not found:
+        return f"cannot be loaded: importing pygraphviz says '{error}'. Mend that"
+    return (
+        f"cannot be loaded: pygraphviz is installed, but it needs the system's library {library}. "
+        f"On Debian or Ubuntu, run 'apt-get install {LIBRARIES}'"
+    )
 
 
 #: Sizes in pixels (one layout point each).
