@@ -26,12 +26,13 @@ _BELOW = """number => {
   const player = output.querySelector('.vmxsim-player');
   const end = document.querySelector('.jp-WindowedPanel-outer').getBoundingClientRect().bottom;
   const parts = ['.vp-transport', '.vp-timeline', '.vp-picture', '.vp-listing', '.vp-part.step', '.vp-gates'];
-  const below = parts.filter((part) => player.querySelector(part).getBoundingClientRect().bottom > end);
+  const under = (e) => e.getBoundingClientRect().bottom > end;
+  const below = parts.filter((part) => [...player.querySelectorAll(part)].some(under));
   const small = [...player.querySelectorAll('svg text')].filter((text) => text.textContent.trim()
     && getComputedStyle(text).visibility === 'visible' && text.getScreenCTM()
     && parseFloat(getComputedStyle(text).fontSize) * text.getScreenCTM().a < 10.9);
-  const picture = player.querySelector('.vp-picture');
-  const cut = picture.scrollWidth > picture.clientWidth + 1 ? ['a part of the picture'] : [];
+  const cut = [...player.querySelectorAll('.vp-picture')].filter((e) => e.scrollWidth > e.clientWidth + 1)
+    .map(() => 'a part of the picture');
   return [...below, ...small.map((text) => text.textContent), ...cut];
 }"""
 
@@ -40,6 +41,39 @@ _WHERE = """() => {
   const at = document.activeElement;
   const kinds = ['vmxsim-player', 'jp-Cell'].filter((kind) => at.classList.contains(kind));
   return [kinds[0] ?? at.className, notebook.activeCellIndex, notebook.mode];
+}"""
+
+
+#: Two designs: on the shortest schedule, on one that is given, and where the thread moves to another CPU.
+_COMPARED = [
+    'import vmxsim\npair = ("host-from-thread", "dedicated-accessors")\nvmxsim.compare(*pair)',
+    'vmxsim.compare(*pair, ["run", "guest wrmsr 0xA000", "exit", "get-msr"])',
+    'vmxsim.compare(*pair, ["run", "preempt cpu1", "exit"])',
+]
+
+_STAGED = [
+    'import vmxsim\npair = ("host-from-thread", "dedicated-accessors")\nvmxsim.present(*pair, gates=[])',
+    'vmxsim.present(*pair, ["run", "guest wrmsr 0xA000", "preempt cpu1", "exit"], gates=[])',
+]
+
+#: Of a player in full screen: texts under 18 px, verdicts that are cut, and what is outside the window.
+_SMALL_OR_CUT = """player => {
+  const looks = (e) => getComputedStyle(e);
+  const drawn = (e) => e.getClientRects().length && looks(e).visibility === 'visible';
+  const seen = (e) => drawn(e) && !e.closest('.vp-hidden');
+  const all = (what) => [...player.querySelectorAll(what)].filter(seen);
+  const own = (e) => [...e.childNodes].some((child) => child.nodeType === 3 && child.textContent.trim());
+  const zoom = (e) => e.closest('svg') && e.getScreenCTM ? e.getScreenCTM().a : 1;
+  const small = all('*:not(style, option, title, desc)')
+    .filter((e) => own(e) && parseFloat(looks(e).fontSize) * zoom(e) < 17.9)
+    .map((e) => `${e.className.baseVal ?? e.className}: ${e.textContent}`);
+  const cut = all('.vp-part.wrong').filter((e) => e.scrollHeight > e.clientHeight + 1)
+    .map((e) => `cut: ${e.textContent}`);
+  const outside = all('.vp-picture svg, .vp-listing, .vp-part').filter((e) => {
+    const { bottom, right } = e.getBoundingClientRect();
+    return bottom > innerHeight || right > innerWidth;
+  }).map((e) => `outside: ${e.className.baseVal ?? e.className}`);
+  return [...small, ...cut, ...outside];
 }"""
 
 
@@ -61,6 +95,52 @@ def test_everything_is_visible_at_once(book: Notebook) -> None:
         for number in range(3):
             assert page.evaluate(_BELOW, number) == [], (width, number)
     page.evaluate("jupyterapp.commands.execute('application:toggle-left-area')")
+
+
+def test_two_designs_are_visible_at_once(browser: Any, lab: Any) -> None:
+    book = Notebook(browser, lab, "two-on-one-screen", _COMPARED, 1440)
+    page = book.page
+    page.locator(".vmxsim-player[data-step]").nth(2).wait_for()
+    for width, height, files in _SCREENS:
+        page.set_viewport_size({"width": width, "height": height})
+        if not files:
+            page.evaluate("jupyterapp.commands.execute('application:toggle-left-area')")
+        page.wait_for_timeout(600)
+        for number in range(3):
+            page.locator(".vmxsim-player").nth(number).focus()
+            page.keyboard.press("End")
+            assert page.evaluate(_BELOW, number) == [], (width, number)
+    page.locator(".vmxsim-player").nth(1).scroll_into_view_if_needed()
+    schedule = page.get_by_role("button", name="▸ Schedule")
+    schedule.first.click()
+    assert "guest wrmsr 0xA000" in page.locator(".vmxsim-scenario textarea:visible").input_value()
+    assert serious(page, ".vmxsim-explorer") == []
+    page.evaluate("jupyterapp.commands.execute('application:toggle-left-area')")
+    book.close()
+
+
+def test_two_designs_on_the_stage_can_be_read_from_the_back_row(browser: Any, lab: Any) -> None:
+    book = Notebook(browser, lab, "two-on-stage", _STAGED, 1280)
+    page = book.page
+    page.locator(".vmxsim-player[data-step]").nth(1).wait_for()
+    page.set_viewport_size({"width": 1280, "height": 720})
+    for number in range(2):
+        player = page.locator(".vmxsim-player").nth(number)
+        player.scroll_into_view_if_needed()
+        player.focus()
+        page.keyboard.press("f")
+        page.wait_for_function("document.fullscreenElement?.classList.contains('presenting')")
+        shown, last = -1, ""
+        while last != (last := player.get_attribute("data-step") or ""):
+            assert player.evaluate(_SMALL_OR_CUT) == [], (number, last)
+            shown += 1
+            page.keyboard.press("ArrowRight")
+        assert shown > 8
+        if number == 0:
+            assert "broken" in player.inner_text()
+        page.keyboard.press("f")
+        page.wait_for_function("!document.fullscreenElement")
+    book.close()
 
 
 def test_the_focus_goes_where_the_reader_is(book: Notebook) -> None:

@@ -195,6 +195,11 @@ def test_feedback_names_the_flag_that_decides_and_since_when():
     )
 
 
+def test_nobody_is_asked_about_an_owner_that_no_place_has():
+    first = ask(vmxsim.run(["run"], "never-trap", long_mode=True), "owner", action=0)
+    assert {option.text for option in first.options} == {"guest 0's", "vCPU thread 0's", "plain task's"}
+
+
 def test_the_owner_is_who_owns_what_the_register_holds(trace):
     names = {"vcpu0": "guest 0's", "thread0": "vCPU thread 0's", "plain": "plain task's"}
     names |= {"descriptor": "the descriptor's", "unknown": "an unknown owner's"}

@@ -141,7 +141,7 @@ def test_ways_end_at_their_cells():
             box, index = drawing.plan.home(place)
             corner = drawing.layout.corners[box.id]
             assert point[1] == pytest.approx(
-                corner[1] + box.plate + box.cell_top(index) + planning.CELL / 2, abs=2
+                corner[1] + box.plate + box.cell_top(index) + box.face.cell / 2, abs=2
             )
             assert min(abs(point[0] - corner[0]), abs(point[0] - corner[0] - box.width)) < 2
 

@@ -20,6 +20,14 @@ def test_a_broken_recording_opens_at_the_event() -> None:
     assert "guest-value" in shown.children[0].value
 
 
+def test_a_call_of_enter_that_does_nothing_is_not_skipped() -> None:
+    """It is the answer to "where should the value have been loaded?"."""
+    player = vmxsim.replay("s1.dedicated-accessors").player
+    before = player.films[0]["frames"][player.start - 1]
+    assert "vmx_prepare_switch_to_guest" in before["source"] and not before["changes"]
+    assert not before["quiet"]
+
+
 def test_a_long_recording_is_played_in_stretches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recorded, "windows", lambda trace: recorded_windows(trace, 30))
     from vmxsim.simulation.trace import windows as recorded_windows

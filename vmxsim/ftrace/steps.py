@@ -11,13 +11,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from vmxsim.errors import printable
-from vmxsim.ftrace.events import EFER, KERNEL_GS_BASE, Event
+from vmxsim.ftrace.events import EFER, FUNCTIONS, KERNEL_GS_BASE, Event
 from vmxsim.ftrace.evidence import Evidence, Fits
 from vmxsim.ftrace.vcpu import ROLES
 from vmxsim.ftrace.vcpu_thread import Thread
 from vmxsim.ftrace.verdict import Follower
 from vmxsim.kernel.machine import MODE_WORDS, Value, owner_words
-from vmxsim.simulation.trace import Access, Box, Cell, Change, Frame, Move, Scene, Step
+from vmxsim.simulation.trace import LAZY, Access, Box, Cell, Change, Frame, Move, Scene, Step
 
 State = dict[str, Any]
 #: The changes of a step: place, value before, value after.
@@ -281,6 +281,7 @@ class Playback:
             source=f"{event.time:.6f} {printable(source, 160)}",
             stack=(Frame(function, 0),),
             changes=changes,
+            kind=role if (role := FUNCTIONS.get(event.name, "")) in LAZY else "",
             **more,
         )
         self.lines.append(event.line)

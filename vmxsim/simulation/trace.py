@@ -129,16 +129,20 @@ class Violation:
     step: int = -1
 
 
+#: Calls in a recording that matter even if nothing follows from them: that one does nothing may be the point.
+LAZY = ("enter", "leave")
+
+
 @frozen
 class Step:
     """One step: one line of a kernel function, one guest instruction, one context
     switch, or one event of a recording.
 
     ``function``, ``line`` and ``source`` say which line ran (``file`` and ``first`` as in
-    :class:`~vmxsim.kernel.program.SourceLine`), ``kind`` is that of its instruction, and ``calls`` are the
-    primitives that it calls; ``stack`` is the call stack with that line innermost (last). ``next`` is where
-    this thread goes on, if it is in the kernel. ``mode`` is where the thread was: ``kernel``, ``guest`` or
-    ``user``.
+    :class:`~vmxsim.kernel.program.SourceLine`), ``kind`` is that of its instruction (in a recording, one of
+    :data:`LAZY` where that function was called), and ``calls`` are the primitives that it calls. ``stack`` is
+    the call stack with that line innermost (last). ``next`` is where this thread goes on, if it is in the
+    kernel. ``mode`` is where the thread was: ``kernel``, ``guest`` or ``user``.
     ``preemptible`` says whether the scheduler may act right after this step. ``held_back`` says what keeps
     it from that, and ``until`` what becomes of a tick. ``cost`` counts operations by name.
     """

@@ -16,16 +16,15 @@ from attrs import frozen
 from vmxsim.errors import printable
 from vmxsim.simulation.trace import Move
 from vmxsim.views.layout import (
-    CELL,
-    FACT,
     INSIDE_LEFT,
     INSIDE_RIGHT,
     PAD,
-    PLATE,
     BoxPlan,
     Layout,
     Plan,
+    label_room,
     move_key,
+    named,
     plate_words,
 )
 from vmxsim.views.shown import TRUE_VALUE, is_loaded, sign
@@ -95,7 +94,6 @@ def _middle(points: Sequence[Point]) -> Point:
 
 #: Space around the layout, for the ring of a changed cell and the frames of boxes.
 _MARGIN = 6
-_PILL = 18
 
 
 def text(value: object) -> str:
@@ -161,10 +159,10 @@ class Drawing:
     ) -> str:
         """The picture as an ``<svg>``; ``extra`` is markup for the ``below`` pixels under it, and ``zoom``
         enlarges it where the page does not set its size."""
-        height = self.height + below
+        height, looks = self.height + below, f"vmxsim-picture {self.plan.face.name}".strip()
         size = f'width="{self.width * zoom:g}" height="{height * zoom:g}"'
         parts = [
-            f'<svg xmlns="http://www.w3.org/2000/svg" class="vmxsim-picture" role="img" id="{uid}" '
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="{looks}" role="img" id="{uid}" '
             f'viewBox="0 0 {self.width:g} {height:g}" {size} '
             f'aria-labelledby="{uid}-title {uid}-desc" style="max-width:100%;height:auto">',
             f'<title id="{uid}-title">{text(title)}</title>',
@@ -188,7 +186,7 @@ class Drawing:
             f'<g class="box box-{box.kind}{here}{later}" data-box="{text(box.id)}" '
             f'transform="translate({x:g} {y:g})">',
             f'<rect class="box-frame" width="{box.width:g}" height="{box.height:g}" rx="6"/>',
-            f'<text class="box-title" x="{PAD}" y="14">{text(box.title)}</text>',
+            f'<text class="box-title" x="{PAD}" y="{box.face.header - 6:g}">{text(box.title)}</text>',
         ]
         if box.plate:
             rows.append(self._plate(box, look))
@@ -202,14 +200,14 @@ class Drawing:
         key = f"{box.id}.{TRUE_VALUE}"
         several = sum(other.kind == "vcpu" for other in self.plan.boxes) > 1
         return (
-            f'<text class="plate" x="2" y="{8 - PLATE}">{plate_words(box.id, several)}: '
+            f'<text class="plate" x="2" y="{8 - box.plate:g}">{plate_words(box.id, several, box.face)}: '
             f'<tspan class="plate-value" data-fact="{text(key)}">{text(look.facts.get(key, ""))}</tspan>'
             "</text>"
         )
 
     def _fact(self, box: BoxPlan, name: str, top: float, look: Look) -> str:
         """A row of name and value. What a CPU runs needs no name."""
-        key, y = f"{box.id}.{name}", top + FACT - 4
+        key, y = f"{box.id}.{name}", top + box.face.fact - 4
         later = self._later(key, look)
         value = f'data-fact="{text(key)}">{text(look.facts.get(key, ""))}</text>'
         if name == "runs":
@@ -226,38 +224,42 @@ class Drawing:
         place, label = box.cells[index]
         value, owner, status = look.cells.get(place, ("", "", "unused"))
         width, top = box.width - 2 * PAD, box.cell_top(index)
+        owners = text(box.face.words(holder_words(owner)))
         changed = " changed" if place in look.changed else ""
         later = self._later(place, look)
-        frame = f'width="{width:g}" height="{CELL}" rx="4"'
+        height, (first, second, third) = box.face.cell, box.face.lines
+        after = INSIDE_LEFT + label_room(named(place, label), box.face)
+        at_end = f'x="{width - INSIDE_RIGHT:g}" y="{third:g}"'
+        frame = f'width="{width:g}" height="{height:g}" rx="4"'
         short = f'<tspan class="sign">{sign(place)}</tspan> ' if sign(place) else ""
         return (
             f'<g class="cell {owner_class(owner)} status-{status}{changed}{later}" '
             f'data-place="{text(place)}" '
             f'transform="translate({PAD} {top:g})">'
-            f'<rect class="cell-ring" x="-4" y="-3" width="{width + 8:g}" height="{CELL + 6}" rx="6"/>'
+            f'<rect class="cell-ring" x="-4" y="-3" width="{width + 8:g}" height="{height + 6:g}" rx="6"/>'
             f'<rect class="cell-ground" {frame}/>'
             f'<rect class="cell-hatch" {frame} fill="url(#{uid}-hatch)"/>'
-            f'<rect class="cell-bar" x="5" y="6" width="4" height="{CELL - 12}" rx="2"/>'
+            f'<rect class="cell-bar" x="5" y="6" width="4" height="{height - 12:g}" rx="2"/>'
             f'<rect class="cell-frame" {frame}/>'
-            f'<text class="cell-label" x="{INSIDE_LEFT}" y="13">{short}{text(label)}</text>'
-            f'<text class="cell-value" x="{INSIDE_LEFT}" y="28">{text(value)}</text>'
-            f'<text class="cell-owner" x="{INSIDE_LEFT}" y="42">{text(holder_words(owner))}</text>'
-            f'<text class="cell-status" x="{width - INSIDE_RIGHT:g}" y="42">{status_words(status)}</text></g>'
+            f'<text class="cell-label" x="{INSIDE_LEFT}" y="{first:g}">{short}{text(label)}</text>'
+            f'<text class="cell-value" x="{after:g}" y="{second:g}">{text(value)}</text>'
+            f'<text class="cell-owner" x="{INSIDE_LEFT}" y="{third:g}">{owners}</text>'
+            f'<text class="cell-status" {at_end}>{status_words(status)}</text></g>'
         )
 
     def _move(self, move: Move, look: Look) -> str:
         key = move_key(move)
         drawn = self._arrow(move)
-        pill = self.plan.label_widths[key]
+        pill, tall = self.plan.label_widths[key], self.plan.face.pill
         x, y = drawn.middle
         label = look.moves.get(key, "")
         return (
             f'<g class="move{" on" if key in look.moves else ""}" data-move="{text(key)}">'
             f'<path class="move-line" d="{drawn.line}"/><path class="move-line" d="{drawn.line}"/>'
             f'<path class="move-head" d="{drawn.heads}"/>'
-            f'<rect class="move-pill" x="{x - pill / 2:.1f}" y="{y - _PILL / 2:.1f}" width="{pill:.1f}" '
-            f'height="{_PILL}" rx="{_PILL / 2:g}"/>'
-            f'<text class="move-text" x="{x:.1f}" y="{y + 4:.1f}">{text(label)}</text></g>'
+            f'<rect class="move-pill" x="{x - pill / 2:.1f}" y="{y - tall / 2:.1f}" width="{pill:.1f}" '
+            f'height="{tall:g}" rx="{tall / 2:g}"/>'
+            f'<text class="move-text" x="{x:.1f}" y="{y + tall / 4.5:.1f}">{text(label)}</text></g>'
         )
 
     def _arrow(self, move: Move) -> Arrow:
@@ -281,7 +283,7 @@ class Drawing:
         """Where a cell's box meets the gap, at the height of the cell's middle, and the way into the gap."""
         box, index = self.plan.home(place)
         x, y = self.corner(box)
-        middle = y + box.cell_top(index) + CELL / 2
+        middle = y + box.cell_top(index) + box.face.cell / 2
         return ((x, middle), -1) if self.plan.column(place) else ((x + box.width, middle), 1)
 
     def _stub(self, move: Move) -> Arrow:

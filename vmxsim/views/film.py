@@ -19,9 +19,11 @@ from attrs import frozen
 from vmxsim.errors import InputError, write_file
 from vmxsim.kernel.machine import owner_words
 from vmxsim.progress import counting
-from vmxsim.simulation.trace import Box, Scene, Step, Trace
+from vmxsim.simulation.trace import LAZY, Box, Scene, Step, Trace
 from vmxsim.views.drawing import Drawing, Look, text
 from vmxsim.views.layout import (
+    NORMAL,
+    Face,
     GraphvizMissing,
     digraph,
     layout,
@@ -153,8 +155,8 @@ def _marks(frame: int, step: Step) -> Iterator[dict[str, Any]]:
 _DRAWINGS: WeakKeyDictionary[Any, Drawing] = WeakKeyDictionary()
 
 
-def film(trace: Trace) -> dict[str, Any]:
-    """Everything a player needs, as JSON-able data.
+def film(trace: Trace, face: Face = NORMAL) -> dict[str, Any]:
+    """Everything a player needs, as JSON-able data. ``face`` is the size of the picture.
 
     ``svg`` is the picture of frame 0, with elements marked ``data-place``, ``data-fact``, ``data-move``
     and ``data-box``; ``since`` says from which frame on each is to be seen. Without Graphviz, ``svg`` is
@@ -169,8 +171,8 @@ def film(trace: Trace) -> dict[str, Any]:
     uid = f"vx{token_hex(4)}"
     missing = ""
     try:
-        drawing = lay_out(told)
-        svg = drawing.svg(look(told, 0), uid, trace.title, told.description(0))
+        drawing = lay_out(told, face)
+        svg = drawing.svg(look(told, 0, face), uid, trace.title, told.description(0))
         since = drawing.plan.since
     except GraphvizMissing as error:
         missing, svg = str(error), html_table(scenes[0], uid, str(error))
@@ -187,11 +189,11 @@ def film(trace: Trace) -> dict[str, Any]:
         "uid": uid,
         "since": dict(since),
         "actions": list(trace.actions),
-        "frames": [_frame(told, index) for index in counting("frame", range(len(scenes)))],
+        "frames": [_frame(told, index, face) for index in counting("frame", range(len(scenes)))],
         "listings": {name: list(lines) for name, lines in listings.items()},
         "sources": {name: data for name, data in sources.items() if data},
         "timeline": timeline(trace, scenes, since),
-        "legend": legend(scenes, since),
+        "legend": [[kind, key, face.words(word)] for kind, key, word in legend(scenes, since)],
         "signs": signs(),
     }
 
@@ -221,19 +223,20 @@ def drawing_of(trace: Trace) -> Drawing:
         return lay_out(Teller(trace))
 
 
-def lay_out(told: Teller) -> Drawing:
+def lay_out(told: Teller, face: Face = NORMAL) -> Drawing:
     """The run's picture."""
     scenes = told.scenes
-    planned = plan(told.trace, scenes)
+    planned = plan(told.trace, scenes, face)
     values = (cell.value for scene in scenes for cell in scene.cells().values())
     owners = dict.fromkeys([*HUES, *(value.owner for value in values if value is not None)])
     drawing = Drawing(planned, layout(digraph(planned)), tuple(owners))
     with suppress(TypeError):  # no weak references to this trace: not cached
-        _DRAWINGS[told.trace] = drawing
+        if face is NORMAL:
+            _DRAWINGS[told.trace] = drawing
     return drawing
 
 
-def look(told: Teller, index: int) -> Look:
+def look(told: Teller, index: int, face: Face = NORMAL) -> Look:
     """What scene ``index`` shows, with the step that led to it."""
     scene, step = told.scene(index), told.step(index)
     changed = [
@@ -244,15 +247,15 @@ def look(told: Teller, index: int) -> Look:
     return Look(
         index=index,
         cells={place: cell_state(cell) for place, cell in scene.cells().items()},
-        facts={f"{box.id}.{name}": value for box in scene.boxes for name, value in box.facts},
+        facts={f"{box.id}.{name}": face.words(value) for box in scene.boxes for name, value in box.facts},
         moves={move_key(m): move_label(m) for m in step.moves} if step else {},
         changed=tuple(changed),
         here=frozenset({f"cpu{step.cpu}", step.thread}) if step else frozenset(),
     )
 
 
-def _frame(told: Teller, index: int) -> dict[str, Any]:
-    trace, step, shown = told.trace, told.step(index), look(told, index)
+def _frame(told: Teller, index: int, face: Face) -> dict[str, Any]:
+    trace, step, shown = told.trace, told.step(index), look(told, index, face)
     frame: dict[str, Any] = {
         "cells": {place: list(state) for place, state in shown.cells.items()},
         "facts": shown.facts,
@@ -285,7 +288,13 @@ def _frame(told: Teller, index: int) -> dict[str, Any]:
         "preemptible": step.preemptible,
         "why_not": step.why_not,
         "quiet": not (
-            step.changes or shown.changed or step.accesses or step.moves or step.violations or step.notes
+            step.changes
+            or shown.changed
+            or step.accesses
+            or step.moves
+            or step.violations
+            or step.notes
+            or step.kind in LAZY
         ),
     }
 

@@ -21,8 +21,8 @@ from attrs import frozen
 
 from vmxsim.errors import InputError
 from vmxsim.simulation.trace import Box, Move, Scene, Trace
-from vmxsim.views.shown import TRUE_VALUE, first_shown, sign
-from vmxsim.views.style import STATUS_MARKS, holder_words, status_words
+from vmxsim.views.shown import TRUE_VALUE, first_shown, is_loaded, sign
+from vmxsim.views.style import STATUS_MARKS, cell_state, holder_words, status_words
 
 #: What pygraphviz leaves to the system, as Debian's packages: libglib, libgobject, libX11, libXext,
 #: libXrender, libexpat.
@@ -113,16 +113,48 @@ def _cannot_be_loaded(error: str) -> str:
 
 
 #: Sizes in pixels (one layout point each).
-PAD, HEADER, FACT, CELL, GAP, PLATE = 6, 20, 15, 48, 6, 22
-#: Font sizes in pixels: a box's title, a value, everything else.
-TITLE, VALUE, LABEL = 12, 14, 11
+PAD, GAP = 6, 6
+
+
+@frozen
+class Face:
+    """Sizes of a picture in pixels. ``title``, ``value`` and ``label`` are those of the fonts: a box's title,
+    a value, everything else; ``lines`` are the base lines of label, value and owner in a cell. A ``terse``
+    picture has a cell's label and value in one line, and leaves out what its sign or its box says already."""
+
+    name: str
+    header: float
+    fact: float
+    cell: float
+    plate: float
+    pill: float
+    title: int
+    value: int
+    label: int
+    lines: tuple[float, float, float]
+    advance: float  # width of a character that is not in monospace, as a fraction of the font size
+    arrow: float  # what an arrow needs besides its label
+    terse: bool = False
+
+    def words(self, words: str) -> str:
+        """A text of the trace as this picture has it."""
+        return (
+            words.replace("vCPU thread", "thread").replace("passed through", "passed")
+            if self.terse
+            else words
+        )
+
+
+NORMAL = Face("", 20, 15, 48, 22, 18, 12, 14, 11, (13, 28, 42), 0.57, 26)
+#: For two pictures side by side on a projector: no text under 18 px at 1280x720.
+LARGE = Face("large", 27, 24, 54, 28, 26, 18, 20, 18, (22, 22, 45), 0.52, 20, terse=True)
 #: Width of a character as a fraction of the font size, at most: in monospace fonts, and on average in others.
-MONO_ADVANCE, _SANS_ADVANCE, _BOLD_ADVANCE = 0.61, 0.57, 0.6
+MONO_ADVANCE, _BOLD_ADVANCE = 0.61, 0.6
 #: Space inside a cell to the left and to the right of its texts.
 INSIDE_LEFT, INSIDE_RIGHT = 14, 6
 _VALUE_CHARACTERS = 18
-#: The narrowest space between the columns, and what an arrow needs besides its label.
-_MIN_GAP, _ARROW = 66.0, 26.0
+#: The narrowest space between the columns.
+_MIN_GAP = 66.0
 
 #: Labels of arrows by the kind of move. Other kinds are their own label.
 MOVE_WORDS = {
@@ -147,6 +179,7 @@ class BoxPlan:
     later: tuple[str, ...]
     width: float
     plate: float = 0
+    face: Face = NORMAL
 
     @property
     def height(self) -> float:
@@ -155,16 +188,16 @@ class BoxPlan:
 
     def fact_top(self, index: int) -> float:
         """Distance of a fact's row from the frame's upper edge."""
-        return HEADER + index * FACT
+        return self.face.header + index * self.face.fact
 
     def cell_top(self, index: int) -> float:
         """Distance of a cell from the frame's upper edge."""
-        return self.fact_top(len(self.facts)) + (GAP if self.facts else 0) + index * (CELL + GAP)
+        return self.fact_top(len(self.facts)) + (GAP if self.facts else 0) + index * (self.face.cell + GAP)
 
     def later_top(self, index: int) -> float:
         """Distance from the frame's upper edge of the row of a fact that comes later."""
         gap = 0 if self.later or not self.cells else GAP
-        return self.cell_top(len(self.cells)) - gap + index * FACT
+        return self.cell_top(len(self.cells)) - gap + index * self.face.fact
 
 
 @frozen
@@ -179,6 +212,7 @@ class Plan:
     gap: float
     label_widths: dict[str, float]
     since: Mapping[str, int]
+    face: Face = NORMAL
 
     def home(self, place: str) -> tuple[BoxPlan, int]:
         """The box that holds a cell, and the cell's index in it. Raises KeyError for any other place."""
@@ -218,9 +252,9 @@ def text_width(text: str, size: float, spare: float = 1.0) -> float:
     return len(text) * size * MONO_ADVANCE * spare
 
 
-def _sans(text: str) -> float:
-    """The same for a text of :data:`LABEL` size that is not in monospace."""
-    return len(text) * LABEL * _SANS_ADVANCE
+def _sans(text: str, face: Face) -> float:
+    """The same for a label that is not in monospace."""
+    return len(face.words(text)) * face.label * face.advance
 
 
 def named(place: str, label: str) -> str:
@@ -228,7 +262,12 @@ def named(place: str, label: str) -> str:
     return f"{sign(place)} {label}".lstrip()
 
 
-def plan(trace: Trace, scenes: Sequence[Scene]) -> Plan:
+def _label(box: Box, place: str, label: str, face: Face) -> str:
+    """What stands in a cell beside its sign."""
+    return "" if face.terse and (sign(place) or len(box.cells) == 1) else label
+
+
+def plan(trace: Trace, scenes: Sequence[Scene], face: Face = NORMAL) -> Plan:
     """Plan the picture of ``trace``. ``scenes`` are all its scenes in order."""
     since = first_shown(trace, scenes)
     shown = [box for box in _ordered(scenes[0].boxes) if box.id in since]
@@ -240,18 +279,23 @@ def plan(trace: Trace, scenes: Sequence[Scene]) -> Plan:
         if ends and all(place in places for place in ends):
             key = move_key(move)
             moves[key] = move
-            labels[key] = max(labels.get(key, 0.0), text_width(move_label(move), LABEL) + 12)
-    widths = _widths(shown, scenes, since)
+            labels[key] = max(labels.get(key, 0.0), text_width(move_label(move), face.label) + 12)
+    widths = _widths(shown, scenes, since, face)
     boxes = tuple(
         BoxPlan(
             id=box.id,
             kind=box.kind,
-            title=box.title,
+            title=face.words(box.title),
             facts=_facts(box, since, at_start=True),
-            cells=tuple((cell.place, cell.label) for cell in box.cells if cell.place in since),
+            cells=tuple(
+                (cell.place, _label(box, cell.place, cell.label, face))
+                for cell in box.cells
+                if cell.place in since
+            ),
             later=_facts(box, since, at_start=False),
             width=widths[column_of(box.id)],
-            plate=PLATE if f"{box.id}.{TRUE_VALUE}" in since else 0,
+            plate=face.plate if f"{box.id}.{TRUE_VALUE}" in since else 0,
+            face=face,
         )
         for box in shown
     )
@@ -264,9 +308,10 @@ def plan(trace: Trace, scenes: Sequence[Scene]) -> Plan:
         boxes=boxes,
         moves=tuple(moves.values()),
         ways=tuple(across),
-        gap=max([_MIN_GAP, *(width + _ARROW for width in labels.values())]),
+        gap=max([_MIN_GAP, *(width + face.arrow for width in labels.values())]),
         label_widths=labels,
         since=since,
+        face=face,
     )
 
 
@@ -289,37 +334,60 @@ def _ordered(boxes: Sequence[Box]) -> list[Box]:
     return [*left, *(box for box in boxes if column_of(box.id) == 1)]
 
 
-def plate_words(box_id: str, several: bool) -> str:
+def plate_words(box_id: str, several: bool, face: Face = NORMAL) -> str:
     """What stands on a vCPU's plate before the true value."""
+    if face.terse and not several:
+        return "true value"
     return f"guest {box_id.removeprefix('vcpu')}'s true value" if several else "the guest's true value"
 
 
-def _widths(shown: Sequence[Box], scenes: Sequence[Scene], since: Mapping[str, int]) -> list[float]:
+def _widths(
+    shown: Sequence[Box], scenes: Sequence[Scene], since: Mapping[str, int], face: Face
+) -> list[float]:
     """The widths of the two columns: every text that a row will ever hold fits in."""
     rows: list[list[float]] = [[0.0], [0.0]]
     ids = {box.id for box in shown}
     several = sum(box.kind == "vcpu" for box in shown) > 1
-    status = max(_sans(status_words(s)) for s in STATUS_MARKS)
-    value = text_width("0" * _VALUE_CHARACTERS, VALUE)
+    widest = max(_sans(status_words(s), face) for s in STATUS_MARKS)
     every = [box for scene in scenes for box in scene.boxes if box.id in ids]
+    cells = [(box.id, *cell_state(c)) for box in every for c in box.cells if c.place in since]
+    longest = max((len(value) for _, value, _, _ in cells), default=0)
+    value = text_width("0" * (longest if face.terse else _VALUE_CHARACTERS), face.value)
     for box in shown:
         row = rows[column_of(box.id)]
-        row.append(len(box.title) * TITLE * _BOLD_ADVANCE)
-        labels = [named(cell.place, cell.label) for cell in box.cells if cell.place in since]
-        row += [max(text_width(label, LABEL), value) + INSIDE_LEFT + INSIDE_RIGHT for label in labels]
+        row.append(len(face.words(box.title)) * face.title * _BOLD_ADVANCE)
+        labels = [
+            named(cell.place, _label(box, cell.place, cell.label, face))
+            for cell in box.cells
+            if cell.place in since
+        ]
+        widths = [text_width(label, face.label) for label in labels]
+        row += [
+            (label_room(label, face) + value if face.terse else max(width, value))
+            + INSIDE_LEFT
+            + INSIDE_RIGHT
+            for label, width in zip(labels, widths, strict=True)
+        ]
     for box_id, name, held in {(box.id, *fact) for box in every for fact in box.facts}:
         if f"{box_id}.{name}" in since:
-            rows[column_of(box_id)].append(_fact_width(box_id, name, held, several))
-    for box_id, owner in {(b.id, c.value.owner if c.value else "") for b in every for c in b.cells}:
-        width = _sans(holder_words(owner)) + 6 + status + INSIDE_LEFT + INSIDE_RIGHT
+            rows[column_of(box_id)].append(_fact_width(box_id, name, held, several, face))
+    for box_id, owner, status in {(box_id, owner, status) for box_id, _, owner, status in cells}:
+        room = _sans(status_words(status), face) if face.terse else widest
+        width = _sans(holder_words(owner), face) + 6 + room + INSIDE_LEFT + INSIDE_RIGHT
         rows[column_of(box_id)].append(width)
     return [ceil(max(row) + 2 * PAD) for row in rows]
 
 
-def _fact_width(box_id: str, name: str, value: str, several: bool) -> float:
+def label_room(label: str, face: Face) -> float:
+    """The space before a cell's value that its label takes if both stand in one line."""
+    return text_width(label, face.label) + 10 if face.terse and label else 0
+
+
+def _fact_width(box_id: str, name: str, value: str, several: bool, face: Face) -> float:
     if name == TRUE_VALUE:
-        return _sans(f"{plate_words(box_id, several)}: ") + text_width(value, LABEL)
-    return _sans(value if name == "runs" else f"L {name}  {value}")
+        return _sans(f"{plate_words(box_id, several, face)}: ", face) + text_width(value, face.label)
+    lead = "L " if is_loaded(box_id.rstrip("0123456789"), name) else ""
+    return _sans(value if name == "runs" else f"{lead}{name}  {face.words(value)}", face)
 
 
 #: Pixels between two boxes of a column.
@@ -370,12 +438,12 @@ def _table(box: BoxPlan) -> str:
         size = f'fixedsize="true" width="{box.width:g}" height="{height:g}"'
         return f"<tr><td{name} {size}></td></tr>"
 
-    rows, end = [row(HEADER, "head")], float(HEADER)
+    rows, end = [row(box.face.header, "head")], box.face.header
     for index in range(len(box.cells)):
         top = box.plate + box.cell_top(index)
         if top > end:
             rows.append(row(top - end))
-        rows.append(row(CELL, f"p{index}"))
-        end = top + CELL
+        rows.append(row(box.face.cell, f"p{index}"))
+        end = top + box.face.cell
     rows.append(row(box.plate + box.height - end))
     return f'<<table border="0" cellborder="0" cellspacing="0" cellpadding="0">{"".join(rows)}</table>>'

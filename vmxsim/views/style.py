@@ -214,6 +214,8 @@ P .move-line+.move-line{stroke:var(--vx-move);stroke-width:2.5}
 P .move-head{fill:var(--vx-move)}
 P .move-pill{fill:var(--vx-move);stroke:var(--vx-canvas);stroke-width:1.5}
 P .move-text{fill:var(--vx-canvas);font-size:11px;font-weight:700;font-family:MONO;text-anchor:middle}
+P.large text{font-size:18px}
+P.large .cell-value{font-size:20px}
 P .caption-title{font-size:11px;fill:var(--vx-muted)}
 P .caption-words{font-size:12px}
 P .caption-words.strong{font-weight:700}
@@ -301,7 +303,8 @@ def statespace_css(owners: Iterable[str]) -> str:
 def _scoped(rules: str, scope: str) -> str:
     """Rules with the fonts filled in, and ``scope`` in place of ``P``."""
     rules = rules.replace("SANS", SANS).replace("MONO", MONO).replace("\nP ", f"\n{scope} ")
-    return rules.replace("\nP{", f"\n{scope}{{").replace(",P ", f",{scope} ").lstrip()
+    rules = rules.replace("\nP{", f"\n{scope}{{").replace("\nP.", f"\n{scope}.")
+    return rules.replace(",P ", f",{scope} ").lstrip()
 
 
 def _owned(rules: str, scope: str, owners: Iterable[str]) -> str:

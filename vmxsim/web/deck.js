@@ -2,6 +2,9 @@
 // A slot is a step of a film; in a comparison, it is a pair of steps, one per film, so that both films go
 // through the same schedule together.
 
+/** Height in pixels from which on two pictures leave little space below them. */
+const TALL = 280;
+
 const SPEEDS = [["slow", 2400], ["normal", 1200], ["fast", 500]];
 
 class Deck {
@@ -160,6 +163,7 @@ class Deck {
   redrawn() {
     const ratio = Math.max(...this.panes.map((pane) => pane.picture.ratio));
     for (const pane of this.panes) pane.picture.shape(ratio);
+    this.stage.classList.toggle("tall", Math.max(...this.panes.map((pane) => pane.picture.tall)) > TALL);
     this.show(false);
   }
 
@@ -399,7 +403,8 @@ class Deck {
       const covered = this.split.words && this.split.slot > limit; // it would give away an answer
       setText(this.splitHead, covered ? "≠ hidden until the question is answered" : this.split.words ? `≠ First divergence: ${this.count(this.split.slot)}` : "≠ No divergence");
       setText(this.splitText, covered ? "The first difference is hidden until the question is answered." : this.split.text);
-      setText(this.different, names.length ? `Different now: ${names.join(", ")}.` : "Nothing differs now.");
+      setText(this.different, names.length ? `Different now: ${names.join(", ")}.` : `Nothing differs now. ${this.title.textContent}`);
+      this.different.title = this.different.textContent;
     }
     if (!this.preempt.hidden) {
       setText(this.tick, frame.preemptible ? "Preempt here" : "Send a tick here");
@@ -408,6 +413,7 @@ class Deck {
           ? "The guest is running: a tick makes it exit, and the scheduler acts at the next preempt_enable()."
           : "Preemption is enabled after this step: the scheduler may act."
         : `Not here: ${frame.why_not || "preemption is disabled: a tick stays pending"}.`);
+      this.tick.title = this.why.textContent;
     }
     clearTimeout(this.announcing);
     this.announcing = setTimeout(() =>

@@ -272,7 +272,7 @@ class Gates {
     gate.again.hidden = !answer;
     const next = this.gates.indexOf(this.closed());
     gate.next.hidden = !answer || (next < 0 && gate.shows === this.last && !this.model.get("presenting"));
-    setText(gate.next, next < 0 || this.model.get("presenting") ? "Go on (→)" : `Go on to question ${next + 1}`);
+    setText(gate.next, next < 0 || this.model.get("presenting") ? "Go on (Enter)" : `Go on to question ${next + 1} (Enter)`);
     if (gate.entry) {
       gate.entry.send.disabled = Boolean(answer);
       if (gate.entry.input) {
@@ -303,10 +303,16 @@ class Gates {
     return `Step ${gate.shows}, shown now, decides it.`;
   }
 
-  /** Digits choose, R reveals. True if the key was handled. */
+  /** Digits choose, R reveals, Enter goes on from an answer. True if the key was handled. */
   key(event, slot) {
     const gate = this.gates[this.current(slot)];
-    if (!gate || this.answered(gate)) return false;
+    if (!gate) return false;
+    if (this.answered(gate)) {
+      const elsewhere = event.target.matches("button:not(.vp-option), [role=listbox]"); // Enter means something there
+      if (event.key !== "Enter" || elsewhere || gate.next.hidden || !this.pinned) return false;
+      this.goOn(gate);
+      return true;
+    }
     if (gate.typed) {
       if (!/^\d$/.test(event.key) || event.target === gate.entry.input) return false;
       gate.entry.input.value += event.key;

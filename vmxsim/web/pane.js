@@ -8,6 +8,11 @@ const SIGN_LOOKS = {
   source: () => "vp-arrow",
 };
 
+/** What stands before the sentences that are always shown; their labels say more. */
+const TITLES = { step: "This step", wrong: "Verdict" };
+
+const NOT_YET = "If the guest or user space ran at this moment, it would find this. It is a mistake only if nothing puts it right before they run.";
+
 class Pane {
   /** `name` distinguishes two panes; '' for a single one. `aside` stands beside the picture, below the source.
       `folds` are [key, title, element] of further folds, `open` holds the names of the folds that the reader has opened. */
@@ -24,7 +29,8 @@ class Pane {
     this.wrong = make("div");
     this.changes = make("tbody");
     const part = (area, title, ...children) =>
-      make("section", { class: `vp-part ${area}`, role: "group", tabindex: "0", "aria-label": title }, make("h4", {}, title, name && ` · ${name}`), ...children);
+      make("section", { class: `vp-part ${area}`, role: "group", tabindex: "0", "aria-label": title },
+        make("h4", {}, TITLES[area] ?? title, make("span", { class: "vp-hidden" }, name && ` · ${name}`)), ...children);
     const fold = (key, title, ...children) => {
       const details = make("details", { class: `vp-fold-${key}`, open: open.has(key), toggle: () => {
         if (details.open) open.add(key); else open.delete(key);
@@ -53,6 +59,7 @@ class Pane {
       if (svg) drawn.innerHTML = svg; // the views' own, without any text from outside
       return make("span", {}, drawn, name && make("strong", {}, ` ${name}`), `${name && ":"} ${words}`);
     });
+    signs.push(make("span", {}, make("strong", {}, "not wrong yet"), `: ${NOT_YET[0].toLowerCase()}${NOT_YET.slice(1, -1)}`));
     if (Object.keys(film.sources ?? {}).length) {
       signs.push(make("span", {}, make("strong", {}, "– dimmed"), ": a line of C that was left out; its tooltip says why"));
     }
@@ -73,7 +80,7 @@ class Pane {
     setText(this.now, blind ? "Hidden until you have marked a step." : frame.now);
     this.notes.replaceChildren(...frame.notes.map((note) => make("p", { class: "vp-dim" }, note)));
     const sentences = (pairs, kind, mark) => pairs.map(([invariant, words]) =>
-      make("p", { class: kind }, make("strong", {}, `${mark}${invariant} `), words));
+      make("p", { class: kind, title: kind === "vp-danger" ? NOT_YET : "" }, make("strong", {}, `${mark}${invariant} `), make("span", {}, words)));
     const wrong = [...blind ? [] : sentences(frame.violations, "vp-violation", "✖ broken: "), ...blind ? [] : sentences(frame.dangers, "vp-danger", "not wrong yet: ")];
     this.wrong.replaceChildren(...(wrong.length ? wrong : [make("p", { class: "vp-dim" }, blind ? "hidden until you have marked a step" : "nothing is wrong")]));
     const rows = frame.changes.map(([label, before, after]) => make("tr", {},

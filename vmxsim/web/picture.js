@@ -10,9 +10,10 @@ class Picture {
     this.words = new Map(film.legend.map(([kind, key, word]) => [`${kind}:${key}`, word]));
     this.root.innerHTML = film.svg;
     const box = this.root.querySelector("svg")?.viewBox.baseVal;
+    this.tall = box?.height ?? 0;
     this.ratio = box ? box.height / box.width : 0;
     this.root.style.setProperty("--vp-natural", `${box?.width ?? 0}px`);
-    this.root.style.setProperty("--vp-natural-tall", `${box?.height ?? 0}px`);
+    this.root.style.setProperty("--vp-natural-tall", `${this.tall}px`);
     const byData = (name) =>
       new Map([...this.root.querySelectorAll(`[data-${name}]`)].map((e) => [e.dataset[name], e]));
     this.cells = byData("place");

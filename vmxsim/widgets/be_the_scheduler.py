@@ -210,7 +210,7 @@ def _button(option: Option, key: str) -> dict[str, str]:
         "label": option.label,
         "key": key,
         "words": option.words,
-        "why": option.why_not,
+        "why": option.why_not.replace("let it finish", f"let it finish ({FREE_KEYS['to the end']})"),
     }
 
 

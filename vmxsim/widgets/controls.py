@@ -216,10 +216,13 @@ class Controls(w.VBox):
         )
         self.open_file = w.Button(description="Open file", layout=FITS)
         self.go = w.Button(description="Run", layout=FITS)
+        self.schedule = w.Button(tooltip="The scenario as text, to read and to change", layout=FITS)
+        self.schedule.on_click(lambda _: self._unfold("schedule"))
         self.about = w.HTML()
         self.more = w.Button(tooltip="More about the host, and about what is shown", layout=FITS)
-        self.more.on_click(lambda _: self._unfold())
-        self._unfolded = False
+        self.more.on_click(lambda _: self._unfold("more"))
+        #: What the reader has unfolded.
+        self._unfolded: set[str] = set()
         self.message = Message()
         self.folded = _row(self.gs_base_from, self.fsgsbase, self.about)
         self.own = w.VBox([_row(self.file, self.open_file, self.go), self.text])
@@ -227,7 +230,7 @@ class Controls(w.VBox):
             [
                 _row(
                     *(*self.designs, self.operation, self.long_mode, self.loaded, self.host),
-                    *(self.preemption, self.step, self.cpu, self.more, *beside),
+                    *(self.preemption, self.step, self.cpu, self.schedule, self.more, *beside),
                 ),
                 self.folded,
                 self.own,
@@ -277,12 +280,14 @@ class Controls(w.VBox):
         finally:
             self.quiet = False
 
-    def _unfold(self) -> None:
-        self._unfolded = not self._unfolded
+    def _unfold(self, part: str) -> None:
+        self._unfolded ^= {part}
         self._fit()
 
-    def _on_change(self, _change: Any) -> None:
+    def _on_change(self, change: Any) -> None:
         if not self.quiet:
+            if change["owner"] is self.operation and change["new"] == OWN:
+                self._unfolded.add("schedule")  # a reader who chooses it wants to write
             self._fit()
             self._changed()
 
@@ -295,13 +300,15 @@ class Controls(w.VBox):
             (self.host, chosen != OWN),
             (self.gs_base_from, chosen != OWN),
             (self.fsgsbase, chosen != OWN),
-            (self.own, chosen == OWN),
-            (self.folded, self._unfolded),
+            (self.schedule, chosen == OWN),
+            (self.own, chosen == OWN and "schedule" in self._unfolded),
+            (self.folded, "more" in self._unfolded),
             (self.step, self.preemption.value),
             (self.cpu, self.preemption.value),
         ):
             control.layout.display = None if needed else "none"
-        self.more.description = "▾ More: fold away" if self._unfolded else "▸ More"
+        for button, name in ((self.schedule, "Schedule"), (self.more, "More")):
+            button.description = f"▾ {name}: fold away" if name.lower() in self._unfolded else f"▸ {name}"
         about = {
             OWN: "The scenario sets the host and the guest's initial mode; choose the design above.",
             SHORTEST: "Found by the model checker: guest or host can read different values here.",

@@ -13,6 +13,7 @@ from vmxsim.simulation.compare import parting, run_together
 from vmxsim.simulation.scenario import HOSTS, Scenario
 from vmxsim.teaching.questions.ask import key_questions
 from vmxsim.views.film import film
+from vmxsim.views.layout import LARGE, NORMAL
 from vmxsim.views.telling import telling_steps
 from vmxsim.widgets.controls import OPERATIONS, actions_of
 from vmxsim.widgets.predict import PredictGate, questions_of
@@ -64,7 +65,7 @@ def present(
         questions = questions_of(traces[asked], gates) if gates else []
     return PredictGate(
         traces,
-        [film(trace) for trace in traces],
+        [film(trace, NORMAL if b is None else LARGE) for trace in traces],
         [(asked, question) for question in questions],
         pairs,
         parting(traces, pairs),

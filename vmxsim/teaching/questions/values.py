@@ -132,7 +132,7 @@ def owner(span: Span) -> Question:
     loads = any(a.kind == "load_gs_index" for step in span.trace.steps for a in step.accesses)
     if loads or holder == "descriptor":
         names.append("descriptor")
-    nameless = any(cell.value is None or cell.value.owner == "unknown" for _, cell in span.cells())
+    nameless = any(cell.value is not None and cell.value.owner == "unknown" for _, cell in span.cells())
     names += ["unknown"] if span.recorded or nameless else []
     names += [holder] if holder not in names else []
     same = _owners_of(span, register.value) - {holder}  # right as well, where bases are equal
@@ -146,7 +146,7 @@ def owner(span: Span) -> Question:
         Option(
             "the events do not say" if name == "unknown" and span.recorded else _whose(name),
             name == holder,
-            held if name == holder else f"{held}{_elsewhere(span, name)}",
+            held if name == holder else _elsewhere(span, name).strip() or held,
         )
         for name in names
     ]
