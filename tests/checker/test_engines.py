@@ -7,10 +7,9 @@ from hypothesis import strategies as st
 
 from tests.checker.failing import TakesEqualForDone
 from tests.checker.walks import edges_from, table
-from vmxsim.checker import product as product_numpy
 from vmxsim.checker.check import check
 from vmxsim.checker.footprints import BROKEN
-from vmxsim.checker.product import DenseSet, counts, product, thread_graph
+from vmxsim.checker.lengths import counts
 from vmxsim.checker.reach import SortedSet, _Effects, reachable
 from vmxsim.checker.states import CONSTANTS, DATA_MASK
 from vmxsim.checker.transition_table import make_doers
@@ -79,63 +78,14 @@ def test_the_counts_are_those_of_a_search_that_keeps_the_cpu(assume, cpus):
     assert (told.states, told.transitions) == (len(seen), transitions)
 
 
-def graphs(design, assume, cpus, host="64-bit"):
-    control = one_thread(design, host, assume)
-    moves = "no-migration" not in assume
-    first = thread_graph(reachable(control), cpus, moves, 0)
-    if cpus > 1:
-        return first, thread_graph(reachable(control), cpus, moves, 1)
-    return first, thread_graph(reachable(control, waiting=True), cpus, moves, None)
-
-
-def pairs_by_hand(a, b, cpus):
-    """Every pair of states, by the rule alone: nobody is put on a CPU that another one holds."""
-    todo = list(set(zip(a.start, b.start, strict=True)))
-    seen, transitions, broken = set(todo), 0, 0
-    for x, y in todo:
-        broken |= a.broken[x] | b.broken[y]
-        for graph, here, other, pair in (
-            (a, x, b.cpu[y], lambda to, y=y: (to, y)),
-            (b, y, a.cpu[x], lambda to, x=x: (x, to)),
-        ):
-            for to in graph.target[graph.first[here] : graph.first[here + 1]]:
-                takes = to >= 0 and graph.cpu[here] == cpus and graph.cpu[to] < cpus
-                if takes and graph.cpu[to] == other:
-                    continue
-                transitions += 1
-                if to >= 0 and pair(to) not in seen:
-                    seen.add(pair(to))
-                    todo.append(pair(to))
-    return len(seen), transitions, broken
-
-
-@pytest.mark.parametrize("cpus", [1, 2])
-@pytest.mark.parametrize("moves", ["", ",no-migration"])
-@pytest.mark.parametrize(("design", "host"), [("never-trap", "64-bit"), ("load-gs-index", "32-bit")])
-def test_two_threads_are_the_same_with_numpy_without_and_by_hand(monkeypatch, design, host, moves, cpus):
-    two = graphs(design, TINY + moves, cpus, host)
-    quick, plain = product(*two, cpus), product(*two, cpus, plain=True)
-    assert vars_of(quick) == vars_of(plain)
-    assert vars_of(plain)[1:] == pairs_by_hand(*two, cpus)
-    monkeypatch.setattr(product_numpy, "MOST", 0)  # sorted arrays instead of flags
-    monkeypatch.setattr(product_numpy, "BLOCK", 100)
-    assert vars_of(product(*two, cpus)) == vars_of(quick)
-
-
-def vars_of(found):
-    return found.layers, found.states, found.transitions, found.broken
-
-
 @settings(deadline=None, max_examples=60)
 @given(st.sets(NUMBERS, min_size=1), st.lists(st.lists(NUMBERS, max_size=30), max_size=8))
-def test_both_sets_add_what_is_new_once_and_in_order(start, batches):
-    known, first = set(start), np.array(sorted(start), np.int64)
-    dense, ordered = DenseSet(first, 41), SortedSet(first)
+def test_a_sorted_set_adds_what_is_new_once_and_in_order(start, batches):
+    known, ordered = set(start), SortedSet(np.array(sorted(start), np.int64))
     for batch in batches:
         new = sorted(set(batch) - known)
         known |= set(batch)
-        numbers = np.array(batch, np.int64)
-        assert dense.add(numbers).tolist() == new == ordered.add(numbers.copy()).tolist()
+        assert ordered.add(np.array(batch, np.int64)).tolist() == new
 
 
 @pytest.mark.parametrize("design", ["never-trap", "dedicated-accessors"])

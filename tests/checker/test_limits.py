@@ -7,6 +7,7 @@ from tests.checker import failing
 from tests.checker.replaying import replay
 from vmxsim.checker import check as verdict
 from vmxsim.checker.check import check
+from vmxsim.checker.cut import CutShort
 from vmxsim.checker.result import verdict_html
 from vmxsim.checker.why import why
 from vmxsim.errors import InputError
@@ -50,9 +51,42 @@ def test_a_keyboard_interrupt_ends_all_host_widths_and_returns_what_was_found(af
     assert len(told) == after, "the second width is not begun"
 
 
-def test_two_vcpus_cut_short_say_that_one_thread_alone_was_safe():
-    result = check("never-trap", host="64-bit", vcpus=2, max_states=150_000)
+@pytest.mark.parametrize("end", [KeyboardInterrupt, MemoryError, CutShort("enough", "--max-seconds")])
+def test_two_vcpus_cut_short_say_that_one_thread_alone_was_safe(monkeypatch, end):
+    def ended(*_):
+        raise end
+
+    monkeypatch.setattr(verdict, "kinds_of", ended)
+    result = check("never-trap", host="64-bit", vcpus=2)
     incomplete(result, "each thread alone was explored to the end and breaks nothing")
+    assert result.hosts[0].states == check("never-trap", host="64-bit").hosts[0].states
+
+
+@pytest.mark.parametrize(
+    ("limit", "why"),
+    [
+        ({"max_states": 10_000}, "10,000 states"),
+        ({"max_seconds": 1e-6}, "seconds"),
+        ({"stopped": lambda: True}, ""),
+    ],
+)
+def test_limits_hold_for_two_vcpus(limit, why):
+    incomplete(check("vcpu-vt", host="64-bit", vcpus=2, **limit), why)
+
+
+def test_a_long_computation_of_two_vcpus_can_be_stopped_and_tells_how_far_it_is():
+    told = []
+
+    def stopped():
+        return len(told) > 180
+
+    result = check(
+        "never-trap", host="64-bit", vcpus=2, progress=lambda *now: told.append(now), stopped=stopped
+    )
+    incomplete(result, "each thread alone")
+    told.clear()
+    check("never-trap", host="64-bit", vcpus=2, progress=lambda *now: told.append(now))
+    assert any(states == 13_266_395_888 for states, _ in told) and len(told) > 200
 
 
 @pytest.mark.parametrize("after", [1, 20, 60])
@@ -78,25 +112,22 @@ def test_memory_that_runs_out_before_the_search_and_after_it_is_no_pass(monkeypa
         incomplete(check("dedicated-accessors"), "the memory ran out")
 
 
-def test_two_vcpus_that_are_too_many_say_what_to_assume():
-    most, small = 2_000_000, {"no-emulation", "no-set-efer", "no-set-msr", "no-signal", "no-cancelled-run"}
-    result = check("never-trap", host="64-bit", vcpus=2, assume=small, max_states=most)
-    incomplete(result, "2,000,000 states")
-    closing = result.hosts[0].cut_by.closed_by
-    assert set(closing) == small | {"one-value", "no-swapgs", "no-smm"}
-    assert f"assuming {', '.join(closing)} it can be completed" in repr(result)
-    closed = check("never-trap", host="64-bit", vcpus=2, assume=closing, max_states=most)
-    assert closed.verdict == "safe" and closed.hosts[0].states < most
-
-
-def test_what_one_vcpu_breaks_is_told_at_once_for_two():
+def test_what_two_vcpus_break_is_told_with_all_that_they_do():
     result = check("dedicated-accessors", host="64-bit", vcpus=2)
     assert result.verdict == "violated" and result.counterexample.actions == 2
-    assert result.hosts[0].invariants["host-value"] == "unknown" and result.hosts[0].states < 1_000_000
-    assert {"one-value", "no-swapgs", "no-smm"} <= set(result.hosts[0].cut_by.closed_by)
-    for text in (repr(result), result._repr_html_()):
-        assert "Not everything was explored: one vCPU alone breaks it" in text
-        assert f"assuming {', '.join(result.hosts[0].cut_by.closed_by)} it can be completed" in text
+    assert result.hosts[0].invariants["host-value"] == "holds" and result.hosts[0].states > 10**10
+    assert not result.hosts[0].cut and "Not everything" not in repr(result)
+
+
+def test_a_violation_by_two_vcpus_counts_even_if_they_are_not_counted(monkeypatch):
+    monkeypatch.setattr(verdict, "kinds_of", lambda *_: cut_short())
+    result = check("dedicated-accessors", host="64-bit", vcpus=2)
+    assert result.verdict == "violated" and result.counterexample.actions == 2
+    assert "enough" in result.hosts[0].cut and "unknown" in result.hosts[0].invariants.values()
+
+
+def cut_short():
+    raise CutShort("enough")
 
 
 def test_a_violation_found_before_the_end_counts():
@@ -162,7 +193,7 @@ def test_what_the_checker_cannot_follow_is_refused_with_the_function():
         ),
         ({"host": "64"}, "did you mean '64-bit'?"),
         ({"cpus": 0}, "a whole number from 1 to 64"),
-        ({"vcpus": 3}, "a whole number from 1 to 2"),
+        ({"vcpus": 5}, "a whole number from 1 to 4"),
         ({"vcpus": True}, "a whole number"),
         ({"max_states": 0}, "max_states: expected more than 0"),
         ({"max_states": None}, "max_states: expected more than 0, not None"),

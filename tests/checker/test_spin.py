@@ -16,10 +16,11 @@ from tests.checker.odd import KeepsFields
 from tests.csource.reading import carried
 from vmxsim.checker.assumptions import restriction
 from vmxsim.checker.footprints import BROKEN
-from vmxsim.checker.product import counts, product, thread_graph
+from vmxsim.checker.lengths import counts, graph_of, kinds_of
 from vmxsim.checker.reach import ReachableStates, reachable
 from vmxsim.checker.search import shortest_path
 from vmxsim.checker.states import GUEST_VALUES, NON_CANONICAL
+from vmxsim.checker.together import together
 from vmxsim.checker.transition_table import TransitionTable
 from vmxsim.cli import _status
 from vmxsim.designs import DESIGNS
@@ -298,14 +299,25 @@ def test_two_vcpus(cpus: int) -> None:
         "no-swapgs,no-smm,no-emulation,no-set-msr,no-get-msr,no-set-efer,no-mode-switch,no-cancelled-run,one-value"
     )
     control = table_of(NeverTrap, 64, assumed)
-    graphs = [
-        thread_graph(reachable(control), cpus, True, 0),
-        thread_graph(reachable(control, waiting=cpus == 1), cpus, True, 1 if cpus > 1 else None),
-    ]
-    ours = product(graphs[0], graphs[1], cpus)
+    alone, late = (kinds_of(graph_of(reachable(control, waiting=w), waiting=w)) for w in (False, True))
+    ours = together(alone, late, 2, cpus)
     run = run_spin(promela(NeverTrap, cpus=cpus, vcpus=2, environment=restricted(assumed)), COUNT)
     assert (run.verdict, run.states) == ("safe", ours.states + 1)
+    # one move before the start, one for each mode in which the guests start
+    assert run.transitions == ours.transitions + 3
     assert run.states > 10_000
+
+
+@needs_spin
+def test_the_shortest_trail_of_two_vcpus_is_as_long_as_the_checkers() -> None:
+    assumed = restriction(
+        "no-swapgs,no-smm,no-emulation,no-set-msr,no-get-msr,no-set-efer,no-cancelled-run,one-value,"
+        "no-kernel-preemption,no-user-gs-base"
+    )
+    trail = shortest(promela(DedicatedAccessors, vcpus=2, environment=restricted(assumed)), ["guest-value"])
+    path = shortest_path(table_of(DedicatedAccessors, 64, assumed), "guest-value", steps_alone=True)
+    assert path is not None
+    assert trail.result().steps == len(path.transitions)
 
 
 # -- what needs no Spin

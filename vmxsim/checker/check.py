@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from attrs import define, evolve, field, frozen
@@ -13,7 +13,8 @@ from vmxsim.checker.cut import ENDINGS, INTERRUPTED, Cut, CutShort, Watch, cut_o
 from vmxsim.checker.either_way import Ways, conditions_of
 from vmxsim.checker.footprints import BROKEN
 from vmxsim.checker.inspected import Outcomes, environments, one_sided, outcomes, values_to_write
-from vmxsim.checker.product import MOST, Product, counts, product, thread_graph
+from vmxsim.checker.left_behind import left_behind
+from vmxsim.checker.lengths import counts, graph_of, kinds_of
 from vmxsim.checker.reach import ReachableStates, reachable
 from vmxsim.checker.result import (
     HOLDS,
@@ -27,6 +28,7 @@ from vmxsim.checker.result import (
 from vmxsim.checker.search import reached, shortest_path
 from vmxsim.checker.states import GUEST_VALUES, NON_CANONICAL
 from vmxsim.checker.symbolic import Line
+from vmxsim.checker.together import Together, situations, together
 from vmxsim.checker.transition_table import AS_ASSUMED, TransitionTable, Unknowns
 from vmxsim.designs import find_design
 from vmxsim.errors import InputError, printable, unknown
@@ -35,8 +37,10 @@ from vmxsim.kernel.machine import Host
 from vmxsim.progress import telling
 from vmxsim.simulation.scenario import BASES, HOSTS, MAX_CPUS, make_host
 
-#: The default limit on the number of states.
+#: The default limit on the number of states of a thread.
 MAX_STATES = 20_000_000
+#: The most vCPUs.
+MAX_VCPUS = 4
 
 #: Called regularly with (states found, seconds).
 Progress = Callable[[int, float], None]
@@ -133,7 +137,7 @@ def check(
     """Explore every schedule of a design and say whether the invariants hold.
 
     ``design`` is an id, a commit hash, a prefix of either, or your own subclass of a design.
-    ``host`` is ``64-bit``, ``32-bit`` or ``both``; ``vcpus`` is 1 or 2. ``gs_base_from`` says where the
+    ``host`` is ``64-bit``, ``32-bit`` or ``both``; ``vcpus`` is 1 to 4. ``gs_base_from`` says where the
     thread's user GS base comes from, ``msr`` or ``descriptor`` (None: each width's own); ``fsgsbase``
     whether the kernel uses FSGSBASE (None: as the design's release did). ``assume`` names
     assumptions (:data:`~vmxsim.checker.assumptions.ASSUMPTIONS`). A search that reaches
@@ -148,7 +152,7 @@ def check(
     chosen, assumed = find_design(design), restriction(assume)
     hosts = host_widths(host)
     _whole("cpus", cpus, MAX_CPUS)
-    _whole("vcpus", vcpus, 2)
+    _whole("vcpus", vcpus, MAX_VCPUS)
     _positive("max_states", max_states)
     if max_seconds is not None:
         _positive("max_seconds", max_seconds)
@@ -226,21 +230,13 @@ class _Bounds:
             self.design, self.task, self.assumed, self.interception, self.written, self.unknowns, limits.watch
         )
 
-    @property
-    def moves(self) -> bool:
-        """Whether the thread may resume on another CPU. A table keeps the fields of a CPU with the thread."""
-        return self.assumed.moves and not self.design.own_fields("cpu_fields")
-
-    @property
-    def unexplored(self) -> Cut | None:
-        """What cannot be explored: a field of a CPU keeps its value while the thread is on another one, and
-        another thread may change it."""
-        if not (fields := self.design.own_fields("cpu_fields")):
-            return None
-        why = f"cannot be explored, because of the fields of the CPU ({', '.join(fields)})"
-        if self.vcpus > 1 and (self.cpus == 1 or self.assumed.moves):
+    def unexplored(self, left: Collection[str]) -> Cut | None:
+        """What is not explored, if a thread may leave ``left`` on a CPU: each thread is followed as if nobody
+        could find that."""
+        why = f"cannot be explored, because of the fields of the CPU ({', '.join(left)})"
+        if left and self.vcpus > 1 and (self.vcpus > self.cpus or self.assumed.moves):
             return Cut(f"schedules in which two vCPU threads share a CPU {why}")
-        if self.cpus > 1 and self.assumed.moves:
+        if left and self.cpus > 1 and self.assumed.moves:
             return Cut(f"schedules in which the thread moves to another CPU {why}; assume no-migration")
         return None
 
@@ -260,7 +256,7 @@ def _check_everywhere(bounds: _Bounds, limits: Limits, interrupted: list[bool]) 
         explored = [table]
         for host, pair in environments(explored, searched[0].left):
             other = evolve(bounds, task=host, written=pair)
-            searched.append(_check_host(other, limits, interrupted))
+            searched.append(_check_host(other, limits, interrupted, counting=False))
             if searched[-1].result.cut_by:
                 break
             explored.append(other.table(limits))
@@ -321,108 +317,90 @@ class _Searched:
     outcomes: Outcomes = field(factory=dict)
 
 
-def _check_host(bounds: _Bounds, limits: Limits, interrupted: list[bool]) -> _Searched:
-    """Check one host width in one environment."""
+def _check_host(bounds: _Bounds, limits: Limits, interrupted: list[bool], counting: bool = True) -> _Searched:
+    """Check one host width in one environment. ``counting``: the states are wanted as well as the verdict."""
     wanted = bounds.invariants
-    table, found, cut = None, None, bounds.unexplored
-    states, transitions, depth, broken = 0, 0, 0, 0
+    table, found, cut = None, None, None
+    figures, several = _Figures(), counting and bounds.vcpus > 1
+    broken, covered = 0, {}
     examples: dict[str, Counterexample] = {}
     try:
         table = bounds.table(limits)
-        found = reachable(table, until=sum(BROKEN[name] for name in wanted), watch=limits.watch)
-        total = counts(found, bounds.cpus, bounds.moves)
-        states, transitions, depth = total.states, total.transitions, len(found.layers) - 1
-        cut, broken = found.cut or cut, found.broken
-        if bounds.vcpus > 1 and not cut and not found.decided:
-            both, cut = _of_two(bounds, table, found, limits)
-            if both is not None:
-                states, transitions, depth = both.states, both.transitions, len(both.layers) - 1
-                broken |= both.broken
+        until = 0 if several else sum(BROKEN[name] for name in wanted)
+        found = reachable(table, until=until, watch=limits.watch)
+        left = left_behind(found)
+        unexplored = bounds.unexplored(left)
+        total = counts(found, bounds.cpus, bounds.assumed.moves and not unexplored)
+        figures = _Figures(total.states, total.transitions, len(found.layers) - 1)
+        cut, broken, covered = found.cut or unexplored, found.broken, reached(table, found.taken)
         examples = _counterexamples(bounds, table, broken, wanted, limits)
+        if several and not cut:
+            figures, met = _figures_of_several(bounds, found, limits)
+            covered |= met
     except ENDINGS as end:
         cut = cut_of(end)
-    if cut and bounds.vcpus > 1 and found is not None and not (found.cut or bounds.unexplored):
-        known = "" if broken else "each thread alone was explored to the end and breaks nothing"
-        cut = evolve(cut, known=known, closed_by=_closing(bounds, cut, limits, interrupted))
+        if several and found is not None and not found.cut and not broken:
+            cut = evolve(cut, known="each thread alone was explored to the end and breaks nothing")
     invariants = dict.fromkeys(examples, VIOLATED)
     for name in wanted:
         if name not in invariants:
             invariants[name] = UNKNOWN if cut else HOLDS
-    left, past = found is not None and found.left, None
+    left_over, past = found is not None and found.left, None
     if examples and not cut:
         assert table is not None
         more, past = _search_past(bounds, table, invariants, examples, limits)
-        left |= more
+        left_over |= more
     if INTERRUPTED in (one.words for one in (cut, past) if one):
         interrupted.append(True)
     result = HostResult(
         bounds.host,
         {name: invariants[name] for name in (*wanted, "contract") if name in invariants},
-        states,
-        transitions,
-        depth,
+        figures.states,
+        figures.transitions,
+        figures.depth,
         limits.seconds,
-        reached(table, found.taken) if table and found else {},
+        covered,
         examples,
         cut,
         found is not None and found.decided,
         (bounds.task.bases,),
         bounds.written,
         bounds.task,
+        figures.together,
     )
     if table is None or found is None:
         return _Searched(result)
     everything = [True] * len(table.edges)  # where the search ended early
-    return _Searched(result, left, outcomes(table, everything if found.decided else found.taken))
+    return _Searched(result, left_over, outcomes(table, everything if found.decided else found.taken))
 
 
-_ONE_IS_ENOUGH = Cut("one vCPU alone breaks it, so the schedules of two were not explored")
+@frozen
+class _Figures:
+    states: int = 0
+    transitions: int = 0
+    depth: int = 0
+    together: Together | None = None
 
 
-def _of_two(
-    bounds: _Bounds, table: TransitionTable, found: ReachableStates, limits: Limits
-) -> tuple[Product | None, Cut | None]:
-    """The states of two vCPUs, and why they are not all of them. What one alone breaks is broken with two as
-    well: then they are explored only where that is quick."""
-    if found.broken and counts(found, bounds.cpus, bounds.moves).states ** 2 > MOST:
-        return None, _ONE_IS_ENOUGH
-    both = product(*_graphs(bounds, table, found, limits), bounds.cpus, watch=limits.watch)
-    return both, both.cut
+def _figures_of_several(
+    bounds: _Bounds, found: ReachableStates, limits: Limits
+) -> tuple[_Figures, dict[str, bool]]:
+    """The states of all vCPUs, and which of :data:`~vmxsim.checker.together.SITUATIONS` they cover.
 
-
-#: Assumptions that narrow what two vCPUs do, in the order in which they are added.
-_NARROWER = ("one-value,no-swapgs,no-smm", "no-user-gs-base", "no-emulation", "no-set-efer", "no-set-msr")
-
-
-def _closing(bounds: _Bounds, cut: Cut, limits: Limits, interrupted: list[bool]) -> tuple[str, ...]:
-    """Assumptions under which two vCPUs have fewer states than the limit, if more time would not help."""
-    if cut.option != "--max-states" and cut != _ONE_IS_ENOUGH:
-        return ()
-    names = list(bounds.assumed.names)
-    try:
-        for more in _NARROWER:
-            narrow = evolve(bounds, assumed=restriction(names := [*names, more]))
-            table = narrow.table(limits)
-            found = reachable(table, watch=limits.watch)
-            if found.cut:
-                break
-            a, b = _graphs(narrow, table, found, limits)
-            if len(a.cpu) * len(b.cpu) < limits.max_states:
-                return narrow.assumed.names
-    except ENDINGS as end:
-        interrupted += [True] * isinstance(end, KeyboardInterrupt)
-    return ()
-
-
-def _graphs(
-    bounds: _Bounds, table: TransitionTable, found: ReachableStates, limits: Limits
-) -> tuple[Any, Any]:
-    """The graphs of both threads: vCPU 1's starts on CPU 1, or without a CPU if there is only one."""
-    cpus, moves = bounds.cpus, bounds.moves
-    if cpus > 1:
-        return thread_graph(found, cpus, moves, 0), thread_graph(found, cpus, moves, 1)
-    waiting = reachable(table, waiting=True, watch=limits.watch)
-    return thread_graph(found, 1, moves, 0), thread_graph(waiting, 1, moves, None)
+    What they break, one thread breaks alone, by a schedule as short: one that starts without a CPU breaks
+    nothing that others do not.
+    """
+    holds = waits = kinds_of(graph_of(found), limits.watch)
+    if bounds.vcpus > bounds.cpus:
+        late = reachable(found.table, waiting=True, watch=limits.watch)
+        if late.cut or late.broken & ~found.broken:
+            raise CutShort(late.cut.words if late.cut else "a thread that starts without a CPU breaks more")
+        waits = kinds_of(graph_of(late, waiting=True), limits.watch)
+    moves = bounds.assumed.moves
+    both = together(holds, waits, bounds.vcpus, bounds.cpus, moves=moves)
+    limits.follow(both.states)
+    figures = _Figures(both.states, both.transitions, len(both.layers) - 1, both)
+    return figures, situations(both, holds, bounds.cpus, moves)
 
 
 def _counterexamples(

@@ -14,21 +14,19 @@ Watch = Callable[[int, int], None]
 
 @frozen
 class Cut:
-    """Why a search ended early: what happened, the command-line option that sets this limit, what is known
-    all the same, and the assumptions under which the search comes to its end. ``undecided``: it did not end
-    early, but what it found is neither yes nor no. ``str()`` says all of it."""
+    """Why a search ended early: what happened, the command-line option that sets this limit, and what is
+    known all the same. ``undecided``: it did not end early, but what it found is neither yes nor no.
+    ``str()`` says all of it."""
 
     words: str
     option: str = ""
     known: str = ""
-    closed_by: tuple[str, ...] = ()
     undecided: bool = False
 
     @property
     def without_option(self) -> str:
         """The same for a reader who has no command line."""
-        closes = f"assuming {', '.join(self.closed_by)} it can be completed" if self.closed_by else ""
-        return "; ".join(filter(None, (self.words, self.known, closes)))
+        return "; ".join(filter(None, (self.words, self.known)))
 
     def __str__(self) -> str:
         words = f"{self.words} ({self.option})" if self.option else self.words

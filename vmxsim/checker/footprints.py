@@ -118,6 +118,7 @@ class Leaf:
     with holes for values. ``asked`` are the lines before which a tick would be noticed although
     preemption is disabled. ``error`` says why the section failed. ``may_signal``: a signal could have ended
     KVM_RUN. ``outcomes`` and ``unknowns`` are those of :class:`~vmxsim.checker.symbolic.Outcome`.
+    ``reads`` are the positions in the control tuple that it reads before it writes them.
     """
 
     choice: Choice
@@ -131,6 +132,7 @@ class Leaf:
     may_signal: bool = False
     outcomes: tuple[tuple[Line, Any], ...] = ()
     unknowns: tuple[tuple[str, bool], ...] = ()
+    reads: tuple[int, ...] = ()
 
 
 class ReachedDown(Exception):
@@ -250,6 +252,7 @@ class Footprints:
         try:
             leaf = self._leaf(choice, self.sections.run(choice, put_in(stack, slots[self._fixed :])), seen)
             path = [self._position[field] for field in m.reads]
+            leaf.reads = tuple(path)
         except Inspected as look:
             path = [self._position[field] for field in m.reads] + [-1 - look.slot]
         return leaf, path

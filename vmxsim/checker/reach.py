@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.uint64]
     Numbers = NDArray[np.int64]
     Bits = NDArray[np.uint8]
+    Flags = NDArray[np.bool_]
 
 
 class SortedSet:
@@ -205,7 +206,7 @@ def _in_plain_python(table: TransitionTable, search: Search) -> ReachableStates:
 
 
 def _with_numpy(table: TransitionTable, search: Search) -> ReachableStates:
-    arrays = _Arrays(table, search.effects)
+    arrays = Arrays(table, search.effects)
     layer = np.unique(arrays.states(search.initial))
     seen = SortedSet(layer)
     taken = np.zeros(len(table.edges), bool)
@@ -213,11 +214,11 @@ def _with_numpy(table: TransitionTable, search: Search) -> ReachableStates:
     count = len(layer)
     with until_cut(found, search.watch):
         while len(layer):
-            edge, broken, targets = arrays.follow(layer, search.ignore)
+            edge, _, broken, target, goes = arrays.follow(layer, search.ignore)
             taken[edge] = True
             found.transitions += len(edge)
             found.broken |= int(np.bitwise_or.reduce(broken, initial=0))
-            layer = seen.add(targets)
+            layer = seen.add(target[goes])
             if len(layer):
                 found.layers.append(arrays.packed(layer))
                 count += len(layer)
@@ -231,7 +232,7 @@ _CONTROL = 32
 _NUMBER = (1 << _CONTROL) - 1
 
 
-class _Arrays:
+class Arrays:
     """A transition table as arrays."""
 
     def __init__(self, table: TransitionTable, effects: list[Effect]) -> None:
@@ -246,26 +247,36 @@ class _Arrays:
 
     def states(self, packed: list[tuple[int, int]]) -> Numbers:
         """Pairs of control state and data as states."""
-        controls = np.array([control << _CONTROL for control, _ in packed], np.int64)
-        return controls | self.effects.number([data for _, data in packed])
+        controls, data = (np.array(one, np.uint64) for one in zip(*packed, strict=True))
+        return self.numbered(controls, data)
+
+    def numbered(self, controls: Array, data: Array) -> Numbers:
+        """Control states and the data of each as states."""
+        different, which = np.unique(data, return_inverse=True)
+        return controls.astype(np.int64) << _CONTROL | self.effects.number(different.tolist())[which]
+
+    def control(self, states: Numbers) -> Numbers:
+        """The control state of each state."""
+        return states >> _CONTROL
 
     def packed(self, states: Numbers) -> Array:
         """States as the table packs them."""
         control = (states >> _CONTROL).astype(np.uint64)
         return control << np.uint64(CONSTANTS) | self.effects.data[states & _NUMBER]
 
-    def follow(self, states: Numbers, ignore: int) -> tuple[Numbers, Bits, Numbers]:
-        """All transitions from ``states``: their edges, the bits that each breaks, and the targets of those
-        that do not fail and break nothing but ``ignore``."""
+    def follow(self, states: Numbers, ignore: int) -> tuple[Numbers, Numbers, Bits, Numbers, Flags]:
+        """All transitions from ``states``: their edges, the positions of their sources in ``states``, the
+        bits that each breaks, their targets, and which of them do not fail and break nothing but ``ignore``.
+        """
         edge, source = edges_of(self.first, states >> _CONTROL)
         number = (states & _NUMBER)[source]
         if self.looks:
             fits = (self.effects.data[number] & self.mask[edge]) == self.bits[edge]
-            edge, number = edge[fits], number[fits]
+            edge, source, number = edge[fits], source[fits], number[fits]
         after, broken = self.effects.do(self.effect[edge], number)
         target = self.target[edge]
         goes = (broken & np.uint8(0xFF & ~ignore) == 0) & (target >= 0)
-        return edge, broken, (target | after)[goes]
+        return edge, source, broken, target | after, goes
 
 
 class _Effects:
@@ -318,6 +329,7 @@ class _Effects:
         """The numbers of data after effects, and the bits of the broken invariants."""
         if self._after.size > self.MOST:
             return self._compute(effect, number)
+        self._widen()
         at = effect * self._after.shape[1] + number
         after = self._after.ravel()[at]
         if (new := after < 0).any():
@@ -327,10 +339,14 @@ class _Effects:
 
     def _learn(self, effect: Numbers, number: Numbers) -> None:
         after, broken = self._compute(effect, number)
+        self._widen()
+        self._after[effect, number], self._broken[effect, number] = after, broken
+
+    def _widen(self) -> None:
+        """Make room for what effects do to new data."""
         if more := len(self.data) - self._after.shape[1]:
             self._after = np.pad(self._after, ((0, 0), (0, more)), constant_values=-1)
             self._broken = np.pad(self._broken, ((0, 0), (0, more)))
-        self._after[effect, number], self._broken[effect, number] = after, broken
 
     def _compute(self, effect: Numbers, number: Numbers) -> tuple[Numbers, Bits]:
         data = self.data[number]

@@ -13,6 +13,7 @@ from vmxsim.checker.counterexample import scenario_of
 from vmxsim.checker.cut import INTERRUPTED, Cut
 from vmxsim.checker.explanation import Explanation, explain
 from vmxsim.checker.search import Path
+from vmxsim.checker.together import Together
 from vmxsim.checker.transition_table import TransitionTable
 from vmxsim.designs.history import never_called
 from vmxsim.errors import InputError, counted
@@ -132,7 +133,8 @@ class HostResult:
     ``sometimes`` tells which situations it covered. ``cut_by`` says why it is incomplete, None
     if it is not; ``ended_early``: it stopped because every invariant was broken. ``bases`` are the user GS
     bases for which the verdict holds (``own``, ``zero``: :class:`~vmxsim.kernel.machine.Host`), ``written``
-    the numbers that guest and user space write; ``task`` says where the bases come from.
+    the numbers that guest and user space write; ``task`` says where the bases come from. ``together`` has the
+    states of several vCPUs in detail.
     """
 
     host: str
@@ -148,6 +150,7 @@ class HostResult:
     bases: tuple[str, ...] = ("own",)
     written: tuple[int, ...] = ()
     task: Host = field(factory=Host)
+    together: Together | None = field(default=None, repr=False)
 
     @property
     def cut(self) -> str:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from vmxsim.checker.check import MAX_STATES, check
+from vmxsim.checker.check import MAX_STATES, MAX_VCPUS, check
 from vmxsim.checker.result import (
     INCOMPLETE,
     OMITTED,
@@ -67,12 +67,15 @@ _STYLES = {SAFE: "bold green", VIOLATED: "bold red", INCOMPLETE: "bold yellow"}
 @click.option("--file", help="Check the designs of this Python file, or one of them: FILE.py:NAME.")
 @TREE_OPTION
 @click.option("--cpus", type=click.IntRange(1, 64), default=2, show_default=True)
-@click.option("--vcpus", type=click.IntRange(1, 2), default=1, show_default=True)
+@click.option("--vcpus", type=click.IntRange(1, MAX_VCPUS), default=1, show_default=True)
 @click.option("--host", type=click.Choice([*HOSTS, "both"]), default="both", show_default=True)
 @GS_BASE_OPTION
 @FSGSBASE_OPTION
 @ASSUME_OPTION
-@click.option("--max-states", type=click.IntRange(1), default=MAX_STATES, show_default=True)
+@click.option(
+    "--max-states", type=click.IntRange(1), default=MAX_STATES, show_default=True,
+    help="Limit for each thread: the states of several together are counted, not visited.",
+)  # fmt: skip
 @click.option(
     "--max-seconds", type=click.FloatRange(0, min_open=True), help="Time limit for each host width."
 )
@@ -121,10 +124,6 @@ def check_command(
         for number, result in enumerate(results):
             console().print(*["\n"] * (number > 0), end="")
             show(result, console())
-    for result in results:
-        if not as_json and (closing := _closing(result)):
-            narrowed = check(result.design, assume=closing, **how)
-            console().print(Text(f"\n{headline(narrowed)}", style=_STYLES[narrowed.verdict]))
     if left := [name_of(design) for design in chosen[len(results) :]]:
         remark(f"interrupted; not checked: {', '.join(left)}")
     if save:
@@ -133,11 +132,6 @@ def check_command(
     if VIOLATED in verdicts:
         return STATUS_VIOLATED
     return INCONCLUSIVE if INCOMPLETE in verdicts or left else FINE
-
-
-def _closing(result: CheckResult) -> tuple[str, ...]:
-    """The assumptions under which a search that met its limit comes to its end on every host width."""
-    return max((host.cut_by.closed_by for host in result.hosts if host.cut_by), key=len, default=())
 
 
 def _chosen(
