@@ -19,12 +19,13 @@ SETTLE = git diff-files --name-only -- notebooks 2>/dev/null | while read -r fil
 # Options for `vmxsim lab` (make lab ARGS="--no-browser --port 9999") and for pytest (make test ARGS="-k smi").
 ARGS ?=
 
-.PHONY: help lab outputs-out-of-git test lint format images bench clean
+.PHONY: help lab outputs-out-of-git test test-lowest lint format images bench clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make lab     install into $(VENV) and open JupyterLab on the first notebook"
 	@echo "make test    install what the tests need and run them all"
+	@echo "make test-lowest   the same without the browser, with the oldest versions that pyproject.toml allows"
 	@echo "make lint    ruff, format check, mypy"
 	@echo "make format  let ruff format, strip the notebooks' outputs, title links to the glossary"
 	@echo "make images  redraw images/"
@@ -43,6 +44,15 @@ outputs-out-of-git: $(RUN_STAMP)
 
 test: $(TEST_STAMP)
 	$(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+# With the oldest versions that pyproject.toml allows, in an environment of its own: are the bounds true?
+LOWEST := build/lowest
+test-lowest:
+	rm -rf $(LOWEST)
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST) --resolution lowest-direct --editable '.[test]'
+	$(LOWEST)/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore tests/browser $(ARGS)
 
 lint: $(TEST_STAMP)
 	$(PY) -m ruff check $(CODE)

@@ -8,6 +8,7 @@ import os
 import re
 import struct
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -134,7 +135,7 @@ def test_offsets_come_from_btf(shared: bool, tmp_path: Path) -> None:
     btf.write(tmp_path / "vmlinux")
     source = embedded().replace("/sys/kernel/btf/", f"{tmp_path}{os.sep}")
     ast.parse(source)
-    out = subprocess.run(["python3", "-c", source], check=True, capture_output=True, text=True).stdout
+    out = subprocess.run([sys.executable, "-c", source], check=True, capture_output=True, text=True).stdout
     assert dict(line.split("=") for line in out.split()) == {
         **expected,
         "cefer": "72",

@@ -122,7 +122,8 @@ def check_command(
         _show_table(results, console())
     else:
         for number, result in enumerate(results):
-            console().print(*["\n"] * (number > 0), end="")
+            if number:
+                console().print()
             show(result, console())
     if left := [name_of(design) for design in chosen[len(results) :]]:
         remark(f"interrupted; not checked: {', '.join(left)}")
