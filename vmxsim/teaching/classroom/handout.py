@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
@@ -81,10 +82,10 @@ def choose_labs(names: Iterable[str], labs: Sequence[Lab]) -> list[Lab]:
 def require_nbgrader() -> None:
     """Raises InputError, with what to install, where nbgrader is missing."""
     if find_spec("nbgrader") is None:
-        raise InputError(
-            "handing out and grading needs nbgrader, which is not installed:"
-            " .venv/bin/python -m pip install --editable '.[classroom]'"
-        )
+        here = ".venv/bin/python -m pip install --editable '.[classroom]'"
+        if not find_course()[1]:  # not a checkout
+            here = f"{sys.executable} -m pip install 'vmxsim[classroom]'"
+        raise InputError(f"handing out and grading needs nbgrader, which is not installed: {here}")
 
 
 def require_file(path: Path, force: bool = False, inputs: Iterable[Path] = ()) -> None:
