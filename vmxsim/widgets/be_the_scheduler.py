@@ -313,6 +313,11 @@ class SchedulerGame(Again, w.VBox):
         super().__init__([self.board])
         self._refresh(None)
 
+    def __repr__(self) -> str:
+        par = "unknown" if self.game.par is None else self.game.par
+        made = counted(self.game.count, "move")
+        return f"A game: you are the scheduler of {self.game.name}. {made} made, par {par}."
+
     def _heard(self, content: dict[str, Any]) -> None:
         before, self._said = (self.game, self.game.at), ""
         self.message.guard(lambda: self._answer(content))

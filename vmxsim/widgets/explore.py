@@ -112,6 +112,9 @@ class Explorer(Again, w.VBox):
             self._run()
             c.message.report(error)
 
+    def __repr__(self) -> str:
+        return f"The explorer. {self.player!r}"
+
     def _refresh(self) -> None:
         """Run the new choice from the start of its operation."""
         self.controls.message.guard(self._run)

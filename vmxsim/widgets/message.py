@@ -30,15 +30,20 @@ _AGAIN = """\
 
 
 class Again:
-    """A widget that says, where there is no kernel for it, to run its cell again."""
+    """A widget that says, where there is no kernel for it, what it showed and to run its cell again. Its
+    ``repr`` is what it showed, in words."""
 
     def _ipython_display_(self) -> None:
         from IPython.display import publish_display_data as show
 
         show({"text/html": _AGAIN, "text/plain": ""})  # type: ignore[no-untyped-call]
-        shown: Any = self._repr_mimebundle_()  # type: ignore[attr-defined]
-        data, metadata = shown if isinstance(shown, tuple) else (shown, None)
+        data, metadata = self._repr_mimebundle_()
         show(data, metadata)  # type: ignore[no-untyped-call]
+
+    def _repr_mimebundle_(self, **how: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        shown: Any = super()._repr_mimebundle_(**how)  # type: ignore[misc]
+        data, metadata = shown if isinstance(shown, tuple) else (shown, {})
+        return {**data, "text/plain": f"{self!r}\nTo see it, run this cell in Jupyter."}, metadata
 
 
 _STYLE = (

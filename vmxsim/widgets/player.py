@@ -13,6 +13,7 @@ from typing import Any
 import anywidget
 import traitlets
 
+from vmxsim.errors import counted
 from vmxsim.web.assets import PLAYER, script, style
 from vmxsim.widgets.message import Again
 
@@ -54,6 +55,14 @@ class Player(Again, anywidget.AnyWidget):
     @traitlets.default("made")
     def _now(self) -> float:
         return time.time()
+
+    def __repr__(self) -> str:
+        films = [
+            f"{film['title']} ({film['subtitle']}), {counted(len(film['frames']) - 1, 'step')}"
+            for film in self.films
+        ]
+        asked = f", with {counted(len(self.gates), 'question')}" if self.gates else ""
+        return f"A player: {' beside '.join(films) or 'no run yet'}{asked}."
 
     @property
     def position(self) -> int:

@@ -55,6 +55,10 @@ class Quiz(Again, w.VBox):
         super().__init__()
         self.next()
 
+    def __repr__(self) -> str:
+        about = self.topic or "all topics"
+        return f"A quiz about {about}, seed {self.seed}, at question {self.number}. {self.gate!r}"
+
     def _supply(self) -> Iterator[tuple[Trace, Question, str, tuple[str, str] | None]]:
         """Runs and questions, with what to say of each, and (notebook, id) of one that comes back."""
         again = 0

@@ -60,6 +60,11 @@ class Replayer(Again, w.VBox):
         self.add_class("vmxsim-replay")
         self._play(number, max(0, shown - self._windows[number][0]))
 
+    def __repr__(self) -> str:
+        judged = self.verdict
+        words = f"{judged['invariant']}: {judged['words']} " if judged["invariant"] else ""
+        return f"A recording, judged {judged['verdict']}. {words}{self.player!r}"
+
     def _play(self, number: int, position: int) -> None:
         first, last = self._windows[number]
         self.player.show(film(Window(self.recording, first, last)), position)
