@@ -3,6 +3,7 @@ every room uses."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -40,6 +41,19 @@ class SimulationError(InputError):
 
 class NoSuchPointError(InputError):
     """A design lacks the function or the line before which a scenario has a tick come."""
+
+
+def in_browser() -> bool:
+    """Whether this Python runs in a web browser, as on the course's site: nothing can be installed there, no
+    program or thread started, and what computes cannot be interrupted."""
+    return sys.platform == "emscripten"
+
+
+def remedy(command: str) -> str:
+    """How to get what is missing: ``run: pip install unidiff``, or that it cannot be had here."""
+    if in_browser():
+        return "it cannot be had in the browser: install vmxsim on a machine of your own"
+    return f"run: {command}"
 
 
 def printable(text: object, limit: int = 80) -> str:

@@ -22,6 +22,8 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, TypeVar
 
+from vmxsim.errors import in_browser
+
 Thing = TypeVar("Thing")
 #: Shows a text; '' takes it away.
 Show = Callable[[str], None]
@@ -106,9 +108,10 @@ def _in_notebook() -> Show | None:
         return None
     display: Any = import_module("IPython.display").display
     line = display({"text/plain": ""}, raw=True, display_id=True)
+    end = "Restart" if in_browser() else "Interrupt"
 
     def show(text: str) -> None:
-        told = f"{text}. Interrupt the kernel to end this." if text else ""
+        told = f"{text}. {end} the kernel to end this." if text else ""
         line.update({"text/plain": told}, raw=True)
 
     return show

@@ -31,7 +31,7 @@ def test_the_same_list_as_pyproject():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = {}
     for requirement in project["dependencies"]:
-        name, bound = re.fullmatch(r"([A-Za-z0-9_.-]+)(>=[0-9.]+)", requirement).groups()
+        name, bound = re.fullmatch(r"([A-Za-z0-9_.-]+)(>=[0-9.]+)(?:;.*)?", requirement).groups()
         wanted[CONDA_NAMES.get(name, name)] = bound
     specs = {line.split()[0]: line.split()[1] for line in conda_specs()}
     assert specs.pop("python") == project["requires-python"]

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[2] / "vmxsim"
 #: Each room of the house, and the rooms right below it; what those may import, it may too.
 BELOW = {
     "errors": [],
-    "progress": [],
+    "progress": ["errors"],
     "kernel": ["errors", "progress"],
     "designs": ["kernel"],
     "simulation": ["designs"],

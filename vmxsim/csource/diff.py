@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
-from vmxsim.errors import InputError, NotUnderstoodError, printable
+from vmxsim.errors import InputError, NotUnderstoodError, printable, remedy
 
 try:
     from unidiff.errors import UnidiffParseError
@@ -111,7 +111,8 @@ def read_diff(text: str, name: str) -> tuple[FileChange, ...]:
     """
     if PatchSet is None:
         raise NotUnderstoodError(
-            "reading a patch needs unidiff, which is not installed here: pip install 'vmxsim[csource]'"
+            "reading a patch needs unidiff, which is not installed here; "
+            + remedy("pip install 'vmxsim[csource]'")
         )
     try:
         return _parsed(text, name)

@@ -43,7 +43,7 @@ from vmxsim.csource.syntax import (
     Unparsed,
     is_narrow,
 )
-from vmxsim.errors import InputError, NotUnderstoodError
+from vmxsim.errors import InputError, NotUnderstoodError, remedy
 
 try:
     import tree_sitter
@@ -166,8 +166,8 @@ def read_files(files: Mapping[str, str], naming: str = "") -> Unit:
     """
     if tree_sitter is None:
         raise NotUnderstoodError(
-            "reading C needs tree-sitter and its grammar of C, which are not installed here: pip install"
-            " 'vmxsim[csource]'"
+            "reading C needs tree-sitter and its grammar of C, which are not installed here; "
+            + remedy("pip install 'vmxsim[csource]'")
         )
     unit = Unit()
     for path, text in files.items():

@@ -8,7 +8,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from vmxsim.errors import InputError, Name, printable, refuse_overwriting, unknown, write_file, writing
+from vmxsim.errors import (
+    InputError,
+    Name,
+    printable,
+    refuse_overwriting,
+    remedy,
+    unknown,
+    write_file,
+    writing,
+)
 from vmxsim.exports.mail import mail
 from vmxsim.exports.markdown import markdown
 from vmxsim.exports.page import page, slot_of
@@ -79,8 +88,7 @@ def png(svg: str, scale: float = 1.0) -> bytes:
         import resvg_py
     except ImportError:
         raise InputError(
-            "PNG files need the package resvg-py: run 'pip install resvg-py' (or pip install 'vmxsim[png]');"
-            " '--to svg' does not",
+            f"PNG files need the package resvg-py: {remedy('pip install resvg-py')}; SVG files do not",
             "png",
         ) from None
     sans, mono = _fonts()

@@ -82,7 +82,7 @@ def work_on(source: Path, folder: Path, refresh: bool = False) -> WorkingCopy:
     try:
         began = _read_manifest(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        for name in _files(source):
+        for name in course_files(source):
             _work_on_file(source / name, folder / name, name, began, refresh, done)
         text = json.dumps({"version": _version(), "files": began}, indent=1, sort_keys=True) + "\n"
         if not (folder / MANIFEST).is_file() or (folder / MANIFEST).read_text("utf-8") != text:
@@ -127,7 +127,7 @@ def _beside(mine: Path, digest: str) -> Path:
         number += 1
 
 
-def _files(source: Path) -> Iterator[str]:
+def course_files(source: Path) -> Iterator[str]:
     """What a learner gets: all but the labs' sources, which hold the answers, and hidden files."""
     for path in sorted(source.rglob("*")):
         name = path.relative_to(source)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from itertools import pairwise, zip_longest
 from math import ceil
 from threading import Lock
@@ -19,7 +20,7 @@ from threading import Lock
 import graphviz
 from attrs import frozen
 
-from vmxsim.errors import InputError
+from vmxsim.errors import InputError, in_browser, printable
 from vmxsim.simulation.trace import Box, Move, Scene, Trace
 from vmxsim.views.shown import TRUE_VALUE, first_shown, is_loaded, sign
 from vmxsim.views.style import STATUS_MARKS, cell_state, holder_words, status_words
@@ -50,7 +51,8 @@ class Layout:
 
 
 def layout(graph: graphviz.Digraph) -> Layout:
-    """Lay out a graph with pygraphviz (its wheels contain Graphviz), or else with ``dot``.
+    """Lay out a graph with pygraphviz (its wheels contain Graphviz), in a browser with what the site brings
+    (``deploy/site``), or else with ``dot``.
 
     Raises GraphvizMissing if neither works.
     """
@@ -86,6 +88,8 @@ def _json(graph: graphviz.Digraph) -> str:
         pass
     except ImportError as error:
         why = _cannot_be_loaded(str(error))
+    if in_browser():
+        return _in_browser(graph.source)
     try:
         with _ONE_AT_A_TIME:
             return graph.pipe(format="json0", encoding="utf-8")
@@ -98,6 +102,20 @@ def _json(graph: graphviz.Digraph) -> str:
         said = error.stderr.decode(errors="replace") if isinstance(error.stderr, bytes) else error.stderr
         reason = (said or "").strip() or "no reason given"
         raise InputError(f"the program 'dot' could not lay out the picture: {reason}") from None
+
+
+def _in_browser(source: str) -> str:
+    try:
+        json0 = import_module("vmxsim_graphviz").json0
+    except ModuleNotFoundError:
+        raise GraphvizMissing(
+            "this site has no Graphviz for the browser: one that 'make site' builds has. Until then, a table"
+            " shows the same content"
+        ) from None
+    try:
+        return str(json0(source))
+    except ValueError as error:
+        raise InputError(f"Graphviz could not lay out the picture: {printable(error, 300)}") from None
 
 
 def _cannot_be_loaded(error: str) -> str:

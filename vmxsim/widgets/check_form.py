@@ -24,7 +24,7 @@ from vmxsim.checker.result import (
 )
 from vmxsim.checker.states_at_rest import MOST, TooManyStates
 from vmxsim.designs import find_design
-from vmxsim.errors import InputError, counted
+from vmxsim.errors import InputError, counted, in_browser
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.simulation.scenario import HOSTS
 from vmxsim.web.assets import style
@@ -37,12 +37,12 @@ Progress = Callable[[int, float], None]
 #: A long job; its arguments report progress and ask whether to stop.
 Work = Callable[[Progress, Callable[[], bool]], object]
 
-#: Seconds between two progress reports.
-_PAUSE = 0.2
+#: Seconds between two progress reports, and those after which a search ends that nobody can stop.
+_PAUSE, _ALONE = 0.2, 60.0
 
 
 class Background:
-    """Runs one job at a time in a thread."""
+    """Runs one job at a time in a thread; where none can start, as in a browser, at once."""
 
     def __init__(self) -> None:
         self._stop = Event()
@@ -67,8 +67,13 @@ class Background:
 
         # ipywidgets finds the current cell through the context
         target = copy_context().run
-        self._thread = Thread(target=target, args=(work, tell, stop.is_set), name="vmxsim-check", daemon=True)
-        self._thread.start()
+        thread = Thread(target=target, args=(work, tell, stop.is_set), name="vmxsim-check", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            work(tell, stop.is_set)
+        else:
+            self._thread = thread
 
     def stop(self) -> None:
         """Ask the job to stop."""
@@ -234,6 +239,9 @@ class CheckForm(w.VBox):
         }
         self.check = main_button("Check", "Explore every schedule")
         self.stop = w.Button(description="Stop", disabled=True, layout={"width": "110px"})
+        # without a thread, nothing is heard before the search has ended
+        self.seconds = _ALONE if in_browser() else None
+        self.stop.layout.display = "none" if self.seconds else None
         self.nothing = w.Button(description="Assume nothing", layout=FITS)
         self.bar, self.line = w.HTML(), w.HTML()
         self.message = Message()
@@ -316,6 +324,7 @@ class CheckForm(w.VBox):
                 cpus=cpus,
                 vcpus=vcpus,
                 assume=assumed,
+                max_seconds=self.seconds,
                 progress=progress,
                 stopped=stopped,
                 **where,

@@ -6,7 +6,7 @@ import ast
 import json
 import linecache
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import chdir, redirect_stdout
+from contextlib import chdir, redirect_stdout, suppress
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -102,7 +102,10 @@ def _find(notebook: str | Path) -> Path:
         return path
     name = path.name.removesuffix(".ipynb")
     known: dict[str, Path] = {}
-    for folder in (Path.cwd(), find_course()[0]):
+    folders = [Path.cwd()]
+    with suppress(InputError):  # in a browser, the course is the current folder
+        folders.append(find_course()[0])
+    for folder in folders:
         for one in sorted(folder.glob("*.ipynb")):
             known.setdefault(one.stem, one)
     found = [one for stem, one in known.items() if stem.startswith(name)] if name else []

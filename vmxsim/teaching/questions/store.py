@@ -1,8 +1,9 @@
 """Answers on disk: one JSON file in the user's Jupyter data directory, by notebook and question.
 
-Only a Jupyter kernel reads and writes it. The environment variable ``VMXSIM_ANSWERS`` names another file;
-set but empty, answers last as long as the kernel. Nothing here raises: what cannot be read or written is said
-once, and answers then last as long as the kernel.
+Only a Jupyter kernel reads and writes it; in a browser it lies beside the notebooks, in what the page keeps.
+The environment variable ``VMXSIM_ANSWERS`` names another file; set but empty, answers last as long as the
+kernel. Nothing here raises: what cannot be read or written is said once, and answers then last as long as the
+kernel.
 """
 
 from __future__ import annotations
@@ -10,18 +11,21 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
 
 from attrs import define, field
 
-from vmxsim.errors import printable
+from vmxsim.errors import in_browser, printable
 
 #: Names another file, or none.
 VARIABLE = "VMXSIM_ANSWERS"
+#: In a browser: the folder of the notebooks, which the page keeps in its storage.
+DRIVE = Path("/drive")
 #: Where the notebook's name is not known.
 UNKNOWN = "unknown notebook"
 _FORMAT = 1
@@ -40,9 +44,31 @@ def _shell() -> Any:
 def notebook_name() -> str:
     """The file name of the notebook that this kernel runs, as the Jupyter server or VS Code gives it."""
     shell = _shell()
+    if shell is not None and in_browser():
+        return notebook_of(shell.user_ns.get("In", ()))
     given = os.environ.get("JPY_SESSION_NAME") or (shell and shell.user_ns.get("__vsc_ipynb_file__")) or ""
     name = Path(str(given)).name
     return name if name.endswith(".ipynb") else UNKNOWN
+
+
+def notebook_of(executed: Iterable[str]) -> str:
+    """The notebook in the current folder that has most of the cells that were executed: in a browser, nobody
+    tells the kernel which one it runs."""
+    cells = {text.strip() for text in executed} - {""}
+    found = {name: len(cells & texts) for name, texts in _cells_in(Path.cwd()).items()}
+    best = [name for name, number in found.items() if number == max(found.values()) > 0]
+    return best[0] if len(best) == 1 else UNKNOWN
+
+
+@cache
+def _cells_in(folder: Path) -> dict[str, set[str]]:
+    """The texts of each notebook's code cells."""
+    found = {}
+    for path in folder.glob("*.ipynb"):
+        with suppress(OSError, ValueError, KeyError, TypeError):  # no notebook, or a broken one
+            cells = json.loads(path.read_text("utf-8"))["cells"]
+            found[path.name] = {"".join(c["source"]).strip() for c in cells if c["cell_type"] == "code"}
+    return found
 
 
 def answers_file() -> Path | None:
@@ -52,10 +78,10 @@ def answers_file() -> Path | None:
         return Path(given) if given else None
     if _shell() is None:
         return None
-    try:
-        from jupyter_core.paths import jupyter_data_dir
-    except ImportError:  # a kernel in a browser has no Jupyter server
-        return None
+    if in_browser():  # without the folder of the notebooks, nothing outlives the kernel
+        return DRIVE / "vmxsim-answers.json" if DRIVE.is_dir() else None
+    from jupyter_core.paths import jupyter_data_dir
+
     return Path(jupyter_data_dir()) / "vmxsim" / "answers.json"
 
 
