@@ -23,6 +23,7 @@ _HOMES = {
     "slides": "vmxsim.widgets.slides",
     "why": "vmxsim.checker.why",
     "state_space": "vmxsim.widgets.state_space",
+    "who_holds": "vmxsim.widgets.who_holds",
     "explore": "vmxsim.widgets.explore",
     "replay": "vmxsim.widgets.replay",
     "exercise": "vmxsim.widgets.exercise",

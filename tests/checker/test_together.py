@@ -8,13 +8,15 @@ from hypothesis import strategies as st
 from tests.checker.joint import steps_to_breach, visited
 from tests.checker.walks import table
 from vmxsim.checker import lengths
-from vmxsim.checker.check import check
+from vmxsim.checker.check import GUESTS, check
 from vmxsim.checker.footprints import BROKEN
 from vmxsim.checker.lengths import IN_GUEST, LOADED, WAITS, Graph, counts, graph_of, kinds_of
 from vmxsim.checker.reach import reachable
 from vmxsim.checker.search import shortest_path
 from vmxsim.checker.together import SITUATIONS, TAKEN_OVER, together
 from vmxsim.designs import DESIGNS
+from vmxsim.errors import InputError
+from vmxsim.simulation.run import run
 
 SMALL = "no-swapgs,no-smm,no-emulation,no-cancelled-run,no-set-efer,one-value"
 TINY = f"{SMALL},no-mode-switch,no-get-msr,no-exit,starts-in-long-mode,no-kernel-preemption"
@@ -137,6 +139,30 @@ def test_three_and_four_vcpus_are_checked_too(vcpus, cpus):
     hosts = [check("vcpu-vt", host="64-bit", vcpus=n, cpus=cpus, assume=assume).hosts[0] for n in (2, vcpus)]
     assert [host.verdict for host in hosts] == ["safe", "safe"]
     assert hosts[1].states > hosts[0].states ** 1.4
+
+
+def test_what_three_vcpus_break_is_a_scenario_of_two():
+    result = check("dedicated-accessors", host="64-bit", vcpus=3, assume=SMALL)
+    assert result.verdict == "violated" and result.scenario.vcpus == 2
+    assert "guest-value" in {violation.invariant for violation in run(result.scenario).violations}
+
+
+def test_guests_of_their_own_start_each_in_its_own_mode():
+    assume = f"{SMALL},no-mode-switch,no-set-efer"
+    same, different = (check("never-trap", host="64-bit", vcpus=2, guests=g, assume=assume) for g in GUESTS)
+    assert (same.verdict, different.verdict) == ("safe", "safe")
+    alone = [
+        check("never-trap", host="64-bit", vcpus=2, assume=f"{assume},starts-{mode}-long-mode")
+        .hosts[0]
+        .states
+        for mode in ("in", "outside")
+    ]
+    assert same.hosts[0].states == sum(alone) < different.hosts[0].states
+    assert "2 vCPUs of different guests" in repr(different) and "guests" not in repr(same).splitlines()[0]
+    with pytest.raises(InputError, match="one vCPU has one guest"):
+        check("never-trap", guests="different")
+    with pytest.raises(InputError, match="did you mean 'different'"):
+        check("never-trap", vcpus=2, guests="diferent")
 
 
 def test_where_no_thread_is_ever_switched_out_one_without_a_cpu_never_runs():

@@ -154,7 +154,7 @@ from pathlib import Path
 from vmxsim.cli import main
 import vmxsim.commands.check
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (used + (80 << 20),) * 2)
+resource.setrlimit(resource.RLIMIT_AS, (used + (14 << 20),) * 2)
 main(sys.argv[1:])
 """
 

@@ -35,12 +35,14 @@ from vmxsim.errors import InputError, printable, unknown
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.kernel.machine import Host
 from vmxsim.progress import telling
-from vmxsim.simulation.scenario import BASES, HOSTS, MAX_CPUS, make_host
+from vmxsim.simulation.scenario import BASES, HOSTS, MAX_CPUS, MAX_VCPUS, make_host
 
 #: The default limit on the number of states of a thread.
 MAX_STATES = 20_000_000
-#: The most vCPUs.
-MAX_VCPUS = 4
+#: The most vCPUs; a scenario has at most two, and what breaks with more, vCPU 0 breaks alone.
+MOST_VCPUS = 4
+#: Whose several vCPUs are.
+GUESTS = ("same", "different")
 
 #: Called regularly with (states found, seconds).
 Progress = Callable[[int, float], None]
@@ -124,6 +126,7 @@ def check(
     host: str = "both",
     cpus: int = 2,
     vcpus: int = 1,
+    guests: str = "same",
     gs_base_from: str | None = None,
     fsgsbase: bool | None = None,
     assume: str | Iterable[str] | None = (),
@@ -137,7 +140,9 @@ def check(
     """Explore every schedule of a design and say whether the invariants hold.
 
     ``design`` is an id, a commit hash, a prefix of either, or your own subclass of a design.
-    ``host`` is ``64-bit``, ``32-bit`` or ``both``; ``vcpus`` is 1 to 4. ``gs_base_from`` says where the
+    ``host`` is ``64-bit``, ``32-bit`` or ``both``; ``vcpus`` is 1 to 4, each with a thread
+    of its own; ``guests`` says whether they are the ``same`` guest's, which starts in one mode, or
+    ``different`` ones'. ``gs_base_from`` says where the
     thread's user GS base comes from, ``msr`` or ``descriptor`` (None: each width's own); ``fsgsbase``
     whether the kernel uses FSGSBASE (None: as the design's release did). ``assume`` names
     assumptions (:data:`~vmxsim.checker.assumptions.ASSUMPTIONS`). A search that reaches
@@ -152,7 +157,11 @@ def check(
     chosen, assumed = find_design(design), restriction(assume)
     hosts = host_widths(host)
     _whole("cpus", cpus, MAX_CPUS)
-    _whole("vcpus", vcpus, MAX_VCPUS)
+    _whole("vcpus", vcpus, MOST_VCPUS)
+    if guests not in GUESTS:
+        raise unknown("guests", guests, GUESTS)
+    if guests != "same" and vcpus == 1:
+        raise InputError("one vCPU has one guest: different guests need two vCPUs", "guests")
     _positive("max_states", max_states)
     if max_seconds is not None:
         _positive("max_seconds", max_seconds)
@@ -164,14 +173,14 @@ def check(
             limits = Limits(max_states, max_seconds, told, lambda: bool(interrupted) or stopped())
             written = (GUEST_VALUES[0], NON_CANONICAL) if non_canonical else GUEST_VALUES
             task = make_host(width, chosen, gs_base_from, fsgsbase)
-            bounds = _Bounds(chosen, task, cpus, vcpus, assumed, interception, written)
+            bounds = _Bounds(chosen, task, cpus, vcpus, guests, assumed, interception, written)
 
             def search(unknowns: Unknowns, bounds: _Bounds = bounds, limits: Limits = limits) -> HostResult:
                 return _check_everywhere(evolve(bounds, unknowns=unknowns), limits, interrupted)
 
             results.append(ways.host(search) if ways.conditions else search(AS_ASSUMED))
     otherwise = ways.verdicts(results) | chosen._only_as_assumed
-    return CheckResult(chosen, tuple(results), cpus, vcpus, assumed.names, otherwise)
+    return CheckResult(chosen, tuple(results), cpus, vcpus, assumed.names, otherwise, guests)
 
 
 def refuse_cpu_fields(design: type[Kvm], assumed: Restriction) -> None:
@@ -215,6 +224,7 @@ class _Bounds:
     task: Host
     cpus: int
     vcpus: int
+    guests: str
     assumed: Restriction
     interception: str
     written: tuple[int, int]
@@ -396,8 +406,8 @@ def _figures_of_several(
         if late.cut or late.broken & ~found.broken:
             raise CutShort(late.cut.words if late.cut else "a thread that starts without a CPU breaks more")
         waits = kinds_of(graph_of(late, waiting=True), limits.watch)
-    moves = bounds.assumed.moves
-    both = together(holds, waits, bounds.vcpus, bounds.cpus, moves=moves)
+    moves, same_guest = bounds.assumed.moves, bounds.guests == "same"
+    both = together(holds, waits, bounds.vcpus, bounds.cpus, moves=moves, same_guest=same_guest)
     limits.follow(both.states)
     figures = _Figures(both.states, both.transitions, len(both.layers) - 1, both)
     return figures, situations(both, holds, bounds.cpus, moves)
@@ -424,7 +434,7 @@ def _counterexamples(
         found |= {
             name: counterexample_of(
                 path, table, name, f"Schedule on which {name_of(bounds.design)} breaks {name}{granted}",
-                cpus=bounds.cpus, vcpus=bounds.vcpus, past=past,
+                cpus=bounds.cpus, vcpus=min(bounds.vcpus, MAX_VCPUS), past=past,
             )
             for name in shown
         }  # fmt: skip

@@ -196,7 +196,8 @@ class CheckResult:
 
     ``hosts`` has one result for each host width. ``otherwise``: what comes of it if a condition that is taken
     for granted goes the other way, in words, with the verdict or the reason why there is none, and with what
-    is violated if that is something else. It prints as a table and the counterexample.
+    is violated if that is something else. ``guests`` says whose the vCPUs are, the ``same`` guest's or
+    ``different`` ones'. It prints as a table and the counterexample.
     """
 
     design: type[Kvm]
@@ -205,6 +206,7 @@ class CheckResult:
     vcpus: int
     assumptions: tuple[str, ...]
     otherwise: dict[str, str] = field(factory=dict)
+    guests: str = "same"
 
     @property
     def name(self) -> str:
@@ -274,7 +276,8 @@ def headline(result: CheckResult, options: bool = True) -> str:
     """The verdict in one sentence, naming the command-line option of a limit unless told not to."""
     telling = result.telling
     widths = " and a ".join(host.host for host in result.hosts if host.verdict == result.verdict)
-    bounds = f"{counted(result.cpus, 'CPU')}, {counted(result.vcpus, 'vCPU')}"
+    whose = "" if result.guests == "same" else " of different guests"
+    bounds = f"{counted(result.cpus, 'CPU')}, {counted(result.vcpus, 'vCPU')}{whose}"
     granted = f", assuming {', '.join(result.assumptions)}" if result.assumptions else ""
     if result.verdict == "violated":
         broken = [name for name, how in telling.invariants.items() if how == "violated"]

@@ -76,11 +76,14 @@ Held: TypeAlias = tuple[int, int, int]
 @frozen
 class Together:
     """The states of several threads: ``layers`` counts them by distance from the start. ``held`` says how
-    many there are for each way to hold the CPUs, for each group of threads that share some."""
+    many there are for each way to hold the CPUs, for each group of threads that share some. ``alone`` is how
+    many states of its own a thread has that starts with a CPU: on that one, on another, on none.
+    """
 
     layers: tuple[int, ...]
     transitions: int
-    held: tuple[dict[Held, int], ...] = field(default=(), repr=False)
+    held: tuple[dict[Held, int], ...] = field(repr=False)
+    alone: tuple[int, int, int]
 
     @property
     def states(self) -> int:
@@ -119,7 +122,17 @@ def together(
     while polynomial:
         layers.append(polynomial & (1 << width) - 1)
         polynomial >>= width
-    return Together(tuple(layers), sum(one.free for one in found.values()), tuple(every))
+    return Together(tuple(layers), sum(one.free for one in found.values()), tuple(every), _alone(holds))
+
+
+def _alone(thread: Thread) -> tuple[int, int, int]:
+    holding = {kind: total.states for kind, total in thread.items() if not kind.waits}
+    moved = sum(states for kind, states in holding.items() if min(after for _, after in kind.lengths) < FAR)
+    return (
+        sum(holding.values()),
+        moved,
+        sum(total.states for total in thread.values()) - sum(holding.values()),
+    )
 
 
 def _in_any_mode(thread: Thread) -> Thread:

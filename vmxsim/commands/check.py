@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from vmxsim.checker.check import MAX_STATES, MAX_VCPUS, check
+from vmxsim.checker.check import GUESTS, MAX_STATES, MOST_VCPUS, check
 from vmxsim.checker.result import (
     INCOMPLETE,
     OMITTED,
@@ -67,7 +67,11 @@ _STYLES = {SAFE: "bold green", VIOLATED: "bold red", INCOMPLETE: "bold yellow"}
 @click.option("--file", help="Check the designs of this Python file, or one of them: FILE.py:NAME.")
 @TREE_OPTION
 @click.option("--cpus", type=click.IntRange(1, 64), default=2, show_default=True)
-@click.option("--vcpus", type=click.IntRange(1, MAX_VCPUS), default=1, show_default=True)
+@click.option("--vcpus", type=click.IntRange(1, MOST_VCPUS), default=1, show_default=True)
+@click.option(
+    "--guests", type=click.Choice(GUESTS), default="same", show_default=True,
+    help="Whose the vCPUs are: different guests start each in a mode of its own.",
+)  # fmt: skip
 @click.option("--host", type=click.Choice([*HOSTS, "both"]), default="both", show_default=True)
 @GS_BASE_OPTION
 @FSGSBASE_OPTION
@@ -191,6 +195,7 @@ def as_object(result: CheckResult) -> dict[str, Any]:
         "omitted": [f"{name}: {words}" for name, words in OMITTED.items()],
         "cpus": result.cpus,
         "vcpus": result.vcpus,
+        "guests": result.guests,
         "assumptions": list(result.assumptions),
         "hosts": {
             one.host: {

@@ -175,6 +175,7 @@ def _cpu(cpu: Any) -> int | None:
 MAX_BYTES = 1_000_000
 MAX_STEPS = 10_000
 MAX_CPUS = 64
+MAX_VCPUS = 2
 HOSTS = ("64-bit", "32-bit")
 INTERCEPTIONS = ("rule", "bitmap")
 GS_BASES_FROM = ("msr", "descriptor")
@@ -455,7 +456,7 @@ def _check_fields(data: Mapping[str, Any], where: Any) -> None:
         elif key == "cpus":
             check(key, whole and 1 <= value <= MAX_CPUS, f"a whole number from 1 to {MAX_CPUS}")
         elif key == "vcpus":
-            check(key, whole and 1 <= value <= 2, "1 or 2")
+            check(key, whole and 1 <= value <= MAX_VCPUS, "1 or 2")
         elif key == "long_mode":
             check(key, isinstance(value, bool), "true or false")
         elif key == "fsgsbase":

@@ -12,7 +12,7 @@ from typing import Any
 import ipywidgets as w
 
 from vmxsim.checker.assumptions import ASSUMPTIONS
-from vmxsim.checker.check import check
+from vmxsim.checker.check import MOST_VCPUS, check
 from vmxsim.checker.result import (
     CheckResult,
     Counterexample,
@@ -232,7 +232,7 @@ class CheckForm(w.VBox):
         self.host = dropdown("Host width", ["both", *HOSTS], "both")
         self.gs_base_from, self.fsgsbase = host_dropdowns()
         self.cpus = dropdown("CPUs", list(_CPUS), 2)
-        self.vcpus = dropdown("vCPUs", [1, 2], 1)
+        self.vcpus = dropdown("vCPUs", list(range(1, MOST_VCPUS + 1)), 1)
         self.assumptions = {
             name: w.Checkbox(description=f"{name}: {assumption.words}", indent=False, layout=FITS)
             for name, assumption in ASSUMPTIONS.items()
