@@ -6,7 +6,8 @@ VENV ?= .venv
 PY := $(VENV)/bin/python
 RUN_STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-test
-CODE := vmxsim tests benchmarks images notebooks
+CODE := vmxsim tests benchmarks deploy images notebooks
+SITE_TESTS := tests/browser/test_site.py
 # Metadata that JupyterLab writes and the committed notebooks do not have.
 KEYS := metadata.language_info.codemirror_mode metadata.language_info.file_extension \
 	metadata.language_info.mimetype metadata.language_info.nbconvert_exporter \
@@ -19,7 +20,7 @@ SETTLE = git diff-files --name-only -- notebooks 2>/dev/null | while read -r fil
 # Options for `vmxsim lab` (make lab ARGS="--no-browser --port 9999") and for pytest (make test ARGS="-k smi").
 ARGS ?=
 
-.PHONY: help lab outputs-out-of-git test test-lowest lint format images bench clean
+.PHONY: help lab outputs-out-of-git test test-lowest lint format images bench site test-site clean
 .DELETE_ON_ERROR:
 
 help:
@@ -29,6 +30,8 @@ help:
 	@echo "make lint    ruff, format check, mypy"
 	@echo "make format  let ruff format, strip the notebooks' outputs, title links to the glossary"
 	@echo "make images  redraw images/"
+	@echo "make site    build the course as a static site that runs in the browser, in build/site (needs npm)"
+	@echo "make test-site   try that site in a browser"
 	@echo "make bench   print every measured figure"
 	@echo "make clean   remove $(VENV) and caches"
 
@@ -43,7 +46,7 @@ outputs-out-of-git: $(RUN_STAMP)
 		git config filter.notebook-outputs.clean '$(CLEAN)'; fi
 
 test: $(TEST_STAMP)
-	$(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore $(SITE_TESTS) $(ARGS)
 
 # With the oldest versions that pyproject.toml allows, in an environment of its own: are the bounds true?
 LOWEST := build/lowest
@@ -67,6 +70,12 @@ format: $(TEST_STAMP)
 
 images: $(RUN_STAMP)
 	$(PY) images/draw.py
+
+site: $(RUN_STAMP)
+	$(PY) -m deploy.site.build
+
+test-site: $(TEST_STAMP)
+	$(PY) -m pytest $(SITE_TESTS) $(ARGS)
 
 bench: $(TEST_STAMP)
 	@for program in $$(grep -l __main__ benchmarks/*.py); do \

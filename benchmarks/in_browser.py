@@ -49,7 +49,7 @@ def measure(what: str, script: str, target: float) -> None:
 
 
 def tell(what: str, milliseconds: Sequence[float], target: float) -> None:
-    """Print the median, the slowest and the target."""
+    """Print the median, the quickest and the slowest, and the target."""
     median = statistics.median(milliseconds)
-    spread = f"slowest {max(milliseconds):.1f} ms of {len(milliseconds)}"
+    spread = f"{min(milliseconds):.1f} to {max(milliseconds):.1f} ms in {len(milliseconds)} runs"
     print(f"{what}: median {median:.1f} ms, {spread} (target {target:g} ms)")

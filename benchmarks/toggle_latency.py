@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from in_browser import measure
 
-_MEASURE = """async () => {
+TOGGLE = """async () => {
   const box = [...document.querySelectorAll('.widget-checkbox input')][0];
   const panes = document.querySelector('.vp-panes');
   const taken = [];
@@ -26,4 +26,4 @@ _MEASURE = """async () => {
 
 
 if __name__ == "__main__":
-    measure("toggle to first new picture", _MEASURE, 100)
+    measure("toggle to first new picture", TOGGLE, 100)

@@ -52,7 +52,7 @@ def in_browser() -> bool:
 def remedy(command: str) -> str:
     """How to get what is missing: ``run: pip install unidiff``, or that it cannot be had here."""
     if in_browser():
-        return "it cannot be had in the browser: install vmxsim on a machine of your own"
+        return "not to be had in a browser, only where vmxsim is installed"
     return f"run: {command}"
 
 

@@ -129,3 +129,9 @@ def test_sizes_stay_small():
 
 def test_a_design_whose_function_calls_the_one_that_it_overrides_becomes_a_page():
     assert "KeepsFields" in vmxsim.export(vmxsim.check(KeepsFields, host="64-bit"))
+
+
+def test_a_page_is_the_same_each_time():
+    runs = [vmxsim.run(["run", "guest rdmsr"], design) for design in ("host-from-thread", "never-trap")]
+    assert vmxsim.export(runs[0]) == vmxsim.export(runs[0])
+    assert vmxsim.export(runs) == vmxsim.export(runs)

@@ -88,8 +88,8 @@ tell(picture=vmxsim.picture(run)._repr_mimebundle_()["text/html"],
     for name, words in {
         "picture": "no Graphviz for the browser",
         "c": "reading C needs tree-sitter",
-        "patch": "unidiff, which is not installed here; it cannot be had in the browser",
-        "png": "cannot be had in the browser",
+        "patch": "unidiff, which is not installed here; not to be had in a browser",
+        "png": "not to be had in a browser",
         "clone": "does not support processes",
         "slides": "there is no notebook '99'",
     }.items():

@@ -66,7 +66,8 @@ def _traits(traces: Sequence[Trace]) -> dict[str, Any]:
     pairs = align(traces[0], traces[1]) if len(traces) == 2 else []
     runs = [trace for trace in traces if isinstance(trace, RunTrace)]
     return {
-        "films": [film(trace) for trace in traces],
+        # fixed ids: the page of a run is the same each time
+        "films": [film(trace, uid=f"vx{number}") for number, trace in enumerate(traces)],
         "pairs": [list(pair) for pair in pairs],
         # two recordings have no state to compare
         "divergence": parting(runs, pairs) if len(runs) == len(traces) else {},

@@ -155,8 +155,9 @@ def _marks(frame: int, step: Step) -> Iterator[dict[str, Any]]:
 _DRAWINGS: WeakKeyDictionary[Any, Drawing] = WeakKeyDictionary()
 
 
-def film(trace: Trace, face: Face = NORMAL) -> dict[str, Any]:
-    """Everything a player needs, as JSON-able data. ``face`` is the size of the picture.
+def film(trace: Trace, face: Face = NORMAL, uid: str = "") -> dict[str, Any]:
+    """Everything a player needs, as JSON-able data. ``face`` is the size of the picture, ``uid`` begins the
+    ids in it: with none given, no other film has the same.
 
     ``svg`` is the picture of frame 0, with elements marked ``data-place``, ``data-fact``, ``data-move``
     and ``data-box``; ``since`` says from which frame on each is to be seen. Without Graphviz, ``svg`` is
@@ -168,7 +169,7 @@ def film(trace: Trace, face: Face = NORMAL) -> dict[str, Any]:
     """
     told = Teller(trace)
     scenes = told.scenes
-    uid = f"vx{token_hex(4)}"
+    uid = uid or f"vx{token_hex(4)}"
     missing = ""
     try:
         drawing = lay_out(told, face)
