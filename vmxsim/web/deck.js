@@ -162,8 +162,9 @@ class Deck {
   /** Give both pictures the same height and show the position again. */
   redrawn() {
     const ratio = Math.max(...this.panes.map((pane) => pane.picture.ratio));
-    for (const pane of this.panes) pane.picture.shape(ratio);
-    this.stage.classList.toggle("tall", Math.max(...this.panes.map((pane) => pane.picture.tall)) > TALL);
+    const tall = Math.max(...this.panes.map((pane) => pane.picture.tall));
+    for (const pane of this.panes) pane.picture.shape(ratio, tall);
+    this.stage.classList.toggle("tall", tall > TALL);
     this.show(false);
   }
 

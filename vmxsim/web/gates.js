@@ -1,6 +1,9 @@
 // Gates: questions that come before a step. The steps after an unanswered question are locked. All cards share
 // one grid cell, so the height does not depend on which is shown, or whether it is answered.
 
+/** Characters from which on an option takes a whole row where it is narrow. */
+const LONG = 44;
+
 class Gates {
   /** `slotOf(frame, film)` gives a frame's slot; `goTo(slot)` moves the deck, `proceed()` by one step;
       `changed()` is called after each answer; `focus()` gives the deck the keyboard; `last` is the last slot. */
@@ -87,7 +90,7 @@ class Gates {
     return make("div", { class: "vp-gate", role: "group", "aria-label": `Question${of}` },
       make("h4", {}, gate.locked ? `Question${of}: vote` : `Predict${of}`), make("p", { class: "vp-ask" }, gate.prompt),
       gate.entry ? gate.entry.root : "",
-      make("div", { class: "vp-options" }, ...gate.buttons.map((b) => b.root)),
+      make("div", { class: gate.options.some(({ text }) => text.length > LONG) ? "vp-options long" : "vp-options" }, ...gate.buttons.map((b) => b.root)),
       make("div", { class: "vp-feedback", role: "group", tabindex: "0", "aria-label": "Feedback" },
         gate.told, ...gate.buttons.map((b) => b.reason)),
       make("div", { class: "vp-foot" }, gate.hands || "", gate.reveal || "", gate.next, gate.again));

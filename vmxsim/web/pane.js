@@ -81,8 +81,10 @@ class Pane {
     this.notes.replaceChildren(...frame.notes.map((note) => make("p", { class: "vp-dim" }, note)));
     const sentences = (pairs, kind, mark) => pairs.map(([invariant, words]) =>
       make("p", { class: kind, title: kind === "vp-danger" ? NOT_YET : "" }, make("strong", {}, `${mark}${invariant} `), make("span", {}, words)));
-    const wrong = [...blind ? [] : sentences(frame.violations, "vp-violation", "✖ broken: "), ...blind ? [] : sentences(frame.dangers, "vp-danger", "not wrong yet: ")];
-    this.wrong.replaceChildren(...(wrong.length ? wrong : [make("p", { class: "vp-dim" }, blind ? "hidden until you have marked a step" : "nothing is wrong")]));
+    // what is broken says whether an access is passed through
+    const unsaid = blind ? "hidden until you have marked a step" : [...hides].some((name) => name.endsWith(".guest access")) ? "hidden until you have answered" : "";
+    const wrong = unsaid ? [] : [...sentences(frame.violations, "vp-violation", "✖ broken: "), ...sentences(frame.dangers, "vp-danger", "not wrong yet: ")];
+    this.wrong.replaceChildren(...(wrong.length ? wrong : [make("p", { class: "vp-dim" }, unsaid || "nothing is wrong")]));
     const rows = frame.changes.map(([label, before, after]) => make("tr", {},
       make("th", { scope: "row" }, label), make("td", {}, before), make("td", { "aria-hidden": "true" }, "→"),
       make("td", {}, after)));

@@ -13,7 +13,6 @@ class Picture {
     this.tall = box?.height ?? 0;
     this.ratio = box ? box.height / box.width : 0;
     this.root.style.setProperty("--vp-natural", `${box?.width ?? 0}px`);
-    this.root.style.setProperty("--vp-natural-tall", `${this.tall}px`);
     const byData = (name) =>
       new Map([...this.root.querySelectorAll(`[data-${name}]`)].map((e) => [e.dataset[name], e]));
     this.cells = byData("place");
@@ -30,8 +29,12 @@ class Picture {
     }));
   }
 
-  /** Take the space of a picture with this ratio of height to width. */
-  shape(ratio) { if (this.ratio) this.root.querySelector("svg").style.aspectRatio = `1 / ${ratio}`; }
+  /** Take the space of a picture with this ratio of height to width that is `tall` by nature. */
+  shape(ratio, tall) {
+    if (!this.ratio) return;
+    this.root.querySelector("svg").style.aspectRatio = `1 / ${ratio}`;
+    this.root.style.setProperty("--vp-natural-tall", `${tall}px`);
+  }
 
   /** Show `frame`. `differing` are places where the other design differs, `hides` are facts to
       hide, and `worth`: what each place is worth. */
