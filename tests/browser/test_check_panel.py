@@ -86,7 +86,8 @@ def test_assumptions_and_the_state_space_by_keyboard(book: Notebook) -> None:
 def test_progress_has_its_place_and_stop_stops(book: Notebook) -> None:
     page, panel = book.page, opened(book, "vcpu-vt")
     panel.get_by_role("button", name="Assume nothing").click()
-    panel.get_by_label("vCPUs").select_option("2")
+    for label in ("vCPUs", "CPUs"):
+        panel.get_by_label(label, exact=True).select_option("4")
     book.settle()
     before = page.evaluate(_PLAYER_TOP)
     panel.get_by_role("button", name="Check vcpu-vt").click()

@@ -112,6 +112,17 @@ def test_memory_that_runs_out_before_the_search_and_after_it_is_no_pass(monkeypa
         incomplete(check("dedicated-accessors"), "the memory ran out")
 
 
+def test_the_last_part_of_many_vcpus_can_be_stopped_too(monkeypatch):
+    def asks(*_, ask, **__):
+        told.append(True)
+        ask()
+
+    told = []
+    monkeypatch.setattr(verdict, "together", asks)
+    result = check("never-trap", host="64-bit", vcpus=4, stopped=lambda: bool(told))
+    incomplete(result, "it was interrupted; each thread alone")
+
+
 def test_what_two_vcpus_break_is_told_with_all_that_they_do():
     result = check("dedicated-accessors", host="64-bit", vcpus=2)
     assert result.verdict == "violated" and result.counterexample.actions == 2

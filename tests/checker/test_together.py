@@ -165,6 +165,13 @@ def test_guests_of_their_own_start_each_in_its_own_mode():
         check("never-trap", vcpus=2, guests="diferent")
 
 
+def test_whoever_waits_for_the_result_is_asked_whether_to_go_on():
+    alone = kinds_of(both("never-trap", "64-bit", TINY, 2)[0])
+    asked = []
+    together(alone, alone, 3, 2, ask=lambda: asked.append(True))
+    assert len(asked) > 10
+
+
 def test_where_no_thread_is_ever_switched_out_one_without_a_cpu_never_runs():
     assume = "no-preemption,starts-in-long-mode"
     one, two = (check("never-trap", host="64-bit", vcpus=n, cpus=1, assume=assume) for n in (1, 2))

@@ -184,7 +184,7 @@ def test_what_is_wrong_is_said_in_the_panel() -> None:
 
 def test_stop_ends_a_long_check() -> None:
     form = opened(vmxsim.explore("vcpu-vt"))
-    form.vcpus.value = 2
+    form.vcpus.value = form.cpus.value = 4
     form.check.click()
     assert form.check.disabled
     assert not form.stop.disabled

@@ -407,7 +407,10 @@ def _figures_of_several(
             raise CutShort(late.cut.words if late.cut else "a thread that starts without a CPU breaks more")
         waits = kinds_of(graph_of(late, waiting=True), limits.watch)
     moves, same_guest = bounds.assumed.moves, bounds.guests == "same"
-    both = together(holds, waits, bounds.vcpus, bounds.cpus, moves=moves, same_guest=same_guest)
+    both = together(
+        holds, waits, bounds.vcpus, bounds.cpus,
+        moves=moves, same_guest=same_guest, ask=lambda: limits.watch(found.states),
+    )  # fmt: skip
     limits.follow(both.states)
     figures = _Figures(both.states, both.transitions, len(both.layers) - 1, both)
     return figures, situations(both, holds, bounds.cpus, moves)

@@ -96,13 +96,20 @@ Thread: TypeAlias = dict[Kind, Total]
 
 
 def together(
-    holds: Thread, waits: Thread, vcpus: int, cpus: int, *, moves: bool = True, same_guest: bool = True
+    holds: Thread,
+    waits: Thread,
+    vcpus: int,
+    cpus: int,
+    *,
+    moves: bool = True,
+    same_guest: bool = True,
+    ask: Callable[[], None] = lambda: None,
 ) -> Together:
     """The states of ``vcpus`` threads on ``cpus`` CPUs.
 
     ``holds`` is a thread that starts with a CPU, as the first ones do, and ``waits`` one that starts without.
     Unless it ``moves``, a thread returns to its own CPU: those that start without one share the last. All
-    guests start in the same mode if they are the ``same_guest``'s.
+    guests start in the same mode if they are the ``same_guest``'s. ``ask`` is called regularly and may raise.
     """
     if not same_guest:
         holds, waits = _in_any_mode(holds), _in_any_mode(waits)
@@ -112,10 +119,10 @@ def together(
     if not moves:
         alone = min(cpus, vcpus) - 1
         groups = [(1, 1)] * alone + [(vcpus - alone, 1)]
-    found, held = _sharing(holds, waits, *groups[0], width)
+    found, held = _sharing(holds, waits, *groups[0], width, ask)
     every = [held]
     for group in groups[1:]:
-        more, held = _sharing(holds, waits, *group, width)
+        more, held = _sharing(holds, waits, *group, width, ask)
         found = _times(found, more, _one_after_another, width)
         every.append(held)
     polynomial, layers = sum(one.polynomial for one in found.values()), []
@@ -147,7 +154,7 @@ def _in_any_mode(thread: Thread) -> Thread:
 
 
 def _sharing(
-    holds: Thread, waits: Thread, threads: int, cpus: int, width: int
+    holds: Thread, waits: Thread, threads: int, cpus: int, width: int, ask: Callable[[], None]
 ) -> tuple[Sums, dict[Held, int]]:
     """The states of threads that share some CPUs, and how many there are for each way to hold these."""
     crowded = threads > cpus
@@ -159,6 +166,7 @@ def _sharing(
         following: dict[Held, Sums] = {}
         for place, sums in starting[n >= cpus].items():
             for before, those in so_far.items():
+                ask()
                 after = before[0] + place[0], before[1] + place[1], before[2] + place[2]
                 if sum(after) <= cpus:
                     _add(following.setdefault(after, {}), _times(those, sums, combine, width))
