@@ -9,11 +9,11 @@ import re
 import pytest
 
 from tests.classroom.submitting import answered, cell, given, submit
-from vmxsim.teaching.classroom.feedback import why, write_csv, write_feedback
+from vmxsim.teaching.classroom.feedback import write_feedback
+from vmxsim.teaching.classroom.gradebooks import why, write_csv
 from vmxsim.teaching.classroom.grading import grade
 from vmxsim.teaching.classroom.handout import choose_labs, read_labs
 from vmxsim.teaching.classroom.submissions import find_submissions
-from vmxsim.teaching.exercises import EXERCISES
 
 ONE, TWO = "1-one-tick", "2-careful-write"
 INSIDE_ONLY = """\
@@ -48,6 +48,20 @@ def strip_marks(book):
     book["metadata"] = {}
 
 
+def rebind_in_own_cells(book):
+    """No answer, but a cell that would make every test pass, and outputs that say so."""
+    text = "vmxsim.exercise = lambda *a, **k: __import__('unittest').mock.MagicMock()"
+    shown = {
+        "output_type": "execute_result",
+        "data": {"text/plain": "3"},
+        "metadata": {},
+        "execution_count": 1,
+    }
+    cell(book, "-test-1")["outputs"] = [shown]
+    own = {"cell_type": "code", "id": "own", "metadata": {}, "outputs": [shown], "execution_count": 1}
+    book["cells"].insert(1, {**own, "source": text})
+
+
 def make_class(folder):
     submit(folder, "ada", "one-tick", answered("one-tick"))
     submit(folder, "ada", "careful-write", answered("careful-write"))
@@ -56,8 +70,9 @@ def make_class(folder):
     submit(folder, "dan", "one-tick", given("one-tick"), make_tests_easy)
     submit(folder, "eve", "one-tick", "this is not a notebook")
     submit(folder, "fay", "one-tick", answered("one-tick", "import os\nos._exit(1)"))
-    # endless, but it leaves the CPU to the other tests
     submit(folder, "gus", "one-tick", answered("one-tick", "import time\nwhile True:\n    time.sleep(0.1)"))
+    submit(folder, "kim", "one-tick", answered("one-tick", " \n"))
+    submit(folder, "lea", "one-tick", given("one-tick"), rebind_in_own_cells)
     submit(folder, "hal", "careful-write", answered("careful-write", REFUSED))
     submit(folder, "ivy", "one-tick", answered("one-tick"), strip_marks)
     submit(folder, "Jo", "one-tick", answered("one-tick", "schedule = [\n]\nif 1\n    pass"))
@@ -74,9 +89,8 @@ def results(tmp_path_factory):
     monkeypatch.chdir(stray)
     monkeypatch.syspath_prepend(str(stray))
     labs = choose_labs(["1", "2"], read_labs())
-    starts = {lab.id: EXERCISES[lab.id].source() for lab in labs}
     students, submissions = find_submissions(folder, labs)
-    found = grade(submissions, students, labs, starts, seconds=12)
+    found = grade(submissions, students, labs, seconds=12)
     monkeypatch.undo()
     assert sorted(folder.rglob("*")) == before, "nothing is left where the teacher works"
     return {(result.student, result.lab): result for result in found}
@@ -97,6 +111,8 @@ def results(tmp_path_factory):
         ("hal", TWO, "graded", 0),
         ("ivy", ONE, "graded", 3),
         ("Jo", ONE, "graded", 0),
+        ("kim", ONE, "graded", 0),
+        ("lea", ONE, "graded", 0),
     ],
 )
 def test_points(results, student, lab, status, points):
@@ -112,8 +128,10 @@ def test_points(results, student, lab, status, points):
         ("cyd", TWO, "Mechanism: Preempted between the test and the access"),
         ("dan", ONE, "not answered"),
         ("eve", ONE, "is not a notebook"),
-        ("fay", ONE, "the kernel died"),
-        ("gus", ONE, "it took too long: an endless loop?"),
+        ("fay", ONE, "line 1 of your answer: 'import os': an answer imports nothing"),
+        ("gus", ONE, "line 1 of your answer: 'import time': an answer imports nothing"),
+        ("kim", ONE, "the answer's cell is empty"),
+        ("lea", ONE, "not answered"),
         ("Jo", ONE, "line 3 of your answer: expected ':'"),
         ("hal", TWO, "kernel functions cannot use"),
     ],
@@ -127,22 +145,34 @@ def test_reasons(results, student, lab, says):
 
 def test_what_was_tampered_with_is_told(results):
     told = " ".join(results["dan", ONE].remarks)
-    assert "changed and restored: one-tick-test-1" in told
-    assert "the cell one-tick-test-2 was missing and was put back" in told
+    assert "changed, which changes nothing: one-tick-test-1" in told
+    assert "missing, which changes nothing: one-tick-test-2" in told
     assert "one-tick-setup" in " ".join(results["ivy", ONE].remarks)
     assert not results["ada", ONE].remarks
 
 
-def test_feedback_pages_say_what_failed_and_run_nothing(results, tmp_path):
+def test_what_looks_like_a_cheat_is_flagged(results):
+    assert "changes vmxsim.exercise" in " ".join(results["lea", ONE].flags)
+    assert "imports os" in " ".join(results["fay", ONE].flags)
+    assert not any(results[student, lab].flags for student, lab in results if student not in ("lea", "fay"))
+
+
+def test_feedback_is_a_page_a_student_says_what_failed_and_runs_nothing(results, tmp_path):
     pages = write_feedback(tmp_path, results.values(), read_labs())
-    assert pages == len([r for r in results.values() if r.status != "missing"])
-    wrong = (tmp_path / "cyd" / f"{TWO}.html").read_text("utf-8")
+    assert pages == len({r.student for r in results.values() if r.status != "missing"})
+    wrong = (tmp_path / "cyd.html").read_text("utf-8")
     assert "<pre>ex.submit(Mine)</pre>" in wrong and "<p>✖ Goal 2 not met: as told above.</p>" in wrong
     assert wrong.count("Mechanism: ") == 1
-    index = (tmp_path / "index.html").read_text("utf-8")
-    assert f'<a href="cyd/{TWO}.html">{TWO}</a>: 0 of 4 points' in index
     assert "emulate wrmsr" in wrong and "0 of 4 points" in wrong
     assert "preempt_disable()" in wrong, "the answer"
+    both = (tmp_path / "ada.html").read_text("utf-8")
+    assert ONE in both and TWO in both and "7 of 7 points" in both
+    refused = (tmp_path / "fay.html").read_text("utf-8")
+    assert refused.count("an answer imports nothing") == 1
+    index = (tmp_path / "index.html").read_text("utf-8")
+    assert '<a href="cyd.html">cyd</a>' in index and f"{TWO}: 0 of 4 points" in index
+    assert index.count("⚑") == 3 and "Have a look at 2 students" in index
+    assert "⚑" not in (tmp_path / "lea.html").read_text("utf-8"), "flags are for the teacher"
     for page in tmp_path.rglob("*.html"):
         text = page.read_text("utf-8")
         assert "<script" not in text and "http" not in re.sub(r"<!DOCTYPE.*", "", text)

@@ -1,4 +1,4 @@
-"""Workers import nothing from the teacher's directory; where they cannot start, no student is blamed."""
+"""Processes import nothing from the teacher's directory; where they cannot start, no student is blamed."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import os
 import subprocess
 import sys
 
-import nbformat
 import pytest
 
 from tests.classroom.submitting import answered, submit
 from vmxsim.errors import InputError
-from vmxsim.teaching.classroom.grading import LimitedExecute, grade, without_current_directory
+from vmxsim.teaching.classroom import judging
+from vmxsim.teaching.classroom.grading import grade
 from vmxsim.teaching.classroom.handout import choose_labs, read_labs
+from vmxsim.teaching.classroom.judging import Task, judge_apart, processes, without_current_directory
 from vmxsim.teaching.classroom.submissions import find_submissions
-from vmxsim.teaching.exercises import EXERCISES
 
 
-def dies(job):
-    """In the place of a worker: it does not come to anything."""
+def dies(task, out):
+    """In the place of a process that judges: it does not come to anything."""
     os._exit(1)
 
 
@@ -37,18 +37,33 @@ def test_the_current_directory_is_on_no_path(tmp_path, monkeypatch):
     assert "PYTHONSAFEPATH" not in os.environ and str(tmp_path) in os.environ["PYTHONPATH"]
 
 
-def test_a_worker_that_cannot_start_is_no_students_fault(tmp_path, monkeypatch):
-    monkeypatch.setattr("vmxsim.teaching.classroom.grading.work", dies)
+def test_a_process_that_cannot_start_is_no_students_fault(tmp_path, monkeypatch):
+    monkeypatch.setattr(judging, "work", dies)
     submit(tmp_path, "ada", "one-tick", answered("one-tick"))
     labs = choose_labs(["1"], read_labs())
     students, submissions = find_submissions(tmp_path, labs)
     with pytest.raises(InputError, match="^grading itself failed: "):
-        grade(submissions, students, labs, {lab.id: EXERCISES[lab.id].source() for lab in labs})
+        grade(submissions, students, labs)
 
 
-def test_a_kernel_that_cannot_start_is_remembered(monkeypatch):
-    monkeypatch.setattr(LimitedExecute, "no_kernel", "")
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1")])
-    with pytest.raises(Exception, match="nope"):
-        LimitedExecute(kernel_name="nope").preprocess(book, {})
-    assert "nope" in LimitedExecute.no_kernel
+def dies_later(task, out):
+    """As if judging had ended the process."""
+    out.send_bytes(judging._STARTED)
+    os._exit(1)
+
+
+def never_ends(task, out):
+    """As if judging had no end."""
+    out.send_bytes(judging._STARTED)
+    while True:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("instead", "says"),
+    [(dies_later, "ended the process that judged it"), (never_ends, "takes more than 1 seconds")],
+)
+def test_a_process_that_ends_or_does_not_costs_one_answer_its_points(monkeypatch, instead, says):
+    monkeypatch.setattr(judging, "work", instead)
+    judged = judge_apart(processes(), Task("one-tick", "x"), 1)
+    assert says in judged.refused and not judged.goals

@@ -12,17 +12,16 @@ import pytest
 
 from tests.exercises.solutions import LABS, solution_text
 from vmxsim.errors import InputError
-from vmxsim.teaching.classroom.handout import choose_labs, hand_out, read_labs, student_versions
+from vmxsim.teaching.classroom.handout import choose_labs, hand_out, read_labs, student_version
 from vmxsim.teaching.exercises import EXERCISES
 
 FOLDER = Path(__file__).parents[2] / "notebooks" / "labs"
-STARTS = {lab.id: EXERCISES[lab.id].source() for lab in LABS.values()}
 SECONDS = 60
 
 
 @pytest.fixture(scope="module")
 def versions():
-    return student_versions(LABS.values(), STARTS)
+    return {lab.name: student_version(lab) for lab in LABS.values()}
 
 
 @pytest.mark.parametrize("lab", LABS.values(), ids=lambda lab: lab.name)
@@ -81,12 +80,12 @@ def test_the_readme_names_every_lab_with_its_points():
 
 def test_handing_out_overwrites_nobodys_work(tmp_path):
     labs = choose_labs(["1"], read_labs())
-    (path,) = hand_out(tmp_path, labs, STARTS)
-    hand_out(tmp_path, labs, STARTS)  # the same again harms nobody
+    (path,) = hand_out(tmp_path, labs)
+    hand_out(tmp_path, labs)  # the same again harms nobody
     path.write_text(path.read_text("utf-8").replace("emulate", "work"), encoding="utf-8")
     with pytest.raises(InputError, match="--force"):
-        hand_out(tmp_path, labs, STARTS)
-    hand_out(tmp_path, labs, STARTS, force=True)
+        hand_out(tmp_path, labs)
+    hand_out(tmp_path, labs, force=True)
     assert "emulate" in path.read_text("utf-8")
 
 

@@ -183,7 +183,7 @@ def _in_child(path: Path, source: bytes, writes: int) -> None:
         for standard in (0, 1, 2):
             os.dup2(nothing, standard)
         sys.stdout = sys.stderr = os.fdopen(nothing, "w")  # a notebook's are not the standard ones
-        _limit_memory()
+        limit_memory()
         try:
             _execute(path, source)
             refused = None
@@ -196,7 +196,7 @@ def _in_child(path: Path, source: bytes, writes: int) -> None:
         os._exit(0)
 
 
-def _limit_memory() -> None:
+def limit_memory() -> None:
     """Bound the child's memory, where the system can."""
     with suppress(ImportError, OSError, ValueError):
         import resource

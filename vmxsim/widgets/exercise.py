@@ -16,10 +16,10 @@ from vmxsim.checker.result import Counterexample, telling_steps
 from vmxsim.errors import InputError, unknown
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.simulation.scenario import scenario_yaml
-from vmxsim.teaching.exercises.catalogue import find_exercise
 from vmxsim.teaching.exercises.goals import Example
 from vmxsim.teaching.exercises.grade import Grade, Outcome, schedule_html, trace_of, verdict_html
 from vmxsim.teaching.exercises.specification import Exercise, schedule_source
+from vmxsim.teaching.exercises.variants import variant_of
 from vmxsim.views.film import film
 from vmxsim.views.words import several
 from vmxsim.web.assets import style
@@ -170,19 +170,20 @@ def _outcome(outcome: Outcome) -> str:
 NAME = "Mine"
 
 
-def exercise(which: str | Exercise | None = None, **own: Any) -> ExerciseForm:
+def exercise(which: str | Exercise | None = None, *, variant: str = "", **own: Any) -> ExerciseForm:
     """An exercise, for a notebook cell to display.
 
     ``which`` is the id of one of the labs' exercises or an
     :class:`~vmxsim.teaching.exercises.specification.Exercise`; or give an Exercise's fields
-    as keywords. ``submit`` hands in an answer; ``check`` asserts that it passes.
+    as keywords. ``variant`` is the code of a student's own version of a lab's exercise. ``submit`` hands in
+    an answer; ``check`` asserts that it passes.
 
     Raises InputError.
     """
     if (which is None) != bool(own):
         raise InputError("expected an exercise's id, or the fields of your own as keywords", "exercise")
     if which is not None:
-        return ExerciseForm(which if isinstance(which, Exercise) else find_exercise(str(which)))
+        return ExerciseForm(which if isinstance(which, Exercise) else variant_of(str(which), variant))
     given = {"id": "own", "title": "Exercise", **own}
     known = {field.name: field.default is NOTHING for field in fields(Exercise)}
     for name in own:

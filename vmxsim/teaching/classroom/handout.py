@@ -1,41 +1,54 @@
-"""The labs' sources, and the student versions made from them in a temporary nbgrader course.
-
-Nothing of the course is left where the teacher works.
-"""
+"""The labs: their sources, what their tests ask for, and the versions that students get."""
 
 from __future__ import annotations
 
 import json
-import logging
-import shutil
-import sys
+import re
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
-from importlib.util import find_spec
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from vmxsim.errors import InputError, cannot_write, printable, refuse_overwriting, unknown, write_file
-from vmxsim.progress import counting
 from vmxsim.teaching.course import find_course
+from vmxsim.teaching.exercises.variants import variant_of
+
+
+@frozen
+class LabTest:
+    """A test cell of a lab: its name, what it asks for in ``words``, its ``points``, and the numbers of the
+    ``goals`` that it asks for."""
+
+    name: str
+    words: str
+    points: float
+    goals: tuple[int, ...]
 
 
 @frozen
 class Lab:
-    """A lab. ``name`` is its file's name without ``.ipynb``: number and id, ``1-one-tick``."""
+    """A lab. ``name`` is its file's name without ``.ipynb``: number and id, ``1-one-tick``. ``answer_id`` is
+    the id of the answer's cell; ``given`` are the other code cells: id, mark ('' for none), text."""
 
     name: str
     id: str
     title: str
-    points: float
     path: Path
+    tests: tuple[LabTest, ...] = ()
+    answer_id: str = ""
+    given: tuple[tuple[str, str, str], ...] = field(default=(), repr=False)
 
     @property
     def number(self) -> str:
         """What stands before the id in its name."""
         return self.name.removesuffix(f"-{self.id}")
+
+    @property
+    def points(self) -> float:
+        """The points of all tests."""
+        return sum(test.points for test in self.tests)
 
 
 def find_sources() -> Path:
@@ -53,18 +66,47 @@ def read_labs(folder: Path | None = None) -> list[Lab]:
 
 def _read(path: Path) -> Lab:
     try:
-        book = json.loads(path.read_text("utf-8"))
-        cells, id_ = book["cells"], book["metadata"]["vmxsim"]["lab"]
-        heading = "".join(cells[0]["source"]).splitlines()[0]
-        points = sum(_points(cell) for cell in cells)
-    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
-        raise InputError(f"is not a lab: {type(error).__name__} {printable(error)}", str(path)) from None
-    return Lab(path.stem, id_, heading.lstrip("# ").partition(": ")[2] or heading, points, path)
+        cells, id_ = (book := json.loads(path.read_text("utf-8")))["cells"], book["metadata"]["vmxsim"]["lab"]
+        heading = source_of(cells[0]).splitlines()[0]
+        tests = tuple(_test(cell) for cell in cells if marks(cell).get("grade"))
+        answers = [cell for cell in cells if marks(cell).get("solution")]
+        others = [cell for cell in cells if cell["cell_type"] == "code" and cell not in answers]
+        given = tuple((cell["id"], marks(cell).get("grade_id", ""), source_of(cell)) for cell in others)
+        if not tests or len(answers) != 1:
+            raise InputError("needs one cell for the answer, and a test")
+    except (OSError, ValueError, KeyError, IndexError, TypeError, InputError) as error:
+        what = error.message if isinstance(error, InputError) else type(error).__name__
+        raise InputError(f"is not a lab: {what} {printable(error)}".strip(), str(path)) from None
+    title = heading.lstrip("# ").partition(": ")[2] or heading
+    return Lab(path.stem, id_, title, path, tests, answers[0]["id"], given)
 
 
-def _points(cell: Any) -> float:
-    marks = cell["metadata"].get("nbgrader", {})
-    return float(marks.get("points", 0)) if marks.get("grade") else 0.0
+def source_of(cell: Any) -> str:
+    """A cell's text, which a file may have as one text or as its lines."""
+    text = cell["source"]
+    return text if isinstance(text, str) else "".join(text)
+
+
+def marks(cell: Any) -> dict[str, Any]:
+    """nbgrader's marks of a cell: ``grade``, ``solution``, ``points``, ``grade_id``."""
+    found = cell["metadata"].get("nbgrader", {})
+    return found if isinstance(found, dict) else {}
+
+
+_CHECK = re.compile(r"vmxsim\.exercise\(\"([\w-]+)\"\)\.check\(\w+, ([\d, ]+)\)")
+
+
+def _test(cell: Any) -> LabTest:
+    """What a test cell asks for: a comment, and a call that names the goals. Answers are judged from their
+    text, so a test cannot run anything else on them."""
+    comment, _, call = source_of(cell).strip().partition("\n")
+    found, mark = _CHECK.fullmatch(call), marks(cell)
+    if not comment.startswith("#") or not found:
+        raise InputError(
+            f"{mark['grade_id']}: a test is a comment, and vmxsim.exercise(...).check(Mine, 1, 2)"
+        )
+    goals = tuple(map(int, found[2].split(",")))
+    return LabTest(mark["grade_id"], comment.lstrip("# "), float(mark["points"]), goals)
 
 
 def choose_labs(names: Iterable[str], labs: Sequence[Lab]) -> list[Lab]:
@@ -77,15 +119,6 @@ def choose_labs(names: Iterable[str], labs: Sequence[Lab]) -> list[Lab]:
             raise unknown("lab", name, ids)
         chosen.append(known[name])
     return [lab for lab in labs if lab in chosen] if chosen else list(labs)
-
-
-def require_nbgrader() -> None:
-    """Raises InputError, with what to install, where nbgrader is missing."""
-    if find_spec("nbgrader") is None:
-        here = ".venv/bin/python -m pip install --editable '.[classroom]'"
-        if not find_course()[1]:  # not a checkout
-            here = f"{sys.executable} -m pip install 'vmxsim[classroom]'"
-        raise InputError(f"handing out and grading needs nbgrader, which is not installed: {here}")
 
 
 def require_file(path: Path, force: bool = False, inputs: Iterable[Path] = ()) -> None:
@@ -111,106 +144,54 @@ def require_folder(path: Path, force: bool = False) -> None:
         raise cannot_write(path, error) from None
 
 
-#: The only student of a course: every submission has a course of its own.
-STUDENT = "student"
-DATABASE = "gradebook.db"
+#: What stands where, in the notebook of a lab, its exercise is named.
+_EXERCISE = 'vmxsim.exercise("{}")'
 
 
-@frozen
-class Course:
-    """A course in ``root`` in which the student versions of the labs were made."""
-
-    root: Path
-
-    def student_version(self, lab: Lab) -> Path:
-        """The notebook that a student gets."""
-        return self.root / "release" / lab.name / f"{lab.name}.ipynb"
-
-    @property
-    def database(self) -> Path:
-        """nbgrader's record of every cell, hidden tests included."""
-        return self.root / DATABASE
-
-
-def make_course(
-    root: Path, labs: Iterable[Lab], starts: Mapping[str, str], *, database: bool = True
-) -> Course:
-    """Make the student versions of the labs in ``root``: an empty folder.
-
-    ``starts`` has, by id, the text that takes the solution's place. The ``database`` is needed
-    for grading. Raises InputError if nbgrader is missing or a source is damaged.
-    """
-    require_nbgrader()
-    from nbgrader.converters import GenerateAssignment  # type: ignore[import-untyped]
-    from nbgrader.converters.base import NbGraderException  # type: ignore[import-untyped]
-    from nbgrader.preprocessors import SaveCells  # type: ignore[import-untyped]
-
-    if database:
-        root.mkdir(parents=True, exist_ok=True)
-        _make_tables(root / DATABASE)
-    for lab in counting("lab", list(labs)):
-        folder = root / "source" / lab.name
-        folder.mkdir(parents=True)
-        shutil.copyfile(lab.path, folder / lab.path.name)
-        options = {"ClearSolutions": {"code_stub": {"python": starts[lab.id].rstrip()}}}
-        converter = GenerateAssignment(**course_arguments(root, lab.name, ".", options))
-        if not database:
-            converter.no_database = True
-            converter.preprocessors = [p for p in converter.preprocessors if p is not SaveCells]
-        try:
-            converter.start()
-        except NbGraderException:
-            raise InputError("nbgrader cannot make a student version of it", str(lab.path)) from None
-    return Course(root)
+def student_version(lab: Lab, variant: str = "") -> str:
+    """The notebook that a student gets, as text: the answer's cell holds what to start from. ``variant`` is
+    the code of a student's own version of the exercise."""
+    exercise = variant_of(lab.id, variant)
+    book = json.loads(lab.path.read_text("utf-8"))
+    plain = _EXERCISE.format(lab.id)
+    own = f'{plain[:-1]}, variant="{variant}")' if variant else plain
+    for cell in book["cells"]:
+        mark, text = marks(cell), source_of(cell)
+        if mark.get("solution"):
+            text = exercise.source().rstrip()
+        elif cell["cell_type"] == "code":
+            text = text.replace(plain, own)
+        if mark:
+            cell["metadata"]["deletable"] = False
+        if mark.get("locked"):
+            cell["metadata"]["editable"] = False
+        cell["source"] = text.splitlines(keepends=True)
+        if cell["cell_type"] == "code":
+            cell |= {"outputs": [], "execution_count": None}
+    return f"{json.dumps(book, indent=1, sort_keys=True, ensure_ascii=False)}\n"
 
 
-def _make_tables(database: Path) -> None:
-    """nbgrader's tables. Left to itself it makes them too, and starts ``alembic`` for a version number
-    that only lasting databases need: slow, and not on PATH unless .venv is activated."""
-    from nbgrader.api import Base  # type: ignore[import-untyped]
-    from sqlalchemy import create_engine
-
-    engine = create_engine(f"sqlite:///{database}")
-    Base.metadata.create_all(bind=engine)
-    engine.dispose()
-
-
-def course_arguments(root: Path, lab: str, student: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """What an nbgrader converter takes to work on one lab of one student in ``root``."""
-    from nbgrader.coursedir import CourseDirectory  # type: ignore[import-untyped]
-    from traitlets.config import Config
-
-    log = logging.getLogger("vmxsim.teaching.classroom")
-    log.addHandler(logging.NullHandler())
-    log.propagate = False
-    config = Config({"CourseDirectory": {"root": str(root), "course_id": "labs"}, **options})
-    courses = CourseDirectory(config=config, log=log)
-    courses.assignment_id, courses.student_id = lab, student
-    return {"coursedir": courses, "config": config, "log": log}
-
-
-def student_versions(labs: Iterable[Lab], starts: Mapping[str, str]) -> dict[str, str]:
-    """The student version of each lab as text, by the lab's name. Raises InputError."""
-    labs = list(labs)
-    with tempfile.TemporaryDirectory(prefix="vmxsim-labs-") as folder:
-        course = make_course(Path(folder), labs, starts, database=False)
-        return {lab.name: course.student_version(lab).read_text("utf-8") for lab in labs}
-
-
-def hand_out(folder: Path, labs: Iterable[Lab], starts: Mapping[str, str], force: bool = False) -> list[Path]:
-    """Write the student versions into ``folder``; returns the files.
+def hand_out(
+    folder: Path, labs: Iterable[Lab], variants: dict[str, str] | None = None, force: bool = False
+) -> list[Path]:
+    """Write the student versions into ``folder``; returns the files. ``variants`` has a code for each
+    student, who then gets a folder with versions of their own.
 
     Raises InputError if a file is there already and differs, unless ``force``.
     """
-    require_nbgrader()
     labs = list(labs)
+    places = {"": ""} if variants is None else variants
+    files = {
+        folder / student / f"{lab.name}.ipynb": student_version(lab, code)
+        for student, code in places.items()
+        for lab in labs
+    }
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        versions = student_versions(labs, starts)
-        files = {folder / f"{name}.ipynb": text for name, text in versions.items()}
+        for path in files:
+            path.parent.mkdir(parents=True, exist_ok=True)
         taken = [path for path, text in files.items() if path.exists() and path.read_bytes() != text.encode()]
         if taken and not force:
-            names = ", ".join(path.name for path in taken)
+            names = ", ".join(str(path.relative_to(folder)) for path in taken[:9])
             raise InputError(
                 f"holds other versions of {names}, maybe somebody's work: choose an empty folder, or --force",
                 printable(folder, 200),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from vmxsim.errors import unknown
 from vmxsim.kernel.machine import Value
 from vmxsim.simulation.run import RunTrace
-from vmxsim.simulation.scenario import make_scenario
+from vmxsim.simulation.scenario import HOSTS, make_scenario
 from vmxsim.teaching.exercises.faulty_designs import CopyFirst, EnterIsTold, NotSwitched, TwoSections
 from vmxsim.teaching.exercises.goals import (
     ArrowsMet,
@@ -219,11 +219,13 @@ CHEAP_ACCESSORS = Exercise(
             "emulate rdmsr",
             {"rdmsr_kernel_gs_base": 1, "wrmsr_kernel_gs_base": 0, "full_host_reload": 0},
             long_modes=(True,),
+            hosts=HOSTS,
         ),
         CostAtMost(
             "emulate wrmsr",
             {"rdmsr_kernel_gs_base": 0, "wrmsr_kernel_gs_base": 1, "full_host_reload": 0},
             long_modes=(True,),
+            hosts=HOSTS,
         ),
         CostAtMost("emulate rdmsr", {"rdmsr_kernel_gs_base": 0, "full_host_reload": 0}, long_modes=(False,)),
     ),
@@ -301,7 +303,7 @@ FROM_SCRATCH = Exercise(
     edit=_FUNCTIONS,
     goals=(
         OnlyChanged(*_FUNCTIONS),
-        InvariantsHold(),
+        InvariantsHold(cpus=3),
         CostAtMost("run", {"rdmsr_kernel_gs_base": 0, "wrmsr_kernel_gs_base": 1}),
         CostAtMost("exit", {"rdmsr_kernel_gs_base": 1, "wrmsr_kernel_gs_base": 1}),
         CostAtMost("emulate rdmsr", {"rdmsr_kernel_gs_base": 1, "wrmsr_kernel_gs_base": 0}),

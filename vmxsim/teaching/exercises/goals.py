@@ -302,30 +302,67 @@ SECONDS = 15.0
 
 @frozen
 class InvariantsHold:
-    """The design is safe on every schedule. ``host`` (``64-bit``, ``32-bit`` or ``both``) and ``assume`` are
-    as for ``vmxsim.check``."""
+    """The design is safe on every schedule. ``host`` (``64-bit``, ``32-bit`` or ``both``), ``assume`` and
+    ``cpus`` are as for ``vmxsim.check``."""
 
     host: str = field(default="both", validator=_one_of((*HOSTS, "both")))
     assume: tuple[str, ...] = field(default=(), converter=_granted)
+    cpus: int = 2
 
     @property
     def words(self) -> str:
         """For the checklist."""
         host = "a 64-bit or a 32-bit" if self.host == "both" else f"a {self.host}"
         granted = f", if you grant {several(self.assume)}" if self.assume else ""
-        return f"No schedule breaks an invariant on {host} host{granted}"
+        cpus = f" with {self.cpus} CPUs" if self.cpus != 2 else ""
+        return f"No schedule breaks an invariant on {host} host{cpus}{granted}"
 
     def judge(self, answer: Answer) -> Judgement:
         """Check every schedule, on one host after the other until one says no."""
         states = 0
         for host in HOSTS if self.host == "both" else (self.host,):
             result = check(
-                answer.design, host=host, assume=self.assume, max_seconds=SECONDS, progress=lambda *_: None
+                answer.design,
+                host=host,
+                assume=self.assume,
+                cpus=self.cpus,
+                max_seconds=SECONDS,
+                progress=lambda *_: None,
             )
             if result.verdict != "safe":
                 return _refuted(result)
+            if idle := _idle(answer.design, host, () if self.assume else _missing(result)):
+                return idle
             states += result.telling.states
         return Judgement(True, f"every schedule was explored: {states:,} states")
+
+
+#: Every way to change the guest's mode, and whether it is in long mode after each.
+_MODES = (
+    ("run", False), ("guest long-mode on", True), ("guest long-mode off", False),
+    ("guest long-mode on", True), ("guest smi", False), ("guest rsm", True),
+    ("exit", True), ("set-efer long-mode off", False), ("set-efer long-mode on", True),
+)  # fmt: skip
+
+
+def _missing(result: CheckResult) -> list[str]:
+    """The situations that a search has not come across."""
+    return [name for name, was in result.telling.sometimes.items() if not was]
+
+
+def _idle(design: type[Kvm], host: str, missing: Sequence[str]) -> Judgement | None:
+    """Why a safe design is none: where something never happens, nothing can go wrong. None if all does."""
+    if missing:
+        return Judgement(False, f"nothing breaks because something never happens: {several(missing)}")
+    for number, (action, expected) in enumerate(_MODES, 1):
+        actions = [action for action, _ in _MODES[:number]]
+        trace = run(actions, design, host=host, title="The guest changes its mode")
+        found = trace.results[-1]["long_mode"]
+        if found != expected:
+            mode = "in" if found else "outside"
+            why = f"nothing breaks because the guest's mode is lost: after '{action}' it is {mode} long mode"
+            return Judgement(False, why, trace, telling=True)
+    return None
 
 
 def _refuted(result: CheckResult) -> Judgement:

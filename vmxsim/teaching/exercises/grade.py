@@ -15,9 +15,6 @@ from vmxsim.simulation.scenario import scenario_yaml
 from vmxsim.teaching.exercises.goals import Example, Judgement, phrase
 from vmxsim.views.words import sentence
 
-#: The environment variable of a process that grades a class, and the type of a grade in a cell's outputs.
-GRADING, GRADE_DATA = "VMXSIM_GRADING", "application/vnd.vmxsim.grade+json"
-
 
 @frozen
 class Outcome:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ from vmxsim.errors import InputError, counted, nearest, printable, unknown
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.simulation.scenario import HOSTS
 from vmxsim.teaching.exercises.goals import Answer, Goal, as_tuple, design_answer, judge, schedule_answer
-from vmxsim.teaching.exercises.grade import GRADE_DATA, GRADING, Grade, NotPassed, Outcome
+from vmxsim.teaching.exercises.grade import Grade, NotPassed, Outcome
 
 
 def design_source(start: type[Kvm], functions: Iterable[str]) -> str:
@@ -118,15 +117,9 @@ class Exercise:
         return Grade(self.title, self._judged(answer), outcomes)
 
     def check(self, given: Any, *goals: int) -> None:
-        """As :meth:`grade`, for an assertion: raises NotPassed, an AssertionError that says why.
-
-        Where a class is graded, the reasons go into the cell's output as data too."""
+        """As :meth:`grade`, for an assertion: raises NotPassed, an AssertionError that says why."""
         grade = self.grade(given, *goals)
         if not grade.passed:
-            if GRADING in os.environ:
-                from IPython.display import publish_display_data  # deferred: slow to load
-
-                publish_display_data({GRADE_DATA: grade.as_data()})  # type: ignore[no-untyped-call]
             raise NotPassed(grade)
 
     def _judged(self, answer: Answer) -> str:
