@@ -46,8 +46,8 @@ def main() -> None:
 
 
 def _measure(browser: object, address: str) -> None:
-    first = []
-    for _ in range(2):
+    first: list[float] = []
+    while True:
         context = browser.new_context(viewport={"width": 1280, "height": 1000})  # type: ignore[attr-defined]
         context.set_default_timeout(120_000)
         page = context.new_page()
@@ -58,6 +58,9 @@ def _measure(browser: object, address: str) -> None:
         lite.run_all()
         page.locator(".vmxsim-player[data-step]").first.wait_for()
         first.append(1000 * (time.perf_counter() - started))
+        if len(first) == 3:
+            break
+        context.close()
     tell("from the link to the first picture", first, 30_000)
     lite.ran()
     page.locator(".vmxsim-explorer").first.scroll_into_view_if_needed()

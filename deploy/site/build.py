@@ -44,9 +44,9 @@ def build(into: Path, downloads: Path) -> None:
 
     Raises Failed if something cannot be fetched or built; then what was there stays.
     """
-    python = tools(downloads / "tools")
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)
+        python = tools(downloads / "tools", work / "tools")
         _pyodide(work / "lite" / "static" / "pyodide", python, downloads)
         (work / "lite" / "jupyter-lite.json").write_text(json.dumps(_settings(), indent=1))
         made = work / "site"
@@ -91,6 +91,9 @@ def _pyodide(folder: Path, python: Path, downloads: Path) -> None:
 def _kernel_wheels(python: Path) -> list[Path]:
     """What jupyterlite-pyodide-kernel brings for its kernel; of two widgetsnbextensions neither."""
     extension = python.parents[1] / "share/jupyter/labextensions/@jupyterlite/pyodide-kernel-extension"
+    schema = (extension / "static" / "schema" / "kernel.v0.schema.json").read_text()
+    if f"/v{pins()['npm']['pyodide']['version']}/" not in schema:
+        raise Failed("jupyterlite-pyodide-kernel goes with another version of pyodide than pins.toml names")
     found = sorted((extension / "static" / "pypi").glob("*.whl"))
     return [wheel for wheel in found if not wheel.name.startswith("widgetsnbextension-")]
 

@@ -72,13 +72,13 @@ def _by_digest(folder: Path) -> dict[str, Path]:
     return {hashlib.sha256(wheel.read_bytes()).hexdigest(): wheel for wheel in folder.glob("*.whl")}
 
 
-def tools(folder: Path) -> Path:
-    """A virtual environment in ``folder`` with what builds the site; its Python."""
+def tools(folder: Path, environment: Path) -> Path:
+    """A new virtual environment with what builds the site, whose wheels are in ``folder``; its Python."""
     pinned = pins()
     wanted = {**pinned["tools"], **{name: pinned["browser"][name] for name in _SHARED}}
-    found = wheels(wanted, folder / "wheels")
-    venv.create(folder / "venv", with_pip=False, clear=True)
-    python = folder / "venv" / "bin" / "python"
+    found = wheels(wanted, folder)
+    venv.create(environment, with_pip=False)
+    python = environment / "bin" / "python"
     pip(f"--python={python}", "install", "--quiet", "--no-deps", "--no-index", *map(str, found))
     return python
 
