@@ -61,9 +61,12 @@ def test_nothing_is_shown_before_the_answer_and_nothing_jumps(book: Notebook) ->
 
     page.keyboard.press("Enter")  # goes on, as the button says
     assert "What does it return?" in card(book).inner_text()
+    verdict = book.player.locator(".vp-part.wrong")
+    assert "broken: guest-value" in verdict.inner_text() and "0x" not in verdict.inner_text(), "no answer"
     card(book).get_by_role("button", name=": 0x7f0000001000").click()
     book.at(before + 35)
     assert "✔ Right." in card(book).inner_text()
+    assert "broken: guest-value" in verdict.inner_text() and "0x" in verdict.inner_text()
     assert height(book) == tall
     assert book.player.locator(".vp-veil:visible").count() == 0
 

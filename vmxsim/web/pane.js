@@ -79,12 +79,12 @@ class Pane {
     this.root.classList.toggle("blind", blind);
     setText(this.now, blind ? "Hidden until you have marked a step." : frame.now);
     this.notes.replaceChildren(...frame.notes.map((note) => make("p", { class: "vp-dim" }, note)));
+    // while a question is open, what is broken is named, but neither the values nor how the access goes
+    const asks = hides.size > 0;
     const sentences = (pairs, kind, mark) => pairs.map(([invariant, words]) =>
-      make("p", { class: kind, title: kind === "vp-danger" ? NOT_YET : "" }, make("strong", {}, `${mark}${invariant} `), make("span", {}, words)));
-    // what is broken says whether an access is passed through
-    const unsaid = blind ? "hidden until you have marked a step" : [...hides].some((name) => name.endsWith(".guest access")) ? "hidden until you have answered" : "";
-    const wrong = unsaid ? [] : [...sentences(frame.violations, "vp-violation", "✖ broken: "), ...sentences(frame.dangers, "vp-danger", "not wrong yet: ")];
-    this.wrong.replaceChildren(...(wrong.length ? wrong : [make("p", { class: "vp-dim" }, unsaid || "nothing is wrong")]));
+      make("p", { class: kind, title: kind === "vp-danger" ? NOT_YET : "" }, make("strong", {}, `${mark}${invariant} `), make("span", {}, asks ? "(more once you have answered)" : words)));
+    const wrong = blind ? [] : [...sentences(frame.violations, "vp-violation", "✖ broken: "), ...sentences(frame.dangers, "vp-danger", "not wrong yet: ")];
+    this.wrong.replaceChildren(...(wrong.length ? wrong : [make("p", { class: "vp-dim" }, blind ? "hidden until you have marked a step" : "nothing is wrong")]));
     const rows = frame.changes.map(([label, before, after]) => make("tr", {},
       make("th", { scope: "row" }, label), make("td", {}, before), make("td", { "aria-hidden": "true" }, "→"),
       make("td", {}, after)));

@@ -44,7 +44,8 @@ class Source {
   constructor(film, goTo) {
     this.film = film;
     this.goTo = goTo;
-    this.stack = make("div", { class: "vp-stack", role: "group", "aria-label": "Call stack, outermost first" });
+    const of = Object.keys(film.listings).length ? "Code" : "Events";
+    this.stack = make("div", { class: "vp-stack", "data-of": of, role: "group", "aria-label": "Call stack, outermost first" });
     this.listing = make("div", {
       class: "vp-listing", tabindex: "0", role: "listbox", keydown: (event) => this.onKey(event),
       "aria-label": "Source. Up and down choose a line, Enter goes to the next step that runs it.",
