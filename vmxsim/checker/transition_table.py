@@ -246,16 +246,19 @@ class TransitionTable:
         self.values = self.sections.values
         self._allows = assumed.filter()
         self._build(watch)
-        if self._tells_bases_apart() and any(effect.exchanges_hosts for effect in self.effects):
+        if self._lacks_base():
             self.sections.tracks_base = True
             self._build(watch)
 
-    def _tells_bases_apart(self) -> bool:
-        """Whether one of the host's bases is not like the other to the reader's code: it compares values with
-        numbers, or computes with them; or it compares values, one of which the guest may choose to be
-        a base of the host's."""
+    def _lacks_base(self) -> bool:
+        """Whether the states have to say which base is the true one, and do not: user space changes its base,
+        and the bases are not alike to the reader's code. It compares values with numbers, or computes with
+        them; or it compares values, one of which the guest may choose to be a base of the host's."""
+        looked = self.sections.looked
+        if self.sections.tracks_base or not looked or not any(e.exchanges_hosts for e in self.effects):
+            return False
         chosen = {self.values[HOST].number, self.values[OTHER].number} & {*self.written}
-        return any(chosen or _names_numbers(f.instructions[index]) for f, index in self.sections.looked)
+        return any(chosen or _names_numbers(f.instructions[index]) for f, index in looked)
 
     def _build(self, watch: Watch | None) -> None:
         design, host, assumed, written = self.design, self.host, self.assumed, self.written
@@ -359,6 +362,8 @@ class TransitionTable:
                     watch(0, 0)
                 if len(self.states) > MOST_STATES:
                     raise CutShort(f"over {MOST_STATES:,} control states: a field may count up without end")
+            if not done & 127 and self._lacks_base():
+                return  # the table is built again
             self.first.append(len(self.edges))
             state = self.states[done]
             for choice in self.choices(state):
