@@ -20,11 +20,12 @@ SETTLE = git diff-files --name-only -- notebooks 2>/dev/null | while read -r fil
 # Options for `vmxsim lab` (make lab ARGS="--no-browser --port 9999") and for pytest (make test ARGS="-k smi").
 ARGS ?=
 
-.PHONY: help lab outputs-out-of-git test test-lowest lint format images bench site test-site clean
+.PHONY: help lab outputs-out-of-git setup test test-lowest lint format images bench site test-site clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make lab     install into $(VENV) and open JupyterLab on the first notebook"
+	@echo "make setup   install what the tests need, without running them"
 	@echo "make test    install what the tests need and run them all"
 	@echo "make test-lowest   the same without the browser, with the oldest versions that pyproject.toml allows"
 	@echo "make lint    ruff, format check, mypy"
@@ -45,8 +46,11 @@ outputs-out-of-git: $(RUN_STAMP)
 		git config filter.notebook-outputs.smudge cat; \
 		git config filter.notebook-outputs.clean '$(CLEAN)'; fi
 
+setup: $(TEST_STAMP)
+
+# Whoever does not want Python to keep bytecode wants it here: some hundred processes would compile the package.
 test: $(TEST_STAMP)
-	$(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore $(SITE_TESTS) $(ARGS)
+	PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore $(SITE_TESTS) $(ARGS)
 
 # With the oldest versions that pyproject.toml allows, in an environment of its own: are the bounds true?
 LOWEST := build/lowest
@@ -98,6 +102,9 @@ $(RUN_STAMP): pyproject.toml | $(PY)
 	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[lab]'
 	@touch $@
 
+# uv needs half of pip's time. Where it cannot be had, pip does it.
 $(TEST_STAMP): pyproject.toml | $(PY)
-	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	{ $(PY) -m pip install --quiet --disable-pip-version-check uv && \
+		$(PY) -m uv pip install --quiet --python $(PY) --compile-bytecode --editable '.[test]'; } || \
+		$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	@touch $(RUN_STAMP) $@
