@@ -14,8 +14,6 @@ from attrs import define, frozen
 
 from vmxsim.checker.states import ALL_SLOTS, BITS, CONSTANTS, RESET, put_in, take_out
 from vmxsim.checker.symbolic import (
-    TASK_FIELDS,
-    VCPU_FIELDS,
     Choice,
     Inspected,
     Line,
@@ -25,63 +23,9 @@ from vmxsim.checker.symbolic import (
     Token,
 )
 from vmxsim.errors import SimulationError
-from vmxsim.kernel.attributes import U64
-from vmxsim.kernel.instructions import COST_ONLY
-from vmxsim.kernel.kvm import Kvm
 from vmxsim.kernel.machine import Value
-from vmxsim.kernel.program import Current, Expr, Field, Function, Instruction, Operation, Primitive
+from vmxsim.kernel.program import Function, Instruction
 from vmxsim.kernel.thread import Stack
-
-#: Fields that guest, user space and invariants read.
-_ALWAYS = {"efer", "cr0", "smm", "loaded", "exit_reason"}
-_SLOTS = {"g", "h", "gs_base", "msr_data"}
-
-
-def relevant_vcpu_fields(design: type[Kvm], interception: str) -> tuple[str, ...]:
-    """The fields of a vCPU that belong to the state, in a fixed order.
-
-    A field matters if a condition, a call, a primitive with an effect, or an assignment to
-    another field that matters reads it. The rest is left out: ``save_nmsrs``, for example,
-    only says how many MSRs a line costs. Raises SimulationError for a design that reads what
-    the checker does not follow.
-    """
-    needs: dict[str, set[str]] = {}
-    found = set(_ALWAYS)
-    if interception == "bitmap":
-        found.add("bitmap_passes")
-    for function in design.code():
-        for i in function.instructions:
-            reads = {name for e in (i.expr, *i.args) for name in fields_read(e, function)}
-            if i.kind == "do" and isinstance(i.target, Field):
-                needs.setdefault(i.target.name, set()).update(reads)
-            else:
-                found |= reads
-    while more := {name for target in found for name in needs.get(target, ())} - found:
-        found |= more
-    own = [name for name, first in design.own_fields("fields").items() if not isinstance(first, U64)]
-    return tuple(name for name in (*VCPU_FIELDS, *own) if name in found)
-
-
-def fields_read(e: Expr | None, function: Function) -> Iterator[str]:
-    """The fields that an expression reads, other than to count a cost."""
-    match e:
-        case Field(_, name, own=True):
-            yield name
-        case Field(base, name):
-            known = TASK_FIELDS if isinstance(base, Current) else VCPU_FIELDS
-            if name not in known and name not in _SLOTS:
-                raise SimulationError(
-                    f"{function.name}() reads '{name}': the checker treats all CPUs and vCPUs alike and"
-                    " does not record what was returned",
-                    function.owner,
-                )
-            yield name
-        case Primitive(name, _) if name in COST_ONLY:
-            return
-        case Primitive(_, args) | Operation(_, args):
-            for arg in args:
-                yield from fields_read(arg, function)
-
 
 #: One bit for each invariant. ``contract``: the design does what the kernel must not.
 BROKEN = {"guest-value": 1, "host-value": 2, "no-leak": 4, "no-host-fault": 8, "contract": 16}

@@ -129,7 +129,8 @@ class HostResult:
     """The verdict for one width of the host's user space.
 
     ``invariants`` maps each to ``holds``, ``violated`` or ``unknown``. ``states``,
-    ``transitions`` and ``depth`` (transitions to the farthest state) measure the search;
+    ``transitions`` and ``depth`` (transitions to the farthest state) measure the search (where conditions
+    that are not modeled come out either way, states that differ in nothing that is looked at count once);
     ``sometimes`` tells which situations it covered. ``cut_by`` says why it is incomplete, None
     if it is not; ``ended_early``: it stopped because every invariant was broken. ``bases`` are the user GS
     bases for which the verdict holds (``own``, ``zero``: :class:`~vmxsim.kernel.machine.Host`), ``written``

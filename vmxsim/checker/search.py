@@ -66,8 +66,8 @@ SOMETIMES: dict[str, Callable[[_Look], bool]] = {
     ),
     "SMI while loaded in long mode": lambda x: x.does("guest smi") and x.loaded and x.long_mode(x.before),
     "RSM back into long mode": (
-        lambda x: bool(x.get(x.before, "smram_efer")) and not x.long_mode(x.before) and x.long_mode(x.after)
-        and not x.get(x.before, "smm")
+        lambda x: x.get(x.before, "exit_reason") == "RSM" and not x.long_mode(x.before)
+        and x.long_mode(x.after)
     ),
     "a signal ended KVM_RUN after a handled exit": lambda x: x.choice.signal,
     "user space changed its GS base": lambda x: x.does("user gs-base"),

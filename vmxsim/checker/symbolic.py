@@ -8,8 +8,9 @@ other CPU can see the register.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 from attrs import define, field, frozen
@@ -223,6 +224,8 @@ class TracedMachine(Machine):
 
     #: The (object, field) of each slot: those of every design, and values in fields of the design's own.
     slot_fields: tuple[tuple[str, str], ...] = ()
+    #: The bits of a field that are part of the state; all of them where it is not named.
+    kept_bits: Mapping[str, int] = MappingProxyType({})
 
     def start(self, fields: dict[tuple[str, str], Any], slots: Sequence[Value]) -> None:
         """Set the state: fields by (object, name), and a token or value for each slot."""
@@ -260,6 +263,8 @@ class TracedMachine(Machine):
         """Store a value without comparing, and thus reading, the old one."""
         obj._known.add(name)
         self.written[obj.id, name] = None
+        if name in self.kept_bits and isinstance(value, int):
+            value &= self.kept_bits[name]
         obj._now[name] = value
 
     def field(self, field: tuple[str, str]) -> Any:

@@ -22,8 +22,8 @@ from vmxsim.checker.footprints import (
     Footprints,
     Leaf,
     ReachedDown,
-    relevant_vcpu_fields,
 )
+from vmxsim.checker.relevant import relevant_bits, relevant_vcpu_fields
 from vmxsim.checker.states import (
     ALL_SLOTS,
     BITS,
@@ -223,7 +223,8 @@ class TransitionTable:
     ``states`` are tuples: the stack's number, then the values of :attr:`fields`. ``edges``
     are grouped by source; those of state n start at ``first[n]``. ``initial`` holds pairs of
     control state and data; ``initial_waiting`` is the same for a thread without a CPU.
-    ``unknowns`` says how conditions that are not modeled come out.
+    ``unknowns`` says how conditions that are not modeled come out. If that is either way, EFER and CR0 hold
+    only the bits that the design's code looks at: they come apart, and the rest only makes more states.
     ``watch`` is called regularly and may raise. Raises CutShort if the design's state grows
     without end.
     """
@@ -243,6 +244,8 @@ class TransitionTable:
         self._either_way = unknowns.either_way
         self.sections = Sections(design, host, interception, written)
         self.sections.m.inverted = unknowns.inverted
+        if unknowns.either_way:
+            self.sections.m.kept_bits = relevant_bits(design)
         self.values = self.sections.values
         self._allows = assumed.filter()
         self._build(watch)
@@ -301,7 +304,8 @@ class TransitionTable:
         """Whether the table with these numbers written would be this one, and no breach show that does not
         here: the design does the same with them, and numbers that are equal here are so there."""
         other = Sections(self.design, self.host, self.sections.interception, written)
-        other.m.inverted, other.tracks_base = self.sections.m.inverted, self.sections.tracks_base
+        other.m.inverted, other.m.kept_bits = self.sections.m.inverted, self.sections.m.kept_bits
+        other.tracks_base = self.sections.tracks_base
         return _equal(self.values) <= _equal(other.values) and self._footprints.fits(other)
 
     def get(self, state: State, holder: str, name: str) -> Any:
@@ -333,6 +337,8 @@ class TransitionTable:
             ("vcpu0", "smm"): False,
             ("vcpu0", "msrs_ready"): False,
         }
+        for name, bits in self.sections.m.kept_bits.items():
+            values["vcpu0", name] = values.get(("vcpu0", name), 0) & bits
         values |= own_fields(self.design, long_mode)
         in_array = self.design.labels["h"].startswith("host_msrs")
         register, h = RESET if waiting else HOST, HOST if in_array else UNKNOWN

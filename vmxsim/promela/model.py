@@ -8,7 +8,7 @@ from typing import Any
 from attrs import define
 
 from vmxsim.checker.either_way import conditions_of
-from vmxsim.checker.footprints import relevant_vcpu_fields
+from vmxsim.checker.relevant import relevant_vcpu_fields
 from vmxsim.checker.states import (
     GUEST_BASE,
     GUEST_VALUES,
