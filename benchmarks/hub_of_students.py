@@ -37,6 +37,9 @@ from uuid import uuid4
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
+#: What a class's hub starts for a student, and the notebook that the student finds.
+SERVER = str(Path(__file__).resolve().parents[1] / "deploy" / "student-server")
+FIRST = "vmxsim-course/00-start-here.ipynb"
 EXPLORE = "import vmxsim\nvmxsim.explore()"
 #: What the hub is told. Its students are folders, not users of this machine.
 CONFIG = """
@@ -51,9 +54,9 @@ c.ConfigurableHTTPProxy.api_url = "http://127.0.0.1:{api}"
 c.JupyterHub.authenticator_class = "dummy"
 c.JupyterHub.spawner_class = SimpleLocalProcessSpawner
 c.SimpleLocalProcessSpawner.home_dir_template = "{home}/{{username}}"
-c.Spawner.cmd = [{python!r}, "-m", "jupyterhub.singleuser"]
+c.Spawner.cmd = [{server!r}]
 c.Spawner.args = ["--allow-root"]
-c.Spawner.default_url = "/lab"
+c.Spawner.default_url = "/lab/tree/{first}"
 c.Spawner.start_timeout = 300
 c.Spawner.http_timeout = 300
 c.Spawner.env_keep = ["PATH", "PYTHONPATH", "LANG", "OPENBLAS_CORETYPE"]
@@ -84,7 +87,7 @@ class Hub:
         config.write_text(
             CONFIG.format(
                 port=self.url.rpartition(":")[2], hub=free_port(), api=free_port(), students=students,
-                home=home, proxy=[proxy], python=sys.executable, token=self.token,
+                home=home, proxy=[proxy], server=SERVER, first=FIRST, token=self.token,
             )
         )  # fmt: skip
         path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
@@ -141,10 +144,10 @@ class Student:
         self.bytes = 0
 
     async def spawn(self) -> None:
-        """Start the server, and wait until it answers through the proxy."""
+        """Start the server, and wait until it has the first notebook."""
         await self.hub.ask(f"/hub/api/users/{self.name}", "POST")
         await self.hub.ask(f"/hub/api/users/{self.name}/server", "POST")
-        await self.hub.until(lambda: self.hub.ask(f"/user/{self.name}/api/status"))
+        await self.hub.until(lambda: self.hub.ask(f"/user/{self.name}/api/contents/{FIRST}?content=0"))
 
     async def open_explorer(self) -> None:
         """Start a kernel, run the cell, and wait until the picture has come."""

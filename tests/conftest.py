@@ -11,11 +11,16 @@ os.environ["VMXSIM_ANSWERS"] = ""
 MISSING_CHROMIUM = "no Chromium on PATH: install it (Debian: apt-get install chromium), or set CHROMIUM"
 MISSING_TREE = "no kernel tree: .ci/run fetches Debian's linux-source-6.1, or set VMXSIM_TEST_TREE"
 MISSING_SITE = "no site in the browser: its packages come from npm and PyPI"
+MISSING_HUB = (
+    "no JupyterHub, or no configurable-http-proxy on PATH: pip install jupyterhub, npm install -g"
+    " configurable-http-proxy"
+)
 #: What was not tested, by why a test was skipped.
 LOUD = {
     MISSING_CHROMIUM: "THE EXPLORER WAS NOT TESTED",
     MISSING_SITE: "THE SITE IN THE BROWSER WAS NOT TESTED",
     MISSING_TREE: "NO REAL KERNEL TREE WAS TESTED",
+    MISSING_HUB: "NO CLASS ON A HUB WAS TESTED",
 }
 
 
