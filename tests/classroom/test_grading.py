@@ -11,7 +11,7 @@ import pytest
 from tests.classroom.submitting import answered, cell, given, submit
 from vmxsim.teaching.classroom.feedback import write_feedback
 from vmxsim.teaching.classroom.gradebooks import why, write_csv
-from vmxsim.teaching.classroom.grading import grade
+from vmxsim.teaching.classroom.grading import LabResult, grade
 from vmxsim.teaching.classroom.handout import choose_labs, read_labs
 from vmxsim.teaching.classroom.submissions import find_submissions
 
@@ -185,3 +185,13 @@ def test_a_spreadsheet_gets_a_row_for_each(results, tmp_path):
     assert len(rows) == len(results)
     assert next(r for r in rows if r["student"] == "ada" and r["lab"] == TWO)["points"] == "4"
     assert json.dumps([r.as_data() for r in results.values()])
+
+
+def test_no_name_and_no_text_of_one_student_costs_the_others_their_feedback(tmp_path):
+    odd = LabResult("é" * 120, ONE, "graded", 0, 3, answer="half a character: \ud800", refused="\udcff")
+    page = LabResult("index", ONE, "graded", 3, 3, answer="<script>alert(1)</script>")
+    assert write_feedback(tmp_path / "f", [odd, page], read_labs()) == 2
+    write_csv(tmp_path / "grades.csv", [odd, page])
+    names = [path.name for path in (tmp_path / "f").iterdir()]
+    assert len(names) == 3 and "index_.html" in names
+    assert "<script" not in (tmp_path / "f" / "index_.html").read_text("utf-8")

@@ -3,6 +3,7 @@ runs nothing."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from html import escape
@@ -44,14 +45,21 @@ def write_feedback(folder: Path, results: Iterable[LabResult], labs: Iterable[La
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for student, found in students.items():
-            (folder / _file(student)).write_text(page(student, found, titles), encoding="utf-8")
-        (folder / "index.html").write_text(index_page(students), encoding="utf-8")
+            _write(folder / _file(student), page(student, found, titles))
+        _write(folder / "index.html", index_page(students))
     return len(students)
 
 
+def _write(path: Path, text: str) -> None:
+    """Whatever text students hand in: half a character is no reason to stop."""
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
 def _file(student: str) -> str:
-    """The name of a student's page: no path, and not the index's."""
+    """The name of a student's page: no path, not too long, and not the index's."""
     name = re.sub(r"[/\\\x00-\x1f]", "_", student).lstrip(".") or "_"
+    if len(name.encode(errors="replace")) > 200:
+        name = f"{name[:40]}-{hashlib.sha256(name.encode(errors='replace')).hexdigest()[:16]}"
     return f"{name}_.html" if name.casefold() == "index" else f"{name}.html"
 
 
@@ -62,7 +70,7 @@ def index_page(students: Mapping[str, list[LabResult]]) -> str:
         labs = "".join(
             f"<li>{escape(result.lab)}: {_points(result)}{_flags(result)}</li>" for result in found
         )
-        link = f'<a href="{quote(_file(student))}">{escape(student)}</a>'
+        link = f'<a href="{quote(_file(student), errors="replace")}">{escape(student)}</a>'
         rows += f"<section><h2>{link}</h2><ul>{labs}</ul></section>"
     flagged = sum(any(result.flags for result in found) for found in students.values())
     note = f"<p>⚑ Have a look at {counted(flagged, 'student')}.</p>" if flagged else ""

@@ -233,7 +233,7 @@ def _by_student(
 
 
 def _write(path: Path, rows: Iterable[Sequence[str]]) -> None:
-    with writing(path), path.open("w", newline="", encoding="utf-8") as out:
+    with writing(path), path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as out:
         csv.writer(out).writerows([_harmless(cell) for cell in row] for row in rows)
 
 
