@@ -404,7 +404,7 @@ class Deck {
       const covered = this.split.words && this.split.slot > limit; // it would give away an answer
       setText(this.splitHead, covered ? "≠ hidden until the question is answered" : this.split.words ? `≠ First divergence: ${this.count(this.split.slot)}` : "≠ No divergence");
       setText(this.splitText, covered ? "The first difference is hidden until the question is answered." : this.split.text);
-      setText(this.different, names.length ? `Different now: ${names.join(", ")}.` : `Nothing differs now. ${this.title.textContent}`);
+      setText(this.different, names.length ? `Different now: ${names.join(", ")}.` : `Nothing differs now. ${this.stageCraft.on ? "" : this.title.textContent}`);
       this.different.title = this.different.textContent;
     }
     if (!this.preempt.hidden) {
