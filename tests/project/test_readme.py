@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.classroom.submitting import given, submit
 from tests.cli.running import vmxsim
 from tests.csource.patching import clone, patch
 from tests.csource.reading import write
@@ -41,7 +42,7 @@ def commands():
 
 
 @pytest.mark.parametrize(("arguments", "status"), list(commands()))
-def test_commands(arguments, status, tmp_path):
+def test_commands(arguments, status, tmp_path, monkeypatch):
     (scenario,) = blocks("yaml")
     (tmp_path / "away.yaml").write_text(scenario)
     if arguments[0] != "new":
@@ -52,6 +53,9 @@ def test_commands(arguments, status, tmp_path):
         write(retold("never-trap"), tree)
         change = patch(retold("never-trap"), retold("guest-state-loaded"))
         (tmp_path / "0001-some.patch").write_text(change)
+    if "handed-in" in arguments:
+        submit(tmp_path / "handed-in", "ada", "one-tick", given("one-tick"))
+        monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "data"))
     done = vmxsim(*(tree if word == "~/linux" else word for word in arguments), cwd=tmp_path)
     assert done.returncode == status, done.stdout + done.stderr
     if "--output" in arguments:
