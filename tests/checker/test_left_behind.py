@@ -150,6 +150,24 @@ def test_a_register_that_is_left_alone_between_tasks_without_a_base_must_be_know
     assert fresh({}) == ()
 
 
+class LeavesItAtASwitch(NeverTrap):
+    """A context switch finds the guest's value in the register, and where all bases are 0 leaves it there."""
+
+    def kvm_sched_out(self, vcpu):
+        if vcpu.loaded_cpu_state:
+            vcpu.msr_guest_kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE)
+            vcpu.loaded_cpu_state = False
+
+
+def test_what_a_task_does_with_a_value_that_was_left_to_it_is_not_said_to_be_known():
+    result = check(LeavesItAtASwitch, host="64-bit")
+    assert result.hosts[0].invariants == {
+        "guest-value": "unknown", "host-value": "violated", "no-leak": "violated",
+    }  # fmt: skip
+    assert result.hosts[0].bases == ("own", "zero")
+    assert "Not decided: where all bases are 0" in repr(result)
+
+
 @pytest.mark.parametrize("options", [{}, {"fsgsbase": True}])
 def test_at_rest_in_user_space_a_thread_has_nothing_of_its_own_but_its_base(options):
     """So two threads that run one vCPU in turn, which KVM lets in one at a time, are to KVM one thread whose

@@ -267,7 +267,7 @@ def _check_everywhere(bounds: _Bounds, limits: Limits, interrupted: list[bool]) 
         for host, pair in environments(explored, searched[0].left):
             other = evolve(bounds, task=host, written=pair)
             searched.append(_check_host(other, limits, interrupted, counting=False))
-            if searched[-1].result.cut_by:
+            if (cut := searched[-1].result.cut_by) and not cut.undecided:
                 break
             explored.append(other.table(limits))
         else:  # what was not explored again cannot differ
@@ -362,6 +362,8 @@ def _check_host(bounds: _Bounds, limits: Limits, interrupted: list[bool], counti
         left_over |= more
     if INTERRUPTED in (one.words for one in (cut, past) if one):
         interrupted.append(True)
+    if past and past.undecided and UNKNOWN in invariants.values():
+        cut = past
     result = HostResult(
         bounds.host,
         {name: invariants[name] for name in (*wanted, "contract") if name in invariants},
@@ -445,6 +447,13 @@ def _counterexamples(
     return found
 
 
+_LEFT_IN_REGISTER = Cut(
+    "where all bases are 0, a context switch leaves a wrong value in the register, and what the next task"
+    " does with it was not followed",
+    undecided=True,
+)
+
+
 def _search_past(
     bounds: _Bounds,
     table: TransitionTable,
@@ -468,7 +477,8 @@ def _search_past(
             ghosts=bool(_OF_THE_GUEST & set(open_ones)),
             watch=limits.watch,
         )
-        cut = found.cut
+        # the next task then finds what the table does not follow
+        cut = found.cut or (_LEFT_IN_REGISTER if found.left and table.host.leaves_zero else None)
         more = _counterexamples(bounds, table, found.broken, open_ones, limits, past=True)
     except ENDINGS as end:
         cut = cut_of(end)

@@ -530,6 +530,7 @@ class _Section:
             # task had a base
             if not self.owner.stores_gs_base or not number_of(m.task.gs_base):
                 self.check(HOST_CHECK, m.cpu.kernel_gs_base, base)
+                self.check(LEFT_CHECK, m.cpu.kernel_gs_base, base)
         elif not m.host.fsgsbase:
             self.check(LEFT_CHECK, m.cpu.kernel_gs_base, base)
         m.set(m.task, "waiting", True)
