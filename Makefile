@@ -1,6 +1,6 @@
 # What a person types here: make lab, make test. Everything goes into .venv beside this file.
 SHELL := /bin/bash
-PYTHON ?= $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 python3.11,$(if $(shell $(p) -c \
+PYTHON ?= $(firstword $(foreach p,python3 python3.15 python3.14 python3.13 python3.12 python3.11,$(if $(shell $(p) -c \
 	'import sys; print(sys.version_info >= (3, 11) or "")' 2>/dev/null),$(p))) python3)
 VENV ?= .venv
 PY := $(VENV)/bin/python
