@@ -74,7 +74,11 @@ _SMALL_OR_CUT = """player => {
     const { bottom, right } = e.getBoundingClientRect();
     return bottom > innerHeight || right > innerWidth;
   }).map((e) => `outside: ${e.className.baseVal ?? e.className}`);
-  return [...small, ...cut, ...outside];
+  const spilled = all('.box text:not(.plate)').filter((e) => {
+    const frame = e.closest('.box').querySelector('.box-frame').getBoundingClientRect();
+    return e.getBoundingClientRect().right > frame.right || e.getBoundingClientRect().bottom > frame.bottom;
+  }).map((e) => `spilled: ${e.textContent}`);
+  return [...small, ...cut, ...outside, ...spilled];
 }"""
 
 

@@ -115,6 +115,13 @@ def test_changed_places_are_those_whose_value_changed(made):
             assert not after["changed"] and not after["moves"] and after["facts"] == before["facts"]
 
 
+def test_a_return_that_passes_over_the_register_is_not_quiet():
+    """Why the patch is wrong: enter sees that state is loaded and returns at once."""
+    frames = film(vmxsim.run(["run", "guest long-mode on"], "dedicated-accessors"))["frames"]
+    early = [f for f in frames if f["fn"] == "vmx_save_host_state" and f["source"] == "return"]
+    assert [frame["quiet"] for frame in early] == [False]
+
+
 def test_the_legend_names_every_owner_and_status(made):
     _, data = made
     named = {(kind, key) for kind, key, _ in data["legend"]}

@@ -38,7 +38,7 @@ from vmxsim.views.signs import signs
 from vmxsim.views.standalone import standalone
 from vmxsim.views.style import HUES, STATUS_MARKS, cell_state, holder_words, status_words
 from vmxsim.views.table import html_table
-from vmxsim.views.telling import brief
+from vmxsim.views.telling import brief, passed_over
 from vmxsim.views.words import Teller, kept_cells, now_words, step_words
 
 #: Words that must not be separated from the number after them.
@@ -296,6 +296,7 @@ def _frame(told: Teller, index: int, face: Face) -> dict[str, Any]:
             or step.violations
             or step.notes
             or step.kind in LAZY
+            or passed_over(trace, step)
         ),
     }
 
