@@ -133,6 +133,11 @@ def test_what_is_computed_for_two_is_told_in_full():
     assert (host.transitions, host.depth) == (49_789_752_192, 253)
 
 
+def test_it_is_said_that_joint_states_were_not_visited():
+    one, two = (check("never-trap", host="64-bit", vcpus=n, assume=SMALL) for n in (1, 2))
+    assert "no thread can tell what another left" in repr(two) and "no thread can tell" not in repr(one)
+
+
 @pytest.mark.parametrize(("vcpus", "cpus"), [(3, 1), (3, 2), (4, 4)])
 def test_three_and_four_vcpus_are_checked_too(vcpus, cpus):
     assume = f"{SMALL},no-mode-switch"

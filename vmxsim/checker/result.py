@@ -351,9 +351,15 @@ def explored_with(host: HostResult, design: type[Kvm]) -> str:
 
 
 def explored_line(result: CheckResult) -> str:
-    """The same for each host width, in a sentence."""
+    """The same for each host width, in a sentence, and how several vCPUs were explored."""
     told = [(host.host, explored_with(host, result.design)) for host in result.hosts]
-    return f"Explored {'; '.join(f'on a {width} host: {words}' for width, words in told)}."
+    line = f"Explored {'; '.join(f'on a {width} host: {words}' for width, words in told)}."
+    if any(host.together for host in result.hosts):
+        line += (
+            " Each thread's states were visited; those of several together follow from them, because no"
+            " thread can tell what another left on its CPU."
+        )
+    return line
 
 
 def sometimes_line(result: CheckResult) -> str:
