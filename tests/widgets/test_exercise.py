@@ -5,11 +5,12 @@ from __future__ import annotations
 import html
 import re
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 import vmxsim
-from tests.exercises.solutions import run_cell, solution
+from tests.exercises.solutions import run_cell, solution, solution_text
 from vmxsim.errors import InputError
 from vmxsim.teaching.exercises import EXERCISES, Breaks, InvariantsHold, NotPassed
 from vmxsim.widgets.exercise import ExerciseForm, Verdict
@@ -172,3 +173,25 @@ def test_what_is_wrong_with_the_call_is_said(call, says):
     with pytest.raises(InputError) as error:
         call()
     assert says in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("cell", "says"),
+    [
+        (solution_text("one-tick"), ""),
+        (
+            f"{solution_text('one-tick')}\nschedule = [step for step in schedule]",
+            "an answer is read, not run",
+        ),
+        ("schedule = [*begun, *ended]", "define all of the answer in its own cell"),
+    ],
+)
+def test_an_answer_that_passes_and_could_not_be_graded_says_so_at_once(monkeypatch, cell, says):
+    answer = solution("one-tick")
+    shell = SimpleNamespace(
+        user_ns={"schedule": answer, "In": ["", cell, "ex.submit(schedule)"]}, kernel=None
+    )
+    monkeypatch.setattr("IPython.get_ipython", lambda: shell)
+    note = vmxsim.exercise("one-tick").submit(answer).note
+    assert says in note.value
+    assert bool(says) == ("It passes, but" in note.value) == (note.layout.display is None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Sequence
 from html import escape
@@ -16,6 +17,8 @@ from vmxsim.checker.result import Counterexample, telling_steps
 from vmxsim.errors import InputError, unknown
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.simulation.scenario import scenario_yaml
+from vmxsim.teaching.classroom.reading import read_answer
+from vmxsim.teaching.exercises.catalogue import EXERCISES
 from vmxsim.teaching.exercises.goals import Example
 from vmxsim.teaching.exercises.grade import Grade, Outcome, schedule_html, trace_of, verdict_html
 from vmxsim.teaching.exercises.specification import Exercise, schedule_source
@@ -166,6 +169,8 @@ def _outcome(outcome: Outcome) -> str:
     return head + schedule_html(judgement.example)
 
 
+_UNREADABLE = "It passes, but if this lab is graded, the cell is read as text and not accepted:"
+
 #: The name of a learner's class until one with another name is handed in.
 NAME = "Mine"
 
@@ -249,7 +254,28 @@ class ExerciseForm(Again, w.VBox):
         self._given = answer
         if self.exercise.schedule and isinstance(answer, (list, tuple)):
             self.text.value = _schedule_text(answer)
-        return Verdict(self._show(self.grade(answer)))
+        grade = self._show(self.grade(answer))
+        below = Verdict(grade)
+        if grade.passed and (why := self._unreadable(answer)):
+            below.show(grade, f'<p class="not-yet"><b>{escape(_UNREADABLE)}</b> {escape(why)}</p>')
+        return below
+
+    def _unreadable(self, answer: Any) -> str:
+        """Why a lab's answer would not be accepted from the cell that it stands in, which is read and not run
+        for that; '' if it would be, or if no cell is known."""
+        ipython = sys.modules.get("IPython")
+        shell = ipython.get_ipython() if ipython else None
+        if shell is None or self.exercise.id not in EXERCISES:
+            return ""
+        names = [name for name, value in shell.user_ns.items() if value is answer and name[0] != "_"]
+        for cell in reversed(shell.user_ns.get("In", ())):
+            if any(re.search(rf"^(class +{name}\b|{name}\s*[:=])", cell, re.MULTILINE) for name in names):
+                try:
+                    read_answer(cell, self.exercise)
+                except InputError as error:
+                    return str(error)
+                return ""
+        return ""
 
     def _show(self, grade: Grade, cell: str = "") -> Grade:
         """Show a grade. ``cell`` is the text of a cell that would hand in the answer; '' if it already is."""
