@@ -19,6 +19,7 @@ from vmxsim.csource.diff import whole_functions
 from vmxsim.csource.patches import patches_of_commit, read_patches
 from vmxsim.csource.tree import Tree, tree_of_commit
 from vmxsim.errors import InputError, NotUnderstoodError
+from vmxsim.exports.review import review
 
 MAIN = "arch/x86/kvm/vmx/vmx.c"
 BEFORE = "".join(f"static void step_{n}(void)\n{{\n\tdo_{n}(vmx);\n}}\n\n" for n in range(12))
@@ -80,6 +81,18 @@ def result(data: str | bytes, tree: Tree = TREE) -> str:
     return tree.files[MAIN]
 
 
+def flowed(text: str, space: str) -> str:
+    """A text as a mail program writes it that lets lines flow, broken after the first word behind the 40th
+    character. ``space`` is what is left of the space there."""
+    lines = []
+    for line in text.split("\n"):
+        line = f" {line}" if line.startswith((" ", ">", "From ")) else line
+        line = line.rstrip(" ")
+        at = line.find(" ", 40)
+        lines += [line] if at < 0 else [f"{line[:at]}{space} ", line[at + (not space) :]]
+    return "\n".join(lines)
+
+
 FORMS = {
     "a plain diff": DIFF,
     "without a final newline": DIFF.rstrip("\n"),
@@ -100,6 +113,10 @@ FORMS = {
     "quoted-printable": mail(
         "[PATCH] do", quopri.encodestring(DIFF.encode()).decode(),
         Content_Type="text/plain; charset=utf-8", Content_Transfer_Encoding="quoted-printable",
+    ),
+    "flowed": mail("[PATCH] do", flowed(DIFF, ""), Content_Type="text/plain; charset=utf-8; format=flowed"),
+    "flowed, the last space deleted": mail(
+        "[PATCH] do", flowed(DIFF, " "), Content_Type="text/plain; format=Flowed; DelSp=yes"
     ),
     "base64": mail(
         "[PATCH] do", base64.encodebytes(DIFF.encode()).decode(),
@@ -436,6 +453,41 @@ def test_a_commit_without_parent_or_of_other_code_is_refused(clone: Path) -> Non
     commit(clone, "only the readme")
     with pytest.raises(InputError, match="changes nothing in arch/x86/kvm"):
         patches_of_commit(clone, "HEAD")
+
+
+def test_a_range_of_commits_is_a_series_without_those_that_change_other_code(clone: Path) -> None:
+    plant(clone, {"README": "c\n"})
+    commit(clone, "only the readme")
+    plant(clone, {MAIN: BEFORE})
+    commit(clone, "KVM: VMX: do less")
+    for name in ("HEAD~3..HEAD", "HEAD~3.."):
+        more, less = patches_of_commit(clone, name)
+        assert (more.subject, less.subject) == ("[PATCH] KVM: VMX: do more", "[PATCH] KVM: VMX: do less")
+        assert [(one.number, one.total) for one in (more, less)] == [(1, 2), (2, 2)]
+        applied = apply(more, tree_of_commit(clone, "HEAD~3"))
+        assert applied.tree.files[MAIN] == AFTER
+        assert apply(less, applied.tree).tree.files[MAIN] == BEFORE
+    assert len(review("HEAD~3..HEAD", git=clone).findings.sides) == 3
+    for name, why in {
+        "HEAD..HEAD": "no commit in it changes anything in arch/x86/kvm",
+        "HEAD~2..HEAD~1": "no commit in it changes anything in arch/x86/kvm",
+        "HEAD...HEAD~1": "is not a commit's name",
+        "..HEAD": "is not a commit's name",
+        "HEAD~1..nowhere": "no commit 'nowhere'",
+        "HEAD~1..--all": "is not a commit's name",
+    }.items():
+        with pytest.raises(InputError, match=why):
+            patches_of_commit(clone, name)
+
+
+def test_a_range_with_a_merge_is_refused(clone: Path) -> None:
+    git = ["git", "-C", str(clone), "-c", "user.name=A", "-c", "user.email=a@example.org"]
+    subprocess.run([*git, "checkout", "-q", "-b", "side", "HEAD~1"], check=True)
+    plant(clone, {"README": "side\n"})
+    commit(clone, "a side")
+    subprocess.run([*git, "merge", "-q", "-s", "ours", "-m", "both", "@{-1}"], check=True)
+    with pytest.raises(InputError, match="holds a merge"):
+        patches_of_commit(clone, "HEAD~2..HEAD")
 
 
 def test_a_clone_gives_the_tree_that_a_patch_was_made_on(clone: Path) -> None:

@@ -35,7 +35,11 @@ _STYLES = {
 @click.command("review")
 @click.argument("patch")
 @TREE_OPTION
-@click.option("--git", metavar="REPO", help="A git clone of the kernel; PATCH may be one of its commits.")
+@click.option(
+    "--git",
+    metavar="REPO",
+    help="A git clone of the kernel; PATCH may be one of its commits, or a range A..B.",
+)
 @click.option(
     "--to", "form", type=click.Choice([*FORMS]), default="text", show_default=True, help="What to make of it."
 )
@@ -54,7 +58,7 @@ def review_command(
     """Review a patch of KVM's VMX code: the verdict on the kernel's own C before and after it.
 
     PATCH is a diff, a mail of git format-patch, a mailbox with a series (each patch on top of the last), '-'
-    for standard input, or, with --git, a commit.
+    for standard input, or, with --git, a commit or a range of commits, A..B.
 
     The exit status is 0 if the code after the patch is safe, 1 if it is violated, 2 if the patch does not
     apply, 3 if the C is not understood or there is no tree.

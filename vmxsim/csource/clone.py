@@ -73,6 +73,24 @@ class Clone:
             raise InputError(f"{what}; expected a commit with one parent", printable(commit))
         return found[1].decode()
 
+    def commits(self, name: str) -> list[str]:
+        """A commit, by its name; of a range ``A..B`` those that change anything in KVM's code, oldest
+        first."""
+        if ".." not in name:
+            return [name]
+        start, _, end = name.partition("..")
+        span = f"{self.commit(start)}..{self.commit(end or 'HEAD')}"
+        if self.git("rev-list", "--merges", "-n", "1", "--end-of-options", span):
+            raise InputError("holds a merge: expected commits one after the other", printable(name))
+        how = ("--reverse", "--topo-order", "--end-of-options", span, "--", *_FOLDERS)
+        found = self.git("rev-list", *how).decode().split()
+        if not found:
+            raise InputError(
+                f"no commit in it changes anything in {KVM}: expected patches of KVM's VMX code",
+                printable(name),
+            )
+        return found
+
     def files(self, commit: str) -> dict[str, str]:
         """What is read of the kernel as of a commit, by path from its root."""
         found = self.commit(commit)

@@ -98,9 +98,30 @@ def _is_text(part: EmailMessage) -> bool:
 def _text(part: EmailMessage) -> str:
     data = cast(bytes, part.get_payload(decode=True) or b"")
     try:
-        return data.decode(part.get_content_charset() or "utf-8", "replace").replace("\r\n", "\n")
+        text = data.decode(part.get_content_charset() or "utf-8", "replace")
     except LookupError:  # no such charset
-        return data.decode("utf-8", "replace").replace("\r\n", "\n")
+        text = data.decode("utf-8", "replace")
+    text = text.replace("\r\n", "\n")
+    if str(part.get_param("format", "")).lower() != "flowed":
+        return text
+    return _unflowed(text, str(part.get_param("delsp", "")).lower() == "yes")
+
+
+def _unflowed(text: str, delete: bool) -> str:
+    """The lines of a mail in ``format=flowed`` (RFC 3676) as they were written: a line that ends in a space
+    goes on in the next, and a space was put before one that began with a space. ``delete``: the space at the
+    end was not there."""
+    made: list[str] = []
+    goes_on = False
+    for line in text.split("\n"):
+        quoted = line.startswith(">")
+        bare = line[1:] if line.startswith(" ") else line
+        goes_on = goes_on and not quoted
+        made[-1:] = [made[-1] + bare] if goes_on else [*made[-1:], bare]
+        goes_on = bare.endswith(" ") and bare != "-- " and not quoted
+        if goes_on and delete:
+            made[-1] = made[-1][:-1]
+    return "\n".join(made)
 
 
 def _first_line(text: str) -> str:

@@ -9,7 +9,7 @@ from gzip import GzipFile
 from io import BytesIO
 from pathlib import Path
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from vmxsim.csource.clone import Clone
 from vmxsim.csource.diff import FileChange, read_diff
@@ -70,8 +70,13 @@ def read_patches(source: str | Path, data: bytes | None = None) -> tuple[Patch, 
 
 
 def patches_of_commit(repository: str | Path, commit: str) -> tuple[Patch, ...]:
-    """The patch that a commit of a git clone is. Raises InputError."""
-    return read_patches(printable(commit), Clone(repository).patch(commit))
+    """The patch that a commit of a git clone is, or those of a range ``A..B``. Raises InputError."""
+    clone = Clone(repository)
+    commits = clone.commits(commit)
+    found = [patch for one in commits for patch in read_patches(printable(one), clone.patch(one))]
+    if len(commits) == 1:
+        return tuple(found)
+    return tuple(evolve(patch, number=n, total=len(found)) for n, patch in enumerate(found, 1))
 
 
 def _content(source: str | Path, name: str) -> bytes:

@@ -89,8 +89,9 @@ def review(
 
     ``patch`` is a file (a diff, a mail of git format-patch, a mailbox with a series), or the text of one, on
     a ``tree``: a kernel tree, one C file of it, or an archive such as Debian's ``linux-source-6.1.tar.xz``.
-    Or it is a commit of a clone, ``git``. ``data`` is the content of the patch, if it is not to be read from
-    the file. Without a tree or a clone, there is no verdict: what the patch alone shows is told.
+    Or it is a commit of a clone, ``git``, or a range ``A..B`` of its commits. ``data`` is the content of the
+    patch, if it is not to be read from the file. Without a tree or a clone, there is no verdict: what the
+    patch alone shows is told.
 
     Raises InputError if something cannot be read or the patch does not apply. C that is not understood makes
     the verdict ``not understood``.
@@ -101,8 +102,9 @@ def review(
         patch, data = "The patch", str(patch).encode()
     note = ""
     if git is not None and data is None and not _is_file(patch):
-        patches = patches_of_commit(str(git), str(patch))
-        base: Tree | None = tree_of_commit(str(git), Clone(str(git)).parent(str(patch)))
+        clone = Clone(str(git))
+        patches = patches_of_commit(clone.path, str(patch))
+        base: Tree | None = tree_of_commit(str(git), clone.parent(clone.commits(str(patch))[0]))
     else:
         if data is None and git is None and not _is_file(patch) and not Path(str(patch)).exists():
             raise InputError(
