@@ -1,12 +1,18 @@
-"""What a test run says at its end. It stands here because xdist's main process loads only this file."""
+"""How tests are shared out among workers, and what a run says at its end. It stands here because xdist's main
+process loads only this file."""
 
 from __future__ import annotations
 
+import gc
 import os
 from typing import Any
 
+import pytest
+
 # kernels that tests start inherit it: none reads or writes the answers of whoever runs the tests
 os.environ["VMXSIM_ANSWERS"] = ""
+# Python looks for cycles of garbage after every 700 new objects, and tests keep many: a tenth of their time
+gc.set_threshold(20_000, 10, 10)
 
 MISSING_CHROMIUM = "no Chromium on PATH: install it (Debian: apt-get install chromium), or set CHROMIUM"
 MISSING_TREE = "no kernel tree: .ci/run fetches Debian's linux-source-6.1, or set VMXSIM_TEST_TREE"
@@ -22,6 +28,26 @@ LOUD = {
     MISSING_TREE: "NO REAL KERNEL TREE WAS TESTED",
     MISSING_HUB: "NO CLASS ON A HUB WAS TESTED",
 }
+
+
+def pytest_collection_finish() -> None:
+    """What is there by now stays: nobody need look through it again."""
+    gc.freeze()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: Any, log: Any) -> Any:
+    """A file is one worker's. Of the browser's files all but the longest are, so that not every worker loads
+    a JupyterLab."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = str(super()._split_scope(nodeid))
+            shared = file.startswith("tests/browser/") and not file.endswith("/test_course.py")
+            return "tests/browser" if shared else file
+
+    return Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
