@@ -27,6 +27,10 @@ class Failed(Exception):
     """The site cannot be built; the message says what and why."""
 
 
+class OutOfReach(Failed):
+    """npm or PyPI cannot be asked."""
+
+
 def pins() -> dict[str, Any]:
     """What pins.toml says."""
     return tomllib.loads(PINS.read_text("utf-8"))
@@ -39,9 +43,14 @@ def npm_package(name: str, folder: Path) -> Path:
     archive = folder / f"{name.strip('@').replace('/', '-')}-{pin['version']}.tgz"
     if not archive.is_file():
         if shutil.which("npm") is None:
-            raise Failed(f"npm is not installed, and {what} comes from there (Debian: apt-get install npm)")
+            raise OutOfReach(
+                f"npm is not installed, and {what} comes from there (Debian: apt-get install npm)"
+            )
         folder.mkdir(parents=True, exist_ok=True)
-        run(["npm", "pack", "--silent", what], f"{what} cannot be had from npm", folder)
+        try:
+            run(["npm", "pack", "--loglevel=error", what], f"{what} cannot be had from npm", folder)
+        except Failed as error:
+            raise OutOfReach(str(error)) from None
     integrity = "sha512-" + base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
     if integrity != pin["integrity"]:
         archive.unlink()
@@ -63,7 +72,12 @@ def wheels(pinned: Pinned, folder: Path, how: Sequence[str] = ()) -> list[Path]:
         rows = [f"{name}=={pin['version']} --hash=sha256:{pin['sha256']}\n" for name, pin in pinned.items()]
         listed.write_text("".join(rows))
         options = ["--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes", *how]
-        pip("download", *options, f"--dest={folder}", f"--requirement={listed}")
+        try:
+            pip("download", *options, f"--dest={folder}", f"--requirement={listed}")
+        except Failed as error:
+            if "DO NOT MATCH THE HASHES" in str(error):
+                raise
+            raise OutOfReach(f"the wheels that pins.toml names cannot be had: {error}") from None
     found = _by_digest(folder)
     return sorted(found[digest] for digest in wanted)
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from deploy.site.build import build
-from deploy.site.fetch import Failed
+from deploy.site.fetch import OutOfReach
 from tests.browser.lab import ROOT
 from tests.browser.learner import serious
 from tests.browser.site import DOWNLOADS, SitePage, served
@@ -29,10 +29,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site") / "site"
     try:
         build(folder, DOWNLOADS)
-    except Failed as error:
-        if "cannot be had" in str(error) or "npm is not installed" in str(error):
-            pytest.skip(f"{MISSING_SITE}: {error}")
-        raise
+    except OutOfReach as error:
+        pytest.skip(f"{MISSING_SITE}: {error}")
     return folder
 
 

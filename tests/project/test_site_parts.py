@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploy.site import fetch, graphviz
-from deploy.site.fetch import Failed, npm_package, pins
+from deploy.site.fetch import Failed, OutOfReach, npm_package, pins, wheels
 from deploy.site.wheels import lock, packed, part, plain_name
 from vmxsim.teaching.course import course_files
 
@@ -81,8 +81,21 @@ def test_graphviz_starts_at_once_or_is_refused():
 
 def test_without_npm_it_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(fetch.shutil, "which", lambda name: None)
-    with pytest.raises(Failed, match=r"npm is not installed, and pyodide@[0-9.]+ comes from there"):
+    with pytest.raises(OutOfReach, match=r"npm is not installed, and pyodide@[0-9.]+ comes from there"):
         npm_package("pyodide", tmp_path)
+
+
+def test_a_wheel_of_another_hash_is_an_error_and_no_excuse(tmp_path, monkeypatch):
+    pinned = {"attrs": {"version": "26.1.0", "sha256": "0" * 64}}
+    for said, kind in (("THESE PACKAGES DO NOT MATCH THE HASHES", Failed), ("no network", OutOfReach)):
+
+        def refuse(*arguments, said=said):
+            raise Failed(said)
+
+        monkeypatch.setattr(fetch, "pip", refuse)
+        with pytest.raises(Failed, match=said) as refused:
+            wheels(pinned, tmp_path)
+        assert type(refused.value) is kind
 
 
 def test_another_package_than_the_pinned_one_is_refused_and_forgotten(tmp_path):
