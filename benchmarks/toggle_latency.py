@@ -5,8 +5,8 @@ from __future__ import annotations
 from in_browser import measure
 
 TOGGLE = """async () => {
-  const box = [...document.querySelectorAll('.widget-checkbox input')][0];
-  const panes = document.querySelector('.vp-panes');
+  const box = [...document.querySelectorAll('.vmxsim-explorer .widget-checkbox input')][0];
+  const panes = document.querySelector('.vmxsim-explorer .vp-panes');
   const taken = [];
   for (let i = 0; i < 21; i++) {
     await new Promise((resolve) => setTimeout(resolve, 400));
