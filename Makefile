@@ -7,7 +7,6 @@ PY := $(VENV)/bin/python
 RUN_STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-test
 CODE := vmxsim tests benchmarks deploy images notebooks
-SITE_TESTS := tests/browser/test_site.py
 # Metadata that JupyterLab writes and the committed notebooks do not have.
 KEYS := metadata.language_info.codemirror_mode metadata.language_info.file_extension \
 	metadata.language_info.mimetype metadata.language_info.nbconvert_exporter \
@@ -50,7 +49,7 @@ setup: $(TEST_STAMP)
 
 # Whoever does not want Python to keep bytecode wants it here: some hundred processes would compile the package.
 test: $(TEST_STAMP)
-	PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore $(SITE_TESTS) $(ARGS)
+	PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # With the oldest versions that pyproject.toml allows, in an environment of its own: are the bounds true?
 LOWEST := build/lowest
@@ -79,7 +78,7 @@ site: $(RUN_STAMP)
 	$(PY) -m deploy.site.build
 
 test-site: $(TEST_STAMP)
-	$(PY) -m pytest $(SITE_TESTS) $(ARGS)
+	VMXSIM_TEST_SITE=1 $(PY) -m pytest tests/browser/test_site.py $(ARGS)
 
 bench: $(TEST_STAMP)
 	@for program in $$(grep -l __main__ benchmarks/*.py); do \

@@ -16,7 +16,7 @@ gc.set_threshold(20_000, 10, 10)
 
 MISSING_CHROMIUM = "no Chromium on PATH: install it (Debian: apt-get install chromium), or set CHROMIUM"
 MISSING_TREE = "no kernel tree: .ci/run fetches Debian's linux-source-6.1, or set VMXSIM_TEST_TREE"
-MISSING_SITE = "no site in the browser: its packages come from npm and PyPI"
+MISSING_SITE = "the site has a target of its own, which needs npm: make test-site"
 MISSING_HUB = (
     "no JupyterHub, or no configurable-http-proxy on PATH: pip install jupyterhub, npm install -g"
     " configurable-http-proxy"
