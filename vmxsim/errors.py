@@ -101,6 +101,13 @@ def writing(path: object) -> Iterator[None]:
 Name = str | PathLike[str]
 
 
+def file_name(given: object, field: str, expected: str) -> Name:
+    """What a caller gave as a file's name. Raises InputError, for a ``field``, if it is none."""
+    if not isinstance(given, (str, PathLike)):
+        raise InputError(f"expected {expected}, not {printable(repr(given))}", field)
+    return given
+
+
 def refuse_overwriting(path: Name, overwrite: bool = False, inputs: Iterable[Name] = ()) -> None:
     """Raises InputError if ``path`` is one of ``inputs``, the files that were read; or if there is such a
     file, unless ``overwrite``. For a check before long work."""

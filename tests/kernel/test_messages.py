@@ -3,6 +3,8 @@
 import pytest
 from IPython.testing.globalipapp import start_ipython
 
+import vmxsim
+
 
 @pytest.fixture(scope="module")
 def shell():
@@ -36,3 +38,19 @@ def test_a_design_typed_into_a_cell_runs(shell):
         "broken = vmxsim.run(['run', 'guest wrmsr 0xA000', 'emulate rdmsr'], Mine).violations"
     ).raise_error()
     assert [v.invariant for v in shell.user_ns["broken"]] == ["guest-value"]
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("cost", "designs: expected designs, by name or as classes"),
+        ("from_source", "tree: expected a kernel tree, a C file or an archive"),
+        ("picture", "picture: expected a run or a recording"),
+        ("predict", "trace: expected a trace, as vmxsim.run returns"),
+        ("review", "patch: expected a file, a patch's text or a commit"),
+        ("slides", "notebook: expected a notebook's file, or the beginning of its name"),
+    ],
+)
+def test_what_is_of_no_use_to_a_function_is_named(name, says):
+    with pytest.raises(vmxsim.InputError, match=f"^{says}, not 42$"):
+        getattr(vmxsim, name)(42)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from os import fspath
 from pathlib import Path, PurePath
 
 from vmxsim.csource.design import from_tree
 from vmxsim.csource.tree import Tree, find_tree, read_tree
 from vmxsim.designs import DESIGNS
-from vmxsim.errors import InputError
+from vmxsim.errors import InputError, file_name
 from vmxsim.kernel.kvm import Kvm
 
 #: Folders inside a tree that say nothing of which tree it is, and endings of an archive.
@@ -34,8 +35,9 @@ def from_source(tree: str | Path | Tree | None = None, title: str = "") -> type[
                 " linux-source-*.tar.xz",
                 "from_source",
             )
-    read = tree if isinstance(tree, Tree) else read_tree(tree)
-    return from_tree(read, title or title_of(read.name)).design
+    if not isinstance(tree, Tree):
+        tree = read_tree(fspath(file_name(tree, "tree", "a kernel tree, a C file or an archive")))
+    return from_tree(tree, title or title_of(tree.name)).design
 
 
 def title_of(name: str) -> str:

@@ -13,7 +13,7 @@ from vmxsim.csource.clone import Clone
 from vmxsim.csource.findings import Findings, reviewed
 from vmxsim.csource.patches import patches_of_commit, read_patches
 from vmxsim.csource.tree import Tree, read_tree, tree_of_commit
-from vmxsim.errors import InputError, Name, printable, unknown, write_file
+from vmxsim.errors import InputError, Name, file_name, printable, unknown, write_file
 from vmxsim.exports.review_mail import review_mail
 from vmxsim.exports.review_page import review_fragment, review_page
 from vmxsim.exports.review_text import review_lines
@@ -96,6 +96,7 @@ def review(
     Raises InputError if something cannot be read or the patch does not apply. C that is not understood makes
     the verdict ``not understood``.
     """
+    file_name(patch, "patch", "a file, a patch's text or a commit")
     if tree is not None and git is not None:
         raise InputError("name a tree or a clone, not both", "git")
     if data is None and "\n" in str(patch):

@@ -14,7 +14,7 @@ from typing import Any
 from attrs import frozen
 
 from vmxsim.designs import DESIGNS, find_design
-from vmxsim.errors import unknown
+from vmxsim.errors import InputError, printable, unknown
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.simulation.run import run
 
@@ -162,6 +162,10 @@ def cost(
     """
     if isinstance(designs, (str, type)):
         designs = [designs]
+    elif not isinstance(designs, Iterable):
+        raise InputError(
+            f"expected designs, by name or as classes, not {printable(repr(designs))}", "designs"
+        )
     chosen = [find_design(d) for d in designs] or list(DESIGNS.values())
     return CostTable(
         count(design, host, long_mode, path, gs_base_from, fsgsbase)

@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 
 from attrs import frozen
 
-from vmxsim.errors import InputError, write_file
+from vmxsim.errors import InputError, printable, write_file
 from vmxsim.kernel.machine import owner_words
 from vmxsim.progress import counting
 from vmxsim.simulation.trace import LAZY, Box, Scene, Step, Trace
@@ -355,8 +355,7 @@ def picture(trace: Trace, step: int = -1) -> Picture:
     Raises InputError for anything but a run or a recording, and IndexError for a step that it does not have.
     """
     if not hasattr(trace, "scene"):
-        what = f"a {type(trace).__name__}" if trace is not None else "None"
-        raise InputError(f"expected a run or a recording, not {what}", "picture")
+        raise InputError(f"expected a run or a recording, not {printable(repr(trace))}", "picture")
     last = len(trace.steps)
     index = step + last + 1 if step < 0 else step
     if not 0 <= index <= last:
