@@ -21,7 +21,7 @@ from typing import Any
 from deploy.site import graphviz
 from deploy.site.fetch import Failed, npm_package, pins, run, tools, wheels
 from deploy.site.front_page import write_front_page
-from deploy.site.wheels import NO_JEDI, lock, packed, part, plain_name
+from deploy.site.wheels import NO_JEDI, lock, packed, part, plain_name, stamped
 from vmxsim.teaching.course import course_files
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,10 +77,13 @@ def _pyodide(folder: Path, python: Path, downloads: Path) -> None:
     viz = npm_package("@viz-js/viz", downloads / "npm")
     version = pinned["npm"]["@viz-js/viz"]["version"]
     files = graphviz.wheel_files((viz / "lib" / "backend.js").read_text("utf-8"), version)
-    (folder / f"vmxsim_graphviz-{version}-py3-none-any.whl").write_bytes(packed(files))
     own = _own_wheel(python, folder.parent)
-    # the course stands beside the wheel, and the labs' solutions nowhere
-    (folder / own.name).write_bytes(part(own, lambda name: not name.startswith("vmxsim/data/course/")))
+    for name, data in (
+        (f"vmxsim_graphviz-{version}-py3-none-any.whl", packed(files)),
+        # the course stands beside the wheel, and the labs' solutions nowhere
+        (own.name, part(own, lambda name: not name.startswith("vmxsim/data/course/"))),
+    ):
+        (folder / stamped(name, data)).write_bytes(data)
     own.unlink()
     listed = lock(
         json.loads((pyodide / "pyodide-lock.json").read_text()), sorted(folder.glob("*.whl")), _PYTHON

@@ -58,6 +58,12 @@ def plain_name(wheel: Path) -> str:
     return "-".join([*wheel.name.split("-")[:2], "py3-none-any.whl"])
 
 
+def stamped(name: str, data: bytes) -> str:
+    """A wheel's name with a build number from its content. A browser that has kept the last site's wheel asks
+    for the new one, although the version is the same."""
+    return name.replace("-py3-", f"-0{hashlib.sha256(data).hexdigest()[:12]}-py3-")
+
+
 def lock(pyodide: Mapping[str, Any], wheels: list[Path], python: str) -> dict[str, Any]:
     """Pyodide's lock file with these wheels as the only packages. ``pyodide`` is its own, ``python`` the
     version of its Python.

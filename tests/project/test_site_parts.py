@@ -10,7 +10,7 @@ import pytest
 
 from deploy.site import fetch, graphviz
 from deploy.site.fetch import Failed, OutOfReach, npm_package, pins, wheels
-from deploy.site.wheels import lock, packed, part, plain_name
+from deploy.site.wheels import lock, packed, part, plain_name, stamped
 from vmxsim.teaching.course import course_files
 
 #: What Viz.js's module looks like, as far as it is changed.
@@ -66,6 +66,14 @@ def test_the_plain_half_of_a_wheel_has_nothing_compiled(tmp_path):
         plain_name(Path("pyyaml-6.0.4-cp314-cp314-manylinux2014_x86_64.whl"))
         == "pyyaml-6.0.4-py3-none-any.whl"
     )
+
+
+def test_a_new_site_s_wheel_has_another_name():
+    from packaging.utils import parse_wheel_filename
+
+    names = [stamped("vmxsim-0.1.0-py3-none-any.whl", data) for data in (b"old", b"new", b"new")]
+    assert names[0] != names[1] == names[2]
+    assert parse_wheel_filename(names[0])[:2] == parse_wheel_filename("vmxsim-0.1.0-py3-none-any.whl")[:2]
 
 
 def test_graphviz_starts_at_once_or_is_refused():
