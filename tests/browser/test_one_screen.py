@@ -14,7 +14,12 @@ _GATE = (
     'import vmxsim\nrun = vmxsim.run(["run", "guest long-mode on", "guest rdmsr"], "dedicated-accessors")\n'
     'vmxsim.predict(run, [("owner", {"action": 1}), ("value", {"action": 2})])'
 )
-_CELLS = ["import vmxsim\nvmxsim.explore()", _GATE, "vmxsim.be_the_scheduler()", "2 + 2"]
+#: Its options are lines of code.
+_LONG = (
+    'read = vmxsim.run(["run", "emulate rdmsr"], "never-trap", long_mode=True)\n'
+    'vmxsim.predict(read, "preempt", at="vmx_read_guest_kernel_gs_base: if vmx.loaded")'
+)
+_CELLS = ["import vmxsim\nvmxsim.explore()", _GATE, "vmxsim.be_the_scheduler()", _LONG, "2 + 2"]
 
 #: (width, height, whether the file browser is open)
 _SCREENS = ((1440, 900, True), (1366, 768, False))
@@ -97,7 +102,7 @@ def test_everything_is_visible_at_once(book: Notebook) -> None:
         if not files:
             page.evaluate("jupyterapp.commands.execute('application:toggle-left-area')")
         page.wait_for_timeout(600)
-        for number in range(3):
+        for number in range(4):
             assert page.evaluate(_BELOW, number) == [], (width, number)
     page.evaluate("jupyterapp.commands.execute('application:toggle-left-area')")
 
@@ -154,7 +159,7 @@ def test_two_designs_on_the_stage_can_be_read_from_the_back_row(browser: Any, la
 
 def test_the_focus_goes_where_the_reader_is(book: Notebook) -> None:
     page = book.page
-    assert page.evaluate(_WHERE) == ["jp-Cell", 3, "command"], "after Run All it stays where that ends"
+    assert page.evaluate(_WHERE) == ["jp-Cell", 4, "command"], "after Run All it stays where that ends"
     page.evaluate(
         """() => { const notebook = jupyterapp.shell.currentWidget.content;
              notebook.activeCellIndex = 1; notebook.mode = 'command'; notebook.activate(); }"""
@@ -180,7 +185,7 @@ def test_a_kernel_that_is_gone_says_so(book: Notebook) -> None:
     """The last test of this notebook: nothing runs afterward."""
     page = book.page
     page.evaluate("jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
-    page.get_by_text("The kernel is gone: this is the last picture.").nth(2).wait_for()
+    page.get_by_text("The kernel is gone: this is the last picture.").nth(3).wait_for()
     before = book.step()
     book.player.focus()
     page.keyboard.press("ArrowLeft")

@@ -303,7 +303,7 @@ class Gates {
   worked(gate) {
     if (this.model.get("presenting")) return gate.changes ? `Step ${gate.shows} decides it: keep stepping.` : "It was already so: keep stepping to see that nothing changes it.";
     if (!gate.changes) return `It was already so, and nothing up to step ${gate.shows} changes it.`;
-    return `Step ${gate.shows}, shown now, decides it.`;
+    return `Step ${gate.shows} decides it.`;
   }
 
   /** Digits choose, R reveals, Enter goes on from an answer. True if the key was handled. */
