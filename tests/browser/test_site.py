@@ -105,6 +105,7 @@ def test_the_course_runs_in_the_browser_and_asks_no_other_host(site: Path, brows
         heartbeat = address.replace("someone/vmxsim/", "api/service-worker-heartbeat")
         own = (address, heartbeat, "data:", "blob:")
         assert [url for url in asked if not url.startswith(own)] == []
+        assert any("pyodide.asm.wasm" in url for url in asked), "the kernel's own requests are seen, too"
         assert lite.errors.found == []
         context.close()
 
