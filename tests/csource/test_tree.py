@@ -152,7 +152,7 @@ def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "vmx.c")
     refuse(tmp_path / "vmx.c", "is neither a file nor a folder")
     refuse(tmp_path / "missing", "No such file")
-    refuse(tmp_path / "a\0b", "null byte")
+    refuse(tmp_path / "a\0b", "embedded null")  # "byte" or "character", as Python has it
 
 
 def test_a_folder_without_kvm_says_what_was_looked_for(kernel: Path) -> None:
