@@ -24,13 +24,24 @@ def versions():
     return {lab.name: student_version(lab) for lab in LABS.values()}
 
 
+@pytest.fixture(scope="module")
+def client():
+    """A kernel for all labs: its start would take as long as a lab."""
+    one = nbclient.NotebookClient(
+        nbformat.v4.new_notebook(), timeout=SECONDS, resources={"metadata": {"path": str(FOLDER)}}
+    )
+    with one.setup_kernel():
+        yield one
+
+
 @pytest.mark.parametrize("lab", LABS.values(), ids=lambda lab: lab.name)
-def test_the_source_runs_clean(lab):
+def test_the_source_runs_clean(client, lab):
     """Solution and all tests, hidden ones included."""
-    notebook = nbformat.read(lab.path, as_version=4)
-    nbclient.NotebookClient(
-        notebook, timeout=SECONDS, kernel_name="python3", resources={"metadata": {"path": str(FOLDER)}}
-    ).execute()
+    client.nb = notebook = nbformat.read(lab.path, as_version=4)
+    client.reset_execution_trackers()
+    client.execute_cell(nbformat.v4.new_code_cell("%reset -f"), -1)
+    for number, cell in enumerate(notebook.cells):
+        client.execute_cell(cell, number)
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     assert not [o for o in outputs if o.output_type == "error"]
     assert not [o for o in outputs if o.output_type == "stream" and o.name == "stderr"]
