@@ -47,6 +47,7 @@ from vmxsim.csource.shapes import (
     is_access,
     is_efer,
     matters_inside,
+    running_once,
     up_to_a_jump,
 )
 from vmxsim.csource.syntax import (

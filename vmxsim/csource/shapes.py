@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from attrs import evolve
+
 from vmxsim.csource import interface as api
 from vmxsim.csource.resolved import Const, MsrInfo, Prim, is_number
 from vmxsim.csource.syntax import (
@@ -63,6 +65,18 @@ def continues(s: Any) -> bool:
         case Block(body=inner) | Switch(body=inner):
             return any(map(continues, inner))
     return False
+
+
+def running_once(s: Any) -> Any:
+    """A statement of a loop that runs once: where it continues, it breaks."""
+    match s:
+        case Jump(_, "continue"):
+            return evolve(s, kind="break")
+        case If(_, _, yes, no):
+            return evolve(s, yes=tuple(map(running_once, yes)), no=tuple(map(running_once, no)))
+        case Block(body=inner):
+            return evolve(s, body=tuple(map(running_once, inner)))
+    return s
 
 
 def calls_something(e: Any) -> bool:

@@ -14,6 +14,21 @@ static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
 	return vmx->msr_guest_kernel_gs_base;
 }
 
+//// continue in a switch in do { } while (0)
+static void vmx_write_guest_kernel_gs_base(struct vcpu_vmx *vmx, u64 data)
+{
+	preempt_disable();
+	do { /* refused */
+		switch (vmx->guest_state_loaded) {
+		case false:
+			continue;
+		}
+		wrmsrl(MSR_KERNEL_GS_BASE, data);
+	} while (0);
+	preempt_enable();
+	vmx->msr_guest_kernel_gs_base = data;
+}
+
 //// a write with two halves
 static void vmx_write_guest_kernel_gs_base(struct vcpu_vmx *vmx, u64 data)
 {

@@ -84,6 +84,20 @@ static void vmx_write_guest_kernel_gs_base(struct vcpu_vmx *vmx, u64 data)
 	vmx->msr_guest_kernel_gs_base = data;
 }
 
+//// continue in do { } while (0)
+static void vmx_write_guest_kernel_gs_base(struct vcpu_vmx *vmx, u64 data)
+{
+	preempt_disable();
+	do {
+		if (!vmx->guest_state_loaded) {
+			continue;
+		}
+		wrmsrl(MSR_KERNEL_GS_BASE, data);
+	} while (0);
+	preempt_enable();
+	vmx->msr_guest_kernel_gs_base = data;
+}
+
 //// a range of cases
 #define MSR_KERNEL_GS_BASE 0xc0000102
 static int vmx_get_msr(struct kvm_vcpu *vcpu, struct msr_data *msr_info)

@@ -29,6 +29,17 @@ static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
 	return vmx->msr_guest_kernel_gs_base;
 }
 
+//// continue leaves scoped_guard (preempt)
+static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	scoped_guard (preempt) {
+		if (!vmx->guest_state_loaded)
+			continue;
+		rdmsrl(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);
+	}
+	return vmx->msr_guest_kernel_gs_base;
+}
+
 //// scoped_guard(preempt) over one statement
 static u64 vmx_read_guest_kernel_gs_base(struct vcpu_vmx *vmx)
 {
