@@ -14,7 +14,7 @@ from vmxsim.checker.search import shortest_path
 from vmxsim.checker.transition_table import EITHER_WAY
 from vmxsim.csource.design import from_tree
 from vmxsim.designs import NeverTrap
-from vmxsim.errors import InputError
+from vmxsim.errors import InputError, NotUnderstoodError
 from vmxsim.kernel.language import *
 from vmxsim.kernel.machine import Host
 
@@ -91,6 +91,125 @@ def test_what_breaks_whatever_a_condition_says_is_violated_and_says_so():
     """The way into the guest comes to the condition only after what breaks."""
     result = judged(leaving="if (is_fast(vmx))\n\t\tvmx->then = 1;")
     assert result.verdict == "violated" and "incomplete" not in result.otherwise.values()
+
+
+TWICE = "{}\n\tif (quiet)\n\t\t{restore}\n\t{}\n\tif (!quiet)\n\t\t{restore}"
+
+
+def twice(sets, between=""):
+    """Leave, which restores the host's value if a variable is true, and if it is false."""
+    return TWICE.format(sets, between, restore=RESTORE)
+
+
+@pytest.mark.parametrize(
+    "leaving",
+    [
+        twice("bool quiet = kvm_is_quiet(vmx);"),
+        twice("struct mood *quiet = kvm_mood(vmx);"),
+        twice("bool quiet;\n\tquiet = !kvm_is_loud(vmx);"),
+        twice("bool quiet = vmx->noise > 3;"),
+        twice("int quiet = 0;\n\tif (kvm_may_ask(vmx))\n\t\tquiet = kvm_is_quiet(vmx);"),
+        twice("guard(preempt)();\n\tbool quiet = kvm_is_quiet(vmx);", "vmx_note(unlikely(quiet));"),
+        twice("bool quiet = kvm_is_quiet(vmx);", "vmx->then = 1;").replace("(quiet)", "(quiet && 1)"),
+        twice("bool quiet = kvm_is_quiet(vmx);").replace("if (!quiet)", "if (!quiet || kvm_is_old(vmx))"),
+    ],
+)
+def test_two_tests_of_a_local_variable_are_one_choice(leaving):
+    result = judged(leaving=leaving)
+    assert result.verdict == "safe" and set(result.otherwise.values()) == {"safe"}
+    assert all(
+        "quiet" not in one.text or "(" in one.text for one in result.design._carried.report.assumptions
+    )
+
+
+ASKED = "bool quiet = kvm_is_quiet(vmx);"
+
+
+@pytest.mark.parametrize(
+    "leaving",
+    [
+        twice(ASKED, "quiet = kvm_is_quiet(vmx);"),
+        twice(ASKED, "quiet |= kvm_is_quiet(vmx);"),
+        twice(ASKED, "if (kvm_has_changed(vmx))\n\t\tquiet = 1;"),
+        twice(ASKED, "ask_again(&quiet);"),
+        twice(ASKED, "ASK_AGAIN(vmx, quiet);"),
+        twice(ASKED, "if (vmx->old && (quiet = kvm_is_quiet(vmx)))\n\t\tvmx->now = 1;"),
+        twice(ASKED, 'asm("ask %0" : "=r"(quiet));'),
+        twice("#define ASK_THIS do { quiet = ask(); go_on(); } while (0)\n\t" + ASKED, "ASK_THIS;"),
+        twice("bool quiet;\n\tif (kvm_may_ask(vmx))\n\t\tquiet = kvm_is_quiet(vmx);"),
+        twice("bool quiet;\n\tif (kvm_is_old(vmx))\n\t\tgoto out;\n\tquiet = kvm_is_quiet(vmx);\nout:"),
+        twice("static " + ASKED),
+    ],
+)
+def test_tests_of_a_variable_that_may_change_in_between_are_not(leaving):
+    assert judged(leaving=leaving).verdict == "incomplete"
+
+
+SPOILS = """\
+static int vmx_spoil(struct vcpu_vmx *vmx)
+{
+	vmx->msr_guest_kernel_gs_base = vmx->msr_host_kernel_gs_base;
+	return kvm_is_quiet(vmx);
+}
+
+static int vmx_is_so(struct vcpu_vmx *vmx, int so)
+{
+	vmx->msr_guest_kernel_gs_base = vmx->msr_guest_kernel_gs_base;
+	return so;
+}
+
+"""
+
+
+def spoiling(leaving):
+    """What is said of a design whose leave calls a function that spoils the guest's value and returns nobody
+    knows what."""
+    text = ENTER.format(first="", loading="", leaving=f"bool quiet;\n\n\t{leaving}\n\t{RESTORE}")
+    enter, leave = text.split("static void vmx_prepare_switch_to_host")
+    return check(
+        from_tree(
+            changed(f"{enter}{SPOILS}static void vmx_prepare_switch_to_host{leave}", "never-trap")
+        ).design
+    )
+
+
+@pytest.mark.parametrize(
+    "calling",
+    [
+        "vmx_spoil(vmx);",
+        "!vmx_spoil(vmx);",
+        "WARN_ON(vmx_spoil(vmx));",
+        "quiet = vmx_spoil(vmx);",
+        "quiet = !vmx_spoil(vmx);",
+        "quiet = vmx_spoil(vmx) + 1 > vmx->noise;",
+        "quiet = vmx_spoil(vmx) && kvm_is_old(vmx);",
+        "quiet = vmx_spoil(vmx);\n\tif (quiet)\n\t\tpreempt_disable();\n\tif (quiet)\n\t\tpreempt_enable();",
+        "kvm_is_old(vmx) && vmx_spoil(vmx);",
+        "if (vmx_spoil(vmx))\n\t\tvmx->then = 1;",
+        "if (!vmx_spoil(vmx) || vmx->then)\n\t\tvmx->now = 1;",
+        "if (kvm_is_old(vmx) || !vmx_spoil(vmx))\n\t\tvmx->now = 1;",
+        "if (vmx_spoil(vmx) && IS_ENABLED(CONFIG_NOT_SET))\n\t\tvmx->now = 1;",
+        "if (vmx_spoil(vmx) > 3 && kvm_is_old(vmx))\n\t\tgoto out;\nout:",
+        "vmx->then = !vmx_spoil(vmx);",
+        "quiet = !vmx_is_so(vmx, vmx_spoil(vmx));",
+    ],
+)
+def test_a_call_does_what_it_does_whatever_it_returns(calling):
+    assert spoiling(calling).hosts[0].invariants["guest-value"] != "holds"
+
+
+@pytest.mark.parametrize(
+    "calling",
+    [
+        "while (vmx_spoil(vmx))\n\t\t;",
+        "switch (vmx_spoil(vmx)) {\n\tcase 1:\n\t\tbreak;\n\t}",
+        "quiet = kvm_is_quiet(vmx) == (vmx->then && vmx_spoil(vmx));",
+        "quiet = kvm_is_old(vmx) | wrmsrl_safe(MSR_KERNEL_GS_BASE, vmx->msr_guest_kernel_gs_base);",
+    ],
+)
+def test_a_call_that_may_or_may_not_be_made_for_a_value_that_is_not_known_is_refused(calling):
+    with pytest.raises(NotUnderstoodError, match="not known"):
+        spoiling(calling)
 
 
 class Moody(NeverTrap):

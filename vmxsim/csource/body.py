@@ -203,9 +203,10 @@ class Body:
 
     def loop(self, line: int, s: Loop) -> list[Any]:
         if s.test == Num(0) and s.test_last:  # do { } while (0)
-            if any(continues(inner) for inner in s.body):
-                raise self.refused("continue in do { } while (0), or in scoped_guard(), is not followed")
-            return [Repeat(line, [], None, [], self.block(s.body))]
+            body = tuple(map(running_once, s.body))
+            if any(map(continues, body)):
+                raise self.refused("continue in a switch in do { } while (0) is not followed")
+            return [Repeat(line, [], None, [], self.block(body))]
         before = self.expression(line, s.init) if s.init is not None else []
         after = self.expression(line, s.step) if s.step is not None else []
         test = Const(1) if s.test is None else self.expr(s.test)
@@ -274,8 +275,15 @@ class Body:
                 return self.expression(line, left) + self.expression(line, right)
             case Choose(test, yes, no) if yes is not None:
                 return self.statement(If(line, test, (Expression(line, yes),), (Expression(line, no),)))
+        return self.evaluated(line, e)
+
+    def evaluated(self, line: int, e: Any) -> list[Any]:
+        """An expression of which the value is not used, if it does what matters."""
         value = self.expr(e)
-        return [Do(line, None, value)] if isinstance(value, Invoke) else []
+        if isinstance(value, (Invoke, Prim)):
+            return [Do(line, None, value)]
+        does = any(isinstance(part, Invoke) or is_access(part) for part in parts(value))
+        return [When(line, value, [], [])] if does else []
 
     def assign(self, line: int, target: Any, right: Any) -> list[Any]:
         match right:
@@ -325,7 +333,8 @@ class Body:
         if name == "WRITE_ONCE" and len(args) == 2:
             return self.expression(line, Assign("=", args[0], args[1]))
         if name in api.ASSERTS:
-            return [made for arg in args[:1] for made in self.hoisted(line, arg)[0]]
+            before, asserted = self.hoisted(line, args[0] if args else Num(0))
+            return before + self.evaluated(line, asserted)
         if name in api.SAVE_FSGS:
             return [Do(line, None, Prim(name if name != "save_fsgs" else "save_fsgs_for_kvm"))]
         if f is None and self.owner.is_macro(name):
@@ -337,8 +346,7 @@ class Body:
             return self.list_switch(line, kind, args)
         if name == "move_msr_up" and len(args) == 3:
             return self.list_move(line, args)
-        value = self.expr(e)
-        return [Do(line, None, value)] if isinstance(value, (Invoke, Prim)) else []
+        return self.evaluated(line, e)
 
     def expanded(self, line: int, name: str, args: tuple[Any, ...]) -> list[Any]:
         """A macro that stands for one expression, as a statement."""

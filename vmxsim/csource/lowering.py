@@ -129,7 +129,10 @@ class Lowering:
     def statement(self, s: Any) -> None:
         match s:
             case Do(_, target, value):
-                self.do(target, value)
+                if (chosen := self.cut.choice(self.spec, s)) is None:
+                    self.do(target, value)
+                else:
+                    self.step("do", self.with_calls(chosen), target=self.target(target))
             case Toggle(_, name):
                 self.prim(name)
             case When():
@@ -204,6 +207,8 @@ class Lowering:
         if self.spec.result:
             if callee:
                 self.do(None, callee)
+            elif returned is not None:
+                self.still_calls(returned)
             value = self.local(self.spec.result)
         elif callee and not self.guards:
             result = self.local(f"result of {callee.spec.name}()")
@@ -215,6 +220,8 @@ class Lowering:
             self.call(callee, value)
         elif returned is not None and not isinstance(returned, Invoke):
             known = self.cut.simple(self.spec, returned)
+            if known is None:
+                self.still_calls(returned)
             value = None if known is None else self.expr(known)
         if self.guards and value is not None and not isinstance(value, (ir.Const, ir.Local)):
             kept = self.local("value")
@@ -269,6 +276,7 @@ class Lowering:
             return
         known = self.cut.simple(self.spec, value)
         if known is None:
+            self.still_calls(value)
             if not (isinstance(goal, ir.Field) and goal.name == "loaded"):
                 return
             made: ir.Expr = ir.Const(True)  # a pointer: it is there
@@ -292,6 +300,8 @@ class Lowering:
         args = []
         for arg in invoke.args:
             known = self.cut.simple(self.spec, arg)
+            if known is None:
+                self.still_calls(arg)
             args.append(ir.Const(None) if known is None else self.expr(known))
         callee = ir.Callee("self", self.names[id(invoke.spec)])
         self.step("call", target=target, callee=callee, args=tuple(args))
@@ -327,7 +337,14 @@ class Lowering:
         return [(index, "next")], [(index, "other")]
 
     def calls(self, e: Any) -> bool:
+        if isinstance(e, Assumed):
+            return bool(e.calls)
         return isinstance(e, Invoke) or (isinstance(e, (Op, Prim)) and any(map(self.calls, e.args)))
+
+    def still_calls(self, e: Any) -> None:
+        """The calls in an expression of which the value is not known become steps all the same."""
+        for call in self.cut.calls_in(self.spec, e, self.line):
+            self.call(call, None)
 
     def with_calls(self, e: Any) -> ir.Expr:
         """An expression whose calls become steps before it."""
@@ -337,6 +354,10 @@ class Lowering:
             result = self.local(f"result of {e.spec.name}()")
             self.call(e, result)
             return result
+        if isinstance(e, Assumed):
+            for call in e.calls:
+                self.call(call, None)
+            return self.expr(e)
         args = tuple(map(self.with_calls, e.args))
         return ir.Operation(e.op, args) if isinstance(e, Op) else ir.Primitive(e.name, args)
 

@@ -27,6 +27,7 @@ from vmxsim.csource.resolved import (
     VcpuPointer,
     cut_to,
 )
+from vmxsim.csource.steady import steady_locals
 from vmxsim.csource.syntax import (
     Assign,
     Call,
@@ -206,7 +207,14 @@ class Resolver:
                         f"inline assembly names what matters: {asm.splitlines()[0].strip()}", spec.where(line)
                     )
             spec.body = Body(self, spec).resolve()
+            spec.steady = steady_locals(spec, self._takes_values, self._macro_words)
         return found
+
+    def _takes_values(self, name: str) -> bool:
+        """Whether a call of this name cannot change the variables that it is handed."""
+        return name in api.TRANSPARENT | api.ASSERTS or (
+            name in self.unit.functions and name not in self._macros
+        )
 
     def call(self, f: CFunction, args: tuple[Any, ...]) -> Invoke:
         """A call of a function of the files, its arguments resolved."""

@@ -27,10 +27,12 @@ class Const:
 
 @frozen
 class Assumed:
-    """A condition that the model does not know, and how it is taken to come out."""
+    """A condition that the model does not know, and how it is taken to come out. ``calls`` in it are made all
+    the same."""
 
     text: str
     holds: bool
+    calls: tuple[Any, ...] = ()
 
 
 @frozen
@@ -208,6 +210,8 @@ class Spec:
     escapes: list[tuple[int, Place, str]] = field(factory=list)
     #: Variables that a function that is not known may set.
     given_away: set[str] = field(factory=set)
+    #: Local variables of which every change is seen.
+    steady: frozenset[str] = frozenset()
     #: Calls left out of functions that disable or enable preemption or interrupts for good.
     unbalanced: list[tuple[int, str]] = field(factory=list)
 

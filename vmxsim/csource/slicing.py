@@ -11,12 +11,13 @@ The rule. A statement is kept if it
 * disables or enables preemption or interrupts in a function in which something is kept.
 
 Conditions around kept statements are kept. What is unknown in them is taken for granted, one way, and told;
-the checker tries the other way as well, at each test, except where that cannot be followed (``pinned``).
+the checker tries the other way as well, at each test, except where that cannot be followed (``pinned``). A
+local variable of which every change is seen is a choice where it is set: two tests of it find the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from attrs import define, field, frozen
@@ -98,6 +99,9 @@ class Slice:
     unknown_places: set[Key] = field(factory=set)
     unknown_locals: set[tuple[int, str]] = field(factory=set)
     results_unknown: set[int] = field(factory=set)
+    #: Variables of which a test only knows that they hold what was chosen where they were set: the first such
+    #: test, and what is taken for granted.
+    choices: dict[tuple[int, str], tuple[When, bool]] = field(factory=dict)
     #: Fields that a kept condition reads and that nothing followed so far stores to.
     asked_places: set[Key] = field(factory=set)
     #: By site and text.
@@ -118,6 +122,7 @@ class Slice:
             size = self._size()
             self.kept.clear()
             self.taken.clear()
+            self.choices.clear()
             for spec in self.specs:
                 kept = -1
                 while len(self.kept) != kept:
@@ -229,7 +234,7 @@ class Slice:
                 return keep
             case When():
                 yes, no = self._mark(spec, s.yes), self._mark(spec, s.no)
-                keep = yes or no or any(self._is_relevant_call(p) for p in parts(s.test))
+                keep = yes or no or self._does(s.test)
                 if keep:
                     self._uses(spec, self.test(spec, s))
                 return keep
@@ -241,7 +246,7 @@ class Slice:
                 return id(spec) in self.relevant
             case Choice():
                 marked = [self._mark(spec, arm) for _, arm in s.cases]
-                if any(marked):
+                if any(marked) or self._does(s.value):
                     raise NotUnderstoodError(
                         f"a switch on '{words(s.value)}', which is not known, stands around what matters",
                         spec.where(s.line),
@@ -256,6 +261,7 @@ class Slice:
     def _keeps_loop(self, spec: Spec, s: Repeat) -> bool:
         self._loops.append(s)
         keep = self._mark(spec, s.before) | self._mark(spec, s.body) | self._mark(spec, s.after)
+        keep |= self._does(s.test)
         self._loops.pop()
         if keep and s.test is not None:
             if self.simple(spec, s.test) is None:
@@ -311,6 +317,7 @@ class Slice:
                     self.unknown_places.add(s.target.key)
                 case Variable(name) if name != spec.result:
                     self.unknown_locals.add((id(spec), name))
+                    self.choice(spec, s)
                 case Variable():
                     raise NotUnderstoodError(
                         f"the guest is given a value that is not known: {words(s.value)}", spec.where(s.line)
@@ -329,7 +336,7 @@ class Slice:
                     self.needed_places.add(e.key)
             case Variable(name):
                 self.needed_locals.add((id(spec), name))
-            case Prim(_, args) | Op(_, args):
+            case Prim(_, args) | Op(_, args) | Assumed(calls=args):
                 for arg in args:
                     self._uses(spec, arg)
             case Invoke(callee, args):
@@ -340,35 +347,87 @@ class Slice:
                             self.unknown_locals.add((id(callee), p))
                         self._uses(spec, arg)
 
+    # -- what an expression does, where its value is not known
+
+    def _does(self, e: Any) -> bool:
+        """Whether evaluating an expression does something that matters."""
+        return any(self._is_relevant_call(p) or _has_effect(p) for p in parts(e))
+
+    def calls_in(self, spec: Spec, e: Any, line: int) -> tuple[Invoke, ...]:
+        """The calls that matter in an expression of which the value is not known, in their order; not
+        those that are arguments of others.
+
+        Raises NotUnderstoodError if it does something else that matters, or perhaps makes such a call.
+        """
+        perhaps = [p.args[1:] for p in parts(e) if isinstance(p, Op) and p.op in ("and", "or")]
+        if any(map(_has_effect, parts(e))) or any(self._does(arg) for args in perhaps for arg in args):
+            raise NotUnderstoodError(
+                f"'{words(e)}' is not known, and does what matters: write that as a statement of its own",
+                spec.where(line),
+            )
+        return tuple(filter(self._is_relevant_call, _outermost_calls(e)))
+
     # -- conditions
 
     def test(self, spec: Spec, s: When) -> Any:
         """A condition with what is unknown taken for granted; a Const where that decides it."""
-        found = self._assume(spec, s.test, s)
-        return self._take(spec, s.test, s, self._default(s)) if found is None else found
+        value = self._default(s)
+        found = self._assume(spec, s.test, s, value)
+        return self._take(spec, s.test, s, value) if found is None else found
 
-    def _assume(self, spec: Spec, e: Any, s: When) -> Any:
+    def _assume(self, spec: Spec, e: Any, s: When, value: bool) -> Any:
+        """The same of a part of a condition, None if nothing of it is known. ``value`` is what it is taken to
+        be."""
+        if isinstance(e, Variable) and self._is_choice(spec, e, s):
+            first, _ = self.choices.setdefault((id(spec), e.name), (s, value))
+            if first is s:
+                self.choices[id(spec), e.name] = s, value
+            return e
         if not isinstance(e, Op) or e.op not in ("and", "or", "not"):
             return self.simple(spec, e)
-        found = [self._assume(spec, arg, s) for arg in e.args]
         if e.op == "not":
-            return None if found[0] is None else _negation(found[0])
+            found = self._assume(spec, e.args[0], s, not value)
+            return None if found is None else _negation(found)
         deciding = e.op == "or"
-        if any(is_number(f) and bool(f.value) == deciding for f in found):
+        if self._knows(spec, e):
+            value = not deciding
+        found = [self._assume(spec, arg, s, value) for arg in e.args]
+        calls = self._does(e)
+        if not calls and any(is_number(f) and bool(f.value) == deciding for f in found):
             return Const(int(deciding))
-        if all(f is None for f in found):
+        if not calls and all(f is None for f in found):
             return None
-        known = []
+        known: list[Any] = []
         for arg, f in zip(e.args, found, strict=True):
             if f is None:
-                f = self._take(spec, arg, s, not deciding)
-                if is_number(f) and bool(f.value) == deciding:
-                    return Const(int(deciding))
+                f = self._take(spec, arg, s, value)
+            if is_number(f) and bool(f.value) == deciding:
+                return Op(e.op, (*known, f)) if calls and known else f
             if not is_number(f):
                 known.append(f)
         if not known:
             return Const(int(not deciding))
         return known[0] if len(known) == 1 else Op(e.op, tuple(known))
+
+    def _knows(self, spec: Spec, e: Any) -> bool:
+        """Whether anything of a condition is known."""
+        if isinstance(e, Op) and e.op in ("and", "or", "not"):
+            return any(self._knows(spec, arg) for arg in e.args)
+        return self.simple(spec, e) is not None
+
+    def _is_choice(self, spec: Spec, e: Variable, s: When) -> bool:
+        """Whether a variable that a condition asks for holds what was chosen where it was set."""
+        if (id(spec), e.name) not in self.unknown_locals or e.name not in spec.steady:
+            return False
+        return self.pinned is not None and _site(spec, s) not in self.pinned
+
+    def choice(self, spec: Spec, s: Do) -> Any:
+        """What an unknown value is taken to be where a variable is set to it of which a condition asks; None
+        if there is no such variable."""
+        key = (id(spec), s.target.name) if isinstance(s.target, Variable) else None
+        if key not in self.choices or self.simple(spec, s.value) is not None:
+            return None
+        return self._take(spec, s.value, s, self.choices[key][1])
 
     def _default(self, s: When) -> bool:
         """Which way an unknown condition goes: not the way that leaves."""
@@ -377,7 +436,7 @@ class Slice:
     def _any_kept(self, body: list[Any]) -> bool:
         return any(id(t) in self.kept and not isinstance(t, (Leave, Go)) for t in statements(body))
 
-    def _take(self, spec: Spec, e: Any, s: When, value: bool) -> Any:
+    def _take(self, spec: Spec, e: Any, s: When | Do, value: bool) -> Any:
         """What an unknown expression is taken to be, a Const where it cannot come out the other way; and note
         it."""
         self.asked_places |= {
@@ -387,14 +446,18 @@ class Slice:
         while isinstance(inner, Op) and inner.op == "not":
             inner, negated = inner.args[0], not negated
         text = words(inner)
-        site = f"{spec.function.file}:{s.line} {spec.name}()"
+        site = _site(spec, s)
         absent = ABSENT.get(text.partition("(")[0].rpartition(".")[2].strip(), "")
         if absent:
             value = negated
         one = self.taken[site, text] = Assumption(text, value != negated, site, absent)
+        assumed = Assumed(one.text, one.holds, self.calls_in(spec, inner, s.line))
         if absent or self.pinned is None or site in self.pinned:
+            if assumed.calls:
+                raise NotUnderstoodError(
+                    f"'{text}' does what matters, and can go one way only", spec.where(s.line)
+                )
             return Const(int(value))
-        assumed = Assumed(one.text, one.holds)
         return Op("not", (assumed,)) if negated else assumed
 
     def simple(self, spec: Spec, e: Any) -> Any:
@@ -419,7 +482,7 @@ class Slice:
                 return None if self._holds_value(spec, inner) else self.simple(spec, inner)
             case Op(op, args):
                 found = [self.simple(spec, arg) for arg in args]
-                if op == "and" and any(is_number(f) and not f.value for f in found):
+                if op == "and" and not self._does(e) and any(is_number(f) and not f.value for f in found):
                     return Const(0)
                 return None if any(f is None for f in found) else Op(op, tuple(found))
             case None | Unknown() | Address():
@@ -439,6 +502,24 @@ class Slice:
                 case _:
                     return source not in (Thread("gs_sel"), Thread("bits"))
         return False
+
+
+def _outermost_calls(e: Any) -> Iterator[Invoke]:
+    match e:
+        case Invoke():
+            yield e
+        case Prim(_, args) | Op(_, args):
+            for arg in args:
+                yield from _outermost_calls(arg)
+
+
+def _has_effect(p: Any) -> bool:
+    """Whether a part of an expression is a primitive that changes the register, or what it is saved in."""
+    return isinstance(p, Prim) and (p.name in _EFFECTS or (accesses_register(p) and not reads_register(p)))
+
+
+def _site(spec: Spec, s: When | Do) -> str:
+    return f"{spec.function.file}:{s.line} {spec.name}()"
 
 
 def _is_result(e: Any) -> bool:
