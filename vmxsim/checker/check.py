@@ -15,23 +15,27 @@ from vmxsim.checker.footprints import BROKEN
 from vmxsim.checker.inspected import Outcomes, environments, one_sided, outcomes, values_to_write
 from vmxsim.checker.left_behind import left_behind
 from vmxsim.checker.lengths import counts, graph_of, kinds_of
+from vmxsim.checker.one_by_one import MAX_JOINT, Threads
 from vmxsim.checker.reach import ReachableStates, reachable
 from vmxsim.checker.result import (
+    FOLLOWED,
     HOLDS,
     UNKNOWN,
     VIOLATED,
+    VISITED,
     CheckResult,
     Counterexample,
     HostResult,
     counterexample_of,
 )
-from vmxsim.checker.search import reached, shortest_path
+from vmxsim.checker.search import Path, reached, shortest_path
+from vmxsim.checker.sharing import Sharing
 from vmxsim.checker.states import GUEST_VALUES, NON_CANONICAL
-from vmxsim.checker.symbolic import Line
+from vmxsim.checker.symbolic import Line, own_values
 from vmxsim.checker.together import Together, situations, together
 from vmxsim.checker.transition_table import AS_ASSUMED, TransitionTable, Unknowns
 from vmxsim.designs import find_design
-from vmxsim.errors import InputError, printable, unknown
+from vmxsim.errors import InputError, SimulationError, printable, unknown
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.kernel.machine import Host
 from vmxsim.progress import telling
@@ -146,10 +150,10 @@ def check(
     thread's user GS base comes from, ``msr`` or ``descriptor`` (None: each width's own); ``fsgsbase``
     whether the kernel uses FSGSBASE (None: as the design's release did). ``assume`` names
     assumptions (:data:`~vmxsim.checker.assumptions.ASSUMPTIONS`). A search that reaches
-    ``max_states`` or ``max_seconds``, or that ``stopped()`` ends, is *incomplete*, never
-    *safe*. ``progress(states, seconds)`` is called regularly; without it a terminal or a
-    notebook shows a line. ``non_canonical`` lets the guest write a non-canonical address as well and adds the
-    invariant ``no-host-fault``.
+    ``max_states`` (of a thread, or joint ones where those are visited) or ``max_seconds``, or that
+    ``stopped()`` ends, is *incomplete*, never *safe*. ``progress(states, seconds)`` is called
+    regularly; without it a terminal or a notebook shows a line. ``non_canonical`` lets the guest write a
+    non-canonical address as well and adds the invariant ``no-host-fault``.
 
     A keyboard interrupt ends the search and returns what was found so far.
     Raises InputError for a bad argument or a design that cannot be checked.
@@ -240,10 +244,17 @@ class _Bounds:
             self.design, self.task, self.assumed, self.interception, self.written, self.unknowns, limits.watch
         )
 
+    def own_table(self, tracks_base: bool, limits: Limits) -> TransitionTable:
+        """A table of one's own, to be extended."""
+        return TransitionTable(
+            self.design, self.task, self.assumed, interception=self.interception, written=self.written,
+            unknowns=self.unknowns, tracks_base=tracks_base, watch=limits.watch,
+        )  # fmt: skip
+
     def unexplored(self, left: Collection[str]) -> Cut | None:
         """What is not explored, if a thread may leave ``left`` on a CPU: each thread is followed as if nobody
         could find that."""
-        why = f"cannot be explored, because of the fields of the CPU ({', '.join(left)})"
+        why = f"were not explored, because of the fields of the CPU ({', '.join(left)})"
         if left and self.vcpus > 1 and (self.vcpus > self.cpus or self.assumed.moves):
             return Cut(f"schedules in which two vCPU threads share a CPU {why}")
         if left and self.cpus > 1 and self.assumed.moves:
@@ -332,7 +343,7 @@ def _check_host(bounds: _Bounds, limits: Limits, interrupted: list[bool], counti
     wanted = bounds.invariants
     table, found, cut = None, None, None
     figures, several = _Figures(), counting and bounds.vcpus > 1
-    broken, covered = 0, {}
+    broken, covered, told = 0, {}, ""
     examples: dict[str, Counterexample] = {}
     try:
         table = bounds.table(limits)
@@ -344,7 +355,9 @@ def _check_host(bounds: _Bounds, limits: Limits, interrupted: list[bool], counti
         figures = _Figures(total.states, total.transitions, len(found.layers) - 1)
         cut, broken, covered = found.cut or unexplored, found.broken, reached(table, found.taken)
         examples = _counterexamples(bounds, table, broken, wanted, limits)
-        if several and not cut:
+        if unexplored and not found.cut and not broken:
+            figures, cut, examples, told = _check_sharing(bounds, found, left, limits)
+        elif several and not cut:
             figures, met = _figures_of_several(bounds, found, limits)
             covered |= met
     except ENDINGS as end:
@@ -379,6 +392,7 @@ def _check_host(bounds: _Bounds, limits: Limits, interrupted: list[bool], counti
         bounds.written,
         bounds.task,
         figures.together,
+        told,
     )
     if table is None or found is None:
         return _Searched(result)
@@ -418,6 +432,77 @@ def _figures_of_several(
     return figures, situations(both, holds, bounds.cpus, moves)
 
 
+def _check_sharing(
+    bounds: _Bounds, found: ReachableStates, left: tuple[str, ...], limits: Limits
+) -> tuple[_Figures, Cut | None, dict[str, Counterexample], str]:
+    """Check threads that can tell what another left on a CPU, of which one alone breaks nothing. Returns what
+    cut this short and how it was explored as well.
+
+    Raises what Sharing raises.
+    """
+    figures = _Figures(found.states, found.transitions, len(found.layers) - 1)
+    wanted, values = [*bounds.invariants, "contract"], {name for _, name in own_values(bounds.design)}
+    bits, more = sum(BROKEN[name] for name in wanted), left
+    while more:  # what a thread finds may make it leave something else
+        left = tuple(dict.fromkeys((*left, *more)))
+        if "kernel_gs_base" in left:
+            return figures, bounds.unexplored(left), {}, ""
+        looks = found.table.sections.looked or values & {*left}
+        table = bounds.own_table(bool(looks), limits)
+        sharing = Sharing(table, left, bounds.vcpus - 1, limits.watch)
+        initial = table.initial + (table.initial_waiting if bounds.vcpus > bounds.cpus else [])
+        reach = sharing.reach([sharing.start(*one) for one in initial])
+        everything = ReachableStates(table, [], 0, 0, sharing.taken())
+        more = tuple(name for name in left_behind(everything) if name not in left)
+    names = ", ".join(left)
+    if not reach.broken & bits:
+        return _Figures(reach.states, reach.transitions, reach.depth), None, {}, FOLLOWED.format(names)
+    # a third thread may stay where it starts: on a CPU of its own, or without one
+    cpus = min(bounds.cpus, 2) if bounds.vcpus > 2 else bounds.cpus
+    threads = Threads(sharing, min(bounds.vcpus, 2), cpus, bounds.assumed.moves)
+    told = VISITED.format(names)
+    most = MAX_JOINT if limits.max_states == MAX_STATES else limits.max_states
+    left_bits = bits
+    while left_bits:
+        visited = threads.visit(threads.starts(), left_bits, most, True, limits.watch)
+        figures = _Figures(visited.states, visited.transitions)
+        if (path := visited.path) is None:
+            break
+        shown = [name for name in wanted if path.broken & left_bits & BROKEN[name]]
+        found_all = _examples(bounds, table, path, shown)
+        if examples := {name: example for name, example in found_all.items() if _breaks(example)}:
+            return figures, _ONE_DECIDED, examples, told
+        left_bits &= ~path.broken
+    if visited.cut and visited.cut.option != "--max-states":
+        return figures, visited.cut, {}, told
+    visited = threads.visit(threads.starts(bounds.guests == "same"), bits, most, False, limits.watch)
+    figures = _Figures(visited.states, visited.transitions, len(visited.layers) - 1)
+    cut = visited.cut
+    if visited.broken:
+        broken = ", ".join(name for name in wanted if visited.broken & BROKEN[name])
+        cut = Cut(
+            f"a schedule of {visited.steps} transitions breaks {broken}, but no scenario that can be told was"
+            " found for it",
+            undecided=True,
+        )
+    elif not cut and bounds.vcpus > 2:
+        cut = Cut(
+            f"two vCPUs break nothing, but more can tell what is left in {names}, and were not explored"
+        )
+    return figures, cut, {}, told
+
+
+def _breaks(example: Counterexample) -> bool:
+    """Whether the scenario, run, breaks the invariant."""
+    try:
+        return any(found.invariant == example.invariant for found in example.trace.violations)
+    except SimulationError:
+        return example.invariant == "contract"
+
+
+_ONE_DECIDED = Cut("whether another invariant can be broken as well, or without this one", undecided=True)
+
+
 def _counterexamples(
     bounds: _Bounds,
     table: TransitionTable,
@@ -430,21 +515,27 @@ def _counterexamples(
     shortest for every invariant that it breaks."""
     left = [name for name in (*wanted, "contract") if broken & BROKEN[name]]
     found: dict[str, Counterexample] = {}
-    granted = f", assuming {', '.join(bounds.assumed.names)}" if bounds.assumed.names else ""
     while left:
         path = shortest_path(table, left[:1] if past else left, past_others=past, watch=limits.follow)
         if path is None:
             break
-        shown = [name for name in left if path.broken & BROKEN[name]]
-        found |= {
-            name: counterexample_of(
-                path, table, name, f"Schedule on which {name_of(bounds.design)} breaks {name}{granted}",
-                cpus=bounds.cpus, vcpus=min(bounds.vcpus, MAX_VCPUS), past=past,
-            )
-            for name in shown
-        }  # fmt: skip
+        found |= _examples(bounds, table, path, [n for n in left if path.broken & BROKEN[n]], past)
         left = [name for name in left if name not in found]
     return found
+
+
+def _examples(
+    bounds: _Bounds, table: TransitionTable, path: Path, names: Iterable[str], past: bool = False
+) -> dict[str, Counterexample]:
+    """What a path breaks, as counterexamples."""
+    granted = f", assuming {', '.join(bounds.assumed.names)}" if bounds.assumed.names else ""
+    return {
+        name: counterexample_of(
+            path, table, name, f"Schedule on which {name_of(bounds.design)} breaks {name}{granted}",
+            cpus=bounds.cpus, vcpus=min(bounds.vcpus, MAX_VCPUS), past=past,
+        )
+        for name in names
+    }  # fmt: skip
 
 
 _LEFT_IN_REGISTER = Cut(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import repeat
 from typing import Any
 
 from attrs import evolve
 
-from vmxsim.checker.search import Path
-from vmxsim.checker.states import CONSTANTS, HOST, OTHER
+from vmxsim.checker.search import COMES, MAKES_ROOM, Path, Turn
+from vmxsim.checker.states import CONSTANTS, HOST, OTHER, numbered_values
 from vmxsim.checker.symbolic import USER_GS_BASE, Choice, Line
-from vmxsim.checker.transition_table import TransitionTable
+from vmxsim.checker.transition_table import Edge, TransitionTable
 from vmxsim.kernel.instructions import PRIMITIVES
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.kernel.machine import EFER_LMA
@@ -20,6 +21,9 @@ from vmxsim.simulation.scenario import Scenario, make_host, make_scenario
 
 #: Primitives that identify a preemption point well, the best first.
 _TELLING = ("rdmsr", "wrmsr", "load_gs_index", "preempt_disable", "preempt_enable", "local_irq_disable")
+
+
+_ALONE = Turn(0, 0)
 
 
 def scenario_of(
@@ -37,15 +41,28 @@ def scenario_of(
     passed: list[Stack] = []  # scheduling points in the kernel that this action has reached
     asked: list[Line] = []  # lines just before need_resched() that it ran
     unknowns = 0  # conditions that are not modeled which it has tested
-    changes = 0  # how often user space has changed its GS base
-    for state, edge in path.transitions:
+    changes = [0] * vcpus  # how often each thread's user space has changed its GS base
+    whose: list[int] = []  # the vCPU of each action
+    came = False  # the thread was first switched in again
+    last = path.transitions[0][1]  # the last transition that is not such
+    room: Turn | None = None  # who last made room, for a thread that has not got the CPU yet
+    for (state, edge), turn in zip(path.transitions, path.turns or repeat(_ALONE), strict=bool(path.turns)):
+        if turn.how == MAKES_ROOM:
+            room = turn
+            continue
+        room, last = None, edge
         choice, stack = edge.leaf.choice, table.stacks[table.states[state >> CONSTANTS][0]]
-        if edge.at_rest:
+        if not came and (edge.at_rest or turn.how == COMES):
             passed, asked, unknowns = [], [], 0
-            changes += choice.verb == USER_GS_BASE
-            steps.append(action_text(choice, table, changes))
+        came = turn.how == COMES
+        if edge.at_rest:
+            changes[turn.vcpu] += choice.verb == USER_GS_BASE
+            steps.append(action_text(choice, table, changes[turn.vcpu], turn.vcpu))
+            whose.append(turn.vcpu)
         elif choice.kind != "in":
             passed.append(stack)
+        elif path.turns and not came:
+            _resume_on(steps, turn.cpu)
         if choice.kind == "out" and not edge.at_rest:
             _add_point(steps, _point(stack, passed))
         elif choice.pending:
@@ -59,6 +76,13 @@ def scenario_of(
     first, task = table.states[path.start >> CONSTANTS], table.host
     width = f"{task.bits}-bit"
     default = make_host(width, design)
+    if room and whose and whose[-1] != room.vcpu and _waits(table, last):
+        _resume_on(steps, room.cpu)
+    elif room or came:  # it ends on the way to an action: any will do
+        steps.append(f"preempt cpu{turn.cpu}")
+        whose.append(turn.vcpu if came else 1 - turn.vcpu)
+    if path.turns and vcpus > 1:
+        steps = [{f"vcpu{vcpu}": step} for vcpu, step in zip(whose, steps, strict=True)]
     made = make_scenario(
         steps,
         title=title,
@@ -75,15 +99,32 @@ def scenario_of(
     return evolve(made, points_of=design)
 
 
-def action_text(choice: Choice, table: TransitionTable, changes: int = 1) -> str:
-    """A choice at rest as a scenario's action, the ``changes``-th change of the user GS base if it is one."""
+def _waits(table: TransitionTable, edge: Edge) -> bool:
+    return edge.target >= 0 and bool(table.get(table.states[edge.target], "thread0", "waiting"))
+
+
+def action_text(choice: Choice, table: TransitionTable, changes: int = 1, vcpu: int = 0) -> str:
+    """A choice at rest as a scenario's action, the ``changes``-th change of the vCPU's user GS base if it is
+    one."""
     if choice.kind == "out":
         return "preempt cpu0"
     if choice.verb == USER_GS_BASE:  # to the other one of two
-        return f"{choice.verb} 0x{table.values[OTHER if changes % 2 else HOST].number:X}"
+        values = numbered_values(table.written, table.host.bases, vcpu)
+        return f"{choice.verb} 0x{values[OTHER if changes % 2 else HOST].number:X}"
     if choice.value is None:
         return choice.verb
     return f"{choice.verb} 0x{table.values[choice.value].number:X}"
+
+
+def _resume_on(steps: list[Any], cpu: int) -> None:
+    """Say on which CPU the last tick's thread is switched in again."""
+    points = {} if isinstance(steps[-1], str) else _options(steps).get("preempt", {})
+    if point := points[-1] if isinstance(points, list) else points:
+        point["cpu"] = cpu
+    elif isinstance(steps[-1], str):
+        steps[-1] = f"preempt cpu{cpu}"
+    else:
+        steps[-1] = {f"preempt cpu{cpu}": _options(steps)}
 
 
 def _add_point(steps: list[Any], point: dict[str, Any]) -> None:

@@ -25,6 +25,12 @@ from vmxsim.simulation.scenario import HOST_FIELDS, Scenario, scenario_yaml
 SAFE, VIOLATED, INCOMPLETE = "safe", "violated", "incomplete"
 HOLDS, UNKNOWN = "holds", "unknown"
 
+#: How threads were explored that can tell what was left on a CPU.
+FOLLOWED = (
+    "What was left on a CPU can be told ({}). So a thread was followed that finds there whatever any thread"
+    " may leave: it breaks nothing, and then no schedule does. The states are its own."
+)
+VISITED = "What was left on a CPU can be told ({}). So joint states were visited one by one and counted."
 
 #: What the model leaves out that could matter: a verdict says nothing of it.
 OMITTED = {
@@ -101,6 +107,8 @@ def _step_words(step: Any) -> str:
     if isinstance(step, str):
         return step
     ((action, options),) = step.items()
+    if action.startswith("vcpu"):  # whose action it is
+        return f"{action}: {_step_words(options)}"
     points = options.get("preempt", [])
     told = [
         f"tick before {p['before']} in {p['in']}" for p in (points if isinstance(points, list) else [points])
@@ -135,7 +143,7 @@ class HostResult:
     if it is not; ``ended_early``: it stopped because every invariant was broken. ``bases`` are the user GS
     bases for which the verdict holds (``own``, ``zero``: :class:`~vmxsim.kernel.machine.Host`), ``written``
     the numbers that guest and user space write; ``task`` says where the bases come from. ``together`` has the
-    states of several vCPUs in detail.
+    states of several vCPUs in detail; ``told`` is :data:`FOLLOWED` or :data:`VISITED`, if either is true.
     """
 
     host: str
@@ -152,6 +160,7 @@ class HostResult:
     written: tuple[int, ...] = ()
     task: Host = field(factory=Host)
     together: Together | None = field(default=None, repr=False)
+    told: str = ""
 
     @property
     def cut(self) -> str:
@@ -359,7 +368,7 @@ def explored_line(result: CheckResult) -> str:
             " Each thread's states were visited; those of several together follow from them, because no"
             " thread can tell what another left on its CPU."
         )
-    return line
+    return " ".join([line, *dict.fromkeys(host.told for host in result.hosts if host.told)])
 
 
 def sometimes_line(result: CheckResult) -> str:

@@ -94,16 +94,32 @@ def reached(table: TransitionTable, taken: Sequence[bool]) -> dict[str, bool]:
 UNSEEN = 1 << 60
 
 
+#: How a thread comes to a transition: in its own action, or on the way to one, from where it was switched
+#: out; or because another thread needs its CPU.
+ACTS, COMES, MAKES_ROOM = "acts", "comes", "makes room"
+
+
+@frozen
+class Turn:
+    """Which of several threads makes a transition, on which CPU, and how it comes to that."""
+
+    vcpu: int
+    cpu: int
+    how: str = ACTS
+
+
 @frozen
 class Path:
     """Transitions from ``start``, a packed state, to the one that breaks an invariant.
 
-    Each is paired with the packed state before it; ``broken`` holds bits of BROKEN.
+    Each is paired with the packed state before it; ``broken`` holds bits of BROKEN. If CPUs are told apart,
+    ``turns`` has one for each transition.
     """
 
     start: int
     transitions: tuple[tuple[int, Edge], ...]
     broken: int
+    turns: tuple[Turn, ...] = ()
 
     @property
     def invariant(self) -> str:
@@ -124,7 +140,11 @@ class Path:
     @property
     def actions(self) -> int:
         """How many actions of a scenario it takes."""
-        return sum(edge.at_rest for _, edge in self.transitions)
+        own = [t.how != MAKES_ROOM for t in self.turns] or [True] * len(self.transitions)
+        unfinished = bool(self.turns) and self.turns[-1].how != ACTS
+        return (
+            sum(e.at_rest and acts for (_, e), acts in zip(self.transitions, own, strict=True)) + unfinished
+        )
 
 
 #: The transition that breaks an invariant: its depth, the state before it, itself, what it breaks.

@@ -42,17 +42,19 @@ SLOTS = (
 REGISTER, G, H, GS_BASE, TRUE, TRUE_BASE, MSR_DATA, USER = range(len(SLOTS))
 
 
-def numbered_values(written: tuple[int, int] = GUEST_VALUES, bases: str = "own") -> tuple[Value, ...]:
-    """The values of vCPU 0 and its thread, by number. ``written`` are the two that the guest and user space
+def numbered_values(
+    written: tuple[int, int] = GUEST_VALUES, bases: str = "own", vcpu: int = 0
+) -> tuple[Value, ...]:
+    """The values of a vCPU and its thread, by number. ``written`` are the two that the guest and user space
     write; ``bases`` is ``own`` or ``zero``."""
-    guest = "vcpu0"
+    guest, thread = f"vcpu{vcpu}", f"thread{vcpu}"
     return (
         Value(0, guest),
         Value(written[0], guest),
         Value(written[1], guest),
-        Value(GUEST_GS_BASE[0], guest),
-        Value(USER_GS_BASE[0] if bases == "own" else 0, "thread0"),
-        Value(NEW_GS_BASE, "thread0"),
+        Value(GUEST_GS_BASE[vcpu], guest),
+        Value(USER_GS_BASE[vcpu] if bases == "own" else 0, thread),
+        Value(NEW_GS_BASE, thread),
         NO_BASE,
         Value(0, "unknown"),
     )

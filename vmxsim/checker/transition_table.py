@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache, cached_property
 from typing import Any, TypeVar
@@ -74,13 +74,14 @@ CHECKS = (GUEST_CHECK, HOST_CHECK, LEFT_CHECK, *(f"{kind} {EARLY}" for kind in (
 
 
 def breach_table(values: tuple[Value, ...]) -> dict[str, list[int]]:
-    """For each of :data:`CHECKS`, the invariants broken by found and right, indexed by found + 8 * right."""
+    """For each of :data:`CHECKS`, the invariants broken by found and right, indexed by found + right times
+    the number of values."""
     guest, host, left = [], [], []
     for right in values:
         for found in values:
             wrong = found.number != right.number
             left.append(wrong * LEFT)
-            leaks = found.owner == values[HOST].owner
+            leaks = found.owner.startswith("thread")
             guest.append(wrong * (BROKEN["guest-value"] + leaks * BROKEN["no-leak"]))
             leaked = found.owner.startswith("vcpu")
             host.append(wrong * (BROKEN["host-value"] + leaked * BROKEN["no-leak"]))
@@ -223,6 +224,7 @@ class TransitionTable:
     ``states`` are tuples: the stack's number, then the values of :attr:`fields`. ``edges``
     are grouped by source; those of state n start at ``first[n]``. ``initial`` holds pairs of
     control state and data; ``initial_waiting`` is the same for a thread without a CPU.
+    ``tracks_base``: the states say which of the thread's two bases is the true one, even where nothing looks.
     ``unknowns`` says how conditions that are not modeled come out. If that is either way, EFER and CR0 hold
     only the bits that the design's code looks at: they come apart, and the rest only makes more states.
     ``watch`` is called regularly and may raise. Raises CutShort if the design's state grows
@@ -238,12 +240,13 @@ class TransitionTable:
         interception: str = "rule",
         written: tuple[int, int] = GUEST_VALUES,
         unknowns: Unknowns = AS_ASSUMED,
+        tracks_base: bool = False,
         watch: Watch | None = None,
     ) -> None:
         self.design, self.host, self.assumed, self.written = design, host, assumed, written
         self._either_way = unknowns.either_way
         self.sections = Sections(design, host, interception, written)
-        self.sections.m.inverted = unknowns.inverted
+        self.sections.m.inverted, self.sections.tracks_base = unknowns.inverted, tracks_base
         if unknowns.either_way:
             self.sections.m.kept_bits = relevant_bits(design)
         self.values = self.sections.values
@@ -360,8 +363,18 @@ class TransitionTable:
             actions = tuple(choice for choice in actions if choice.verb != USER_GS_BASE)
         return actions
 
+    def extend(self, states: Iterable[State], watch: Watch | None = None) -> None:
+        """Add control states that the thread alone does not come to, and all to which they lead."""
+        for state in states:
+            self.states.number(state)
+        del self.first[-1]
+        with without_collection():
+            self._explore(watch)
+        if self._lacks_base():
+            raise CutShort("the design compares values of the register with numbers")
+
     def _explore(self, watch: Watch | None) -> None:
-        done = 0
+        done = len(self.first)
         while done < len(self.states):
             if not done & 1023:
                 if watch:
