@@ -49,7 +49,7 @@ def test_from_a_violated_design_to_its_step_and_to_a_safe_design(book: Notebook)
     panel.get_by_text("dedicated-accessors is VIOLATED").wait_for()
     row = panel.get_by_role("row").filter(has_text="guest-value")
     assert row.inner_text().split() == ["guest-value", "✖", "violated", "✖", "violated"]
-    assert panel.get_by_text("Why is this wrong?").is_visible()
+    panel.get_by_text("Why is this wrong?").wait_for()
 
     panel.get_by_role("button", name="Load into the stepper").click()
     book.until("p.textContent.includes('dedicated-accessors breaks guest-value')")
@@ -79,7 +79,9 @@ def test_assumptions_and_the_state_space_by_keyboard(book: Notebook) -> None:
     picture = panel.get_by_role("img", name=re.compile("State space of vcpu-vt"))
     picture.wait_for()
     assert picture.locator(".state").count() == 10
-    wide = panel.get_by_role("region").evaluate("e => e.getBoundingClientRect().right")
+    wide = panel.get_by_role("region", name=re.compile("^State space")).evaluate(
+        "e => e.getBoundingClientRect().right"
+    )
     assert wide <= panel.evaluate("e => e.getBoundingClientRect().right") + 1
 
 
