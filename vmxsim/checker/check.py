@@ -465,7 +465,7 @@ def _check_sharing(
     left_bits = bits
     while left_bits:
         visited = threads.visit(threads.starts(), left_bits, most, True, limits.watch)
-        figures = _Figures(visited.states, visited.transitions)
+        figures = _Figures(visited.states, visited.transitions, visited.depth)
         if (path := visited.path) is None:
             break
         shown = [name for name in wanted if path.broken & left_bits & BROKEN[name]]
@@ -476,7 +476,7 @@ def _check_sharing(
     if visited.cut and visited.cut.option != "--max-states":
         return figures, visited.cut, {}, told
     visited = threads.visit(threads.starts(bounds.guests == "same"), bits, most, False, limits.watch)
-    figures = _Figures(visited.states, visited.transitions, len(visited.layers) - 1)
+    figures = _Figures(visited.states, visited.transitions, visited.depth)
     cut = visited.cut
     if visited.broken:
         broken = ", ".join(name for name in wanted if visited.broken & BROKEN[name])

@@ -21,7 +21,11 @@ from vmxsim.checker.symbolic import OUT, STEP
 from vmxsim.checker.transition_table import Edge
 
 #: The default limit on the number of joint states.
-MAX_JOINT = 2_000_000
+MAX_JOINT = 1_000_000
+#: Bits for a node, a CPU, and what is left on one.
+_WIDTHS = 32, 8, 32
+#: How far a joint state is: actions, transitions.
+Cost = tuple[int, int]
 
 
 class Joint(NamedTuple):
@@ -52,6 +56,7 @@ class Visited:
     path: Path | None = None
     broken: int = 0
     steps: int = 0
+    depth: int = 0
     cut: Cut | None = None
 
     @property
@@ -86,25 +91,27 @@ class Threads:
 
         Those of schedules that can be ``told``: by actions, then by transitions. ``most`` is the limit on
         their number."""
-        found = Visited()
+        found, count = Visited(), 0
         if told:
             starts = [self._at_home(start) for start in starts]
-        parents: dict[Joint, tuple[Joint, tuple[Made, ...]] | None] = dict.fromkeys(starts)
-        best = dict.fromkeys(starts, (0, 0))
-        ends: dict[tuple[int, int], tuple[Joint, tuple[Made, ...], int]] = {}
-        buckets, order = {(0, 0): starts}, [(0, 0)]
-        count = 0
+        first = [self._pack(start) for start in starts]
+        #: How far the state is, and the one before it on the way.
+        best: dict[int, tuple[Cost, int]] = dict.fromkeys(first, ((0, 0), -1))
+        buckets, order = {(0, 0): first}, [(0, 0)]
+        ends: dict[Cost, tuple[int, tuple[Made, ...], int]] = {}
         with until_cut(found, watch):
             while order:
                 cost = heappop(order)
                 if cost in ends:
-                    found.broken, found.steps = ends[cost][2], cost[1]
+                    state, made, found.broken = ends[cost]
+                    found.steps = cost[1]
                     if told:
-                        found.path = self._path(parents, *ends[cost])
+                        found.path = self._path(best, state, made, found.broken)
                     break
-                layer = [state for state in buckets.pop(cost) if best[state] == cost]
+                layer = [state for state in buckets.pop(cost) if best[state][0] == cost]
                 if layer:
                     found.layers.append(0)
+                    found.depth = max(found.depth, cost[1])
                 for state in layer:
                     if count >= most:
                         raise CutShort(f"the limit of {most:,} joint states was reached", "--max-states")
@@ -112,27 +119,47 @@ class Threads:
                         watch(count, 0)
                     found.layers[-1] += 1
                     count += 1
-                    for made, after, broken in self._told(state) if told else self._next(state):
+                    joint = self._unpack(state)
+                    before = state if told else -1
+                    for made, after, broken in self._told(joint) if told else self._next(joint):
                         found.transitions += 1
-                        acts = sum(e.at_rest and turn.how == ACTS for turn, _, e in made) if told else 0
-                        to = cost[0] + acts, cost[1] + len(made)
+                        to = _further(cost, made, told)
                         if after is None:
-                            if broken & wanted and to not in ends:
-                                ends[to] = state, made, broken
-                                if to not in buckets:
-                                    buckets[to] = []
-                                    heappush(order, to)
-                        elif after not in best or to < best[after]:
-                            best[after] = to
-                            if told:
-                                parents[after] = state, made
-                            if to not in buckets:
-                                buckets[to] = []
-                                heappush(order, to)
-                            buckets[to].append(after)
+                            if not broken & wanted or to in ends:
+                                continue
+                            ends[to] = state, made, broken
+                        else:
+                            number = self._pack(after)
+                            if number in best and best[number][0] <= to:
+                                continue
+                            best[number] = to, before
+                        if to not in buckets:
+                            buckets[to] = []
+                            heappush(order, to)
+                        if after is not None:
+                            buckets[to].append(number)
                 if watch:
                     watch(count, 0)
         return found
+
+    def _pack(self, joint: Joint) -> int:
+        """A joint state as one number: there are many."""
+        packed = (joint.acting + 1) << 1 | joint.coming
+        for bits, numbers in zip(_WIDTHS, joint[:3], strict=True):
+            for number in numbers:
+                packed = packed << bits | number + 1
+        return packed
+
+    def _unpack(self, packed: int) -> Joint:
+        parts = []
+        counts = self.threads, self.threads, self.cpus
+        for bits, count in zip(reversed(_WIDTHS), reversed(counts), strict=True):
+            numbers = []
+            for _ in range(count):
+                numbers.append((packed & (1 << bits) - 1) - 1)
+                packed >>= bits
+            parts.append(tuple(reversed(numbers)))
+        return Joint(parts[2], parts[1], parts[0], (packed >> 1) - 1, bool(packed & 1))
 
     def _at_home(self, start: Joint) -> Joint:
         return Joint(start.nodes, tuple(self._home(n) for n in range(self.threads)), start.lefts)
@@ -220,14 +247,28 @@ class Threads:
         return self.sharing.table.at_rest(self.sharing.nodes[node][0])
 
     def _path(
-        self, parents: dict[Joint, tuple[Joint, tuple[Made, ...]] | None], state: Joint,
-        made: tuple[Made, ...], broken: int,
-    ) -> Path:  # fmt: skip
-        all_made = [made]
-        while before := parents[state]:
-            state, made = before
-            all_made.append(made)
-        every = [one for made in reversed(all_made) for one in made]
-        start = self.sharing.nodes[state.nodes[0]][0] << CONSTANTS
-        transitions = tuple((source << CONSTANTS, edge) for _, source, edge in every)
-        return Path(start, transitions, broken, tuple(turn for turn, _, _ in every))
+        self, best: dict[int, tuple[Cost, int]], state: int, made: tuple[Made, ...], broken: int
+    ) -> Path:
+        """The path that ends with ``made`` from a state. What leads from each to the next is found again."""
+        every = [made]
+        while (before := best[state][1]) >= 0:
+            cost = best[state][0], best[before][0]
+            moves = self._told(self._unpack(before))
+            every.append(
+                next(
+                    made
+                    for made, after, _ in moves
+                    if after and self._pack(after) == state and _further(cost[1], made, True) == cost[0]
+                )
+            )
+            state = before
+        start = self.sharing.nodes[self._unpack(state).nodes[0]][0] << CONSTANTS
+        one_by_one = [one for made in reversed(every) for one in made]
+        transitions = tuple((source << CONSTANTS, edge) for _, source, edge in one_by_one)
+        return Path(start, transitions, broken, tuple(turn for turn, _, _ in one_by_one))
+
+
+def _further(cost: Cost, made: tuple[Made, ...], told: bool) -> Cost:
+    """How far transitions lead from there: in actions (0 throughout unless it is told), and transitions."""
+    acts = sum(edge.at_rest and turn.how == ACTS for turn, _, edge in made) if told else 0
+    return cost[0] + acts, cost[1] + len(made)

@@ -79,7 +79,7 @@ _STYLES = {SAFE: "bold green", VIOLATED: "bold red", INCOMPLETE: "bold yellow"}
 @click.option(
     "--max-states", type=click.IntRange(1), default=MAX_STATES, show_default=True,
     help="Limit for each thread: the states of several together are counted, not visited; where they have to"
-    " be, a limit on those, by default 2,000,000.",
+    " be, a limit on those, by default 1,000,000.",
 )  # fmt: skip
 @click.option(
     "--max-seconds", type=click.FloatRange(0, min_open=True), help="Time limit for each host width."
