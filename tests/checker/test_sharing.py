@@ -125,6 +125,28 @@ def test_a_value_that_another_guest_left_is_told_from_ones_own():
     assert "guest-value" in {v.invariant for v in run(result.scenario, ReadsALeftValue).violations}
 
 
+class LeavesItsBase(NeverTrap):
+    """Right as long as the thread finds its own base on the CPU, or none was ever needed."""
+
+    cpu_fields = {"base": u64}
+
+    def kvm_sched_out(self, vcpu):
+        super().kvm_sched_out(vcpu)
+        this_cpu_write("base", rdmsr(MSR_KERNEL_GS_BASE))
+
+    def kvm_sched_in(self, vcpu):
+        super().kvm_sched_in(vcpu)
+        wrmsr(MSR_KERNEL_GS_BASE, this_cpu_read("base"))
+
+
+def test_another_threads_base_is_not_ones_own():
+    """On one CPU a scenario cannot have another thread act while this one waits inside the kernel."""
+    assume = FEW.replace(",no-kernel-preemption", "")
+    one, two = (check(LeavesItsBase, host="64-bit", cpus=1, vcpus=n, assume=assume) for n in (1, 2))
+    assert (one.verdict, two.verdict) == ("safe", "incomplete")
+    assert "breaks host-value, but no scenario" in two.hosts[0].cut
+
+
 def test_limits_and_interruption_end_the_visit_of_joint_states():
     options = {"host": "64-bit", "cpus": 1, "vcpus": 2, "assume": FEW}
     cut = check(WrongOnAFreshCpu, max_states=300, **options)
