@@ -2,6 +2,7 @@
 
 import pytest
 
+import vmxsim
 from tests.checker.walks import table
 from vmxsim.checker import symbolic
 from vmxsim.checker.check import check
@@ -10,6 +11,7 @@ from vmxsim.checker.reach import reachable
 from vmxsim.checker.transition_table import TransitionTable
 from vmxsim.designs import DESIGNS
 from vmxsim.designs.never_trap import NeverTrap
+from vmxsim.errors import InputError
 from vmxsim.kernel.language import *
 from vmxsim.simulation.run import run
 from vmxsim.simulation.scenario import make_host
@@ -108,7 +110,10 @@ def test_what_is_left_behind_is_named(design, left):
 
 def test_interrupts_that_are_off_only_sometimes_are_noticed():
     assert left_behind(reachable(table(LeavesInterruptsOff, assume=QUICK))) == ("irqs_disabled",)
-    assert check(LeavesInterruptsOff, host="64-bit", vcpus=2, assume=QUICK).verdict == "safe"
+    result = check(LeavesInterruptsOff, host="64-bit", vcpus=2, assume=QUICK)
+    assert result.verdict == "safe"
+    with pytest.raises(InputError, match="not counted: What was left on a CPU can be told"):
+        vmxsim.who_holds(result)
 
 
 def test_a_breach_that_no_scenario_can_tell_is_neither_safe_nor_violated():

@@ -192,7 +192,7 @@ def who_holds(result: CheckResult, host: str | None = None) -> WhoHolds:
             f"draws two vCPUs on two CPUs, not {result.vcpus} on {result.cpus}: check with vcpus=2", "result"
         )
     if found.together is None:
-        raise InputError(f"the states were not counted: {found.cut}", "result")
+        raise InputError(f"the states were not counted: {found.cut or found.told}", "result")
     if len(found.together.held) > 1:
         raise InputError(
             "the threads never share a CPU under no-migration: there is nothing to draw", "result"
