@@ -128,8 +128,8 @@ def counterexample_of(
     how = table.sections.interception
     scenario = scenario_of(path, table, table.design, cpus=cpus, vcpus=vcpus, interception=how, title=title)
     failure = str(path.transitions[-1][1].leaf.error or "")
-    steps = len(path.transitions)
-    return Counterexample(table.design, invariant, scenario, path.actions, steps, failure, past, path.tests)
+    actions, steps = len(scenario.steps), len(path.transitions)
+    return Counterexample(table.design, invariant, scenario, actions, steps, failure, past, path.tests)
 
 
 @frozen(slots=False)

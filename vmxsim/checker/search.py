@@ -139,12 +139,9 @@ class Path:
 
     @property
     def actions(self) -> int:
-        """How many actions of a scenario it takes."""
-        own = [t.how != MAKES_ROOM for t in self.turns] or [True] * len(self.transitions)
-        unfinished = bool(self.turns) and self.turns[-1].how != ACTS
-        return (
-            sum(e.at_rest and acts for (_, e), acts in zip(self.transitions, own, strict=True)) + unfinished
-        )
+        """How many actions of a scenario begin on it."""
+        makes_room = sum(turn.how == MAKES_ROOM for turn in self.turns)
+        return sum(edge.at_rest for _, edge in self.transitions) - makes_room
 
 
 #: The transition that breaks an invariant: its depth, the state before it, itself, what it breaks.
