@@ -6,7 +6,7 @@ import pytest
 
 import vmxsim
 from tests.checker.test_left_behind import QUICK, NoticesAnother
-from tests.checker.test_together import SMALL, TINY, both
+from tests.checker.test_together import SEVERAL_HOSTS, SMALL, TINY, both
 from tests.checker.walks import table
 from vmxsim.checker.assumptions import restriction
 from vmxsim.checker.check import check
@@ -26,11 +26,7 @@ FEW = f"{SMALL},no-mode-switch,no-set-msr,no-user-gs-base,no-kernel-preemption,s
 
 @pytest.mark.parametrize("cpus", [1, 2])
 @pytest.mark.parametrize("moves", [True, False])
-@pytest.mark.parametrize(
-    ("design", "host", "options"),
-    [("never-trap", "64-bit", {"bases": "zero"}), ("load-gs-index", "32-bit", {}),
-     ("host-always", "64-bit", {"gs_base_from": "descriptor"})],
-)  # fmt: skip
+@SEVERAL_HOSTS
 def test_where_nothing_is_left_a_visit_finds_what_is_computed(design, host, options, moves, cpus):
     assume = TINY + ",no-migration" * (not moves)
     found = together(*map(kinds_of, both(design, host, assume, cpus, **options)), 2, cpus, moves=moves)

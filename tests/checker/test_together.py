@@ -21,6 +21,12 @@ from vmxsim.simulation.run import run
 SMALL = "no-swapgs,no-smm,no-emulation,no-cancelled-run,no-set-efer,one-value"
 TINY = f"{SMALL},no-mode-switch,no-get-msr,no-exit,starts-in-long-mode,no-kernel-preemption"
 
+SEVERAL_HOSTS = pytest.mark.parametrize(
+    ("design", "host", "options"),
+    [("never-trap", "64-bit", {"bases": "zero"}), ("load-gs-index", "32-bit", {}),
+     ("host-always", "64-bit", {"gs_base_from": "descriptor"})],
+)  # fmt: skip
+
 
 @st.composite
 def graphs(draw):
@@ -68,11 +74,7 @@ def both(design, host, assume, cpus, **options):
 
 @pytest.mark.parametrize("cpus", [1, 2])
 @pytest.mark.parametrize("moves", [True, False])
-@pytest.mark.parametrize(
-    ("design", "host", "options"),
-    [("never-trap", "64-bit", {"bases": "zero"}), ("load-gs-index", "32-bit", {}),
-     ("host-always", "64-bit", {"gs_base_from": "descriptor"})],
-)  # fmt: skip
+@SEVERAL_HOSTS
 def test_two_vcpus_of_a_design_are_counted_as_if_visited(design, host, options, moves, cpus):
     two = both(design, host, TINY + ",no-migration" * (not moves), cpus, **options)
     found = together(*map(kinds_of, two), 2, cpus, moves=moves)
