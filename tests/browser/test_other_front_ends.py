@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.util import find_spec
 from typing import Any
 
 import pytest
+from playwright.sync_api import TimeoutError
 
 from tests.browser.lab import Errors, Lab
 
@@ -27,10 +29,15 @@ def is_ours(error: str) -> bool:
 
 def in_notebook(page: Any, lab: Lab, name: str) -> None:
     page.goto(f"{lab.url}/notebooks/{name}?token={lab.token}")
-    page.locator(".jp-Notebook .jp-CodeCell").nth(1).wait_for()
+    first = page.locator(".jp-Notebook .jp-CodeCell").first
+    first.wait_for()
     page.locator("[data-status='idle']").first.wait_for()
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    for _ in range(3):  # a menu that is opened while Notebook still starts runs nothing
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        with suppress(TimeoutError):
+            first.locator(".jp-InputPrompt").filter(has_not_text="[ ]").wait_for(timeout=15_000)
+            return
 
 
 def in_voila(page: Any, lab: Lab, name: str) -> None:
