@@ -28,6 +28,10 @@ class Mine(NeverTrap):
 """
 
 
+#: A program or a module, as a page names it.
+_PROGRAM = re.compile(r"\b(?:benchmarks|deploy|images|tests|vmxsim)/[\w/]+\.py\b")
+
+
 def blocks(language):
     return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.M | re.S)
 
@@ -93,6 +97,13 @@ def test_links_lead_somewhere():
     targets = re.findall(r"\]\(([^)#:]+)\)", README)
     assert targets
     assert not [target for target in targets if not (ROOT / target).exists()]
+
+
+def test_programs_that_a_page_names_exist():
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("deploy/*.md"), *ROOT.glob("notebooks/**/*.ipynb")]
+    named = {(page.name, name) for page in pages for name in _PROGRAM.findall(page.read_text())}
+    assert ("README.md", "benchmarks/verdict_speed.py") in named
+    assert not [(page, name) for page, name in named if not (ROOT / name).exists()]
 
 
 def test_make_targets_exist():
