@@ -353,16 +353,21 @@ def test_a_review_keeps_the_first_verdict_and_scores_it():
     tick = {"before": "preempt_disable", "in": "vmx_write_guest_kernel_gs_base"}
     assert "broken" in review.attack(["run", {"emulate wrmsr 0xA000": {"preempt": tick}}])
     assert "does not name an action" not in review.reply("vmx_set_msr() loses it")
+    assert "does not name a function" in review.reply("It loses the value.")
+    assert "does not name a function" not in review.reply("The emulator calls set_msr, too.")
     assert "not asked yet" in repr(box)
     assert review.check().verdict == "violated"
     assert "violated: run" in review.repair(review.patch)
-    assert review.points == (2 + 5, 20)  # 10 * (1 - 0.9 ** 2), and the schedule
+    assert review.points == (pytest.approx(1.9 + 5), 20)  # 10 * (1 - 0.9 ** 2), and the schedule
     review.repair(StoresInside)
-    assert "12 of 20" in repr(box)
+    assert "11.9 of 20" in repr(box)
     sure = fresh(2)
     sure.judge("approve", confidence=100)
     assert sure.check().verdict == "safe"
     assert sure.points == (10, 10)
+    empty = type("Empty", (sure.patch,), {})
+    assert "changes nothing" in sure.repair(empty)
+    assert "| safe | - |" in repr(Inbox((sure,))), "an untouched repair of a right patch is none"
 
 
 @pytest.mark.parametrize(
@@ -389,7 +394,7 @@ def test_what_was_said_stands_in_the_next_kernel(monkeypatch, tmp_path):
     again = Inbox((fresh(1), fresh(2)))
     again.remember()
     assert again[1].said == "request changes, 80 % sure, 4 min"
-    assert again[1].points == first.points == (10 + 5, 20)
+    assert again[1].points == first.points == (pytest.approx(9.6 + 5), 20)
     assert again[2].verdict is None
     again.forget()
     once_more = Inbox((fresh(1),))

@@ -265,6 +265,18 @@ def test_the_bitmap_decides_only_where_the_design_s_rule_is_the_mode(design, rul
     assert next(option.reason for option in question.options if option.right).startswith(rule)
 
 
+def test_a_tick_is_told_once_and_after_a_call_it_comes_before_the_callee():
+    guest = ["set-msr 0xA000", "run", "guest wrmsr 0xB000", "preempt cpu1", "emulate rdmsr"]
+    run = vmxsim.run(guest, "dedicated-accessors", long_mode=True)
+    came = ask(run, "preempt", at="vcpu_enter_guest: local_irq_enable", action=3)
+    assert "A tick has come already" in came.prompt
+    assert "comes right after" not in came.prompt
+    call = ask(run, "preempt", at="em_rdmsr: data =")
+    assert "It calls vmx_get_msr, and a tick comes before" in call.prompt
+    plain = ask(run, "preempt", at="vmx_read_guest_kernel_gs_base: if vmx.loaded")
+    assert "A tick comes right after it" in plain.prompt
+
+
 def test_a_tick_waits_where_preemption_is_disabled(trace):
     for step in trace.steps:
         if step.mode == "kernel" and step.line:

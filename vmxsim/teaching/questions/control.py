@@ -42,7 +42,10 @@ def intercepted(span: Span) -> Question:
         how = "bitmap"
     loaded = next(name for name, _ in box.facts if "loaded" in name)
     mode = f"EFER.LMA is {facts['EFER.LMA']}"
-    told = f"{_RULES.get(how, '')} {mode}. "
+    rule = _RULES.get(how, "")
+    if how == "bitmap":
+        rule += f" It says: {'no exit' if passes else 'an exit'}."
+    told = f"{rule} {mode}. "
     told += (
         f"The access does not exit: the processor uses KERNEL_GS_BASE of CPU {access.cpu}."
         if passes
@@ -60,9 +63,7 @@ def intercepted(span: Span) -> Question:
     tempting = [name for name in ("outside long mode", "loaded", "rule") if name != decides]
     pairs = [decides, tempting[access.index % len(tempting)]] if decides else [""]
     verb = "No" if passes else "Yes"
-    other = (
-        f"{'It does not exit' if passes else 'It exits'}, but this does not decide it. {_RULES.get(how, '')}"
-    )
+    other = f"{'It does not exit' if passes else 'It exits'}, but this does not decide it. {rule}"
     options = [
         Option(f"{said}: {why}", right, other.strip() if said == verb and not right else told)
         for name in pairs
@@ -75,11 +76,11 @@ def intercepted(span: Span) -> Question:
 
 
 def preempt(span: Span) -> Question:
-    """A tick comes right after this line: when does the scheduler act?"""
+    """A tick comes right after this line, or has come: when does the scheduler act?"""
     step = span.last
     if span.whole or step.mode != "kernel" or not step.line:
         raise InputError("'preempt' asks about one line of kernel code: name it by at= or step=", "predict")
-    facts = _cpu_facts(span, step)
+    facts = _cpu_facts(span, step.cpu, span.after)
     state = (
         f"preempt_count is {facts['preempt_count']} and interrupts are {facts['interrupts']} after this line"
     )
@@ -96,7 +97,14 @@ def preempt(span: Span) -> Question:
         lines = sum("preempt_enable()" in option.text for option in (*options, tempting))
         if len(options) < 4 and lines <= 2 and tempting.text not in [option.text for option in options]:
             options.append(tempting)
-    comes = "A tick comes right after it, and another task is ready to run."
+    following = next(_later(span), None)
+    if _cpu_facts(span, step.cpu, span.before).get("TIF_NEED_RESCHED") == "1":
+        comes = "A tick has come already"
+    elif following and len(following.stack) > len(step.stack):
+        comes = f"It calls {following.function}, and a tick comes before that runs its first line"
+    else:
+        comes = "A tick comes right after it"
+    comes += ", and another task is ready to run."
     prompt = f"{span.comes} {comes} When does the scheduler act?"
     hides = frozenset({f"cpu{step.cpu}.preempt_count", f"cpu{step.cpu}.interrupts"})
     return Question("preempt", span.before, span.after, prompt, tuple(options), span.after, hides)
@@ -125,16 +133,16 @@ def _next_chance(span: Span) -> tuple[str, str]:
 def _inner(span: Span) -> list[Option]:
     """The ``preempt_enable()`` that comes next, where it is not yet the outermost one."""
     step = next((s for s in _later(span) if s.preemptible or "preempt_enable" in s.calls), None)
-    if step is None or step.preemptible or _cpu_facts(span, step)["interrupts"] == "off":
+    if step is None or step.preemptible or _cpu_facts(span, step.cpu, step.index + 1)["interrupts"] == "off":
         return []
     where = _after(step.at, step.source)
     return [Option(where, False, f"preempt_disable() nests. After that line, too, {step.held_back}.")]
 
 
-def _cpu_facts(span: Span, step: Step) -> dict[str, str]:
-    """The facts of the step's CPU after it."""
-    boxes = span.trace.scene(step.index + 1).boxes
-    return {name: value for box in boxes if box.id == f"cpu{step.cpu}" for name, value in box.facts}
+def _cpu_facts(span: Span, cpu: int, position: int) -> dict[str, str]:
+    """The facts of a CPU after so many steps."""
+    boxes = span.trace.scene(position).boxes
+    return {name: value for box in boxes if box.id == f"cpu{cpu}" for name, value in box.facts}
 
 
 def _enables(span: Span, acts: str) -> list[Option]:

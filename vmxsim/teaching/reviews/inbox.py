@@ -92,10 +92,10 @@ class Verdict:
     confidence: int
     minutes: float
 
-    def points(self, right: bool) -> int:
-        """0 to 10: sure and right earns all, sure and wrong nothing; half sure earns the same either way."""
+    def points(self, right: bool) -> float:
+        """0 to 10, to a tenth. Sure and right earns all, sure and wrong nothing; half sure 7.5 in both."""
         p = self.confidence / 100
-        return round(VERDICT * (1 - ((1 - p) if right else p) ** 2))
+        return round(VERDICT * (1 - ((1 - p) if right else p) ** 2), 1)
 
 
 @define(eq=False)
@@ -230,7 +230,9 @@ class Review:
         if not self.text:
             return _told("Your mail is empty: write it, and run the cell again.")
         self._keep()
-        wanted: dict[str, Iterable[str]] = {"a function": self.patch.functions()}
+        wanted: dict[str, Iterable[str]] = {
+            "a function": [name.removeprefix("vmx_") for name in self.patch.functions()]
+        }
         if self.verdict and self.verdict.answer == REQUEST:
             wanted["an action of a schedule"] = VERBS
         missing = [what for what, words in wanted.items() if not any(word in self.text for word in words)]
@@ -248,6 +250,8 @@ class Review:
         if found.verdict != SAFE:
             example = found.counterexample
             return _told(f"{found.verdict}: {example.schedule}" if example else found.verdict)
+        if not design_diff(self.patch, design) and self._checked().verdict == SAFE:
+            return _told("Safe on every schedule, as the patch is: this changes nothing in it.")
         self.repaired = True
         self._keep()
         return _told("Safe on every schedule, on both host widths.")
@@ -260,7 +264,7 @@ class Review:
         return (self.verdict.answer == APPROVE) == (self.outcome == SAFE)
 
     @property
-    def points(self) -> tuple[int, int]:
+    def points(self) -> tuple[float, int]:
         """(what it earned, the most it could earn); nothing of either before it was judged and checked."""
         if self.right is None or self.verdict is None:
             return 0, 0
@@ -313,12 +317,12 @@ class Inbox:
             earned, most = one.points
             rows.append(
                 f"| {one.number}: {one.subject} | {one.said} | {says} | {broke}"
-                f" | {'safe' if one.repaired else '-'} | {f'{earned} of {most}' if most else '-'} |"
+                f" | {'safe' if one.repaired else '-'} | {f'{earned:.1f} of {most}' if most else '-'} |"
             )
         if len(rows) == 2:
             return "No patch has a verdict yet."
         earned, most = (sum(column) for column in zip(*(one.points for one in self), strict=True))
-        return "\n".join([*rows, f"| **together** | | | | | **{earned} of {most}** |"])
+        return "\n".join([*rows, f"| **together** | | | | | **{earned:.1f} of {most}** |"])
 
 
 SEED = Review(
@@ -346,7 +350,7 @@ inbox = Inbox(
             (
                 "Accesses to this MSR are no longer intercepted. What is left are KVM_GET_MSRS and"
                 " KVM_SET_MSRS, and guest state is never loaded in those ioctls. So the saved value is"
-                " current whenever an MSR is got or set.",
+                " current whenever an MSR is read or set.",
                 "Read and write it directly, and leave preemption alone. The two accessors lose their last"
                 " callers; a follow-up removes them.",
             ),
