@@ -272,7 +272,7 @@ def test_a_tick_is_told_once_and_after_a_call_it_comes_before_the_callee():
     assert "A tick has come already" in came.prompt
     assert "comes right after" not in came.prompt
     call = ask(run, "preempt", at="em_rdmsr: data =")
-    assert "It calls vmx_get_msr, and a tick comes before" in call.prompt
+    assert "It calls vmx_get_msr. A tick comes before the first line of that" in call.prompt
     plain = ask(run, "preempt", at="vmx_read_guest_kernel_gs_base: if vmx.loaded")
     assert "A tick comes right after it" in plain.prompt
 

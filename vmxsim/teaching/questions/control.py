@@ -101,7 +101,7 @@ def preempt(span: Span) -> Question:
     if _cpu_facts(span, step.cpu, span.before).get("TIF_NEED_RESCHED") == "1":
         comes = "A tick has come already"
     elif following and len(following.stack) > len(step.stack):
-        comes = f"It calls {following.function}, and a tick comes before that runs its first line"
+        comes = f"It calls {following.function}. A tick comes before the first line of that"
     else:
         comes = "A tick comes right after it"
     comes += ", and another task is ready to run."
