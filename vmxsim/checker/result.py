@@ -415,12 +415,14 @@ def verdict_html(result: CheckResult, options: bool = False) -> str:
         f'<p class="verdict incomplete">{escape(loudly(text))}</p>' for text in result.never_called
     )
     cut = f"<p>{escape(line)}</p>" if (line := cut_line(result, options)) else ""
+    omitted, _, what = omitted_line().partition(": ")
     rests = (*result.design._rests_on, otherwise_line(result))
     otherwise = "".join(f"<p>{escape(line)}</p>" for line in rests if line)
     return (
         f'<p class="verdict {kind}" role="status"><b>{_SIGNS[kind]}</b> {words}</p>{warnings}'
         f"{_table(result)}{cut}{otherwise}<p>{escape(explored_line(result))}</p><p>{escape(sometimes_line(result))}</p>{hint}"
-        f'<p class="dim">{escape(omitted_line())}</p>'
+        f'<details class="dim"><summary>{omitted}: {len(OMITTED)} things</summary>'
+        f"<p>{escape(what)}</p></details>"
     )
 
 
