@@ -35,6 +35,7 @@ P .nobody{fill:var(--vx-panel);stroke:var(--vx-muted);stroke-width:1}
 P .cross{stroke:var(--vx-muted);stroke-width:1}
 P .much{font-weight:700}
 P .small{font-size:12px;fill:var(--vx-muted)}
+P .tight{font-size:11px}
 P .curve{fill:var(--vx-vcpu0-tint);stroke:var(--vx-vcpu0-line);stroke-width:2}
 """
 
@@ -164,15 +165,17 @@ def _block(states: int, left: float, top: float, width: float, height: float) ->
     frame = f'x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}"'
     if states:
         middle = f'x="{x + width / 2:.1f}" y="{y + height / 2 + 5:.1f}" text-anchor="middle"'
-        return [f'<rect class="both" {frame}/>', f"<text {middle}>{_short(states, width)}</text>"]
+        return [f'<rect class="both" {frame}/>', f"<text {middle}{_number(states, width)}</text>"]
     cross = f"M{x:.1f},{y:.1f} l{width:.1f},{height:.1f} m0,{-height:.1f} l{-width:.1f},{height:.1f}"
     return [f'<rect class="nobody" {frame}/>', f'<path class="cross" d="{cross}"/>']
 
 
-def _short(states: int, width: float) -> str:
-    """The number in full where it has room, else as a power of ten."""
-    power = len(str(states)) - 1
-    return f"{states:,}" if len(f"{states:,}") * 8 < width else f"{states / 10**power:.1f}e{power}"
+def _number(states: int, width: float) -> str:
+    """What follows ``<text``: the number in full, in smaller type if need be, else as a power of ten."""
+    full, power = f"{states:,}", len(str(states)) - 1
+    if len(full) * 8 < width:
+        return f">{full}"
+    return f' class="tight">{full}' if len(full) * 6.5 < width else f">{states / 10**power:.1f}e{power}"
 
 
 def who_holds(result: CheckResult, host: str | None = None) -> WhoHolds:
