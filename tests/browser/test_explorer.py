@@ -259,3 +259,20 @@ def test_what_is_said_aloud(book: Notebook) -> None:
              .filter((e) => !(e.ariaLabel || e.closest('label') || e.textContent.trim())).length"""
     )
     assert unnamed == 0
+
+
+def test_the_call_stack_begins_with_a_whole_level(book: Notebook) -> None:
+    cut = 0
+    for step in range(1, last_step(book), 3):
+        book.player.get_by_role("slider", name="Step").fill(str(step))
+        book.page.wait_for_timeout(60)
+        found = book.player.evaluate(
+            """p => { const stack = p.querySelector('.vp-stack'), box = stack.getBoundingClientRect();
+              const levels = [...stack.querySelectorAll('button, span:not(.vp-spacer)')];
+              const label = levels[0].offsetLeft, from = stack.scrollLeft + label;
+              return [stack.classList.contains('cut'), levels.filter((l) => l.offsetLeft < from - 1
+                && l.offsetLeft + l.offsetWidth > from + 1).map((l) => l.textContent)]; }"""
+        )
+        cut += found[0]
+        assert found[1] == [], step
+    assert cut, "no stack here is too long for its place"

@@ -136,3 +136,28 @@ def test_the_stage_is_locked_until_the_audience_has_voted(browser: Any, lab: Any
     page.keyboard.press("f")
     page.wait_for_function("!document.fullscreenElement")
     book.close()
+
+
+def test_code_that_has_not_run_yet_is_called_so_and_a_promise_names_its_question(
+    browser: Any, lab: Any
+) -> None:
+    cell = (
+        'import vmxsim\nrun = vmxsim.run(["run", "guest wrmsr 0xA000", "exit", "run"],'
+        ' "never-trap", long_mode=True)\n'
+        'vmxsim.predict(run, [("owner", {"action": 2}), ("count", {"action": 3, "of": "msr"})])'
+    )
+    book = Notebook(browser, lab, "coming", [cell], 1440)
+    try:
+        assert "Code, coming" in book.player.locator(".vp-stack").get_attribute("data-of")
+        assert book.texts(".vp-stack") == ["vmx_prepare_switch_to_host"]
+        wrong = book.player.locator(".vp-part.wrong").inner_text()
+        assert "not checked yet: host-value" in wrong and "once you have answered question 1" in wrong
+        told = book.player.locator(".vp-part.step").inner_text()
+        assert (
+            "is now 0xa000" in told
+            and "true value: 0xa000" in book.player.locator(".vp-picture").text_content()
+        )
+        places = book.player.locator(".vp-typed").evaluate_all("all => all.map((e) => e.placeholder)")
+        assert len(places) == 1 and not any(c.isdigit() for c in places[0])
+    finally:
+        book.close()

@@ -386,7 +386,7 @@ class Deck {
     const hides = this.gates.hides(slot);
     const limit = Math.min(this.gates.limit(), this.pairs.length - 1);
     this.panes.forEach((pane, which) => {
-      pane.show(this.pairs[slot][which], slot, differing, animate, this.pairs[limit][which], hides);
+      pane.show(this.pairs[slot][which], slot, differing, animate, this.pairs[limit][which], hides, this.gates.promise());
       pane.timeline.veil(limit + 1);
     });
     this.gates.show(slot);

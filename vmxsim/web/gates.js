@@ -50,6 +50,12 @@ class Gates {
     return new Set(asks ? [...closed.hides, "true value"] : []);
   }
 
+  /** What is told once the open question is answered, which is named where there are several. */
+  promise() {
+    const number = this.gates.indexOf(this.closed()) + 1;
+    return `(more once you have answered${this.gates.length > 1 && number ? ` question ${number}` : ""})`;
+  }
+
   /** [film, function] that the open question at this slot is about; null without one. */
   about(slot) {
     const closed = this.closed();
@@ -99,7 +105,7 @@ class Gates {
   /** Room for an answer that is typed. The last option stands for all that no other one is. */
   typing(gate) {
     const input = make("input", {
-      type: "text", class: "vp-typed", placeholder: gate.typed === "value" ? "0x1000" : "2", autocomplete: "off", spellcheck: "false", "aria-label": "Your answer",
+      type: "text", class: "vp-typed", placeholder: gate.typed === "value" ? "0x…" : "a number", autocomplete: "off", spellcheck: "false", "aria-label": "Your answer",
       keydown: (event) => this.typed(gate, event),
     });
     const send = make("button", { type: "button", click: () => this.enter(gate) }, "Answer (Enter)");

@@ -59,17 +59,21 @@ class Pane {
       if (svg) drawn.innerHTML = svg; // the views' own, without any text from outside
       return make("span", {}, drawn, name && make("strong", {}, ` ${name}`), `${name && ":"} ${words}`);
     });
-    signs.push(make("span", {}, make("strong", {}, "not wrong yet"), `: ${NOT_YET[0].toLowerCase()}${NOT_YET.slice(1, -1)}`));
+    signs.push(make("span", {}, make("strong", {}, "not checked yet"), `: ${NOT_YET[0].toLowerCase()}${NOT_YET.slice(1, -1)}`));
     if (Object.keys(film.sources ?? {}).length) {
       signs.push(make("span", {}, make("strong", {}, "– dimmed"), ": a line of C that was left out; its tooltip says why"));
     }
     return make("div", { class: "vp-signs" }, ...owners, ...signs);
   }
 
-  /** Show frame `index`. `upTo` is the last frame that may be seen; `hides` is what a question hides. */
-  show(index, slot, differing, animate, upTo, hides) {
+  /** Show frame `index`. `upTo` is the last frame that may be seen; `hides` is what a question hides,
+      `promise` stands in place of words that wait for its answer. */
+  show(index, slot, differing, animate, upTo, hides, promise) {
     const frame = this.film.frames[index];
-    this.picture.show(frame, differing, animate, hides);
+    // a true value that this very step sets is in its sentence anyway
+    const before = this.film.frames[index - 1]?.facts;
+    const told = before && Object.keys(frame.facts).some((name) => name.endsWith(".true value") && frame.facts[name] !== before[name]);
+    this.picture.show(frame, differing, animate, told ? new Set([...hides].filter((name) => name !== "true value")) : hides);
     this.source.show(frame, index, upTo, hides.has("next"));
     this.timeline.show(slot);
     if (this.name) setText(this.own, `its own step ${index}`);
@@ -82,8 +86,10 @@ class Pane {
     // while a question is open, what is broken is named, but neither the values nor how the access goes
     const asks = hides.size > 0;
     const sentences = (pairs, kind, mark) => pairs.map(([invariant, words]) =>
-      make("p", { class: kind, title: kind === "vp-danger" ? NOT_YET : "" }, make("strong", {}, `${mark}${invariant} `), make("span", {}, asks ? "(more once you have answered)" : words)));
-    const wrong = blind ? [] : [...sentences(frame.violations, "vp-violation", "✖ broken: "), ...sentences(frame.dangers, "vp-danger", "not wrong yet: ")];
+      make("p", { class: kind, title: kind === "vp-danger" ? NOT_YET : "" }, make("strong", {}, `${mark}${invariant} `), make("span", {}, asks ? promise : words)));
+    const broken = new Set(frame.violations.map(([invariant]) => invariant));
+    const dangers = frame.dangers.filter(([invariant]) => !broken.has(invariant));
+    const wrong = blind ? [] : [...sentences(frame.violations, "vp-violation", "✖ broken: "), ...sentences(dangers, "vp-danger", "not checked yet: ")];
     this.wrong.replaceChildren(...(wrong.length ? wrong : [make("p", { class: "vp-dim" }, blind ? "hidden until you have marked a step" : "nothing is wrong")]));
     const rows = frame.changes.map(([label, before, after]) => make("tr", {},
       make("th", { scope: "row" }, label), make("td", {}, before), make("td", { "aria-hidden": "true" }, "→"),

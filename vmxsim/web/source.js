@@ -45,7 +45,9 @@ class Source {
     this.film = film;
     this.goTo = goTo;
     const of = Object.keys(film.listings).length ? "Code" : "Events";
-    this.stack = make("div", { class: "vp-stack", "data-of": of, role: "group", "aria-label": "Call stack, outermost first" });
+    this.of = of;
+    this.stack = make("div", { class: "vp-stack", role: "group", "aria-label": "Call stack, outermost first" });
+    this.spacer = make("span", { class: "vp-spacer", "aria-hidden": "true" });
     this.listing = make("div", {
       class: "vp-listing", tabindex: "0", role: "listbox", keydown: (event) => this.onKey(event),
       "aria-label": "Source. Up and down choose a line, Enter goes to the next step that runs it.",
@@ -86,6 +88,7 @@ class Source {
     const key = JSON.stringify([stack, fn]);
     if (this.stackKey === key) return;
     this.stackKey = key;
+    this.stack.dataset.of = this.of;
     this.stack.replaceChildren(...stack.flatMap(([name, line], depth) => {
       const c = this.film.sources?.[name];
       const label = !line ? name : c ? `${name} ${c.file}:${c.first + line - 1}` : `${name}:${line}`;
@@ -96,6 +99,7 @@ class Source {
       return depth ? ["› ", level] : [level];
     }));
     if (!stack.length) this.stack.append(make("span", { class: "vp-dim" }, "not in the kernel"));
+    this.stack.append(this.spacer);
     this.settleSoon();
   }
 
@@ -110,6 +114,10 @@ class Source {
     if (this.fn === fn || !this.film.listings[fn]?.length) return;
     this.fill(fn);
     this.listing.scrollTop = 0;
+    this.stackKey = null; // the code is not where the run stands: say so
+    this.stack.dataset.of = "Code, coming";
+    this.stack.replaceChildren(make("span", { "aria-current": "true" }, fn), this.spacer);
+    this.settleSoon();
   }
 
   showFunction(fn, frame) {
@@ -204,7 +212,25 @@ class Source {
     this.settling = null;
     this.reveal(this["marked-next"]);
     this.reveal(this["marked-ran"]);
-    this.stack.scrollLeft = this.stack.scrollWidth;
+    this.settleStack();
+  }
+
+  /** Show the innermost levels of the stack that fit, each from its beginning; the outer ones are a scroll away. */
+  settleStack() {
+    const { stack, spacer } = this;
+    const told = `${stack.textContent} ${stack.clientWidth}`;
+    if (this.settledFor === told) return;
+    this.settledFor = told;
+    spacer.style.width = "0";
+    stack.classList.remove("cut");
+    if (stack.scrollWidth <= stack.clientWidth) return;
+    stack.classList.add("cut");
+    stack.scrollLeft = 0;
+    const levels = [...stack.children].filter((level) => level !== spacer);
+    const [label, end] = [levels[0].offsetLeft, stack.scrollWidth - stack.clientWidth];
+    const first = levels.find((level) => level.offsetLeft - label >= end) ?? levels.at(-1);
+    spacer.style.width = `${Math.max(0, first.offsetLeft - label - end)}px`;
+    stack.scrollLeft = first.offsetLeft - label;
   }
 
   /** Scroll the listing, never the page. */

@@ -13,9 +13,15 @@ class Timeline {
       element.style.width = percent(slotOf(to + 1) - slotOf(from));
       return element;
     };
-    const roomy = (from, to) => slotOf(to + 1) - slotOf(from) > slots / 30;
-    const span = (kind, { from, to, label }) =>
-      place(make("span", { class: `vp-span ${kind}`, title: label }, roomy(from, to) ? label : ""), from, to);
+    const roomy = (from, to, least = 30) => slotOf(to + 1) - slotOf(from) > slots / least;
+    const span = (kind, { from, to, label }, signs = []) => {
+      const tight = !roomy(from, to);
+      const found = make("span", { class: `vp-span ${kind}${tight ? " tight" : ""}`, title: label }, roomy(from, to, kind === "action" ? 50 : 30) ? label : "");
+      // the label begins after a sign that would cover its first letters
+      const under = Math.max(-2, ...signs.map((mark) => slotOf(mark.frame) - slotOf(from)).filter((at) => at < slots / 16));
+      if (!tight && under >= -1) found.style.paddingLeft = `max(5px, calc(${percent(under + 0.5)} + 9px))`;
+      return place(found, from, to);
+    };
     this.heads = [];
     this.veils = [];
     const lane = (name, spans, marks) => {
@@ -35,9 +41,9 @@ class Timeline {
     const all = [...marks, ...extraMarks];
     const signs = (cpu) => all.filter((mark) => mark.cpu === cpu);
     const rows = [
-      ...lane("Action", actions.map((action) => span("action", action)), signs(-1)),
+      ...lane("Action", actions.map((action) => span("action", action, signs(-1))), signs(-1)),
       ...cpus.filter(({ idle }) => !idle).flatMap(({ cpu, spans }) =>
-        lane(`CPU ${cpu} register`, spans.map((s) => span(`${ownerClass(s.owner)} mode-${s.mode}`, s)), signs(cpu))),
+        lane(`CPU ${cpu} register`, spans.map((s) => span(`${ownerClass(s.owner)} mode-${s.mode}`, s, signs(cpu))), signs(cpu))),
     ];
     this.told = this.description(film);
     this.root = make("div", {
