@@ -45,7 +45,7 @@ def intercepted(span: Span) -> Question:
     rule = _RULES.get(how, "")
     if how == "bitmap":
         rule += f" It says: {'no exit' if passes else 'an exit'}."
-    told = f"{rule} {mode}. "
+    told = f"{rule} {mode.replace('EFER.LMA', 'It') if rule.endswith('EFER.LMA is 0.') else mode}. "
     told += (
         f"The access does not exit: the processor uses KERNEL_GS_BASE of CPU {access.cpu}."
         if passes
