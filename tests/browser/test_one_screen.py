@@ -87,6 +87,16 @@ _SMALL_OR_CUT = """player => {
 }"""
 
 
+def _on_each_screen(page: Any) -> Iterator[int]:
+    """The screens by their width in pixels, each once the page has it."""
+    for width, height, files in _SCREENS:
+        page.set_viewport_size({"width": width, "height": height})
+        if not files:
+            page.evaluate("jupyterapp.commands.execute('application:toggle-left-area')")
+        page.wait_for_timeout(600)
+        yield width
+
+
 @pytest.fixture(scope="module")
 def book(browser: Any, lab: Any) -> Iterator[Notebook]:
     found = Notebook(browser, lab, "one-screen", _CELLS, 1440)
@@ -97,11 +107,7 @@ def book(browser: Any, lab: Any) -> Iterator[Notebook]:
 
 def test_everything_is_visible_at_once(book: Notebook) -> None:
     page = book.page
-    for width, height, files in _SCREENS:
-        page.set_viewport_size({"width": width, "height": height})
-        if not files:
-            page.evaluate("jupyterapp.commands.execute('application:toggle-left-area')")
-        page.wait_for_timeout(600)
+    for width in _on_each_screen(page):
         for number in range(4):
             assert page.evaluate(_BELOW, number) == [], (width, number)
     page.evaluate("jupyterapp.commands.execute('application:toggle-left-area')")
@@ -111,11 +117,7 @@ def test_two_designs_are_visible_at_once(browser: Any, lab: Any) -> None:
     book = Notebook(browser, lab, "two-on-one-screen", _COMPARED, 1440)
     page = book.page
     page.locator(".vmxsim-player[data-step]").nth(3).wait_for()
-    for width, height, files in _SCREENS:
-        page.set_viewport_size({"width": width, "height": height})
-        if not files:
-            page.evaluate("jupyterapp.commands.execute('application:toggle-left-area')")
-        page.wait_for_timeout(600)
+    for width in _on_each_screen(page):
         for number in range(4):
             player = page.locator(".vmxsim-player").nth(number)
             player.focus()

@@ -55,12 +55,13 @@ class Kept:
 
     def put(self, task: Task, judged: Judged) -> None:
         """Keep a judgement, at once."""
+        key = _key(task)
         with self._lock:
-            self._found[_key(task)] = judged
+            self._found[key] = judged
             if self._out is None:
                 return
             try:
-                self._out.write(f"{_key(task)} {judged.as_text()}\n")
+                self._out.write(f"{key} {judged.as_text()}\n")
                 self._out.flush()
             except OSError:  # a full disk: the results are still told at the end
                 self._out = None
