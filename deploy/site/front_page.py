@@ -12,7 +12,7 @@ from attrs import frozen
 
 import vmxsim
 from vmxsim.exports.export import export
-from vmxsim.teaching.course import FIRST
+from vmxsim.teaching.course import FIRST, lessons
 from vmxsim.views.style import theme_css
 
 _HERE = Path(__file__).parent
@@ -96,6 +96,6 @@ def _readings() -> Iterator[Reading]:
 
 def _notebooks(course: Path) -> Iterator[tuple[str, str]]:
     """Each notebook's file and title."""
-    for path in sorted(course.glob("[0-9]*.ipynb")):
+    for path in lessons(course):
         first = json.loads(path.read_text("utf-8"))["cells"][0]["source"]
         yield path.name, "".join(first).splitlines()[0].lstrip("# ")

@@ -7,27 +7,34 @@ from pathlib import Path
 import pytest
 
 from vmxsim.kernel.patch import changed_functions
+from vmxsim.teaching.course import lessons
 from vmxsim.teaching.reviews import SEED
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
-COURSE = sorted(FOLDER.glob("[01][0-9]-*.ipynb"))
-#: Words of prose read in a minute, our own answers included, and lines of cells.
-WORDS, LINES = 180, 60
-#: Minutes for what a learner does, by what asks for it. They are estimates: nobody was timed.
+COURSE = lessons(FOLDER)
+#: Those that are not divided yet: they may say more, and have sections that are extra.
+UNDER_WAY = {"01", "02", "03", "04", "05", "06", "07", "08", "09", "10"}
+#: Words of prose read in a minute, our own answers included, and lines of cells. These rates, and the
+#: minutes below, are chosen so that 03, 04, 05 and 07, as they were in November 2026, come out at 53 to 63
+#: minutes: one reader who went through them cold took about 60. Nobody else was timed.
+WORDS, LINES = 150, 30
+#: Minutes for what a learner does, by what asks for it.
 EXERCISES = {
-    r"\*\*Predict": 1,
-    r"\*\*Investigate": 3,
-    r"\*\*Modify": 4,
-    r"\*\*Make": 8,
+    r"\*\*Predict": 1.5,
+    r"\*\*Guess": 1,
+    r"\*\*Investigate": 4,
+    r"\*\*Modify": 5,
+    r"\*\*Make": 10,
 }
 CELLS = {
-    r"vmxsim\.(predict|quiz)\(": 1,
-    r"\}\), \(\"": 1,  # one more place in a list of them
-    r"for place in questions": 1,
-    r"vmxsim\.(explore|compare|replay|review)\(": 2,
+    r"vmxsim\.(predict|quiz)\(": 1.5,
+    r"\}\), \(\"": 1.5,  # one more place in a list of them
+    r"for place in questions": 1.5,
+    r"vmxsim\.(explore|compare|replay|review|state_space|who_holds)\(": 2,
+    r"vmxsim\.(check|why|run)\(": 0.5,
     r"be_the_scheduler\(": 10,
-    r"^SEED\.judge\(": 5,
-    r"^inbox\[\d\]\.judge\(": 6,  # with attack, reply and repair
+    r"^SEED\.judge\(": 6,
+    r"^inbox\[\d\]\.judge\(": 10,  # with attack, reply and repair
     r"\.guess\(": 2,
 }
 INSTRUCTORS = (FOLDER / "for-instructors.ipynb").read_text("utf-8")
@@ -38,39 +45,34 @@ def cells(path, kind):
     return ["".join(cell["source"]) for cell in book["cells"] if cell["cell_type"] == kind]
 
 
-def counted(path):
-    """The text and the code of a notebook's sections, without those that are extra."""
-    prose, code, extra = [], [], False
-    for cell in json.loads(path.read_text("utf-8"))["cells"]:
-        source = "".join(cell["source"])
-        if cell["cell_type"] == "code":
-            code += [] if extra else [source]
-            continue
-        for part in re.split(r"^(?=## )", source, flags=re.M):
-            extra = part.split("\n")[0].endswith("(extra)") if part.startswith("## ") else extra
-            prose += [] if extra else [part]
-    return re.sub(r"\]\([^)]*\)", "]", "\n".join(prose)), "\n".join(code)
-
-
 def estimated(path):
-    """How long a notebook takes, in minutes, without what is extra."""
-    prose, code = counted(path)
+    """How long a notebook takes, in minutes, with every exercise."""
+    prose = re.sub(r"\]\([^)]*\)", "]", "\n".join(cells(path, "markdown")))
+    code = "\n".join(cells(path, "code"))
     doing = sum(minutes * len(re.findall(what, prose)) for what, minutes in EXERCISES.items())
     doing += sum(minutes * len(re.findall(what, code, re.M)) for what, minutes in CELLS.items())
     return len(prose.split()) / WORDS + len(code.splitlines()) / LINES + doing
 
 
 @pytest.mark.parametrize("path", COURSE, ids=lambda path: path.stem)
-def test_it_says_how_long_it_takes_with_every_exercise(path):
+def test_it_takes_45_minutes_at_most_with_every_exercise(path):
+    if path.stem.partition("-")[0] in UNDER_WAY:
+        pytest.skip("not divided yet")
     prose = "\n".join(cells(path, "markdown"))
-    says, least, _, most = re.search(r"^((\d+)( to (\d+))?) minutes.*$", prose, re.M).groups()
+    says = int(re.search(r"^(\d+) minutes with every exercise\.", prose, re.M)[1])
+    assert "(extra)" not in prose
+    assert estimated(path) <= says <= 45, f"{estimated(path):.0f} minutes by the estimate"
+    assert says % 5 == 0, "it is an estimate"
     row = re.search(rf"\({re.escape(path.name)}\) \| ([^|]+) \|", INSTRUCTORS)
-    assert says == row[1], "for-instructors says the same"
-    assert int(least) <= 45
-    assert int(least) < int(most or 60) <= 60
-    assert estimated(path) <= int(least), f"{estimated(path):.0f} minutes by the estimate"
-    says = re.search(r"^\d+.* minutes.*$", prose, re.M)[0]
-    assert ("extra" in says) == ("(extra)" in prose), "and what does not count"
+    assert row[1] == str(says), "for-instructors says the same"
+
+
+def test_no_lesson_needs_one_that_goes_further():
+    """What 05b has may be offered; what a notebook needs are lessons without a letter, or its own."""
+    for path in COURSE:
+        needs = re.search(r"You need (.+)", "\n".join(cells(path, "markdown")))
+        further = set(re.findall(r"\b\d\d[a-z]\b", needs[1])) if needs else set()
+        assert not further, path.name
 
 
 def test_02_opens_cold():

@@ -69,7 +69,7 @@ def test_reset_forgets_this_notebook_only(kernel):
 
 
 def test_progress_is_a_row_of_ticks_for_each_notebook(kernel, tmp_path):
-    for name in ("01-one.ipynb", "02-two.ipynb", "notes.ipynb"):
+    for name in ("02b-more.ipynb", "01-one.ipynb", "02-two.ipynb", "notes.ipynb", "2024-mine.ipynb"):
         (tmp_path / name).touch()
     session = kernel("01-one.ipynb")
     asked(session, right=False, action=1)
@@ -80,9 +80,10 @@ def test_progress_is_a_row_of_ticks_for_each_notebook(kernel, tmp_path):
     assert rows == [
         ("01-one", "✖✔", "2 questions answered, 1 right on the first try"),
         ("02-two", "", "not started"),
+        ("02b-more", "", "not started"),
     ]
     assert "<table>" in Progress(session, tmp_path)._repr_html_()
-    assert "02-two  not started" in repr(Progress(session, tmp_path))
+    assert "02-two    not started" in repr(Progress(session, tmp_path))
 
 
 def test_a_wrong_answer_comes_back_in_the_next_notebook_until_it_is_right(kernel):

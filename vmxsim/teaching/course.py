@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -24,6 +25,8 @@ USUAL_COPY = "vmxsim-course"
 MANIFEST = ".vmxsim-course.json"
 
 _PACKAGE = Path(__file__).resolve().parents[1]
+#: ``02-the-patch.ipynb`` and, for those who want to go further, ``02b-...``.
+_LESSON = re.compile(r"\d\d[a-z]?-.*\.ipynb")
 
 
 def find_course() -> tuple[Path, bool]:
@@ -42,6 +45,11 @@ def find_course() -> tuple[Path, bool]:
         f"the notebooks are neither in {beside} nor in {carried}: this installation is not complete. Install"
         f" vmxsim again, or run this in a folder that holds notebooks/{FIRST}"
     )
+
+
+def lessons(folder: Path) -> list[Path]:
+    """The course's notebooks in a folder, in the order in which they are read."""
+    return sorted(path for path in folder.glob("*.ipynb") if _LESSON.fullmatch(path.name))
 
 
 @define

@@ -41,7 +41,7 @@ def slides(
 ) -> Slides:
     """The questions of a notebook on the stage: a slide for each run that it asks about.
 
-    ``notebook`` is a file, or the beginning of a name in the course (``"02"``). Its cells that ask
+    ``notebook`` is a file, or the beginning of a name in the course (``"02"``, ``"02b"``). Its cells that ask
     ``vmxsim.predict``, and those on which they depend, are executed. The keys are those of
     ``vmxsim.present``; ``]`` and ``[`` go to the next slide and back. ``votes`` and ``countdown`` are as
     there.
@@ -109,6 +109,8 @@ def _find(notebook: str | Path) -> Path:
         for one in sorted(folder.glob("*.ipynb")):
             known.setdefault(one.stem, one)
     found = [one for stem, one in known.items() if stem.startswith(name)] if name else []
+    if len(found) > 1:  # "02" is 02-the-patch, "02b" its second half
+        found = [one for one in found if one.stem.startswith(f"{name}-")] or found
     if len(found) == 1:
         return found[0]
     if found:

@@ -14,6 +14,7 @@ from weakref import WeakSet
 from attrs import define, field
 
 from vmxsim.errors import counted
+from vmxsim.teaching.course import lessons
 from vmxsim.teaching.questions.store import Store, answers_file, notebook_name
 
 #: How to ask a question again: a scenario, a design and what to ask. None if that cannot be told.
@@ -248,7 +249,7 @@ class Progress:
     def rows(self) -> list[tuple[str, str, str]]:
         """(notebook, ticks, in words) of the notebooks beside this one, and of all with answers."""
         kept = self.session.store.read()
-        names = [path.name for path in sorted(self.folder.glob("[0-9][0-9]-*.ipynb"))] + sorted(kept)
+        names = [path.name for path in lessons(self.folder)] + sorted(kept)
         if self.session.asked:
             names.append(self.session.notebook)
         found = []
