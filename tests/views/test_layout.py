@@ -10,12 +10,15 @@ import pytest
 
 from tests.views.geometry import shapes
 from tests.views.traces import crowded, seed
+from vmxsim.designs import DESIGNS
 from vmxsim.ftrace.recording import example_path, read
 from vmxsim.simulation.run import run
+from vmxsim.simulation.scenario import HOSTS
 from vmxsim.views import layout as planning
-from vmxsim.views.film import drawing_of, film, look, still
-from vmxsim.views.layout import GraphvizMissing, digraph, layout
+from vmxsim.views.film import drawing_of, film, lay_out, look, still
+from vmxsim.views.layout import NORMAL, SIDE, GraphvizMissing, digraph, layout
 from vmxsim.views.words import Teller
+from vmxsim.widgets.controls import OPERATIONS, actions_of
 
 #: Reaches every kind of move, both CPUs and the plain task.
 EVERYTHING = (
@@ -85,23 +88,26 @@ def test_boxes_do_not_overlap_and_keep_their_order(make):
     assert right[0].kind == "vcpu"
 
 
-def drawn(trace, index):
+def drawn(trace, index, face=NORMAL):
     """What scene ``index`` of the trace shows, without the words below."""
-    svg = drawing_of(trace).svg(look(Teller(trace), index), "x", "", "")
+    told = Teller(trace)
+    drawing = drawing_of(trace) if face is NORMAL else lay_out(told, face)
+    svg = drawing.svg(look(told, index, face), "x", "", "")
     found = shapes(svg)
     frames = [shape for shape in found if "box-frame" in shape.kind]
     texts = [shape for shape in found if shape.text and "move" not in shape.kind]
     return found, frames, texts
 
 
+@pytest.mark.parametrize("face", [NORMAL, SIDE], ids=("alone", "side by side"))
 @pytest.mark.parametrize("make", PICTURES.values(), ids=PICTURES)
-def test_nothing_is_cut_small_or_covered(make):
+def test_nothing_is_cut_small_or_covered(make, face):
     """Each text has its place, of 11 pixels at least; an arrow and its label cover no box and no text."""
     trace = make()
-    drawing = drawing_of(trace)
+    drawing = lay_out(Teller(trace), face)
     telling = {planning.move_key(move): s.index + 1 for s in trace.steps for move in s.moves}
     for index in (0, *sorted(telling.values()), len(trace.steps)):
-        found, frames, texts = drawn(trace, index)
+        found, frames, texts = drawn(trace, index, face)
         for text in texts:
             assert text.size >= (14 if text.kind == "cell-value" else 11)
             inside = [frame for frame in frames if text.within(frame)]
@@ -122,6 +128,16 @@ def test_an_ordinary_run_fits_beside_its_source():
     assert small.width <= 500 and small.height <= 240
     assert moves.width <= 640 and moves.height <= 360
     assert len([shape for shape in drawn(seed(), 0)[0] if shape.text]) <= 37, "there were 74"
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+def test_two_pictures_fit_side_by_side_in_a_notebook(design):
+    """Each has 496 pixels in a cell of 1000, and no text may get smaller than it is laid out."""
+    for host in HOSTS:
+        for name in OPERATIONS:
+            actions, _ = actions_of(OPERATIONS[name], True, True)
+            told = Teller(run(actions, design, host=host, long_mode=True))
+            assert lay_out(told, SIDE).width <= 496, (host, name)
 
 
 def test_dot_has_an_id_for_every_box_and_way():

@@ -249,7 +249,7 @@ def look(told: Teller, index: int, face: Face = NORMAL) -> Look:
         index=index,
         cells={place: cell_state(cell) for place, cell in scene.cells().items()},
         facts={f"{box.id}.{name}": face.words(value) for box in scene.boxes for name, value in box.facts},
-        moves={move_key(m): move_label(m) for m in step.moves} if step else {},
+        moves={move_key(m): move_label(m, face) for m in step.moves} if step else {},
         changed=tuple(changed),
         here=frozenset({f"cpu{step.cpu}", step.thread}) if step else frozenset(),
     )

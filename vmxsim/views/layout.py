@@ -18,7 +18,7 @@ from math import ceil
 from threading import Lock
 
 import graphviz
-from attrs import frozen
+from attrs import evolve, frozen
 
 from vmxsim.errors import InputError, in_browser, printable
 from vmxsim.simulation.trace import Box, Move, Scene, Trace
@@ -137,8 +137,10 @@ PAD, GAP = 6, 6
 @frozen
 class Face:
     """Sizes of a picture in pixels. ``title``, ``value`` and ``label`` are those of the fonts: a box's title,
-    a value, everything else; ``lines`` are the base lines of label, value and owner in a cell. A ``terse``
-    picture has a cell's label and value in one line, and leaves out what its sign or its box says already."""
+    a value, everything else; ``lines`` are the base lines of label, value and owner in a cell. ``shorter``
+    has the words that this picture puts in fewer letters; with any, its columns are only as wide as the run
+    needs. A ``terse`` picture has a cell's label and value in one line, and leaves out what its sign or its
+    box says already."""
 
     name: str
     header: float
@@ -152,20 +154,25 @@ class Face:
     lines: tuple[float, float, float]
     advance: float  # width of a character that is not in monospace, as a fraction of the font size
     arrow: float  # what an arrow needs besides its label
+    shorter: tuple[tuple[str, str], ...] = ()
     terse: bool = False
 
     def words(self, words: str) -> str:
         """A text of the trace as this picture has it."""
-        return (
-            words.replace("vCPU thread", "thread").replace("passed through", "passed")
-            if self.terse
-            else words
-        )
+        for long, short in self.shorter:
+            words = words.replace(long, short)
+        return words
 
 
 NORMAL = Face("", 20, 15, 48, 22, 18, 12, 14, 11, (13, 28, 42), 0.57, 26)
+_SHORTER = (("vCPU thread", "thread"), ("the guest's true value", "true value"), ("load_gs_index", "load_gs"))
+#: For two pictures side by side in a notebook: as small as text may get where each has 480 px.
+SIDE = evolve(NORMAL, shorter=_SHORTER, arrow=22)
 #: For two pictures side by side on a projector: no text under 18 px at 1280x720.
-LARGE = Face("large", 27, 24, 54, 28, 26, 18, 20, 18, (22, 22, 45), 0.52, 20, terse=True)
+LARGE = Face(
+    "large", 27, 24, 54, 28, 26, 18, 20, 18, (22, 22, 45), 0.52, 20,
+    shorter=(*_SHORTER, ("passed through", "passed")), terse=True,
+)  # fmt: skip
 #: Width of a character as a fraction of the font size, at most: in monospace fonts, and on average in others.
 MONO_ADVANCE, _BOLD_ADVANCE = 0.61, 0.6
 #: Space inside a cell to the left and to the right of its texts.
@@ -260,9 +267,9 @@ def move_key(move: Move) -> str:
     return f"{move.source}{'<>' if move.both else '>'}{move.target}"
 
 
-def move_label(move: Move) -> str:
+def move_label(move: Move, face: Face = NORMAL) -> str:
     """The arrow's label: ``rdmsr``."""
-    return MOVE_WORDS.get(move.kind, move.kind)
+    return face.words(MOVE_WORDS.get(move.kind, move.kind))
 
 
 def text_width(text: str, size: float, spare: float = 1.0) -> float:
@@ -297,7 +304,7 @@ def plan(trace: Trace, scenes: Sequence[Scene], face: Face = NORMAL) -> Plan:
         if ends and all(place in places for place in ends):
             key = move_key(move)
             moves[key] = move
-            labels[key] = max(labels.get(key, 0.0), text_width(move_label(move), face.label) + 12)
+            labels[key] = max(labels.get(key, 0.0), text_width(move_label(move, face), face.label) + 12)
     widths = _widths(shown, scenes, since, face)
     boxes = tuple(
         BoxPlan(
@@ -354,9 +361,11 @@ def _ordered(boxes: Sequence[Box]) -> list[Box]:
 
 def plate_words(box_id: str, several: bool, face: Face = NORMAL) -> str:
     """What stands on a vCPU's plate before the true value."""
-    if face.terse and not several:
-        return "true value"
-    return f"guest {box_id.removeprefix('vcpu')}'s true value" if several else "the guest's true value"
+    return (
+        f"guest {box_id.removeprefix('vcpu')}'s true value"
+        if several
+        else face.words("the guest's true value")
+    )
 
 
 def _widths(
@@ -370,7 +379,7 @@ def _widths(
     every = [box for scene in scenes for box in scene.boxes if box.id in ids]
     cells = [(box.id, *cell_state(c)) for box in every for c in box.cells if c.place in since]
     longest = max((len(value) for _, value, _, _ in cells), default=0)
-    value = text_width("0" * (longest if face.terse else _VALUE_CHARACTERS), face.value)
+    value = text_width("0" * (longest if face.shorter else _VALUE_CHARACTERS), face.value)
     for box in shown:
         row = rows[column_of(box.id)]
         row.append(len(face.words(box.title)) * face.title * _BOLD_ADVANCE)
@@ -390,7 +399,7 @@ def _widths(
         if f"{box_id}.{name}" in since:
             rows[column_of(box_id)].append(_fact_width(box_id, name, held, several, face))
     for box_id, owner, status in {(box_id, owner, status) for box_id, _, owner, status in cells}:
-        room = _sans(status_words(status), face) if face.terse else widest
+        room = _sans(status_words(status), face) if face.shorter else widest
         width = _sans(holder_words(owner), face) + 6 + room + INSIDE_LEFT + INSIDE_RIGHT
         rows[column_of(box_id)].append(width)
     return [ceil(max(row) + 2 * PAD) for row in rows]

@@ -16,6 +16,7 @@ from vmxsim.simulation.compare import Pairs, operation_start, parting, run_toget
 from vmxsim.simulation.run import RunTrace
 from vmxsim.simulation.scenario import HOSTS, Scenario, check_host, read_scenarios, scenario_yaml
 from vmxsim.views.film import film
+from vmxsim.views.layout import NORMAL, SIDE
 from vmxsim.widgets.check_panel import CheckPanel
 from vmxsim.widgets.controls import (
     FSGSBASE,
@@ -239,7 +240,7 @@ class Explorer(Again, w.VBox):
         return actions, preparation, options | choice.asked_of_host
 
     def _play(self, pairs: Pairs, step: int, which: int = 0) -> None:
-        films = [film(trace) for trace in self.traces]
+        films = [film(trace, face=SIDE if pairs else NORMAL) for trace in self.traces]
         if not pairs:
             self.player.show(films[0], min(step, len(films[0]["frames"]) - 1))
             return
