@@ -8,7 +8,7 @@ from vmxsim.kernel.language import *
 
 
 class LoadsOnEntry(DedicatedAccessors):
-    """02, Make, and 03: the patch repaired without giving up its condition, as one would write it."""
+    """02b, Make, and 03: the patch repaired without giving up its condition, as one would write it."""
 
     def vmx_set_efer(self, vmx, efer):
         entering = efer & EFER_LMA and not is_long_mode(vmx)
@@ -26,7 +26,7 @@ class LoadsOnEntry(DedicatedAccessors):
 
 
 class SetsTogether(LoadsOnEntry):
-    """03, Make: one line moved, so that EFER and the register change together."""
+    """03b, Make: one line moved, so that EFER and the register change together."""
 
     def vmx_set_efer(self, vmx, efer):
         entering = efer & EFER_LMA and not is_long_mode(vmx)
@@ -42,8 +42,75 @@ class SetsTogether(LoadsOnEntry):
         vmx.efer = efer
 
 
+class LoadsBefore(DedicatedAccessors):
+    """02b and 03b, Make: the register is loaded before EFER is stored."""
+
+    def vmx_set_efer(self, vmx, efer):
+        entering = efer & EFER_LMA and not is_long_mode(vmx)
+        if not efer & EFER_LMA:
+            self.vmx_read_guest_kernel_gs_base(vmx)
+        if entering:
+            preempt_disable()
+            if vmx.loaded_cpu_state:
+                wrmsr(MSR_KERNEL_GS_BASE, vmx.msr_guest_kernel_gs_base)
+            preempt_enable()
+        vmx.efer = efer
+        if efer & EFER_LMA:
+            vm_entry_controls_setbit("IA32E_MODE")
+        self.setup_msrs(vmx)
+
+
+class Bare(NeverTrap):
+    """01b, Modify, as it is given: enter and leave, for a 64-bit host."""
+
+    def vmx_prepare_switch_to_guest(self, vmx):
+        if vmx.loaded_cpu_state:
+            return
+        vmx.loaded_cpu_state = True
+        save_fsgs_for_kvm()
+        vmx.msr_host_kernel_gs_base = current.thread.gsbase
+        wrmsr(MSR_KERNEL_GS_BASE, vmx.msr_guest_kernel_gs_base)
+
+    def vmx_prepare_switch_to_host(self, vmx):
+        if not vmx.loaded_cpu_state:
+            return
+        vmx.loaded_cpu_state = False
+        vmx.msr_guest_kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE)
+        wrmsr(MSR_KERNEL_GS_BASE, vmx.msr_host_kernel_gs_base)
+
+
+class NeverSet(Bare):
+    """01b, Modify: enter without the line that sets L."""
+
+    def vmx_prepare_switch_to_guest(self, vmx):
+        if vmx.loaded_cpu_state:
+            return
+        save_fsgs_for_kvm()
+        vmx.msr_host_kernel_gs_base = current.thread.gsbase
+        wrmsr(MSR_KERNEL_GS_BASE, vmx.msr_guest_kernel_gs_base)
+
+
+class NeverCleared(Bare):
+    """01b, Modify: leave without the line that clears L."""
+
+    def vmx_prepare_switch_to_host(self, vmx):
+        if not vmx.loaded_cpu_state:
+            return
+        vmx.msr_guest_kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE)
+        wrmsr(MSR_KERNEL_GS_BASE, vmx.msr_host_kernel_gs_base)
+
+
+class NeverTested(Bare):
+    """01b, Modify: leave without the test of L."""
+
+    def vmx_prepare_switch_to_host(self, vmx):
+        vmx.loaded_cpu_state = False
+        vmx.msr_guest_kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE)
+        wrmsr(MSR_KERNEL_GS_BASE, vmx.msr_host_kernel_gs_base)
+
+
 class CarelessWrite(NeverTrap):
-    """01, Modify: the write without its preempt_disable()."""
+    """04, section 3: the write without its preempt_disable()."""
 
     def vmx_write_guest_kernel_gs_base(self, vmx, data):
         if vmx.loaded_cpu_state:
@@ -52,7 +119,7 @@ class CarelessWrite(NeverTrap):
 
 
 class NeverSwitched(NeverTrap):
-    """01, Make: the register stays the host's, every guest access exits."""
+    """01b, Make: the register stays the host's, every guest access exits."""
 
     interception = "always"
 
@@ -88,11 +155,31 @@ def test_efer_and_the_register_must_change_together():
 
 
 def test_a_value_written_outside_long_mode_never_reaches_the_register():
-    """02, Modify: it waits in g, and the next leave overwrites it."""
+    """02b, Modify: it waits in g, and the next leave overwrites it."""
     actions = ["run", "guest wrmsr 0xA000", "guest long-mode on", "guest rdmsr", "exit"]
     trace = vmxsim.run(actions, "dedicated-accessors")
     assert trace.results[3]["returned"] != "0xa000"
     assert [trace.results[action]["guest_saved"] == "0xa000" for action in (3, 4)] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("design", "harmed", "first"),
+    [
+        (Bare, set(), None),
+        (NeverSet, {"host-value", "no-leak"}, "exit"),
+        (NeverCleared, {"guest-value", "no-leak"}, "run"),
+        (NeverTested, {"guest-value", "host-value", "no-leak"}, "set-msr 0xA000"),
+    ],
+)
+def test_each_of_the_lines_that_keep_the_flag_protects_somebody_else(design, harmed, first):
+    twice = ["set-msr 0xA000", "run", "exit", "run", "guest rdmsr", "exit", "get-msr"]
+    trace = vmxsim.run(twice, design, long_mode=True)
+    assert broken(trace) == harmed
+    assert [trace.actions[v.action] for v in trace.violations[:1]] == ([first] if first else [])
+
+
+def test_a_repair_is_safe_too_if_it_loads_the_register_before_it_stores_efer():
+    assert vmxsim.check(LoadsBefore).verdict == "safe"
 
 
 @pytest.mark.parametrize(("host", "harmed"), [("64-bit", set()), ("32-bit", {"host-value", "no-leak"})])
@@ -112,7 +199,7 @@ def test_after_a_signal_the_careless_write_shows_on_both_hosts(host):
 
 
 def test_why_tells_of_every_tick_and_signal_in_a_schedule():
-    """03, section 5: what the reader is asked about stands in the schedule."""
+    """03b, section 2: what the reader is asked about stands in the schedule."""
     (wide,) = vmxsim.check(CarelessWrite, host="64-bit").hosts
     (narrow,) = vmxsim.check(CarelessWrite, host="32-bit").hosts
     assert wide.counterexample.schedule.count("tick before") == 2

@@ -1,4 +1,4 @@
-"""The exercises of notebook 04, and what its text says of its runs."""
+"""The exercises of notebooks 04 and 04b, and what its text says of its runs."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from vmxsim.teaching.game.game import Game
 
 
 class Careless(NeverTrap):
-    """Sections 2, 7 and 8: the read without its preempt_disable()."""
+    """04, section 2, and 04b: the read without its preempt_disable()."""
 
     def vmx_read_guest_kernel_gs_base(self, vmx):
         if vmx.loaded_cpu_state:
@@ -18,7 +18,7 @@ class Careless(NeverTrap):
 
 
 class CarelessWrite(NeverTrap):
-    """Sections 3, 7 and 8: the write without its preempt_disable()."""
+    """04, section 3, and 04b: the write without its preempt_disable()."""
 
     def vmx_write_guest_kernel_gs_base(self, vmx, data):
         if vmx.loaded_cpu_state:
@@ -172,7 +172,7 @@ def test_one_of_the_five_needs_a_32_bit_host():
 
 @pytest.mark.parametrize("host", ["64-bit", "32-bit"])
 def test_the_careless_write_takes_one_move_more_than_the_read(host):
-    """Section 8: it is seen only once user space or another task runs."""
+    """04b, section 3: it is seen only once user space or another task runs."""
     assert Game(CarelessWrite, host=host).par == Game(Careless, host=host).par + 1
 
 

@@ -20,13 +20,13 @@ from vmxsim.teaching.reviews.unseen_patches import AlwaysKnown, OnTheWayOut, Sav
 
 
 class Told(HostFromThread):
-    """05, section 4: a new vCPU's bitmap starts as the rule says."""
+    """05b, section 1: a new vCPU's bitmap starts as the rule says."""
 
     bitmap_passes_at_creation = False
 
 
 class HalfRepaired(LazyLongMode):
-    """05, section 8, as it is given: one direction."""
+    """05, section 7, as it is given: one direction."""
 
     def exit_lmode(self, vmx):
         self.vmx_load_host_state(vmx)
@@ -35,7 +35,7 @@ class HalfRepaired(LazyLongMode):
 
 
 class Repaired(HalfRepaired):
-    """05, section 8: both directions."""
+    """05, section 7: both directions."""
 
     def enter_lmode(self, vmx):
         vmcs_read("GUEST_TR_AR_BYTES")
@@ -45,7 +45,7 @@ class Repaired(HalfRepaired):
 
 
 class LoadsOnEntry(DedicatedAccessors):
-    """05, section 9: the register is loaded on LMA 0 -> 1, after EFER was stored."""
+    """05b, section 2: the register is loaded on LMA 0 -> 1, after EFER was stored."""
 
     def vmx_set_efer(self, vmx, efer):
         entering = efer & EFER_LMA and not is_long_mode(vmx)
@@ -63,7 +63,7 @@ class LoadsOnEntry(DedicatedAccessors):
 
 
 def actions(before, after, loaded):
-    """05, section 9, filled in."""
+    """05b, section 2, filled in."""
     word = "on" if after else "off"
     if before == after:
         change = ["run"]
@@ -98,7 +98,7 @@ def test_each_direction_of_2_6_33_breaks_something_else():
 
 @pytest.mark.parametrize("design", ["msr-array", "array-passthrough"])
 def test_the_array_designs_need_more_than_a_change_of_mode(design):
-    """05, section 5, and 06, section 1."""
+    """05, section 4, and 06, section 1."""
     assert vmxsim.check(design, assume=["no-user-gs-base"]).verdict == "safe"
     assert vmxsim.check(design).counterexample.schedule == (
         "run; guest long-mode off (then a signal); user gs-base 0x7F0000005000; run cancelled"
