@@ -10,10 +10,12 @@ import vmxsim
 from tests.csource.reading import verdicts_of, write
 from tests.csource.retell import retold
 from vmxsim.csource.at_hand import own_tree, tree_at_hand
-from vmxsim.csource.edit import diff_of, edited
+from vmxsim.csource.edit import diff_of, edited, function_text
+from vmxsim.csource.from_source import from_source
 from vmxsim.csource.tree import Tree, read_tree
 from vmxsim.designs import GuestStateLoaded, HostFromThread, NeverTrap
 from vmxsim.errors import InputError, NotUnderstoodError
+from vmxsim.exports.review import review
 from vmxsim.widgets.beside import beside, followed
 
 WORDS = Path(__file__).parents[2] / "notebooks/vmx-in-our-words.c"
@@ -92,10 +94,16 @@ def test_without_a_tree_there_is_one_line(no_tree):
     assert "\n" not in shown.note
 
 
-def test_without_the_grammar_of_c_a_lesson_ends_with_one_line(no_tree, tmp_path):
+def test_without_the_grammar_of_c_a_lesson_says_so_in_a_line_wherever_it_would_follow_c(no_tree, tmp_path):
     no_tree.setattr("vmxsim.csource.parser.tree_sitter", None)
+    tree, told = tree_at_hand(WORDS)
+    assert told.startswith("No C can be followed here") and "\n" not in told
+    old = function_text(tree, "vmx_write_guest_kernel_gs_base")
+    assert "wrmsrl(MSR_KERNEL_GS_BASE, data);" in old, "what is only text is there"
+    patch = diff_of(tree, edited(tree, old, old.replace("preempt_", "local_irq_")))
+    assert review(patch, tree).verdict == "not understood"
     with pytest.raises(NotUnderstoodError, match=r"pip install 'vmxsim\[csource\]'") as refused:
-        tree_at_hand(WORDS)
+        from_source(tree)
     (line,) = refused.value._render_traceback_()
     assert "\n" not in line
     no_tree.setattr("vmxsim.csource.at_hand.find_tree", lambda: write(retold("never-trap"), tmp_path))

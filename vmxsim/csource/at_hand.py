@@ -8,7 +8,7 @@ from pathlib import Path
 from vmxsim.csource.design import Carried, from_tree
 from vmxsim.csource.from_source import title_of
 from vmxsim.csource.tree import Tree, find_tree, read_tree
-from vmxsim.errors import InputError
+from vmxsim.errors import InputError, NotUnderstoodError
 
 
 def own_tree() -> tuple[Carried | None, str]:
@@ -27,13 +27,16 @@ def own_tree() -> tuple[Carried | None, str]:
 
 def tree_at_hand(otherwise: str | Path) -> tuple[Tree, str]:
     """The tree to work on and a line that says which: the reader's own, or else the C file ``otherwise``.
+    Where the grammar of C is not installed, the line says so: the tree is then text that nothing can follow.
 
-    Raises NotUnderstoodError where the grammar of C is not installed, and InputError if ``otherwise`` cannot
-    be read.
+    Raises InputError if ``otherwise`` cannot be read.
     """
     own, words = own_tree()
     if own is not None:
         return own.tree, words
     tree = read_tree(otherwise)
-    from_tree(tree)
+    try:
+        from_tree(tree)
+    except NotUnderstoodError as error:
+        return tree, f"No C can be followed here: {error}"
     return tree, f"{words}\nThis notebook works on {otherwise}, which the authors of vmxsim wrote."

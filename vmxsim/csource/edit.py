@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from difflib import unified_diff
 
 from attrs import evolve
 
 from vmxsim.csource.tree import Tree
 from vmxsim.errors import InputError, counted, printable
+
+
+def function_text(tree: Tree, name: str) -> str:
+    """A function as it is written in the tree: whole lines up to the brace in the first column. Where several
+    files define one, the first; '' if none does."""
+    written = re.compile(
+        rf"^[A-Za-z_][^;{{}}()]*\b{re.escape(name)}\([^;{{}}]*\)\s*\{{.*?^\}}\n", re.M | re.S
+    )
+    found = (match for text in tree.files.values() if (match := written.search(text)))
+    return next((match[0] for match in found), "")
 
 
 def edited(tree: Tree, old: str, new: str) -> Tree:
