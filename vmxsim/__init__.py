@@ -19,6 +19,7 @@ _HOMES = {
     "answers": "vmxsim.widgets.predict",
     "my_progress": "vmxsim.widgets.predict",
     "quiz": "vmxsim.widgets.quiz",
+    "inbox": "vmxsim.widgets.inbox",
     "present": "vmxsim.widgets.present",
     "slides": "vmxsim.widgets.slides",
     "why": "vmxsim.checker.why",

@@ -1,4 +1,4 @@
-"""The exercises of notebooks 05, 06 and 07 come out as their text promises."""
+"""The exercises of notebooks 05, 06, 06b, 07 and 07b come out as their text promises."""
 
 import json
 import re
@@ -9,11 +9,12 @@ import pytest
 from attrs import evolve
 
 import vmxsim
+from vmxsim import inbox
 from vmxsim.designs import DedicatedAccessors, HostAlways, HostFromThread, LazyLongMode, NeverTrap
 from vmxsim.kernel.language import *
 from vmxsim.teaching.questions.session import SESSION
 from vmxsim.teaching.questions.store import Store
-from vmxsim.teaching.reviews import Inbox, Review, inbox
+from vmxsim.teaching.reviews import Inbox, Review
 from vmxsim.teaching.reviews.unseen_patches import AlwaysKnown, OnTheWayOut, SavedValue, StoreFirst
 
 # 05, Long mode and interception
@@ -150,7 +151,7 @@ class NotAlways(HostAlways):
 
 
 class Early(LazyLongMode):
-    """06, Make: never-trap's rule in 2.6.33."""
+    """06b, section 1: never-trap's rule in 2.6.33."""
 
     interception = "never"
 
@@ -214,7 +215,7 @@ def test_always_is_needed_on_a_32_bit_host_outside_long_mode_if_the_descriptor_d
 
 
 def test_the_last_puzzle_has_an_answer():
-    """06, section 10: h is thread.gsbase, which a save without FSGSBASE sets to 0."""
+    """06b, section 2: h is thread.gsbase, which a save without FSGSBASE sets to 0."""
 
     def verdict(design, fsgsbase=False):
         found = vmxsim.check(design, host="64-bit", gs_base_from="descriptor", fsgsbase=fsgsbase)
@@ -236,7 +237,7 @@ def test_never_trap_could_have_been_had_in_2_6_33():
     assert [on_register(Early, path) for path in ("run", "exit")] == [2, 2]
 
 
-# 07, Would you have caught it?
+# 07 and 07b, Would you have caught it?
 
 #: Of each patch: None if it is right, else the invariants that it breaks and the shortest schedule.
 VERDICTS = {
@@ -307,7 +308,7 @@ class ReadsBack(AlwaysKnown):
 
 
 class Restores(OnTheWayOut):
-    """07, patch 5: the host's value is back before the switch."""
+    """07b, patch 5: the host's value is back before the switch."""
 
     @requires("preemption disabled")
     def kvm_sched_out(self, vmx):
@@ -315,7 +316,7 @@ class Restores(OnTheWayOut):
 
 
 class StoresInside(StoreFirst):
-    """07, patch 6: register and saved value change together."""
+    """07b, patch 6: register and saved value change together."""
 
     def vmx_write_guest_kernel_gs_base(self, vmx, data):
         preempt_disable()
@@ -349,9 +350,9 @@ def test_a_review_keeps_the_first_verdict_and_scores_it():
     assert "No verdict yet" in review.judge("?")
     assert review.judge("approve", confidence=90, minutes=3.5) == "Kept: approve, 90 % sure, 3.5 min."
     assert "first verdict counts" in review.judge("request changes")
-    assert "nothing is wrong" in review.attack(["run"])
+    assert "nothing is wrong" in repr(review.attack(["run"]))
     tick = {"before": "preempt_disable", "in": "vmx_write_guest_kernel_gs_base"}
-    assert "broken" in review.attack(["run", {"emulate wrmsr 0xA000": {"preempt": tick}}])
+    assert "broken" in repr(review.attack(["run", {"emulate wrmsr 0xA000": {"preempt": tick}}]))
     assert "does not name an action" not in review.reply("vmx_set_msr() loses it")
     assert "does not name a function" in review.reply("It loses the value.")
     assert "does not name a function" not in review.reply("The emulator calls set_msr, too.")
@@ -368,6 +369,25 @@ def test_a_review_keeps_the_first_verdict_and_scores_it():
     empty = type("Empty", (sure.patch,), {})
     assert "changes nothing" in sure.repair(empty)
     assert "| safe | - |" in repr(Inbox((sure,))), "an untouched repair of a right patch is none"
+
+
+def test_an_attack_is_its_verdict_and_the_run_where_it_breaks(monkeypatch):
+    monkeypatch.setattr(SESSION, "store", Store(None))
+    review = evolve(inbox[3], verdict=None)
+    assert "verdict first" in review.attack(["run"])
+    review.judge("request changes")
+    broken = review.attack(["run", "guest swapgs", "guest rdmsr"], long_mode=True)
+    line, player = broken.children
+    why = broken.attack.run.violations[0]
+    assert "broken" in line.value and escape(why.words) in line.value
+    assert player.position == why.step + 1 < len(player.films[0]["frames"]) - 1
+    safe = review.attack(["run", "exit"], long_mode=True)
+    assert safe.children[1].position == len(safe.children[1].films[0]["frames"]) - 1
+    assert "nothing is wrong" in safe.children[0].value
+    for attack, words in ((broken, "guest rdmsr: broken."), (safe, "exit: nothing is wrong.")):
+        assert words in str(attack), "printed"
+        assert words in attack._repr_mimebundle_()[0]["text/plain"], "and where there are no widgets"
+    assert [broke for _, broke in review.attacks] == [True, False]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Patches to review: what the notebooks about reviewing ask of a reader, and how it is scored."""
 
-from vmxsim.teaching.reviews.inbox import SEED, Inbox, Review, inbox
+from vmxsim.teaching.reviews.incoming import SEED
+from vmxsim.teaching.reviews.reviewing import Attack, Inbox, Review
 
-__all__ = ["SEED", "Inbox", "Review", "inbox"]
+__all__ = ["SEED", "Attack", "Inbox", "Review"]

@@ -1,4 +1,4 @@
-"""The patches that notebook 07 has reviewed. No kernel ever had them; all apply to ``never-trap``.
+"""The patches that notebooks 07 and 07b have reviewed. No kernel ever had them; all apply to ``never-trap``.
 
 Whether each of them is right is held by tests/notebooks/test_exercises_review.py, and is not said here.
 """

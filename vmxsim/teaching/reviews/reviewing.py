@@ -1,7 +1,7 @@
 """Patches as they arrive by mail, and what a reviewer makes of each: verdict, attack, reply, repair, score.
 
-Nothing here tells whether a patch is right before there is a verdict: ask :data:`inbox` for a patch, read
-it, and ``judge`` it first. What was said and tried is kept with the answers (``vmxsim.answers``), in this
+Nothing here tells whether a patch is right before there is a verdict: ask the inbox for a patch, read it,
+and ``judge`` it first. What was said and tried is kept with the answers (``vmxsim.answers``), in this
 kernel and on disk.
 """
 
@@ -19,17 +19,13 @@ from attrs import define, field, frozen
 from vmxsim.checker.check import check
 from vmxsim.checker.result import SAFE, CheckResult
 from vmxsim.designs import find_design
-from vmxsim.designs.dedicated_accessors import DedicatedAccessors
 from vmxsim.designs.history import source_lines
-from vmxsim.designs.host_from_thread import HostFromThread
-from vmxsim.designs.never_trap import NeverTrap
 from vmxsim.errors import InputError, printable, unknown
 from vmxsim.kernel.actions import VERBS
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.kernel.patch import changed_functions
-from vmxsim.simulation.run import run
+from vmxsim.simulation.run import RunTrace, run
 from vmxsim.teaching.questions.session import SESSION
-from vmxsim.teaching.reviews import unseen_patches
 
 #: What a reviewer may answer.
 APPROVE, REQUEST = "approve", "request changes"
@@ -96,6 +92,34 @@ class Verdict:
         """0 to 10, to a tenth. Sure and right earns all, sure and wrong nothing; half sure 7.5 in both."""
         p = self.confidence / 100
         return round(VERDICT * (1 - ((1 - p) if right else p) ** 2), 1)
+
+
+@frozen(repr=False)
+class Attack:
+    """A schedule that was tried on a patch: its run, and in words what came of it."""
+
+    run: RunTrace
+
+    @property
+    def schedule(self) -> str:
+        """Its actions in a line."""
+        return "; ".join(self.run.actions)
+
+    @property
+    def broken(self) -> bool:
+        """Whether an invariant breaks."""
+        return bool(self.run.violations)
+
+    @property
+    def position(self) -> int:
+        """Where to look: after the step at which an invariant first breaks, or at the end where none does."""
+        return next((v.step + 1 for v in self.run.violations if v.step >= 0), len(self.run.steps))
+
+    def __repr__(self) -> str:
+        if not self.broken:
+            return _told(f"{self.schedule}: nothing is wrong. That is one schedule.")
+        why = (f"{v.invariant}: {v.words}" for v in self.run.violations[:2])
+        return _told(f"{self.schedule}: broken.", *why)
 
 
 @define(eq=False)
@@ -198,18 +222,17 @@ class Review:
     def _first(self) -> Told | None:
         return None if self.verdict else _told("Your verdict first: run the cell with judge().")
 
-    def attack(self, schedule: Any, **how: Any) -> Told:
-        """Run a schedule on the patch, as ``vmxsim.run`` takes it, and say whether it breaks."""
-        if self._first:
-            return self._first
-        trace = run(schedule, self.patch, **how)
-        words = "; ".join(trace.actions)
+    def attack(self, schedule: Any, **how: Any) -> Any:
+        """Run a schedule on the patch, as ``vmxsim.run`` takes it: an :class:`Attack`, which says whether it
+        breaks."""
+        return self._first or self._attacked(run(schedule, self.patch, **how))
+
+    def _attacked(self, trace: RunTrace) -> Attack:
+        tried = Attack(trace)
         if not self.outcome:  # with the counterexample at hand it is no attack
-            self.attacks.append((words, bool(trace.violations)))
+            self.attacks.append((tried.schedule, tried.broken))
             self._keep()
-        if not trace.violations:
-            return _told(f"{words}: nothing is wrong. That is one schedule.")
-        return _told(f"{words}: broken.", *(f"{v.invariant}: {v.words}" for v in trace.violations[:2]))
+        return tried
 
     def check(self) -> CheckResult | Told:
         """Every schedule, on both host widths. Only after the verdict."""
@@ -323,109 +346,3 @@ class Inbox:
             return "No patch has a verdict yet."
         earned, most = (sum(column) for column in zip(*(one.points for one in self), strict=True))
         return "\n".join([*rows, f"| **together** | | | | | **{earned:.1f} of {most}** |"])
-
-
-SEED = Review(
-    0,
-    DedicatedAccessors.commit_title,
-    (
-        "Getting or setting the guest's MSR_KERNEL_GS_BASE reloads the whole host state, so that the value in"
-        " memory is the current one. The next VM entry then has to save the host's state and load the guest's"
-        " all over again.",
-        "Add two small functions that read and write the value where it is: in the register if the guest's"
-        " state is loaded, else in the field. Preemption is disabled while they look, so that the state stays"
-        " where it is. vmx_set_efer() needs the current value when the guest leaves long mode, and gets it"
-        " the same way.",
-    ),
-    DedicatedAccessors,
-    HostFromThread,
-)
-
-inbox = Inbox(
-    (
-        SEED,
-        Review(
-            1,
-            "KVM: VMX: get and set the saved MSR_KERNEL_GS_BASE directly",
-            (
-                "Accesses to this MSR are no longer intercepted. What is left are KVM_GET_MSRS and"
-                " KVM_SET_MSRS, and guest state is never loaded in those ioctls. So the saved value is"
-                " current whenever an MSR is read or set.",
-                "Read and write it directly, and leave preemption alone. The two accessors lose their last"
-                " callers; a follow-up removes them.",
-            ),
-            unseen_patches.SavedValue,
-            NeverTrap,
-        ),
-        Review(
-            2,
-            "KVM: VMX: don't disable preemption for a register that is not loaded",
-            (
-                "Both accessors disable and enable preemption around a test that nearly always fails: in"
-                " KVM_GET_MSRS and KVM_SET_MSRS guest state is never loaded, and these are the callers that"
-                " matter when a VM is saved or migrated.",
-                "Look at the flag first. Only if it is set, take the careful path.",
-            ),
-            unseen_patches.TestFirst,
-            NeverTrap,
-        ),
-        Review(
-            3,
-            "KVM: VMX: stop reading MSR_KERNEL_GS_BASE back",
-            (
-                "Leave reads the register on every trip to user space, and each time the thread is scheduled"
-                " out, only to find what enter wrote there: a guest's kernel sets this MSR once, early in"
-                " boot.",
-                "Intercept it again, so that KVM sees every RDMSR and WRMSR of the guest. Then the saved"
-                " value is always the guest's: the write accessor keeps it, the read accessor returns it, and"
-                " leave need not read the register. That is one RDMSR less for each leave, and a few exits"
-                " more for each boot.",
-            ),
-            unseen_patches.AlwaysKnown,
-            NeverTrap,
-        ),
-        Review(
-            4,
-            "KVM: VMX: take a 64-bit task's GS base from the thread on the way out, too",
-            (
-                "Enter copies thread.gsbase of a 64-bit task to msr_host_kernel_gs_base, and leave writes the"
-                " copy to the register. The task cannot change its base while it is in KVM_RUN, so the copy"
-                " is as good as the original, and the original is as good as the copy.",
-                "Write the original. The copy is then needed for 32-bit tasks only, whose base is not in the"
-                " thread; a follow-up moves it into their branch of enter.",
-            ),
-            unseen_patches.AskTheThread,
-            NeverTrap,
-        ),
-        Review(
-            5,
-            "KVM: VMX: leave the host's GS base to the context switch",
-            (
-                "Leave writes the host's value back to the register. On the way to user space somebody"
-                " has to. When the thread is scheduled out, nobody has to: the context switch follows"
-                " kvm_sched_out(), and loads the next task's base. When the thread is scheduled in,"
-                " the switch loads the thread's.",
-                "Save the guest's value there as before, reload the selectors as before, and drop the WRMSR."
-                " Return to user space still restores everything. On a host with more vCPUs than CPUs this"
-                " saves a WRMSR at every switch.",
-            ),
-            unseen_patches.OnTheWayOut,
-            NeverTrap,
-        ),
-        Review(
-            6,
-            "KVM: VMX: never let the saved value be older than the register",
-            (
-                "vmx_write_guest_kernel_gs_base() writes the register first and the saved value last, and"
-                " enables preemption in between. In that window the saved value is out of date.",
-                "Store it first. The register is still written with preemption disabled. If the thread is"
-                " scheduled out before that, its state is no longer loaded when it resumes: the function"
-                " skips the register, and the next enter loads the new value from where it was stored. No"
-                " functional change intended.",
-            ),
-            unseen_patches.StoreFirst,
-            NeverTrap,
-        ),
-    )
-)
-inbox.remember()
