@@ -1,4 +1,4 @@
-"""Notebook 08: its exercises and claims come out as its text promises."""
+"""Notebooks 08 and 08b: their exercises and claims come out as their text promises."""
 
 import pytest
 
@@ -111,7 +111,7 @@ class Unfinished(Finished):
 
 
 class Svm(Blank):
-    """08, section 5: from scratch, with VMLOAD and VMSAVE."""
+    """08b, section 1: from scratch, with VMLOAD and VMSAVE."""
 
     def vmload(self, svm):
         wrmsr(MSR_KERNEL_GS_BASE, svm.msr_guest_kernel_gs_base)
@@ -147,7 +147,7 @@ class Svm(Blank):
 
 
 class CopyFirst(Svm):
-    """08, section 5, "is the order free?": the copy written before the protected part."""
+    """08b, section 1, "does the order matter?": the copy written before the protected part."""
 
     def write(self, svm, data):
         svm.msr_guest_kernel_gs_base = data
@@ -158,7 +158,7 @@ class CopyFirst(Svm):
 
 
 class BothModes(Finished):
-    """08, the long way: not loaded outside long mode, and everything given back before the mode changes."""
+    """08b, section 2: not loaded outside long mode, and everything given back before the mode changes."""
 
     interception = "outside long mode"
 
@@ -209,7 +209,7 @@ class BothModes(Finished):
 
 
 class TellsNobody(BothModes):
-    """08, the long way, with Blank's three functions: the old friends."""
+    """08b, section 2, with Blank's three functions: the old friends."""
 
     def vmx_set_efer(self, vcpu, efer):
         vcpu.efer = efer
@@ -222,7 +222,7 @@ class TellsNobody(BothModes):
 
 
 class Wordy(Finished):
-    """08, section 6."""
+    """08, section 5."""
 
     def enter(self, vcpu):
         if vcpu.loaded_cpu_state:
@@ -247,7 +247,7 @@ class Wordy(Finished):
 
 
 class UnprotectedWrite(Wordy):
-    """08, section 6: Wordy without the pair in write."""
+    """08, section 5: Wordy without the pair in write."""
 
     def write(self, vcpu, data):
         if vcpu.loaded_cpu_state:
@@ -256,7 +256,7 @@ class UnprotectedWrite(Wordy):
 
 
 class ReadsTheHosts(Wordy):
-    """08, section 6, Modify: the copy is what the register held, and leave restores it."""
+    """08, section 5, Modify: the copy is what the register held, and leave restores it."""
 
     def enter(self, vcpu):
         if vcpu.loaded_cpu_state:
@@ -274,7 +274,7 @@ class ReadsTheHosts(Wordy):
 
 
 class SavesOnly(Finished):
-    """08, section 6, Modify: scheduled out, only the guest's value is saved."""
+    """08b, section 3: scheduled out, only the guest's value is saved."""
 
     def save(self, vcpu):
         if vcpu.loaded_cpu_state:

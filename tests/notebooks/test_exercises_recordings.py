@@ -1,4 +1,4 @@
-"""Notebook 09: its exercises and claims come out as its text promises."""
+"""Notebooks 09 and 09b: their exercises and claims come out as their text promises."""
 
 import re
 
@@ -74,7 +74,7 @@ def test_a_wrong_order_is_a_note_and_a_wrong_value_a_proof(tmp_path):
 
 
 def wrong_restores(lines):
-    """09, Make: the numbers of the lines on which leave restores another value than h."""
+    """09b, section 3: the numbers of the lines on which leave restores another value than h."""
     found, h = [], None
     for number, line in enumerate(lines, 1):
         if " vmx_vcpu_put: " in line and "loaded=1" in line:
@@ -116,10 +116,14 @@ def test_every_kind_of_fault_is_seen_where_it_stands(tmp_path, kind, seed):
     assert "after" in fault.guess(fault.line - 9)
 
 
-def test_the_seeds_of_the_notebook():
+def test_the_seeds_of_the_notebooks():
     assert (inject("migrate", 13).kind, inject("migrate", 13).line) == ("old value loaded", 408)
     assert inject("migrate", 8).kind == "load forgotten"
     assert {inject("migrate", seed).kind for seed in range(1, 12)} == set(KINDS)
+    kinds = [inject("migrate", seed).kind for seed in (7, 2, 0, 1, 5)]
+    wrong_value, missing, order = kinds[:2], kinds[2:4], kinds[4:]
+    assert wrong_value == ["old value loaded", "host value loaded"]
+    assert (missing, order) == (["restore forgotten", "load forgotten"], ["restored first"])
 
 
 def test_a_fault_is_kept_to_itself_and_is_the_same_again():

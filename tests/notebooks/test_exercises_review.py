@@ -254,8 +254,12 @@ VERDICTS = {
         "run; emulate wrmsr 0xA000 (tick before preempt_disable in vmx_write_guest_kernel_gs_base)",
     ),
 }
-NOTEBOOK = Path(__file__).parents[2] / "notebooks/07-would-you-have-caught-it.ipynb"
-CELLS = ["".join(cell["source"]) for cell in json.loads(NOTEBOOK.read_text())["cells"]]
+FOLDER = Path(__file__).parents[2] / "notebooks"
+CELLS = [
+    "".join(cell["source"])
+    for name in ("07-would-you-have-caught-it", "07b-three-harder-patches")
+    for cell in json.loads((FOLDER / f"{name}.ipynb").read_text())["cells"]
+]
 
 
 @pytest.mark.parametrize("number", VERDICTS)

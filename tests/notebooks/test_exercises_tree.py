@@ -1,4 +1,5 @@
-"""Notebook 10: its patches come out as its text promises, on our own C and on any tree with that accessor."""
+"""Notebooks 10 and 10b: their patches come out as the text promises, on our own C and on any tree with that
+accessor."""
 
 from pathlib import Path
 
@@ -6,7 +7,7 @@ import pytest
 
 import vmxsim
 from tests.csource.retell import retold
-from vmxsim.csource.edit import diff_of, edited
+from vmxsim.csource.edit import diff_of, edited, function_text
 from vmxsim.csource.tree import read_tree
 
 FILE = Path(__file__).parents[2] / "notebooks/vmx-in-our-words.c"
@@ -22,7 +23,8 @@ def tree(request):
 
 def reviewed(tree, name, *replacements):
     """The review of a change in one function."""
-    old = new = "\n".join(vmxsim.from_source(tree).functions()[name].source) + "\n"
+    old = new = function_text(tree, name)
+    assert old == "\n".join(vmxsim.from_source(tree).functions()[name].source) + "\n"
     for a, b in replacements:
         assert a in new
         new = new.replace(a, b)

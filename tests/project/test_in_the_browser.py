@@ -100,6 +100,26 @@ tell(picture=vmxsim.picture(run)._repr_mimebundle_()["text/html"],
         ]
 
 
+def test_the_lessons_on_c_say_in_each_cell_that_needs_c_that_there_is_none():
+    found = told("""
+import os
+os.chdir("notebooks")
+said = {}
+for lesson in ("10-your-own-tree", "10b-three-more-changes"):
+    names = {}
+    said[lesson] = [
+        error(exec, "".join(cell["source"]), names)  # a NameError is no InputError, and ends this
+        for cell in json.load(open(f"{lesson}.ipynb"))["cells"] if cell["cell_type"] == "code"
+    ]
+tell(**said)
+""")
+    for lines in found.values():
+        refused = [line for line in lines if line != "no error"]
+        assert len(refused) >= 5
+        assert all("is not installed here" in line or "are not installed here" in line for line in refused)
+        assert not any("\n" in line for line in refused)
+
+
 def test_the_site_s_graphviz_lays_pictures_out():
     found = told("""
 asked = []
