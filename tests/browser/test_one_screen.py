@@ -19,7 +19,9 @@ _LONG = (
     'read = vmxsim.run(["run", "emulate rdmsr"], "never-trap", long_mode=True)\n'
     'vmxsim.predict(read, "preempt", at="vmx_read_guest_kernel_gs_base: if vmx.loaded")'
 )
-_CELLS = ["import vmxsim\nvmxsim.explore()", _GATE, "vmxsim.be_the_scheduler()", _LONG, "2 + 2"]
+#: The level with the tallest picture.
+_GAME = "vmxsim.be_the_scheduler(level=1)"
+_CELLS = ["import vmxsim\nvmxsim.explore()", _GATE, _GAME, _LONG, "2 + 2"]
 
 #: (width, height, whether the file browser is open)
 _SCREENS = ((1440, 900, True), (1366, 768, False))

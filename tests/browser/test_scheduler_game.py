@@ -96,7 +96,11 @@ def test_what_is_not_possible_says_why_and_undo_takes_back(seed: Table) -> None:
     seed.root.focus()
     seed.press("0")
     assert seed.button("rdmsr").is_disabled()
-    assert "Not now: the thread is in user space, and it must be in the guest" in seed.text("guest")
+    why = seed.root.locator(".vs-why")
+    assert (
+        "Guest, KVM's emulator: the thread is in user space, and it must be in the guest" in why.inner_text()
+    )
+    assert why.evaluate("e => e.scrollHeight <= e.clientHeight"), "to be read whole"
     seed.page.keyboard.press("r")
     seed.page.wait_for_function(
         "document.querySelector('.vmxsim-scheduler > .vs-hidden').textContent"

@@ -266,7 +266,7 @@ def test_a_budget_ends_a_game() -> None:
     game = Game("never-trap", budget=1)
     game.do("run")
     game.do("to the end")
-    with pytest.raises(InputError, match="your 1 moves are used up"):
+    with pytest.raises(InputError, match="your 1 move is used up"):
         game.do("exit")
 
 

@@ -71,16 +71,14 @@ def test_every_move_has_a_key_of_its_own_and_every_refusal_a_reason() -> None:
     game = vmxsim.be_the_scheduler(cpus=4)
     state = game.board.state
     assert all(button["key"] for button in buttons(state).values())
-    assert [group["why"] for group in state["groups"]] == [
-        [],
-        ["the thread is in user space, and it must be in the guest ('run' first)"],
-        ["the thread is in user space, and it must be in the guest ('run' first)"],
-        [],
+    assert state["not_now"] == [
+        ["Guest, KVM's emulator", "the thread is in user space, and it must be in the guest ('run' first)"]
     ]
     state = press(game, "run")
     assert "an action is in progress" in buttons(state)["get-msr"]["why"]
-    assert state["tick"].startswith("The action continues. A tick now takes effect immediately")
-    assert not any(group["why"] for group in state["groups"]), "told once, at the top"
+    assert state["tick"].startswith("A tick now takes effect immediately")
+    told = ["User space, Guest, KVM's emulator", "an action is in progress: let it finish (e)"]
+    assert state["not_now"] == [told], "each reason once"
 
 
 def test_a_pending_tick_is_shown() -> None:

@@ -50,14 +50,15 @@ class Board {
     this.groups = make("div", { class: "vs-groups" });
     this.lists = new Map();
     for (const name of ["user space", "guest", "emulator", "scheduler"]) {
-      const list = { title: make("h4"), buttons: make("div", { class: "vs-buttons" }), why: make("span", { class: "vs-why" }) };
-      list.root = make("section", { class: `vs-group vs-${name.replace(" ", "-")}` },
-        make("div", { class: "vs-group-head" }, list.title, list.why), list.buttons);
+      const list = { title: make("h4"), buttons: make("div", { class: "vs-buttons" }) };
+      list.root = make("section", { class: `vs-group vs-${name.replace(" ", "-")}` }, list.title, list.buttons);
       this.lists.set(name, list);
       this.groups.append(list.root);
     }
     this.free = make("div", { class: "vs-buttons vs-free", role: "group", "aria-label": "Let it run: free" });
     this.lists.get("scheduler").root.append(this.free);
+    this.why = make("div", { class: "vs-why", tabindex: "0", role: "region", "aria-label": "Not possible now" });
+    this.groups.append(this.why);
     this.outcome = make("section", { class: "vs-outcome", tabindex: "0", role: "region", "aria-label": "Outcome", hidden: true });
     this.aside = make("div", { class: "vp-gates vs-aside" }, this.groups, this.outcome);
     this.schedule = make("ol", { class: "vs-schedule", tabindex: "0", "aria-label": "Your schedule so far" });
@@ -110,6 +111,7 @@ class Board {
     setText(this.tick, state.tick || " ");
     for (const group of state.groups) this.showGroup(group);
     this.showButtons(this.free, "free", state.free);
+    this.why.replaceChildren(...state.not_now.map(([who, why]) => make("p", {}, make("strong", {}, `${who}: `), `${why}.`)));
     this.showCommands(state);
     this.showSchedule(state.moves);
     this.showTold(state);
@@ -129,9 +131,6 @@ class Board {
     const list = this.lists.get(group.name);
     setText(list.title, group.title);
     this.showButtons(list.buttons, group.name, group.buttons);
-    const words = group.why.join(". ");
-    setText(list.why, words && `Not now: ${words}`);
-    list.why.title = words;
   }
 
   showButtons(list, name, options) {
@@ -212,11 +211,9 @@ class Board {
     return Boolean(button);
   }
 
-  /** Announce why a move is not possible, and show it on top of the outcome. */
+  /** Announce why a move is not possible, and show it as the message. */
   notNow(why) {
     setText(this.live, `Not now: ${why}`);
-    this.told.querySelector(".vs-not-now")?.remove();
-    this.told.prepend(make("p", { class: "vs-not-now" }, make("strong", {}, "Not now: "), `${why}.`));
-    this.told.scrollTop = 0;
+    this.told.replaceChildren(make("p", { class: "vs-not-now" }, make("strong", {}, "Not now: "), `${why}.`));
   }
 }

@@ -6,7 +6,7 @@ CPU, which leaves room for any arrow, so the picture stays the same throughout t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -145,6 +145,7 @@ def board_state(game: Game, said: str = "", alert: str = "", level: Level | None
     """Everything on the board, ready for JSON. ``said`` is the last help text, ``alert`` an error, ``level``
     the level that is played."""
     options = game.options
+    groups = [_group(name, [o for o in options if o.group == name and o.counts]) for name in GROUPS]
     own = level is None and DESIGNS.get(game.setting.design.id) is not game.setting.design
     won = stars_won()
     designs = [[f"{_LEVEL}{one.number}", one.words(won[one.number])] for one in LEVELS.values()]
@@ -159,7 +160,8 @@ def board_state(game: Game, said: str = "", alert: str = "", level: Level | None
         "where": game.at.words,
         "line": game.at.line,
         "tick": _tick_words(game),
-        "groups": _groups(options),
+        "groups": groups,
+        "not_now": _not_now(groups),
         "free": [_button(o, FREE_KEYS[o.name]) for o in options if not o.counts],
         "moves": [{"text": move.text, "tick": move.tick, "pending": move.pending} for move in game.moves],
         "count": game.count,
@@ -179,29 +181,23 @@ def _start_words(setting: Setting) -> str:
     return f"The guest starts {'in' if setting.long_mode else 'outside'} long mode.{bases}"
 
 
-def _groups(options: Sequence[Option]) -> list[dict[str, Any]]:
-    """The groups with their buttons; a reason shared by all actions appears once, in ``tick``."""
-    found = [_group(name, [o for o in options if o.group == name and o.counts]) for name in GROUPS]
-    told = {tuple(group["why"]) for group in found if group["name"] != "scheduler"}
-    if len(told) == 1:
-        for group in found:
-            group["why"] = [] if tuple(group["why"]) in told else group["why"]
-    return found
-
-
-def _group(name: str, options: list[Option]) -> dict[str, Any]:
+def _group(name: str, options: Sequence[Option]) -> dict[str, Any]:
     keys = iter(KEYS[name])
     buttons = [_button(o, KEYS[SIGNAL] if o.name == SIGNAL else next(keys)) for o in options]
-    reasons: dict[str, list[str]] = {}
-    for button in buttons:
-        if button["why"]:
-            reasons.setdefault(button["why"], []).append(button["label"])
-    told = sorted(reasons.items(), key=lambda pair: -len(pair[1]))
-    why = [f"{', '.join(labels)}: {reason}" for reason, labels in told]
-    if told and all(button["why"] for button in buttons):
-        why[0] = told[0][0]  # for all buttons except those listed after it
     title = "KVM's emulator" if name == "emulator" else name.capitalize()
-    return {"name": name, "title": title, "buttons": buttons, "why": why}
+    return {"name": name, "title": title, "buttons": buttons}
+
+
+def _not_now(groups: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """[who, why] of all moves that are not possible, each reason once: a group's title stands for all its
+    buttons."""
+    reasons: dict[str, list[str]] = {}
+    for group in groups:
+        refused = [button for button in group["buttons"] if button["why"]]
+        whole = len(refused) == len(group["buttons"]) and len({button["why"] for button in refused}) == 1
+        for button in refused[: 1 if whole else None]:
+            reasons.setdefault(button["why"], []).append(group["title"] if whole else button["label"])
+    return [[", ".join(who), why] for why, who in reasons.items()]
 
 
 def _button(option: Option, key: str) -> dict[str, str]:
@@ -228,8 +224,8 @@ def _tick_words(game: Game) -> str:
     if at.mode != "kernel":
         return "The action continues."
     if at.holds_back:
-        return f"The action continues. A tick now would stay pending: {at.holds_back}."
-    return "The action continues. A tick now takes effect immediately, before this line."
+        return f"A tick now would stay pending: {at.holds_back}."
+    return "A tick now takes effect immediately, before this line."
 
 
 def _tally(game: Game) -> str:

@@ -212,7 +212,8 @@ class Game:
         if self.broken is not None:
             return "something is already broken: undo, or start over"
         if self.budget is not None and self.count >= self.budget:
-            return f"your {self.budget} moves are used up: undo, or start over"
+            used = "is" if self.budget == 1 else "are"
+            return f"your {counted(self.budget, 'move')} {used} used up: undo, or start over"
         return ""
 
     def _why_not_free(self, name: str) -> str:
