@@ -3,6 +3,7 @@
 import pytest
 
 import vmxsim
+from vmxsim.checker.assumptions import ASSUMPTIONS
 from vmxsim.designs import DedicatedAccessors, NeverTrap
 from vmxsim.kernel.language import *
 
@@ -140,6 +141,20 @@ def test_the_patch_can_be_repaired_in_set_efer(host):
     reported = ["set-msr 0xA000", "run", "guest smi", "exit", "run", "guest rsm", "guest rdmsr -> 0xA000"]
     assert not broken(vmxsim.run(fourth, LoadsOnEntry, host=host))
     assert not broken(vmxsim.run(reported, LoadsOnEntry, long_mode=True, host=host))
+
+
+def test_a_tick_before_efer_is_stored_makes_the_shortest_schedule_come_out_right():
+    """03, section 2."""
+    seed = vmxsim.check("dedicated-accessors")
+    assert seed.scenario.steps == ("run", "guest long-mode on")
+    ticked = ["run", {"guest long-mode on": {"preempt": {"before": "line 4", "in": "vmx_set_efer"}}}]
+    assert not broken(vmxsim.run(ticked, "dedicated-accessors"))
+
+
+def test_one_assumption_alone_makes_the_patch_safe():
+    """03, section 3."""
+    safe = [n for n in ASSUMPTIONS if vmxsim.check("dedicated-accessors", assume=[n]).verdict == "safe"]
+    assert safe == ["no-long-mode-entry"]
 
 
 def test_the_obvious_repair_is_refuted_by_a_tick():
