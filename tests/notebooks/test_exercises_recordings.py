@@ -116,6 +116,16 @@ def test_every_kind_of_fault_is_seen_where_it_stands(tmp_path, kind, seed):
     assert "after" in fault.guess(fault.line - 9)
 
 
+def test_an_older_value_is_not_drawn_as_coming_from_the_place_that_holds_the_newer_one(tmp_path):
+    """09, section 7: the WRMSR of the fault, and one that is right."""
+    found = read(inject("migrate", 13).write(tmp_path / "suspect.trace"))
+    wrong = found.steps[found.violations[0].step - 1]
+    right = next(step for step in found.steps if "write_msr: c0000102" in step.source)
+    assert [move.source for move in wrong.moves] == [""]
+    assert not wrong.notes, "it does not say 'register = g'"
+    assert [move.source for move in right.moves] == ["vcpu0.g"]
+
+
 def test_the_seeds_of_the_notebooks():
     assert (inject("migrate", 13).kind, inject("migrate", 13).line) == ("old value loaded", 408)
     assert inject("migrate", 8).kind == "load forgotten"

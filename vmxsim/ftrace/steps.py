@@ -316,11 +316,14 @@ class Playback:
         if loads is not None:
             self._set(f"{guest}.loaded", loads)
         function = self.functions.get(event.pid) or _WHERE.get(role.partition("-")[0], event.name)
+        if role == "enter-load" and saved is not None and saved.number != event.data:
+            return self._access_step(event, "", function)  # what it loads is not what g is known to hold
         other = f"{guest}.{_OTHER_END[role]}" if role in _OTHER_END else ""
         return self._access_step(event, role, function, other)
 
     def _access_step(self, event: Event, role: str, function: str, other: str = "") -> Step:
-        """The step of an access: a move between the register and the place ``other``."""
+        """The step of an access: a move between the register and the place ``other``. ``role`` says what for,
+        '' where that cannot be told."""
         place = f"cpu{event.cpu}.kernel_gs_base"
         reads = event.kind == "rdmsr"
         return self._step(
@@ -330,7 +333,7 @@ class Playback:
             function=function,
             accesses=(Access(event.kind, event.cpu, event.data),),
             moves=(Move(event.kind, place, other) if reads else Move(event.kind, other, place),),
-            notes=(ROLES[role][0].upper() + ROLES[role][1:] + ".",),
+            notes=(ROLES[role][0].upper() + ROLES[role][1:] + ".",) if role else (),
         )
 
     def _left_by(self, event: Event, saved: Value | None, index: int) -> str:
