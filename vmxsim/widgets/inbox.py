@@ -10,6 +10,7 @@ import ipywidgets as w
 from attrs import define
 
 from vmxsim.simulation.run import RunTrace
+from vmxsim.simulation.trace import action_name
 from vmxsim.teaching.reviews.incoming import seed_mail, unseen_mails
 from vmxsim.teaching.reviews.reviewing import Attack, Inbox, Review
 from vmxsim.views.film import film
@@ -42,7 +43,8 @@ def _told(attack: Attack) -> str:
     """The outcome as HTML, in a line."""
     if attack.broken:
         first = attack.run.violations[0]
-        words = f"<strong>✖ broken</strong> (<code>{escape(first.invariant)}</code>): {escape(first.words)}"
+        where = action_name(attack.run, first.action)
+        words = f"<strong>✖ broken</strong> (<code>{escape(first.invariant)}</code>) at {escape(where)}"
     else:
         words = "<strong>✔ nothing is wrong.</strong> That is one schedule."
     return f'<div class="vmxsim-verdict" style="line-height:1.45;overflow-wrap:anywhere">{words}</div>'
