@@ -296,6 +296,16 @@ def test_the_next_line_is_the_one_that_runs(trace):
     assert asked
 
 
+def test_a_copy_grows_stale_with_the_write_that_leaves_it_behind():
+    """Nothing is moved into the saved value: the guest's WRMSR decides."""
+    write = ["set-msr 0xA000", "run", "guest wrmsr 0xB000"]
+    passed = vmxsim.run(write, "never-trap")
+    asked = ask(passed, "stale", action=2)
+    assert asked.changes and passed.steps[asked.telling - 1].source.startswith("WRMSR")
+    quiet = ask(vmxsim.run(["set-msr 0xA000", "run", "guest rdmsr"], "never-trap"), "stale", action=2)
+    assert right(quiet) == "none of them" and not quiet.changes, "it was already so"
+
+
 def test_the_live_place_holds_the_true_value_and_stale_ones_do_not(trace):
     for number in range(len(trace.actions)):
         live, stale = (ask(trace, kind, action=number) for kind in ("live", "stale"))

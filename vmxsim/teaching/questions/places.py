@@ -175,9 +175,19 @@ def stale(span: Span) -> Question:
     elif wrong and len(found) > 1:  # the tempting one: together with a place that is right
         sets[-2] = [pair for pair in found if pair[1] is wrong[0][1] or pair is _companion(found, wrong[0])]
     options = [_judged(span, chosen, wrong) for chosen in sets]
-    telling = max((span.put_there(cell.place) for _, cell in wrong), default=0)
+    telling = _came_to_be(span, {cell.place for _, cell in found}, {cell.place for _, cell in wrong})
     asked = f"Which places hold a stale or a foreign value {span.afterward}?"
-    return after_question("stale", span, asked, options, telling, not wrong or span.holds(telling))
+    return after_question("stale", span, asked, options, telling, span.holds(telling))
+
+
+def _came_to_be(span: Span, places: set[str], wrong: set[str]) -> int:
+    """The scene since which these, of all ``places``, are the ones with a stale or foreign value: a value
+    grows stale where it lies when its owner gets another one. 0 if it has been so since the start."""
+    for index in range(span.after, 0, -1):
+        cells = span.trace.scene(index - 1).cells()
+        if {place for place in places if place in cells and cells[place].status in WRONG} != wrong:
+            return index
+    return 0
 
 
 def _companion(found: Sequence[Held], wrong: Held) -> Held:
