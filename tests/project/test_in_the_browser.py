@@ -105,7 +105,7 @@ def test_the_lessons_on_c_say_in_each_cell_that_needs_c_that_there_is_none():
 import os
 os.chdir("notebooks")
 said = {}
-for lesson in ("10-your-own-tree", "10b-three-more-changes"):
+for lesson in ("10-your-own-tree", "10b-four-more-changes"):
     names = {}
     said[lesson] = [
         error(exec, "".join(cell["source"]), names)  # a NameError is no InputError, and ends this
