@@ -80,6 +80,21 @@ def test_a_violated_design_is_judged_where_its_own_defect_does_not_show():
     assert broken(found)["vmx_read_guest_kernel_gs_base", 3] == "guest-value"
 
 
+class NeverRestores(NeverTrap):
+    """Wrong whatever is assumed: leave gives the host nothing back."""
+
+    def vmx_prepare_switch_to_host(self, vmx):
+        vmx.loaded_cpu_state = False
+
+
+def test_of_a_design_that_is_violated_anyway_no_line_is_called_needless():
+    found = reasons(NeverRestores)
+    assert set(found.granted.values()) == {None}
+    assert "repair it first" in repr(found)
+    assert "nothing breaks in this model" not in repr(found)
+    assert "nothing more breaks" in repr(found)
+
+
 def verdicts(design):
     return [host.invariants for host in check(design).hosts]
 

@@ -177,7 +177,8 @@ class Reason:
     ``counterexample`` is the shortest, None if nothing breaks in this model. ``host`` is the
     host width, ``granted`` the assumptions under which the design itself is safe. ``lost`` are
     situations that the design reaches and the variant does not: if nothing breaks, they tell
-    what the line is for.
+    what the line is for. ``of_broken`` is true where the design is violated under every assumption tried,
+    so that only what it keeps could break.
     """
 
     mutant: Mutant
@@ -186,6 +187,7 @@ class Reason:
     granted: tuple[str, ...]
     incomplete: bool = False
     lost: tuple[str, ...] = ()
+    of_broken: bool = False
 
     @property
     def breaks(self) -> str:
@@ -195,7 +197,9 @@ class Reason:
             return self.counterexample.invariant
         if self.mutant.only_costs:
             return "not in the model"
-        return "not concluded" if self.incomplete else "explored: nothing breaks in this model"
+        if self.incomplete:
+            return "not concluded"
+        return "explored: nothing more breaks" if self.of_broken else "explored: nothing breaks in this model"
 
 
 @define(eq=False)
@@ -358,7 +362,7 @@ def _reason(mutant: Mutant, grounds: list[_Ground], limits: Limits) -> Reason:
                 best = Reason(mutant, example, ground.host, assumed.names)
         if best is not None:
             return best
-    return Reason(mutant, None, "", (), cut, tuple(lost))
+    return Reason(mutant, None, "", (), cut, tuple(lost), all(ground.assumed is None for ground in grounds))
 
 
 def _looks(ground: _Ground) -> Iterable[tuple[Restriction, int]]:
@@ -403,7 +407,10 @@ def granted_words(found: Why) -> list[str]:
     told = []
     for host, names in found.granted.items():
         if names is None:
-            told.append(f"On a {host} host the design is violated under every assumption tried.")
+            told.append(
+                f"On a {host} host the design is violated under every assumption tried: repair it first."
+                " Until then, a line can only break what the design keeps."
+            )
         elif names != found.assumed:
             told.append(
                 f"On a {host} host the design itself is violated; its lines are judged under"
