@@ -46,7 +46,7 @@ class Repaired(HalfRepaired):
 
 
 class LoadsOnEntry(DedicatedAccessors):
-    """05b, section 2: the register is loaded on LMA 0 -> 1, after EFER was stored."""
+    """05b, section 3: the register is loaded on LMA 0 -> 1, after EFER was stored."""
 
     def vmx_set_efer(self, vmx, efer):
         entering = efer & EFER_LMA and not is_long_mode(vmx)
@@ -64,7 +64,7 @@ class LoadsOnEntry(DedicatedAccessors):
 
 
 def actions(before, after, loaded):
-    """05b, section 2, filled in."""
+    """05b, section 3, filled in."""
     word = "on" if after else "off"
     if before == after:
         change = ["run"]
@@ -99,7 +99,7 @@ def test_each_direction_of_2_6_33_breaks_something_else():
 
 @pytest.mark.parametrize("design", ["msr-array", "array-passthrough"])
 def test_the_array_designs_need_more_than_a_change_of_mode(design):
-    """05, section 4, and 06, section 1."""
+    """05b, section 2, and 06, section 1."""
     assert vmxsim.check(design, assume=["no-user-gs-base"]).verdict == "safe"
     assert vmxsim.check(design).counterexample.schedule == (
         "run; guest long-mode off (then a signal); user gs-base 0x7F0000005000; run cancelled"

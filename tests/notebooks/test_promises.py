@@ -19,7 +19,7 @@ WORDS, LINES = 150, 30
 #: Minutes for what a learner does, by what asks for it.
 EXERCISES = {
     r"\*\*Predict": 1.5,
-    r"\*\*Guess": 1,
+    r"\*\*(Guess|Before you|Decide)": 1,
     r"\*\*Investigate": 4,
     r"\*\*Modify": 5,
     r"\*\*Make": 10,
