@@ -43,8 +43,26 @@ class SetsTogether(LoadsOnEntry):
         vmx.efer = efer
 
 
+class OneSection(DedicatedAccessors):
+    """03b, Make, as the folded answer has it."""
+
+    def vmx_set_efer(self, vmx, efer):
+        entering = efer & EFER_LMA and not is_long_mode(vmx)
+        if not efer & EFER_LMA:
+            self.vmx_read_guest_kernel_gs_base(vmx)
+        preempt_disable()
+        vmx.efer = efer
+        if efer & EFER_LMA:
+            vm_entry_controls_setbit("IA32E_MODE")
+        self.setup_msrs(vmx)
+        if entering:
+            if vmx.loaded_cpu_state:
+                wrmsr(MSR_KERNEL_GS_BASE, vmx.msr_guest_kernel_gs_base)
+        preempt_enable()
+
+
 class LoadsBefore(DedicatedAccessors):
-    """02b and 03b, Make: the register is loaded before EFER is stored."""
+    """02b, Make, and 03b, section 1: the register is loaded before EFER is stored."""
 
     def vmx_set_efer(self, vmx, efer):
         entering = efer & EFER_LMA and not is_long_mode(vmx)
@@ -165,8 +183,17 @@ def test_the_obvious_repair_is_refuted_by_a_tick():
     assert entering["guest long-mode on"]["preempt"]["in"] == "vmx_set_efer"
 
 
-def test_efer_and_the_register_must_change_together():
-    assert vmxsim.check(SetsTogether).verdict == "safe"
+@pytest.mark.parametrize("design", [SetsTogether, OneSection])
+def test_efer_and_the_register_must_change_together(design):
+    assert vmxsim.check(design).verdict == "safe"
+
+
+def test_a_repair_is_safe_too_if_it_loads_the_register_before_it_stores_efer():
+    """A tick in between makes the next enter load."""
+    assert vmxsim.check(LoadsBefore).verdict == "safe"
+    ticked = {"guest long-mode on": {"preempt": {"before": "line 10", "in": "vmx_set_efer"}}}
+    trace = vmxsim.run(["set-msr 0xA000", "run", ticked], LoadsBefore)
+    assert trace.results[-1]["registers"][0] == "0xa000"
 
 
 def test_a_value_written_outside_long_mode_never_reaches_the_register():
@@ -191,10 +218,6 @@ def test_each_of_the_lines_that_keep_the_flag_protects_somebody_else(design, har
     trace = vmxsim.run(twice, design, long_mode=True)
     assert broken(trace) == harmed
     assert [trace.actions[v.action] for v in trace.violations[:1]] == ([first] if first else [])
-
-
-def test_a_repair_is_safe_too_if_it_loads_the_register_before_it_stores_efer():
-    assert vmxsim.check(LoadsBefore).verdict == "safe"
 
 
 @pytest.mark.parametrize(("host", "harmed"), [("64-bit", set()), ("32-bit", {"host-value", "no-leak"})])
