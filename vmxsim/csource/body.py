@@ -8,8 +8,10 @@ from typing import Any
 
 from vmxsim.csource import interface as api
 from vmxsim.csource.conditionals import CONFIG
-from vmxsim.csource.msr_list import switches
-from vmxsim.csource.parser import read_expression
+from vmxsim.csource.known_calls import known_call
+from vmxsim.csource.macros import DEEPEST
+from vmxsim.csource.msr_list import switched, switches
+from vmxsim.csource.parser import is_closed, read_expression
 from vmxsim.csource.resolved import (
     Address,
     Choice,
@@ -22,7 +24,6 @@ from vmxsim.csource.resolved import (
     Leave,
     Mark,
     MsrInfo,
-    Op,
     Place,
     Prim,
     Repeat,
@@ -34,10 +35,12 @@ from vmxsim.csource.resolved import (
     VcpuPointer,
     When,
     cut_to,
+    depends_on_types,
     fold,
     is_number,
     parts,
     same,
+    words,
 )
 from vmxsim.csource.shapes import (
     calls_something,
@@ -45,7 +48,6 @@ from vmxsim.csource.shapes import (
     hands_on,
     in_range,
     is_access,
-    is_efer,
     matters_inside,
     running_once,
     up_to_a_jump,
@@ -79,8 +81,7 @@ from vmxsim.csource.syntax import (
 from vmxsim.csource.syntax import parts as c_parts
 from vmxsim.errors import NotUnderstoodError
 
-#: How deep macros may stand for macros, and wrappers for wrappers.
-DEEPEST = 8
+_OPEN = "the macro {} lacks parentheses, so that it means something else beside an operator: add them"
 #: Names of functions that could access the MSR that they are handed.
 _ACCESSES = re.compile(
     r"(rd|wr|read|write|load|save|store|restore|swap|sync|put)\w*(msr|base)|msr_(read|write|load|save)"
@@ -305,7 +306,16 @@ class Body:
         value = self.expr(right)
         if isinstance(target, Variable):
             value = cut_to(self.locals.get(target.name, ""), value)
+        elif isinstance(target, Place):
+            value = self.as_declared(target, value)
         return [*before, Do(line, target, value)]
+
+    def as_declared(self, place: Place, value: Any) -> Any:
+        """A value as a field holds it. Of a name that is declared in several ways, only what is the same in
+        all of them is known."""
+        kinds = self.owner.unit.members.get(place.key[-1], ())
+        held = {cut_to(kind, value) for kind in kinds} or {value}
+        return held.pop() if len(held) == 1 else Unknown(f"({' or '.join(sorted(kinds))}) {words(value)}")
 
     def hoisted(self, line: int, e: Any) -> tuple[list[Any], Any]:
         """Assignments inside an expression as statements before it, and the expression without them."""
@@ -320,7 +330,7 @@ class Body:
         return [], e
 
     def call_statement(self, line: int, name: str, args: tuple[Any, ...], e: Any) -> list[Any]:
-        name = self.owner.alias(name)
+        name = self.owner.macros.alias(name)
         f = self.owner.unit.find(name, self.f.file)
         if name in api.TOGGLES:
             return [Toggle(line, api.TOGGLES[name])]
@@ -337,7 +347,7 @@ class Body:
             return before + self.evaluated(line, asserted)
         if name in api.SAVE_FSGS:
             return [Do(line, None, Prim(name if name != "save_fsgs" else "save_fsgs_for_kvm"))]
-        if f is None and self.owner.is_macro(name):
+        if f is None and name in self.owner.macros:
             return self.expanded(line, name, args)
         if f is not None and name not in self.owner.touching and (toggled := self.owner.toggles(f)):
             return [Toggle(line, one) for one in toggled]
@@ -350,7 +360,8 @@ class Body:
 
     def expanded(self, line: int, name: str, args: tuple[Any, ...]) -> list[Any]:
         """A macro that stands for one expression, as a statement."""
-        stands = self.owner.macro(name, args) if self.depth < DEEPEST else None
+        self.refuse_open_macro(name, args, alone=True)
+        stands = self.owner.macros.expression(name, args) if self.depth < DEEPEST else None
         if stands is None:
             self.refuse_macro(name)
             self.spec.calls_dropped.setdefault(name, line)
@@ -378,11 +389,16 @@ class Body:
 
     def refuse_macro(self, name: str) -> None:
         """Raises NotUnderstoodError for a macro that is more than one expression and names what matters."""
-        meaning = self.owner.meaning(name)
+        meaning = self.owner.macros.meaning(name)
         if self.owner.hides(meaning) or not api.TOGGLES.keys().isdisjoint(api.words_in(meaning)):
             raise self.refused(
                 f"the macro {name} names what matters and is more than one expression: write it as a function"
             )
+
+    def refuse_open_macro(self, name: str, args: tuple[Any, ...], alone: bool = False) -> None:
+        """Raises NotUnderstoodError for a macro whose parts operators around them may take hold of."""
+        if self.owner.macros.is_open(name, args, alone):
+            raise self.refused(_OPEN.format(name))
 
     # -- the list of MSRs up to 2.6.32
 
@@ -390,21 +406,10 @@ class Body:
         """load_msrs() or save_msrs() of the list, or of one entry at an offset."""
         if not self.owner.list.used:
             return []
-        base, count = self.expr(args[0]), self.expr(args[1])
-        register = Const(api.CONSTANTS[api.REGISTER], api.REGISTER)
-        offset = None
-        if isinstance(base, Op) and base.op == "+":
-            base, offset = base.args
-        if not isinstance(base, Place) or (offset is None) == (count == Const(1)):
+        moved = switched(line, kind, self.expr(args[0]), self.expr(args[1]), self.owner.list.offsets)
+        if moved is None:
             raise self.refused("a list of MSRs that is not understood")
-        entry = Place((*base.path, "kernel_gs_base"))
-        move = Do(line, None, Prim("wrmsr", (register, entry)))
-        if kind == "save":
-            move = Do(line, entry, Prim("rdmsr", (register,)))
-        if offset is not None:
-            mine = isinstance(offset, Place) and offset.path[-1] in self.owner.list.offsets
-            return [move] if mine else []
-        return [When(line, count, [move], [])]
+        return moved
 
     def list_move(self, line: int, args: tuple[Any, ...]) -> list[Any]:
         """move_msr_up(vmx, index, n++): of the register's entry, the first n hold it from now on."""
@@ -467,9 +472,14 @@ class Body:
                 return cut_to(op.strip("()"), self.expr(inner, quiet))
             case Unary(op, inner):
                 return fold("not" if op == "!" else op, (self.expr(inner, quiet),))
+            case Binary(",", left, right):
+                if not any(isinstance(p, (Assign, Call, Other)) for p in c_parts(left)):
+                    return self.expr(right, quiet)
             case Binary(op, left, right):
                 op = {"&&": "and", "||": "or"}.get(op, op)
-                return fold(op, (self.expr(left, quiet), self.expr(right, quiet)))
+                operands = (self.expr(left, quiet), self.expr(right, quiet))
+                if not depends_on_types(op, operands):
+                    return fold(op, operands)
             case Call(Name(name), args):
                 return self.call(name, args, e, quiet)
             case Choose(test, yes, no) if yes is not None and is_number(decided := self.expr(test, True)):
@@ -497,6 +507,8 @@ class Body:
         if meaning and self.depth < DEEPEST and not name.startswith("MSR_"):
             self.depth += 1
             stands = read_expression(meaning)
+            if stands is not None and not is_closed(meaning):
+                raise self.refused(_OPEN.format(name))
             found = None if stands is None else self.expr(stands, quiet)
             self.depth -= 1
             if isinstance(found, Const):
@@ -528,7 +540,7 @@ class Body:
     def call(self, name: str, args: tuple[Any, ...], e: Any, quiet: bool) -> Any:
         if name in api.TRANSPARENT and len(args) == 1:
             return self.expr(args[0], quiet)
-        name = self.owner.alias(name)
+        name = self.owner.macros.alias(name)
         if name in api.ASSERTS:
             return self.expr(args[0], quiet) if args else Const(0)
         if name in api.ENABLED and len(args) == 1:
@@ -536,8 +548,9 @@ class Body:
         if name in api.SAME_VCPU and len(args) == 1 and isinstance(self.expr(args[0], quiet), VcpuPointer):
             return VcpuPointer()
         f = self.owner.unit.find(name, self.f.file)
-        if f is None and self.owner.is_macro(name) and name not in api.OTHER_MSR:
-            stands = self.owner.macro(name, args) if self.depth < DEEPEST else None
+        if f is None and name in self.owner.macros and name not in api.OTHER_MSR:
+            self.refuse_open_macro(name, args)
+            stands = self.owner.macros.expression(name, args) if self.depth < DEEPEST else None
             if stands is not None:
                 self.depth += 1
                 found = self.expr(stands, quiet)
@@ -546,7 +559,11 @@ class Body:
             if not quiet:
                 self.refuse_macro(name)
         resolved = tuple(self.expr(a, quiet) for a in args)
-        known = self.interface_call(name, resolved, quiet)
+        if name in api.OTHER_MSR:
+            self.refuse_register(name, resolved)
+        if name in api.SWAPS and not quiet:
+            raise self.refused(f"{name}() is not in the model")
+        known = known_call(name, resolved)
         if known is not None:
             return known
         if f is not None and (name in self.owner.touching or any(map(self.points_to_token, resolved))):
@@ -597,53 +614,3 @@ class Body:
         """Raises NotUnderstoodError for a function that is handed the register and could access it."""
         if any(isinstance(a, Const) and a.name == api.REGISTER for a in args):
             raise self.refused(f"{name}() on the register is not understood")
-
-    def interface_call(self, name: str, args: tuple[Any, ...], quiet: bool) -> Any:
-        """A call of the kernel's that the model knows, None for any other."""
-        register = Const(api.CONSTANTS[api.REGISTER], api.REGISTER)
-        if name in api.READ_INACTIVE:
-            return Prim("rdmsr", (register,))
-        if name in api.WRITE_INACTIVE and len(args) == 1:
-            return Prim("wrmsr", (register, args[0]))
-        if args and isinstance(args[0], VcpuPointer):
-            found = self.vcpu_call(name, args)
-            if found is not None:
-                return found
-        if name in api.READ and len(args) == 1:
-            return Prim("rdmsr", args)
-        if name in api.WRITE and len(args) == 2:
-            return Prim("wrmsr", args)
-        if name in api.WRITE_UNSERIALIZED and len(args) == 2:
-            return Prim("wrmsrns", args)
-        if name in api.OTHER_MSR:
-            self.refuse_register(name, args)
-        if name in api.SWAPS and not quiet:
-            raise self.refused(f"{name}() is not in the model")
-        if name in api.LOAD_GS and args:
-            return Prim("load_gs_index", args[:1])
-        if name == "is_64bit_mm":
-            return Op("==", (Thread("bits"), Const(64)))
-        if name == "test_thread_flag" and args and args[0] == Const(None, "TIF_IA32"):
-            return Op("==", (Thread("bits"), Const(32)))
-        if name == "kvm_read_ldt":
-            return Prim("sldt")
-        if name in ("kvm_read_gs", "kvm_read_fs"):
-            return Prim("savesegment", (Const(None, name[-2:]),))
-        return None
-
-    def vcpu_call(self, name: str, args: tuple[Any, ...]) -> Any:
-        """A call of the kernel's that takes the vCPU first, None if the model does not know it."""
-        match name:
-            case "is_long_mode":
-                return Prim("is_long_mode")
-            case "is_paging":
-                return Op("&", (Place(("cr0",)), Const(api.CONSTANTS["X86_CR0_PG"])))
-            case "kvm_read_cr0":
-                return Place(("cr0",))
-            case "kvm_read_cr0_bits" | "kvm_is_cr0_bit_set" if len(args) == 2:
-                return fold("&", (Place(("cr0",)), args[1]))
-            case "find_msr_entry" if len(args) == 2 and getattr(args[1], "name", "") == api.REGISTER:
-                return Address(Place(("guest_msrs", "kernel_gs_base")))
-            case "kvm_set_msr_common" if any(is_efer(a) for a in args):
-                return Prim("back to set_efer")
-        return None

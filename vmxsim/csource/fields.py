@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from keyword import iskeyword
 from typing import Any
 
@@ -31,6 +32,8 @@ from vmxsim.kernel.program import Const as IrConst
 
 _FLAG, _NUMBER, _VALUE = "flag", "number", "value"
 _ROLE_VALUES = ("g", "h")
+#: What is cut to so many bits, without a sign, is a number that a field has room for.
+_BYTES = [[Const(bits), Const(0)] for bits in range(1, 9)]
 
 
 class Fields:
@@ -74,13 +77,15 @@ class Fields:
         self._names[place.key], self._kinds[place.key] = name, kind
         self.own[name] = {_FLAG: False, _NUMBER: 0, _VALUE: u64}[kind]
 
-    def _kind_of(self, place: Place) -> str:
-        """What a field holds, from what is stored in it. Raises NotUnderstoodError if that is too much."""
+    def _kind_of(self, place: Place, seen: Set[Any] = frozenset()) -> str:
+        """What a field holds, from what is stored in it; ``seen`` are fields and variables whose contents are
+        being asked for. Raises NotUnderstoodError if that is too much."""
         kinds: set[str] = set()
+        seen = {*seen, place.key}
         for spec in self.cut.specs:
             for s in statements(spec.body):
                 if isinstance(s, Do) and isinstance(s.target, Place) and s.target.key == place.key:
-                    kind = self._kind(spec, s.value, {place.key})
+                    kind = self._kind(spec, s.value, seen)
                     if kind is None:
                         raise NotUnderstoodError(
                             f"{place} decides about the register and holds more than a flag, a number"
@@ -94,7 +99,7 @@ class Fields:
             )
         return next((kind for kind in (_VALUE, _NUMBER) if kind in kinds), _FLAG)
 
-    def _kind(self, spec: Spec, e: Any, seen: set[Any]) -> str | None:
+    def _kind(self, spec: Spec, e: Any, seen: Set[Any]) -> str | None:
         """What an expression is worth: a kind, '' if that depends on itself only, None if it is too much."""
         match e:
             case Const(value, _):
@@ -109,8 +114,9 @@ class Fields:
                 return _FLAG
             case Op("&", args) if any(isinstance(a, Const) and 0 <= (a.value or 0) <= MOST for a in args):
                 return _NUMBER
-            case Op("cut", (inner,)):
-                return self._kind(spec, inner, seen)
+            case Op("cut", (inner, *to)):
+                kind = self._kind(spec, inner, seen)
+                return _NUMBER if kind is None and to in _BYTES else kind
             case Op("|" | "&" | "^", args):
                 return self._joined(spec, args, seen)
             case Place():
@@ -119,7 +125,7 @@ class Fields:
                     return _VALUE
                 if role or e.key in seen:
                     return _FLAG if role == "loaded" or not role else None
-                return self._kind_of(e)
+                return self._kind_of(e, seen)
             case Thread("gs_base"):
                 return _VALUE
             case Variable(name):
@@ -131,7 +137,7 @@ class Fields:
                 return self._joined(callee, values, seen)
         return _VALUE if any(map(accesses_register, parts(e))) else None
 
-    def _variable(self, spec: Spec, name: str, seen: set[Any]) -> str | None:
+    def _variable(self, spec: Spec, name: str, seen: Set[Any]) -> str | None:
         key = (id(spec), name)
         if key in seen:
             return _FLAG
@@ -149,7 +155,7 @@ class Fields:
             kinds.append(_VALUE if "data" in name else None)
         return _most(kinds)
 
-    def _joined(self, spec: Spec, values: Any, seen: set[Any]) -> str | None:
+    def _joined(self, spec: Spec, values: Any, seen: Set[Any]) -> str | None:
         return _most([self._kind(spec, value, seen) for value in values])
 
 

@@ -37,6 +37,17 @@ from vmxsim.kernel import program as ir
 Dangling = list[tuple[int, str]]
 
 
+def cut(e: ir.Expr, bits: int = 0, signed: int = 0) -> ir.Expr:
+    """A number as so many bits hold it; 0: it is known to fit."""
+    if not bits:
+        return e
+    low = ir.Operation("&", (e, ir.Const((1 << bits) - 1)))
+    if not signed:
+        return low
+    sign = ir.Const(1 << bits - 1)
+    return ir.Operation("-", (ir.Operation("^", (low, sign)), sign))
+
+
 class Lowering:
     """Lowers one function. ``names`` are the model's names of the functions, by the id of their Spec."""
 
@@ -290,7 +301,7 @@ class Lowering:
 
     def uncut(self, e: Any) -> Any:
         """What a narrow variable holds, where that fits."""
-        cut = isinstance(e, Op) and e.op == "cut"
+        cut = isinstance(e, Op) and e.op == "cut" and len(e.args) == 1
         return e.args[0] if cut and self.cut.simple(self.spec, e) is not None else e
 
     def is_relevant(self, invoke: Invoke) -> bool:
@@ -298,11 +309,15 @@ class Lowering:
 
     def call(self, invoke: Invoke, target: ir.Target) -> None:
         args = []
-        for arg in invoke.args:
+        for param, arg in zip(invoke.spec.params, invoke.args, strict=True):
+            passed: ir.Expr = ir.Const(None)  # what the callee does not look at
+            needed = isinstance(arg, VcpuPointer) or (id(invoke.spec), param) in self.cut.needed_locals
             known = self.cut.simple(self.spec, arg)
             if known is None:
                 self.still_calls(arg)
-            args.append(ir.Const(None) if known is None else self.expr(known))
+            elif needed or self.calls(known):
+                passed = self.expr(known)
+            args.append(passed)
         callee = ir.Callee("self", self.names[id(invoke.spec)])
         self.step("call", target=target, callee=callee, args=tuple(args))
 
@@ -332,7 +347,7 @@ class Lowering:
                     early += out
                 yes, no = self.branch(test.args[-1])
                 return (yes, no + early) if test.op == "and" else (yes + early, no)
-        made = ir.Const(bool(test.value)) if isinstance(test, Const) else self.with_calls(test)
+        made = ir.Const(bool(test.value)) if isinstance(test, Const) else self.with_calls(test, truth=True)
         index = self.add("branch", made)
         return [(index, "next")], [(index, "other")]
 
@@ -346,10 +361,10 @@ class Lowering:
         for call in self.cut.calls_in(self.spec, e, self.line):
             self.call(call, None)
 
-    def with_calls(self, e: Any) -> ir.Expr:
-        """An expression whose calls become steps before it."""
+    def with_calls(self, e: Any, truth: bool = False) -> ir.Expr:
+        """An expression whose calls become steps before it; ``truth``: only whether it is 0 counts."""
         if not self.calls(e):
-            return self.expr(e)
+            return self.truth(e) if truth else self.expr(e)
         if isinstance(e, Invoke):
             result = self.local(f"result of {e.spec.name}()")
             self.call(e, result)
@@ -358,10 +373,22 @@ class Lowering:
             for call in e.calls:
                 self.call(call, None)
             return self.expr(e)
-        args = tuple(map(self.with_calls, e.args))
-        return ir.Operation(e.op, args) if isinstance(e, Op) else ir.Primitive(e.name, args)
+        if isinstance(e, Prim):
+            return ir.Primitive(e.name, tuple(map(self.with_calls, e.args)))
+        if e.op == "cut":
+            return cut(self.with_calls(e.args[0]), *(bits.value for bits in e.args[1:]))
+        logical = e.op in ("and", "or", "not")
+        made = ir.Operation(e.op, tuple(self.with_calls(arg, truth=logical) for arg in e.args))
+        return made if truth or e.op not in ("and", "or") else ir.Operation("bool", (made,))
 
     # -- expressions
+
+    def truth(self, e: Any) -> ir.Expr:
+        """An expression of which only counts whether it is 0. (C's && and || give 0 or 1, the model's ``and``
+        and ``or`` one of their operands, as in Python: here that is the same.)"""
+        if isinstance(e, Op) and e.op in ("and", "or", "not"):
+            return ir.Operation(e.op, tuple(map(self.truth, e.args)))
+        return self.expr(e)
 
     def refuse_computed(self, e: ir.Expr) -> None:
         """Raises NotUnderstoodError where a number that was computed, which belongs to nobody, would be a
@@ -392,8 +419,12 @@ class Lowering:
                 if name in ("wrmsr", "wrmsrns"):
                     self.refuse_computed(made[1])
                 return ir.Primitive(name, made)
-            case Op("cut", (inner,)):
-                return self.expr(inner)
+            case Op("cut", (inner, *to)):
+                return cut(self.expr(inner), *(bits.value for bits in to))
+            case Op("and" | "or"):
+                return ir.Operation("bool", (self.truth(e),))
+            case Op("not"):
+                return self.truth(e)
             case Op(op, args):
                 return ir.Operation(op, tuple(self.expr(a) for a in args))
         raise self.refused(f"'{words(e)}' is not known, and something that matters depends on it")

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from vmxsim.csource.interface import READ, READ_INTO, REGISTER, WRITE
+from vmxsim.csource.interface import CONSTANTS, READ, READ_INTO, REGISTER, WRITE
 from vmxsim.csource.parser import Unit
+from vmxsim.csource.resolved import Const, Do, Op, Place, Prim, When
 from vmxsim.csource.syntax import Assign, Call, CFunction, Declare, Expression, Index, Loop, Member, Name
 
 _LOOKUPS = (Name("__find_msr_index"), Name("find_msr_entry"))
@@ -49,3 +50,19 @@ def switches(f: CFunction) -> str:
         ) if a == b == f.params[0][0]:
             return "load" if name in WRITE else "save" if name in READ_INTO | READ else ""
     return ""
+
+
+def switched(line: int, kind: str, base: Any, count: Any, offsets: set[str]) -> list[Any] | None:
+    """What load_msrs() or save_msrs() of so many entries from ``base`` on does with the register's; None if
+    that is not understood. ``base`` may be one entry, at an offset."""
+    offset = None
+    if isinstance(base, Op) and base.op == "+":
+        base, offset = base.args
+    if not isinstance(base, Place) or (offset is None) == (count == Const(1)):
+        return None
+    register, entry = Const(CONSTANTS[REGISTER], REGISTER), Place((*base.path, "kernel_gs_base"))
+    load, save = Do(line, None, Prim("wrmsr", (register, entry))), Do(line, entry, Prim("rdmsr", (register,)))
+    move = save if kind == "save" else load
+    if offset is None:
+        return [When(line, count, [move], [])]
+    return [move] if isinstance(offset, Place) and offset.path[-1] in offsets else []

@@ -67,7 +67,7 @@ _COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.S)
 _OPS = re.compile(r"\bstruct\s+kvm_x86_ops\s+\w+[^=;{}]*=\s*\{(.*?)^\}", re.S | re.M)
 _OP = re.compile(r"\.(\w+)\s*=\s*&?(\w+)\s*(?:\(\s*(\w+)\s*\))?\s*(?:,|\Z)")
 #: A declaration on a line of its own, as in a struct.
-_MEMBER = re.compile(r"^[ \t]+([A-Za-z_][\w \t]*?[ \t]\**)(\w+)[ \t]*(?:\[\w*\])?;", re.M)
+_MEMBER = re.compile(r"^[ \t]+([A-Za-z_][\w \t]*?[ \t]\**)(\w+)[ \t]*(?:\[\w*\]|:[ \t]*(\w+))?;", re.M)
 #: A line on which a function begins, as kernel code is laid out.
 _BEGINS = re.compile(r"^(?:[A-Za-z_][\w \t*]*?[ \t*])?([A-Za-z_]\w*)\(", re.M)
 #: A macro at the start of a line that heads a statement.
@@ -122,8 +122,9 @@ class Unit:
             self.asked[asked] = [f"{name}:{n}" for n in lines]
         self.defines |= conditional.defines
         self._note_ops(conditional)
-        for kind, member in _MEMBER.findall(conditional.text):
-            self.members.setdefault(member, set()).add(" ".join(kind.split()))
+        for kind, member, bits in _MEMBER.findall(conditional.text):
+            declared = " ".join(kind.split())
+            self.members.setdefault(member, set()).add(f"{declared} : {bits}" if bits else declared)
         source = tuple(text.split("\n"))
         for before, piece in _pieces(conditional.text):
             if naming not in piece:
@@ -177,8 +178,23 @@ def read_files(files: Mapping[str, str], naming: str = "") -> Unit:
 
 def read_expression(text: str) -> Any:
     """An expression of C, as a macro stands for one; None if it is none."""
+    reader, node = _expression_in(text)
+    return None if node is None else reader.expr(node)
+
+
+#: What binds less tightly than what may stand around it.
+_LOOSE = ("binary_expression", "conditional_expression", "assignment_expression", "comma_expression")
+
+
+def is_closed(text: str) -> bool:
+    """Whether an expression means the same wherever it stands: it is in parentheses, or needs none."""
+    _, node = _expression_in(text)
+    return node is not None and node.type not in _LOOSE
+
+
+def _expression_in(text: str) -> tuple[Any, Any]:
     if tree_sitter is None or len(text) > 2000:
-        return None
+        return None, None
     reader = _Reader(f"void f(void)\n{{\n{text.rstrip(';')};\n}}\n", (), "", 0, ())
     for node in reader.definitions():
         body = node.child_by_field_name("body").named_children
@@ -188,8 +204,8 @@ def read_expression(text: str) -> Any:
             and body[0].type == "expression_statement"
             and body[0].named_children
         ):
-            return reader.expr(body[0].named_children[0])
-    return None
+            return reader, body[0].named_children[0]
+    return None, None
 
 
 def _without_asm(text: str, before: int) -> tuple[str, list[tuple[int, str]]]:
@@ -452,6 +468,9 @@ class _Reader:
                 )
             case "call_expression":
                 arguments = tuple(self.expr(a) for a in _without_comments(get("arguments")))
+                called = _text(get("function"))
+                if called.startswith("(") and is_narrow(called.strip("()")) and len(arguments) == 1:
+                    return Unary(called, arguments[0])  # a cast: the grammar does not know the kernel's types
                 return Call(self.expr(get("function")), arguments)
             case "field_expression":
                 return Member(self.expr(get("argument")), _text(get("field")))

@@ -12,9 +12,10 @@ from typing import Any
 
 from vmxsim.csource import interface as api
 from vmxsim.csource.balance import Balance
-from vmxsim.csource.body import DEEPEST, Body
+from vmxsim.csource.body import Body
+from vmxsim.csource.macros import DEEPEST, Macros, pastes
 from vmxsim.csource.msr_list import MsrList
-from vmxsim.csource.parser import Unit, read_expression
+from vmxsim.csource.parser import Unit
 from vmxsim.csource.resolved import (
     Address,
     Const,
@@ -37,7 +38,6 @@ from vmxsim.csource.syntax import (
     Member,
     Name,
     Return,
-    substitute,
 )
 from vmxsim.errors import NotUnderstoodError
 
@@ -46,11 +46,6 @@ COMMON = frozenset({"loaded", "data"})
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 #: Instructions that access an MSR or the inactive base.
 _ASM = re.compile(r"\b(rdmsr|wrmsr|wrmsrns|swapgs|lkgs)\b", re.I)
-#: Names that ``##`` makes of parts and that could be the register's, its accessors' or a toggle's.
-_PASTES = re.compile(
-    r"(MSR_|rdmsr|wrmsr|msr|gs_base|preempt_|irq_)\w*\s*##|##\s*(KERNEL_GS_BASE|gs_base|msr|able)"
-)
-_DO_ONCE = re.compile(r"^do\s*\{(.*)\}\s*while\s*\(\s*0\s*\)$", re.S)
 
 
 class Resolver:
@@ -61,18 +56,7 @@ class Resolver:
         self.specs: dict[Any, Spec] = {}
         self.list = MsrList(unit)
         self.balance = Balance(unit.find)
-        self._macros: dict[str, tuple[list[str], str]] = {}
-        for macro, meaning in unit.defines.items():
-            name, paren, inside = macro.partition("(")
-            if paren:
-                self._macros[name] = ([p for p in inside.rstrip(")").split(",") if p], meaning)
-        self._macro_words = {
-            macro.partition("(")[0]: frozenset(api.words_in(meaning))
-            for macro, meaning in unit.defines.items()
-        }
-        self._pasting = {
-            macro.partition("(")[0] for macro, meaning in unit.defines.items() if _PASTES.search(meaning)
-        }
+        self.macros = Macros(unit)
         #: Names that matter wherever they stand, and fields to which a store matters.
         self.tokens: set[str] = set(api.REACHES)
         self.stored: set[str] = set(api.EFER_FIELDS | api.CR0_FIELDS)
@@ -82,8 +66,8 @@ class Resolver:
     def _close(self) -> None:
         """Find the functions that name something that matters, and those that call them."""
         every = self.unit.functions.values()
-        mine = self.tokens | self._pasting
-        while more := {name for name, words in self._macro_words.items() if words & mine} - mine:
+        mine = self.tokens | self.macros.pasting
+        while more := {name for name, words in self.macros.words.items() if words & mine} - mine:
             mine |= more
         found = {f.name for f in every if f.words & mine or _stores(f, self.stored) or _takes_msr(f)}
         while more := {f.name for f in every if f.words & found} - found:
@@ -115,37 +99,9 @@ class Resolver:
         """Whether a text names something that matters."""
         return not self.tokens.isdisjoint(api.words_in(_STRING.sub("", text)))
 
-    def macro(self, name: str, args: tuple[Any, ...]) -> Any:
-        """What a call of a macro stands for, None if it is no macro that stands for one expression."""
-        params, meaning = self._macros.get(name, ((), ""))
-        found = _DO_ONCE.match(meaning)
-        e = (
-            read_expression((found[1] if found else meaning).strip())
-            if meaning and len(params) == len(args)
-            else None
-        )
-        return None if e is None else substitute(e, dict(zip(params, args, strict=True)))
-
-    def is_macro(self, name: str) -> bool:
-        """Whether the files define a macro of this name that takes arguments."""
-        return name in self._macros
-
-    def meaning(self, name: str) -> str:
-        """What a macro that takes arguments stands for, as text."""
-        return self._macros[name][1]
-
     def hides(self, meaning: str) -> bool:
         """Whether a macro stands for what matters, or pastes a name together that could."""
-        return self.matters(meaning) or bool(_PASTES.search(meaning))
-
-    def alias(self, name: str) -> str:
-        """What a name stands for that a macro makes another name of."""
-        for _ in range(DEEPEST):
-            meaning = self.unit.defines.get(name, "")
-            if not meaning.isidentifier() or name in self.unit.functions:
-                break
-            name = meaning
-        return name
+        return self.matters(meaning) or pastes(meaning)
 
     # -- specialising
 
@@ -207,13 +163,13 @@ class Resolver:
                         f"inline assembly names what matters: {asm.splitlines()[0].strip()}", spec.where(line)
                     )
             spec.body = Body(self, spec).resolve()
-            spec.steady = steady_locals(spec, self._takes_values, self._macro_words)
+            spec.steady = steady_locals(spec, self._takes_values, self.macros.words)
         return found
 
     def _takes_values(self, name: str) -> bool:
         """Whether a call of this name cannot change the variables that it is handed."""
         return name in api.TRANSPARENT | api.ASSERTS or (
-            name in self.unit.functions and name not in self._macros
+            name in self.unit.functions and name not in self.macros
         )
 
     def call(self, f: CFunction, args: tuple[Any, ...]) -> Invoke:

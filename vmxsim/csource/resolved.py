@@ -9,7 +9,7 @@ from typing import Any
 from attrs import define, field, frozen
 
 from vmxsim.csource.interface import REGISTER
-from vmxsim.csource.syntax import CFunction, is_narrow
+from vmxsim.csource.syntax import CFunction, is_narrow, width
 
 #: A field of the vCPU, as its last two names.
 Key = tuple[str, ...]
@@ -318,21 +318,98 @@ def is_number(e: Any) -> bool:
 
 
 def cut_to(kind: str, e: Any) -> Any:
-    """A value as a variable of this type holds it: ``cut`` where a value of the register would not fit."""
-    if not is_narrow(kind):
+    """A value as a variable of this type holds it: ``cut`` where a value of the register would not fit, with
+    the number of bits, and whether one is a sign, where a number may not fit either."""
+    found = width(kind)
+    if found is None:
         return e
-    if is_number(e):
-        return Const(int(bool(e.value))) if kind == "bool" else e
-    if kind == "bool":
-        return e if _is_truth(e) else Op("not", (Op("not", (e,)),))
+    bits, signed = found
     match e:
-        case Prim("rdmsr", _) | Place() | Variable() | Thread():
-            return Op("cut", (e,))
-        case Invoke(spec, _) if not is_narrow(spec.function.returns):
-            return Op("cut", (e,))
-        case Op() if not _is_truth(e):
-            return Op("cut", (e,))
-    return e
+        case Const(int(number)):
+            low = int(bool(number)) if kind == "bool" else number & (1 << bits) - 1
+            return Const(low - (1 << bits) if signed and low >> bits - 1 else low)
+        case Place() | Variable() | Thread() | Op() | Prim() | Invoke() if kind == "bool":
+            return e if _is_truth(e) else _not(_not(e))
+        case Place() | Variable() | Thread() | Op() | Prim() | Invoke():
+            pass
+        case _:
+            return e
+    if bits == 64:
+        return e if signed or not may_be_negative(e) else Op("cut", (e, Const(64), Const(0)))
+    if not _fits(e, bits, signed):
+        return Op("cut", (e, Const(bits), Const(int(signed))))
+    return Op("cut", (e,)) if _may_be_wide(e) else e
+
+
+def _may_be_wide(e: Any) -> bool:
+    """Whether an expression may be a value of the register, as far as its form tells."""
+    match e:
+        case Place() | Variable() | Thread() | Prim("rdmsr", _):
+            return True
+        case Invoke(spec, _):
+            return not is_narrow(spec.function.returns)
+    return isinstance(e, Op) and not _is_truth(e)
+
+
+def _not(e: Any) -> Any:
+    return Op("not", (e,))
+
+
+def _fits(e: Any, bits: int, signed: bool) -> bool:
+    """Whether a number is surely the same in so many bits. Fields that the model has hold 0 to 255, EFER
+    twelve bits; of a variable, only the declared type is known."""
+    room = bits - signed
+    match e:
+        case Const(None, _):
+            return True
+        case Const(int(value), _):
+            return -(1 << room) * signed <= value < 1 << room
+        case Place(("efer",)):
+            return room >= 12
+        case Place(("cr0",)):
+            return room >= 32
+        case Place() | Thread():
+            return room >= 8
+        case Variable() | Invoke() | Prim("rdmsr", _):
+            return room >= 31
+        case Prim():
+            return True
+        case Op("&", args) if any(is_number(a) and 0 <= a.value < 1 << room for a in args):
+            return True
+        case Op("cut", (_, to, sign)):
+            return bool(to.value - sign.value <= room and signed >= sign.value)
+        case Op("&" | "|" | "^" | "cut", args):
+            return all(_fits(a, bits, signed) for a in args)
+    return _is_truth(e)
+
+
+def may_be_negative(e: Any) -> bool:
+    """Whether a number may be below 0, so that it matters whether its type has a sign, and how wide it is."""
+    match e:
+        case Const(int() as value, _):
+            return value < 0
+        case Op("~" | "-", _):
+            return True
+        case Op("&", args):
+            return all(map(may_be_negative, args))
+        case Op("cut", (_, _, sign)):
+            return bool(sign.value)
+        case Op(op, args) if op not in TRUTH:
+            return any(map(may_be_negative, args))
+    return False
+
+
+def depends_on_types(op: str, args: tuple[Any, ...]) -> bool:
+    """Whether what an operator gives depends on the types of its operands, which are not followed: on whether
+    -1 is less than 0 or the greatest number there is, or on how many bits are left of a shift."""
+    below = any(map(may_be_negative, args))
+    if op in ("<", "<=", ">", ">=", ">>"):
+        return below
+    if op in ("==", "!="):
+        return below and any(is_number(a) and a.value >= 1 << 31 for a in args)
+    return op == "<<" and not (
+        is_number(args[-1]) and all(_fits(a, 32 - args[-1].value, True) for a in args[:1])
+    )
 
 
 def _is_truth(e: Any) -> bool:
@@ -379,7 +456,7 @@ def words(e: Any) -> str:
             return name
         case Const(value, name):
             return name or str(value)
-        case Op("cut", (one,)):
+        case Op("cut", (one, *_)):
             return f"{words(one)}, cut to fewer bits"
         case Op(op, (one,)):
             return f"{'!' if op == 'not' else op}{words(one)}"

@@ -222,7 +222,7 @@ def _tested(spec: Spec, e: Any, flow: Flow) -> Place | None:
 def _as_it_was(e: Op) -> Any:
     """What a narrow variable, or one that is true or false, was set to."""
     match e:
-        case Op("cut", (inner,)) | Op("not", (Op("not", (inner,)),)):
+        case Op("cut", (inner, *_)) | Op("not", (Op("not", (inner,)),)):
             return inner
     return e
 

@@ -478,8 +478,9 @@ class Slice:
                 return e
             case Invoke(callee, _):
                 return None if id(callee) in self.results_unknown else e
-            case Op("cut", (inner,)):
-                return None if self._holds_value(spec, inner) else self.simple(spec, inner)
+            case Op("cut", (inner, *to)):
+                found = None if self._holds_value(spec, inner) else self.simple(spec, inner)
+                return Op("cut", (found, *to)) if to and found is not None else found
             case Op(op, args):
                 found = [self.simple(spec, arg) for arg in args]
                 if op == "and" and not self._does(e) and any(is_number(f) and not f.value for f in found):
@@ -524,6 +525,8 @@ def _site(spec: Spec, s: When | Do) -> str:
 
 def _is_result(e: Any) -> bool:
     """Whether an unknown value is what a call returned. L may hold an unknown pointer: that is there."""
+    if isinstance(e, Op) and e.op == "not":  # as a bool holds it
+        return _is_result(e.args[0])
     return not isinstance(e, (Place, Address)) and not (isinstance(e, Unknown) and "(" not in e.text)
 
 

@@ -76,6 +76,10 @@ class Choose:
     no: Any
 
 
+#: What an operator beside it may take hold of a part of, where it is not in parentheses.
+LOOSE = (Binary, Assign, Choose)
+
+
 @frozen
 class Other:
     """An expression that is only text: a string, an initializer, a statement expression."""
@@ -174,20 +178,37 @@ class Unparsed:
     text: str
 
 
-#: Types that a value of the register does not fit in.
-_NARROW = frozenset(
-    {
-        "bool", "char", "short", "int", "unsigned", "signed", "u8", "u16", "u32", "s8", "s16", "s32",
-        "__u8", "__u16", "__u32", "__s8", "__s16", "__s32", "uint8_t", "uint16_t", "uint32_t",
-        "int8_t", "int16_t", "int32_t",
-    }
-)  # fmt: skip
+#: How many bits the words of a type stand for; 0: only that there is a sign, or none.
+_BITS = {
+    "bool": 1, "char": 8, "short": 16, "int": 32, "unsigned": 0, "signed": 0, "long": 64,
+    "u8": 8, "u16": 16, "u32": 32, "u64": 64, "s8": 8, "s16": 16, "s32": 32, "s64": 64,
+    "__u8": 8, "__u16": 16, "__u32": 32, "__u64": 64, "__s8": 8, "__s16": 16, "__s32": 32, "__s64": 64,
+    "uint8_t": 8, "uint16_t": 16, "uint32_t": 32, "uint64_t": 64, "size_t": 64, "gpa_t": 64, "gva_t": 64,
+    "int8_t": 8, "int16_t": 16, "int32_t": 32, "int64_t": 64,
+}  # fmt: skip
+_UNSIGNED = ("bool", "unsigned", "size_t", "gpa_t", "gva_t")
+_NOT_TYPES = ("const", "volatile", "static", "inline", "extern")
+
+
+def width(kind: str) -> tuple[int, bool] | None:
+    """How many bits a type of numbers has (``unsigned int : 3`` is a bit-field), and whether it has a sign;
+    None for any other type."""
+    kind, _, field_bits = kind.partition(":")
+    words = [word for word in kind.split() if word not in _NOT_TYPES]
+    if not words or not _BITS.keys() >= set(words):
+        return None
+    signed = not any(word in _UNSIGNED or word.lstrip("_").startswith("u") for word in words)
+    if field_bits:
+        return (int(field_bits), signed) if field_bits.strip().isdigit() else None
+    if "long" in words:
+        return 64, signed
+    return min((_BITS[word] for word in words if _BITS[word]), default=32), signed
 
 
 def is_narrow(kind: str) -> bool:
-    """Whether a type has fewer than 64 bits."""
-    words = [word for word in kind.split() if word not in ("const", "volatile", "static", "inline", "extern")]
-    return bool(words) and _NARROW.issuperset(words)
+    """Whether a type has fewer than 64 bits, so that a value of the register does not fit."""
+    found = width(kind)
+    return found is not None and found[0] < 64
 
 
 @define(eq=False, slots=False)
