@@ -22,6 +22,7 @@ from vmxsim.views.layout import (
     BoxPlan,
     Layout,
     Plan,
+    fact_name,
     label_room,
     move_key,
     named,
@@ -214,8 +215,9 @@ class Drawing:
             inside = f'<text class="fact-runs" x="{PAD}" y="{y:g}" {value}'
         else:
             short = '<tspan class="sign">L</tspan> ' if is_loaded(box.kind, name) else ""
+            words = text(fact_name(short, name, box.face))
             inside = (
-                f'<text class="fact-name" x="{PAD}" y="{y:g}">{short}{text(name)}</text>'
+                f'<text class="fact-name" x="{PAD}" y="{y:g}">{short}{words}</text>'
                 f'<text class="fact-value" x="{box.width - PAD:g}" y="{y:g}" {value}'
             )
         return f'<g class="fact{later}">{inside}</g>'

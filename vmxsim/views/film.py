@@ -164,8 +164,9 @@ def film(trace: Trace, face: Face = NORMAL, uid: str = "") -> dict[str, Any]:
     an HTML table with the same marks, and ``missing`` says what to install. ``frames`` has an entry per
     scene: ``cells`` {place: [value, owner, status]}, ``facts``, ``moves`` [[key, label]], ``changed``
     places, and the step that ran, in one sentence (``brief``) and at length (``words``). ``signs`` is the
-    legend (:func:`~vmxsim.views.signs.signs`). ``sources`` has for each function of C in ``listings`` its
-    file, and which lines were left out (:func:`~vmxsim.views.listing.source_data`).
+    legend (:func:`~vmxsim.views.signs.signs`), ``nothing`` what stands where no value is. ``sources`` has for
+    each function of C in ``listings`` its file, and which lines were left out
+    (:func:`~vmxsim.views.listing.source_data`).
     """
     told = Teller(trace)
     scenes = told.scenes
@@ -195,6 +196,7 @@ def film(trace: Trace, face: Face = NORMAL, uid: str = "") -> dict[str, Any]:
         "sources": {name: data for name, data in sources.items() if data},
         "timeline": timeline(trace, scenes, since),
         "legend": [[kind, key, face.words(word)] for kind, key, word in legend(scenes, since)],
+        "nothing": face.words(holder_words("")),
         "signs": signs(),
     }
 

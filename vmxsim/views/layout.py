@@ -170,8 +170,12 @@ _SHORTER = (("vCPU thread", "thread"), ("the guest's true value", "true value"),
 SIDE = evolve(NORMAL, shorter=_SHORTER, arrow=22)
 #: For two pictures side by side on a projector: no text under 18 px at 1280x720.
 LARGE = Face(
-    "large", 27, 24, 54, 28, 26, 18, 20, 18, (22, 22, 45), 0.52, 20,
-    shorter=(*_SHORTER, ("passed through", "passed")), terse=True,
+    "large", 27, 24, 54, 28, 26, 18, 19, 18, (22, 22, 45), 0.52, 20,
+    shorter=(
+        *_SHORTER, ("nothing stored", "nothing"), ("passed through", "passed"), ("guest GS base", "GS base"),
+        ("struct vcpu_vmx", "vcpu_vmx"), ("thread.gsbase", "gsbase"), ("descriptor's base", "descr."),
+    ),
+    terse=True,
 )  # fmt: skip
 #: Width of a character as a fraction of the font size, at most: in monospace fonts, and on average in others.
 MONO_ADVANCE, _BOLD_ADVANCE = 0.61, 0.6
@@ -289,7 +293,7 @@ def named(place: str, label: str) -> str:
 
 def _label(box: Box, place: str, label: str, face: Face) -> str:
     """What stands in a cell beside its sign."""
-    return "" if face.terse and (sign(place) or len(box.cells) == 1) else label
+    return "" if face.terse and (sign(place) or len(box.cells) == 1) else face.words(label)
 
 
 def plan(trace: Trace, scenes: Sequence[Scene], face: Face = NORMAL) -> Plan:
@@ -414,7 +418,14 @@ def _fact_width(box_id: str, name: str, value: str, several: bool, face: Face) -
     if name == TRUE_VALUE:
         return _sans(f"{plate_words(box_id, several, face)}: ", face) + text_width(value, face.label)
     lead = "L " if is_loaded(box_id.rstrip("0123456789"), name) else ""
-    return _sans(value if name == "runs" else f"{lead}{name}  {face.words(value)}", face)
+    return _sans(
+        value if name == "runs" else f"{lead}{fact_name(lead, name, face)}  {face.words(value)}", face
+    )
+
+
+def fact_name(lead: str, name: str, face: Face) -> str:
+    """A fact's name; in a terse picture the sign before it says which flag is loaded."""
+    return "loaded" if lead and face.terse else name
 
 
 #: Pixels between two boxes of a column.

@@ -215,7 +215,7 @@ P .move-head{fill:var(--vx-move)}
 P .move-pill{fill:var(--vx-move);stroke:var(--vx-canvas);stroke-width:1.5}
 P .move-text{fill:var(--vx-canvas);font-size:11px;font-weight:700;font-family:MONO;text-anchor:middle}
 P.large text{font-size:18px}
-P.large .cell-value{font-size:20px}
+P.large .cell-value{font-size:19px}
 P .caption-title{font-size:11px;fill:var(--vx-muted)}
 P .caption-words{font-size:12px}
 P .caption-words.strong{font-weight:700}

@@ -4,6 +4,8 @@
 
 /** Height in pixels from which on two pictures leave little space below them. */
 const TALL = 280;
+/** Ratio of height to width from which on a single picture needs all the height of the stage. */
+const STEEP = 0.55;
 
 const SPEEDS = [["slow", 2400], ["normal", 1200], ["fast", 500]];
 
@@ -164,7 +166,7 @@ class Deck {
     const ratio = Math.max(...this.panes.map((pane) => pane.picture.ratio));
     const tall = Math.max(...this.panes.map((pane) => pane.picture.tall));
     for (const pane of this.panes) pane.picture.shape(ratio, tall);
-    this.stage.classList.toggle("tall", tall > TALL);
+    this.stage.classList.toggle("tall", this.panes.length > 1 ? tall > TALL : ratio > STEEP);
     this.show(false);
   }
 

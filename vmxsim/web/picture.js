@@ -7,7 +7,7 @@ class Picture {
     this.film = film;
     this.index = new Map(film.frames.map((frame, index) => [frame, index]));
     this.root = make("div", { class: "vp-picture" });
-    this.words = new Map(film.legend.map(([kind, key, word]) => [`${kind}:${key}`, word]));
+    this.words = new Map([["owner:", film.nothing], ...film.legend.map(([kind, key, word]) => [`${kind}:${key}`, word])]);
     this.root.innerHTML = film.svg;
     const box = this.root.querySelector("svg")?.viewBox.baseVal;
     this.tall = box?.height ?? 0;
@@ -49,7 +49,7 @@ class Picture {
         this.shown.set(place, state);
         const part = (name) => cell.querySelector(`.cell-${name}`);
         setText(part("value"), value);
-        setText(part("owner"), this.words.get(`owner:${owner}`) ?? "nothing stored");
+        setText(part("owner"), this.words.get(`owner:${owner}`) ?? "");
         setText(part("status"), this.words.get(`status:${status}`) ?? "");
         for (const name of [...cell.classList]) if (/^(owner|status)-/.test(name)) cell.classList.remove(name);
         cell.classList.add(ownerClass(owner), `status-${status}`);

@@ -11,10 +11,12 @@ from vmxsim.errors import InputError
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.simulation.compare import parting, run_together
 from vmxsim.simulation.scenario import HOSTS, Scenario
+from vmxsim.simulation.trace import Trace
 from vmxsim.teaching.questions.ask import key_questions
-from vmxsim.views.film import film
-from vmxsim.views.layout import LARGE, NORMAL
+from vmxsim.views.film import film, lay_out
+from vmxsim.views.layout import LARGE, SIDE, Face, GraphvizMissing
 from vmxsim.views.telling import telling_steps
+from vmxsim.views.words import Teller
 from vmxsim.widgets.controls import OPERATIONS, actions_of
 from vmxsim.widgets.predict import PredictGate, questions_of
 
@@ -65,7 +67,7 @@ def present(
         questions = questions_of(traces[asked], gates) if gates else []
     return PredictGate(
         traces,
-        [film(trace, NORMAL if b is None else LARGE) for trace in traces],
+        [film(trace, face_of(trace) if b is None else LARGE) for trace in traces],
         [(asked, question) for question in questions],
         pairs,
         parting(traces, pairs),
@@ -78,6 +80,26 @@ def present(
         words=words,
         stops=[telling_steps(trace) for trace in traces],
     )
+
+
+#: The space that one design's picture has at 1280x720, in pixels.
+_SPACE = 812, 620
+
+
+def face_of(trace: Trace) -> Face:
+    """The sizes of a single picture on the stage: with the fields' names where its text is then large enough
+    for the back row."""
+    told = Teller(trace)
+
+    def text(face: Face) -> float:
+        try:
+            drawing = lay_out(told, face)
+        except GraphvizMissing:
+            return LARGE.label
+        width, height = _SPACE
+        return face.label * min(width / drawing.width, height / drawing.height)
+
+    return SIDE if text(SIDE) >= LARGE.label else max(SIDE, LARGE, key=text)
 
 
 def seconds(countdown: Any) -> int:

@@ -20,7 +20,7 @@ from vmxsim.teaching.questions.question import Question
 from vmxsim.views.film import film
 from vmxsim.views.telling import telling_steps
 from vmxsim.widgets.predict import PredictGate, enter_questions, questions_asked
-from vmxsim.widgets.present import seconds
+from vmxsim.widgets.present import face_of, seconds
 
 
 @frozen
@@ -72,7 +72,8 @@ class Slides(PredictGate):
 
     def _film(self) -> dict[str, Any]:
         """The film of the slide on display, with its number in the title."""
-        made = dict(film(self._slides[self.at].trace))
+        trace = self._slides[self.at].trace
+        made = dict(film(trace, face_of(trace)))
         made["title"] = f"{self.at + 1} of {len(self._slides)} · {made['title']}"
         return made
 
