@@ -92,10 +92,11 @@ FORMS = {
     "stale": r"only .* of v?CPU N|.* of v?CPU N and .* of v?CPU N|none of them",
     "owner": r"(guest N|vCPU thread N|plain task|the descriptor|an unknown owner)'s",
     "value": r"N, (guest N's value|(vCPU thread N|plain task)'s user GS base|nobody's base)",
-    "line": r"name, line N: “”",
+    "line": r"(name, )?line N: “”",
     "intercepted": r"(Yes|No): .*",
-    "preempt": r"right away, after this line|after (line N of name, “”|the guest's next exit|the end of this"
-    r" run)|when the thread returns to user space",
+    "preempt": r"right away, (after this line|before the first line of name)"
+    r"|after (line N of name, “”|the guest's next exit|the end of this run)"
+    r"|when the thread returns to user space",
 }
 
 
@@ -273,8 +274,10 @@ def test_a_tick_is_told_once_and_after_a_call_it_comes_before_the_callee():
     assert "comes right after" not in came.prompt
     call = ask(run, "preempt", at="em_rdmsr: data =")
     assert "It calls vmx_get_msr. A tick comes before the first line of that" in call.prompt
+    assert right(call) == "right away, before the first line of vmx_get_msr"
     plain = ask(run, "preempt", at="vmx_read_guest_kernel_gs_base: if vmx.loaded")
     assert "A tick comes right after it" in plain.prompt
+    assert "right away, after this line" in [option.text for option in plain.options]
 
 
 def test_a_tick_waits_where_preemption_is_disabled(trace):
@@ -292,7 +295,11 @@ def test_the_next_line_is_the_one_that_runs(trace):
         except InputError:
             continue
         asked += 1
-        assert right(question) == f"{step.function}, line {step.line}: “{step.source}”"
+        one_function = question.prompt.count(f" of {step.function} has run") and all(
+            option.text.startswith("line ") for option in question.options
+        )
+        named = "" if one_function else f"{step.function}, "
+        assert right(question) == f"{named}line {step.line}: “{step.source}”"
     assert asked
 
 
@@ -341,7 +348,10 @@ def test_reasons_name_the_condition_that_decides():
     seed = vmxsim.run(["run", "guest long-mode on"], "dedicated-accessors")
     again = [s for s in seed.steps if s.function == "vmx_save_host_state"][-1]
     question = ask(seed, "line", step=again.index + 1)
-    assert right(question) == "vmx_save_host_state, line 3: “return”"
+    assert question.prompt.startswith("Line 2 of vmx_save_host_state has run")
+    assert right(question) == "line 3: “return”", (
+        "all options are lines of the function that the prompt names"
+    )
     told = question.options[question.right].reason
     assert told.startswith(
         "Line 2 tests “vmx.loaded_cpu_state”, and that is true. loaded_cpu_state has been 1 since"

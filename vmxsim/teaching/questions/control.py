@@ -80,28 +80,30 @@ def preempt(span: Span) -> Question:
     step = span.last
     if span.whole or step.mode != "kernel" or not step.line:
         raise InputError("'preempt' asks about one line of kernel code: name it by at= or step=", "predict")
+    following = next(_later(span), None)
+    called = following.function if following and _calls(step, following) else ""
+    right_away = f"{RIGHT_AWAY}, {f'before the first line of {called}' if called else 'after this line'}"
     facts = _cpu_facts(span, step.cpu, span.after)
     state = (
         f"preempt_count is {facts['preempt_count']} and interrupts are {facts['interrupts']} after this line"
     )
     if step.preemptible:
         acts = f"{state}: nothing holds the scheduler back."
-        options = [Option(RIGHT_AWAY, True, acts)]
+        options = [Option(right_away, True, acts)]
     else:
         acts = f"{state}: {step.until or step.held_back}."
         later, why = _next_chance(span)
         until = "interrupts are on again and the count is 0" if facts["interrupts"] == "off" else "it is 0"
         told = f"{state}. The tick stays pending (TIF_NEED_RESCHED) until {until}."
-        options = [Option(RIGHT_AWAY, False, acts), Option(later, True, f"{told}{why}")]
+        options = [Option(right_away, False, acts), Option(later, True, f"{told}{why}")]
     for tempting in (*_inner(span), *_enables(span, acts), *_much_later(acts, step.preemptible)):
         lines = sum("preempt_enable()" in option.text for option in (*options, tempting))
         if len(options) < 4 and lines <= 2 and tempting.text not in [option.text for option in options]:
             options.append(tempting)
-    following = next(_later(span), None)
     if _cpu_facts(span, step.cpu, span.before).get("TIF_NEED_RESCHED") == "1":
         comes = "A tick has come already"
-    elif following and len(following.stack) > len(step.stack):
-        comes = f"It calls {following.function}. A tick comes before the first line of that"
+    elif called:
+        comes = f"It calls {called}. A tick comes before the first line of that"
     else:
         comes = "A tick comes right after it"
     comes += ", and another task is ready to run."
@@ -110,8 +112,14 @@ def preempt(span: Span) -> Question:
     return Question("preempt", span.before, span.after, prompt, tuple(options), span.after, hides)
 
 
-#: The answer where nothing holds the scheduler back.
-RIGHT_AWAY = "right away, after this line"
+#: The beginning of the answer where nothing holds the scheduler back; the rest says between which lines.
+RIGHT_AWAY = "right away"
+
+
+def _calls(step: Step, following: Step) -> bool:
+    """Whether a line calls the function whose lines come next. ``preempt_enable()`` does not call the
+    scheduler: a tick does."""
+    return len(following.stack) > len(step.stack) and "preempt_enable" not in step.calls
 
 
 def _next_chance(span: Span) -> tuple[str, str]:
@@ -198,13 +206,16 @@ def line(span: Span) -> Question:
     flag = getattr(getattr(span.trace, "design", None), "labels", {}).get("loaded", "")
     tests_flag = flag and flag in before.source and before.kind == "branch"
     since = sentence(loaded_since(span.trace, span.before, span.vcpu)) if tests_flag else ""
+    chosen = sorted([next_one, *others])
+    elsewhere = {function for function, _, _ in chosen} != {before.function}  # the prompt names that
     options = []
-    for one in sorted([next_one, *others]):
+    for one in chosen:
         function, number, source = one
         right = one == next_one
         why = f"{_why(span.trace, span.before)} {since}" if right else _why_not(span, function, number)
         name = _at(span.trace, function, number).name
-        options.append(Option(f"{function}, {name}: “{source}”", right, why.strip()))
+        text = f"{name}: “{source}”"
+        options.append(Option(f"{function}, {text}" if elsewhere else text, right, why.strip()))
     ran = sentence(f"{before.at.words} has run: “{before.source}”") if before.line else ""
     prompt = f"{ran} Which line runs next?".strip()
     return Question("line", span.before, span.after, prompt, tuple(options), span.after, frozenset({"next"}))

@@ -196,7 +196,7 @@ def interesting(trace: RunTrace, question: Question) -> bool:
             return was.value is not None and saved != {was.value.number}
         case "preempt":
             step = trace.steps[question.after - 1]
-            return right != RIGHT_AWAY or bool(step.moves) or step.kind == "branch"
+            return not right.startswith(RIGHT_AWAY) or bool(step.moves) or step.kind == "branch"
         case "line":
             return trace.steps[question.before - 1].kind == "branch"
         case "count":
