@@ -3,6 +3,9 @@
 
 const MARKS = { preempt: "▼", pending: "◔", migrate: "⇄", violation: "✖", divergence: "≠" };
 
+/** Width of a letter of an action's name, in pixels. */
+const LETTER = 7;
+
 class Timeline {
   /** `slotOf(frame)` is the slot of a frame, out of `slots`; `goTo(slot)` is called on a click. */
   constructor(film, slots, slotOf, goTo, extraMarks) {
@@ -13,10 +16,11 @@ class Timeline {
       element.style.width = percent(slotOf(to + 1) - slotOf(from));
       return element;
     };
-    const roomy = (from, to, least = 30) => slotOf(to + 1) - slotOf(from) > slots / least;
-    const span = (kind, { from, to, label }, signs = []) => {
-      const tight = !roomy(from, to);
-      const found = make("span", { class: `vp-span ${kind}${tight ? " tight" : ""}`, title: label }, roomy(from, to, kind === "action" ? 50 : 30) ? label : "");
+    const roomy = (from, to, least) => slotOf(to + 1) - slotOf(from) > slots / least;
+    const span = (kind, { from, to, label }, signs = [], number = 0) => {
+      const tight = !roomy(from, to, number ? 50 : 20);
+      const found = make("span", { class: `vp-span ${kind}${tight ? " tight" : ""}`, title: number ? `${number} ${label}` : label },
+        number ? make("b", { class: number > 9 ? "two" : "" }, String(number)) : "", tight ? "" : `${number ? " " : ""}${label}`);
       // the label begins after a sign that would cover its first letters
       const under = Math.max(-2, ...signs.map((mark) => slotOf(mark.frame) - slotOf(from)).filter((at) => at < slots / 16));
       if (!tight && under >= -1) found.style.paddingLeft = `max(5px, calc(${percent(under + 0.5)} + 9px))`;
@@ -37,15 +41,19 @@ class Timeline {
       const track = make("div", { class: "vp-track" }, ...spans, ...symbols, veil, head);
       return [make("div", { class: "vp-lane-name" }, name), track];
     };
-    const { actions, cpus, marks } = film.timeline;
+    const { cpus, marks } = film.timeline;
+    this.actions = film.timeline.actions.map((action) => ({ ...action, number: action.action + 1, begins: slotOf(action.from), ends: slotOf(action.to + 1) }));
     const all = [...marks, ...extraMarks];
     const signs = (cpu) => all.filter((mark) => mark.cpu === cpu);
     const rows = [
-      ...lane("Action", actions.map((action) => span("action", action, signs(-1))), signs(-1)),
+      ...lane("Action", this.actions.map((action) => span("action", action, signs(-1), action.number)), signs(-1)),
       ...cpus.filter(({ idle }) => !idle).flatMap(({ cpu, spans }) =>
         lane(`CPU ${cpu} register`, spans.map((s) => span(`${ownerClass(s.owner)} mode-${s.mode}`, s, signs(cpu))), signs(cpu))),
     ];
-    this.told = this.description(film);
+    this.flag = make("span", { class: "vp-flag", "aria-hidden": "true", hidden: true });
+    rows[1].lastChild.before(this.flag);
+    this.marks = marks.map((mark) => ({ ...mark, slot: slotOf(mark.frame) }));
+    this.told = this.description();
     this.root = make("div", {
       class: "vp-timeline", role: "img", "aria-label": this.told,
       click: (event) => {
@@ -57,12 +65,13 @@ class Timeline {
     }, ...rows);
   }
 
-  description(film) {
-    const { marks } = film.timeline;
-    const cpus = film.timeline.cpus.filter(({ idle }) => !idle);
-    const told = marks.slice(0, 12).map((mark) => `step ${mark.frame}: ${mark.label}`);
-    if (marks.length > told.length) told.push(`and ${marks.length - told.length} more`);
-    return `Timeline of ${cpus.length === 1 ? "one CPU" : `${cpus.length} CPUs`}. ${told.join("; ") || "Nothing is marked."}`;
+  /** The timeline in words, as far as slot `from`. */
+  description(from = Infinity) {
+    const some = (all, tell) => [...all.slice(0, 12).map(tell), ...(all.length > 12 ? [`and ${all.length - 12} more`] : [])].join("; ");
+    const before = (slot) => slot < from;
+    const acted = some(this.actions.filter(({ begins }) => before(begins)), (action) => `${action.number} ${action.label}, from step ${Math.max(1, action.from)}`);
+    const marked = some(this.marks.filter(({ slot }) => before(slot)), (mark) => `step ${mark.frame}: ${mark.label}`);
+    return `Timeline. Actions: ${acted}. ${marked || "Nothing is marked"}.`;
   }
 
   /** Cover slot `from` and everything after it. */
@@ -72,11 +81,26 @@ class Timeline {
       veil.hidden = !this.covered;
       if (this.covered) veil.style.left = `${(100 * from) / this.slots}%`;
     }
-    const told = this.covered ? "Timeline; everything after the question is covered." : this.told;
+    const told = this.covered ? `${this.description(from)} Everything after the question is covered.` : this.told;
     if (this.root.getAttribute("aria-label") !== told) this.root.setAttribute("aria-label", told);
   }
 
   show(slot) {
     for (const head of this.heads) head.style.left = `${(100 * (slot + 0.5)) / this.slots}%`;
+    this.name(this.actions.find(({ begins, ends }) => begins <= slot && slot < ends));
+  }
+
+  /** Name the action that is shown, over its neighbors, if it is too short for its name. */
+  name(action) {
+    if (this.named === action) return;
+    this.named = action;
+    const words = action ? `${action.number} ${action.label}` : "";
+    const wide = action ? this.flag.parentElement.clientWidth * (action.ends - action.begins) / this.slots : 0;
+    this.flag.hidden = !action || words.length * LETTER + 12 <= wide;
+    if (this.flag.hidden) return;
+    setText(this.flag, words);
+    const late = action.begins > this.slots / 2; // it ends where the action does, rather than begin where that does
+    this.flag.style.left = late ? "auto" : `${(100 * action.begins) / this.slots}%`;
+    this.flag.style.right = late ? `${100 - (100 * action.ends) / this.slots}%` : "auto";
   }
 }
