@@ -276,3 +276,29 @@ def test_the_call_stack_begins_with_a_whole_level(book: Notebook) -> None:
         cut += found[0]
         assert found[1] == [], step
     assert cut, "no stack here is too long for its place"
+
+
+def test_a_short_action_has_its_number_and_while_it_is_shown_its_name(book: Notebook) -> None:
+    """The guest's RDMSR takes one step in long mode, which has a few pixels of the timeline."""
+    book.choose("Operation", "Guest: its own WRMSR and RDMSR")
+    book.until("p.querySelector('.vp-title').textContent.includes('Guest')")
+    book.settle()
+    short = book.player.locator(".vp-span.action.tight").last
+    number, name = (short.get_attribute("title") or "").split(" ", 1)
+    assert name.startswith("guest ") and short.inner_text() in ("", number)
+    timeline = book.player.get_by_role("img", name="Timeline.")
+    assert f"{number} {name}, from step " in (timeline.get_attribute("aria-label") or "")
+    flag, lanes = book.player.locator(".vp-flag"), timeline.bounding_box()
+    assert not flag.is_visible(), "the action that is shown has room for its name"
+    book.player.press("End")
+    while number not in (flag.inner_text() if flag.is_visible() else "") and book.step():
+        book.player.press("ArrowLeft")
+    assert flag.inner_text() == f"{number} {name}"
+    assert timeline.bounding_box() == lanes, "nothing moves"
+    book.until(f"p.querySelector('[aria-live]').textContent.includes('Action {number}, {name}.')")
+
+
+def test_nothing_is_judged_before_anything_ran(book: Notebook) -> None:
+    assert "nothing has run yet" in book.texts(".vp-part.wrong")[0]
+    book.player.press("ArrowRight")
+    assert "nothing has run yet" not in book.texts(".vp-part.wrong")[0]

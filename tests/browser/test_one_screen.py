@@ -9,6 +9,9 @@ import pytest
 
 from tests.browser.conftest import Notebook
 from tests.browser.learner import serious
+from tests.browser.screen import answer, cut_sentences, hidden, on_each_screen
+
+_OUTPUT = ".jp-Cell-outputWrapper"
 
 _GATE = (
     'import vmxsim\nrun = vmxsim.run(["run", "guest long-mode on", "guest rdmsr"], "dedicated-accessors")\n'
@@ -22,26 +25,6 @@ _LONG = (
 #: The level with the tallest picture.
 _GAME = "vmxsim.be_the_scheduler(level=1)"
 _CELLS = ["import vmxsim\nvmxsim.explore()", _GATE, _GAME, _LONG, "2 + 2"]
-
-#: (width, height, whether the file browser is open)
-_SCREENS = ((1440, 900, True), (1366, 768, False))
-
-#: With the cell's output at the top: what of it ends below the window, and texts of the picture under 11 px.
-_BELOW = """number => {
-  const output = document.querySelectorAll('.jp-Cell-outputWrapper')[number];
-  output.scrollIntoView({ block: 'start' });
-  const player = output.querySelector('.vmxsim-player');
-  const end = document.querySelector('.jp-WindowedPanel-outer').getBoundingClientRect().bottom;
-  const parts = ['.vp-transport', '.vp-timeline', '.vp-picture', '.vp-listing', '.vp-part.step', '.vp-gates'];
-  const under = (e) => e.getBoundingClientRect().bottom > end;
-  const below = parts.filter((part) => [...player.querySelectorAll(part)].some(under));
-  const small = [...player.querySelectorAll('svg text')].filter((text) => text.textContent.trim()
-    && getComputedStyle(text).visibility === 'visible' && text.getScreenCTM()
-    && parseFloat(getComputedStyle(text).fontSize) * text.getScreenCTM().a < 10.9);
-  const cut = [...player.querySelectorAll('.vp-picture')].filter((e) => e.scrollWidth > e.clientWidth + 1)
-    .map(() => 'a part of the picture');
-  return [...below, ...small.map((text) => text.textContent), ...cut];
-}"""
 
 _WHERE = """() => {
   const notebook = jupyterapp.shell.currentWidget.content;
@@ -106,16 +89,6 @@ _REASON = """player => {
 }"""
 
 
-def _on_each_screen(page: Any) -> Iterator[int]:
-    """The screens by their width in pixels, each once the page has it."""
-    for width, height, files in _SCREENS:
-        page.set_viewport_size({"width": width, "height": height})
-        if not files:
-            page.evaluate("jupyterapp.commands.execute('application:toggle-left-area')")
-        page.wait_for_timeout(600)
-        yield width
-
-
 @pytest.fixture(scope="module")
 def book(browser: Any, lab: Any) -> Iterator[Notebook]:
     found = Notebook(browser, lab, "one-screen", _CELLS, 1440)
@@ -126,22 +99,60 @@ def book(browser: Any, lab: Any) -> Iterator[Notebook]:
 
 def test_everything_is_visible_at_once(book: Notebook) -> None:
     page = book.page
-    for width in _on_each_screen(page):
+    for screen in on_each_screen(page):
         for number in range(4):
-            assert page.evaluate(_BELOW, number) == [], (width, number)
+            assert hidden(page.locator(_OUTPUT).nth(number)) == [], (screen, number)
     page.evaluate("jupyterapp.commands.execute('application:toggle-left-area')")
+
+
+#: The fullest pictures, the longest options and sentences of the course.
+_FULLEST = {
+    "two guests": 'run = vmxsim.run("""title: Two guests, one of them moves\nvcpus: 2\nlong_mode: true\n'
+    'steps: [{vcpu0: run}, {vcpu1: run}, {vcpu0: preempt cpu1}]\n""", "never-trap")\n'
+    'vmxsim.predict(run, "owner", at="preempt_schedule_irq: context_switch")',
+    "two CPUs": 'tick = {"emulate wrmsr 0xB000": {"preempt": {"before": "wrmsr", "cpu": 1}}}\n'
+    'run = vmxsim.run(["set-msr 0xA000", "run", tick, "exit"], "never-trap", long_mode=True)\n'
+    'vmxsim.predict(run, "line", after="vmx_prepare_switch_to_host: if not", nth=-1)',
+    "a recording": "from vmxsim.ftrace.recording import read\n"
+    'vmxsim.predict(read("s1.dedicated-accessors"), "owner", step=46)',
+    "a mark": 'actions = ["run", "guest long-mode on", "guest rdmsr", "exit"]\n'
+    'vmxsim.predict(vmxsim.run(actions, "dedicated-accessors"), "lost")',
+    "two broken": 'vmxsim.explore(scenario=["run", "guest long-mode on", "guest rdmsr"], long_mode=False)',
+    "a replay": 'vmxsim.replay("s1.dedicated-accessors")',
+}
+
+
+def test_the_fullest_pictures_and_the_longest_words_are_visible_at_once(browser: Any, lab: Any) -> None:
+    """Asked and answered: nothing is below the window, and no sentence is cut at any step."""
+    cells = ["import vmxsim\n" + cell for cell in _FULLEST.values()]
+    book = Notebook(browser, lab, "fullest", cells, 1440, dark=True)
+    page = book.page
+    page.locator(".vmxsim-player[data-step]").nth(len(cells) - 1).wait_for()
+    for state in ("asked", "answered"):
+        for screen in on_each_screen(page):
+            for output, name in zip(page.locator(_OUTPUT).all(), _FULLEST, strict=True):
+                assert hidden(output) == [], (name, screen, state)
+                if state == "answered":
+                    assert cut_sentences(output.locator(".vmxsim-player")) == [], (name, screen)
+            assert serious(page, ".vmxsim-player") == [], (screen, state)
+        for player in page.locator(".vmxsim-player").all():
+            answer(player)
+    page.set_viewport_size({"width": 620, "height": 900})
+    page.wait_for_timeout(600)
+    assert serious(page, ".vmxsim-player") == [], "narrow: what scrolls can be reached"
+    book.close()
 
 
 def test_two_designs_are_visible_at_once(browser: Any, lab: Any) -> None:
     book = Notebook(browser, lab, "two-on-one-screen", _COMPARED, 1440)
     page = book.page
     page.locator(".vmxsim-player[data-step]").nth(len(_COMPARED) - 1).wait_for()
-    for width in _on_each_screen(page):
+    for screen in on_each_screen(page):
         for number in range(len(_COMPARED)):
             player = page.locator(".vmxsim-player").nth(number)
             player.focus()
             page.keyboard.press("End")
-            assert page.evaluate(_BELOW, number) == [], (width, number)
+            assert hidden(page.locator(_OUTPUT).nth(number)) == [], (screen, number)
             sources = player.locator(".vp-source").all()
             assert len({round((source.bounding_box() or {})["y"]) for source in sources}) == 1, "in one row"
     page.locator(".vmxsim-player").nth(1).scroll_into_view_if_needed()

@@ -208,3 +208,14 @@ def test_the_same_run_has_the_same_structure():
     actions = ["run", "exit"]
     one, two = (still(vmxsim.run(actions, design="never-trap"), 20, uid="same") for _ in range(2))
     assert structure(one) == structure(two)
+
+
+def test_a_note_that_the_sentence_says_is_not_said_twice():
+    tick = {"emulate wrmsr 0xB000": {"preempt": {"before": "wrmsr", "cpu": 1}}}
+    run = vmxsim.run(["run", tick], "never-trap", long_mode=True)
+    frames = film(run)["frames"]
+    noted = [(frame, step) for frame, step in zip(frames[1:], run.steps, strict=True) if step.notes]
+    assert noted
+    for frame, step in noted:
+        for note in step.notes:
+            assert (note.rstrip(".") in frame["brief"]) != (note in frame["notes"])

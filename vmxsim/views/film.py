@@ -163,10 +163,10 @@ def film(trace: Trace, face: Face = NORMAL, uid: str = "") -> dict[str, Any]:
     and ``data-box``; ``since`` says from which frame on each is to be seen. Without Graphviz, ``svg`` is
     an HTML table with the same marks, and ``missing`` says what to install. ``frames`` has an entry per
     scene: ``cells`` {place: [value, owner, status]}, ``facts``, ``moves`` [[key, label]], ``changed``
-    places, and the step that ran, in one sentence (``brief``) and at length (``words``). ``signs`` is the
-    legend (:func:`~vmxsim.views.signs.signs`), ``nothing`` what stands where no value is. ``sources`` has for
-    each function of C in ``listings`` its file, and which lines were left out
-    (:func:`~vmxsim.views.listing.source_data`).
+    places, and the step that ran, in one sentence (``brief``, and the ``notes`` that it does not say) and at
+    length (``words``). ``signs`` is the legend (:func:`~vmxsim.views.signs.signs`), ``nothing`` what stands
+    where no value is. ``sources`` has for each function of C in ``listings`` its file, and which lines were
+    left out (:func:`~vmxsim.views.listing.source_data`).
     """
     told = Teller(trace)
     scenes = told.scenes
@@ -259,12 +259,13 @@ def look(told: Teller, index: int, face: Face = NORMAL) -> Look:
 
 def _frame(told: Teller, index: int, face: Face) -> dict[str, Any]:
     trace, step, shown = told.trace, told.step(index), look(told, index, face)
+    short = brief(told, index)
     frame: dict[str, Any] = {
         "cells": {place: list(state) for place, state in shown.cells.items()},
         "facts": shown.facts,
         "moves": [list(move) for move in shown.moves.items()],
         "changed": list(shown.changed),
-        "brief": brief(told, index),
+        "brief": short,
         "words": told.step_words(index),
         "now": told.now(index),
         "dangers": [list(danger) for danger in told.scene(index).dangers],
@@ -287,7 +288,7 @@ def _frame(told: Teller, index: int, face: Face) -> dict[str, Any]:
         "source": step.source,
         "changes": told.changes(index),
         "violations": [[violation.invariant, violation.words] for violation in step.violations],
-        "notes": list(step.notes),
+        "notes": [note for note in step.notes if note.rstrip(".") not in short],
         "preemptible": step.preemptible,
         "why_not": step.why_not,
         "quiet": not (

@@ -121,6 +121,7 @@ class Deck {
     this.slider.max = String(Math.max(0, last));
     this.stage.replaceChildren(...this.panes.map((pane) => pane.root));
     this.stage.classList.toggle("two", films.length > 1);
+    this.stage.classList.toggle("one", films.length === 1 && !this.board && !this.stageCraft.on); // fits the screen
     this.stage.classList.toggle("asks", films.length === 1 && Boolean(this.board || this.gates.gates.length));
     // what stands in a pane has moved into the new one, and lost the focus on the way
     if (focused && document.activeElement !== focused) (focused.isConnected ? focused : this.root).focus({ preventScroll: true });
@@ -150,6 +151,10 @@ class Deck {
     };
     for (const [event, listener] of Object.entries(listeners)) this.model.on(event, listener);
     const unwatch = this.watchKernel();
+    const sizes = new ResizeObserver(() => this.fit());
+    sizes.observe(this.root);
+    const resized = () => this.fit();
+    window.addEventListener("resize", resized);
     this.board?.show();
     this.load();
     this.invite();
@@ -157,6 +162,8 @@ class Deck {
       this.stop();
       this.stageCraft.close();
       unwatch();
+      sizes.disconnect();
+      window.removeEventListener("resize", resized);
       for (const [event, listener] of Object.entries(listeners)) this.model.off(event, listener);
     };
   }
@@ -167,7 +174,23 @@ class Deck {
     const tall = Math.max(...this.panes.map((pane) => pane.picture.tall));
     for (const pane of this.panes) pane.picture.shape(ratio, tall);
     this.stage.classList.toggle("tall", this.panes.length > 1 ? tall > TALL : ratio > STEEP);
+    this.fit();
     this.show(false);
+  }
+
+  /** One film's picture, source, sentences and question fill the height that the screen leaves them below what stands above
+      them in this cell: measured when the film is loaded and when the width or the screen's height changes, never while
+      the reader steps. */
+  fit() {
+    if (!this.stage.classList.contains("one") || !this.root.offsetWidth) return;
+    const [pane] = this.panes;
+    const tall = this.root.closest(".jp-WindowedPanel-outer")?.clientHeight ?? window.innerHeight;
+    const output = this.root.closest(".jp-Cell-outputWrapper") ?? this.root;
+    const [around, frame, stage] = [output, this.root, pane.stage].map((e) => e.getBoundingClientRect());
+    const size = `${frame.width} ${tall}`;
+    if (this.size !== size) [this.size, this.above] = [size, frame.top - around.top]; // controls that unfold later change nothing
+    const lines = 22 + 12; // the folds below, closed, and the frame
+    pane.fit(tall - this.above - (stage.top - frame.top) - lines, !this.stage.classList.contains("asks"));
   }
 
   showDivergence(split) {
@@ -418,8 +441,11 @@ class Deck {
         : `Not here: ${frame.why_not || "preemption is disabled: a tick stays pending"}.`);
       this.tick.title = this.why.textContent;
     }
+    const acted = frame.action === this.acted ? "" : `Action ${frame.action + 1}, ${this.panes[0].film.actions[frame.action] ?? ""}. `;
     clearTimeout(this.announcing);
-    this.announcing = setTimeout(() =>
-      setText(this.announced, `${counted[0].toUpperCase()}${counted.slice(1)}. ${this.panes.map((pane) => pane.step.textContent).join(" ")}`), 250);
+    this.announcing = setTimeout(() => {
+      this.acted = frame.action;
+      setText(this.announced, `${counted[0].toUpperCase()}${counted.slice(1)}. ${acted}${this.panes.map((pane) => pane.step.textContent).join(" ")}`);
+    }, 250);
   }
 }

@@ -94,7 +94,7 @@ class Gates {
     gate.next = make("button", { type: "button", class: "vp-next", click: () => this.goOn(gate) }, "Go on");
     gate.again = make("button", { type: "button", class: "vp-again", click: () => this.forget(gate) }, "Ask me again");
     return make("div", { class: "vp-gate", role: "group", "aria-label": `Question${of}` },
-      make("h4", {}, gate.locked ? `Question${of}: vote` : `Predict${of}`), make("p", { class: "vp-ask" }, gate.prompt),
+      make("h4", {}, gate.locked ? `Question${of}: vote` : `Predict${of}`), make("p", { class: "vp-ask", "data-of": `Predict${of}` }, gate.prompt),
       gate.entry ? gate.entry.root : "",
       make("div", { class: gate.options.some(({ text }) => text.length > LONG) ? "vp-options long" : "vp-options" }, ...gate.buttons.map((b) => b.root)),
       make("div", { class: "vp-feedback", role: "group", tabindex: "0", "aria-label": "Feedback" },

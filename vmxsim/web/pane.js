@@ -11,6 +11,24 @@ const SIGN_LOOKS = {
 /** What stands before the sentences that are always shown; their labels say more. */
 const TITLES = { step: "This step", wrong: "Verdict" };
 
+/** What is broken at a frame, then what would be if the guest or user space ran now: [kind, title, words] each. */
+function wrongs(frame) {
+  const broken = new Set(frame.violations.map(([invariant]) => invariant));
+  return [
+    ...frame.violations.map(([invariant, words]) => ["vp-violation", `✖ broken: ${invariant} `, words]),
+    ...frame.dangers.filter(([invariant]) => !broken.has(invariant)).map(([invariant, words]) => ["vp-danger", `not checked yet: ${invariant} `, words]),
+  ];
+}
+
+/** The longest three of what `of(frame)` makes, some texts, each as one with a line for each text: which of them is the tallest
+    depends on the width. */
+function longest(film, of) {
+  const all = [...new Set(film.frames.map((frame) => of(frame).join("\n")))];
+  const room = (text) => text.length + 45 * text.split("\n").length; // a line's end takes room, too
+  return all.sort((a, b) => room(b) - room(a)).slice(0, 3);
+}
+
+const NOTHING_YET = "nothing has run yet";
 const NOT_YET = "If the guest or user space ran at this moment, it would find this. It is a mistake only if nothing puts it right before they run.";
 
 class Pane {
@@ -31,6 +49,13 @@ class Pane {
     const part = (area, title, ...children) =>
       make("section", { class: `vp-part ${area}`, role: "group", tabindex: "0", "aria-label": title },
         make("h4", {}, TITLES[area] ?? title, make("span", { class: "vp-hidden" }, name && ` · ${name}`)), ...children);
+    // a sentence has as much room as the longest one of the run needs
+    const sentence = (area, title, longest, ...children) => {
+      const found = part(area, title, ...children);
+      found.replaceChildren(make("div", { class: "vp-said" }, ...found.childNodes),
+        ...longest.map((text) => make("div", { class: "vp-room", "data-longest": `${TITLES[area]}: ${text}` })));
+      return found;
+    };
     const fold = (key, title, ...children) => {
       const details = make("details", { class: `vp-fold-${key}`, open: open.has(key), toggle: () => {
         if (details.open) open.add(key); else open.delete(key);
@@ -40,14 +65,32 @@ class Pane {
     this.root = make("section", { class: "vp-pane", role: "group", "aria-label": `${film.title} ${film.subtitle}` },
       name ? make("header", { class: "vp-title" }, make("p", {}, film.subtitle), this.own) : "",
       this.timeline.root,
-      make("div", { class: "vp-stage" }, aside ?? "", this.picture.root, this.source.root,
-        part("step", "This step", this.step, this.notes),
-        part("wrong", "Wrong now, or if it ran now", this.wrong)),
+      this.stage = make("div", { class: "vp-stage" },
+        this.right = make("div", { class: "vp-side right" }, aside ?? "", this.source.root),
+        this.left = make("div", { class: "vp-side left" }, this.picture.root,
+          this.said = sentence("step", "This step", longest(film, (frame) => [frame.brief, ...frame.notes]), this.step, this.notes),
+          sentence("wrong", "Wrong now, or if it ran now", longest(film, (frame) => wrongs(frame).map(([, title, words]) => title + words)), this.wrong))),
       make("div", { class: "vp-folds" }, ...folds.map((more) => fold(...more)),
         fold("details", "What changed, live and stale", make("div", { class: "vp-both" },
           part("changed", "What changed", make("table", {}, this.changes)),
           part("now", "Live and stale", this.now))),
         fold("signs", "Signs", this.legend(film))));
+  }
+
+  /** Take no more height than `room`, in pixels, has if that can be: the picture shrinks to its natural size, and the
+      step's sentence moves below the source if it does not fit below the picture, or if `across` is true. */
+  fit(room, across) {
+    const words = [...this.root.querySelectorAll(".vp-part:is(.step, .wrong)")].filter((part) => part.offsetParent);
+    // with its padding, and the gap above it
+    const height = (part) => Math.max(...[...part.querySelectorAll(".vp-room")].map((room) => room.offsetHeight)) + 14;
+    const below = words.filter((part) => part !== this.said).reduce((sum, part) => sum + height(part), 0);
+    const away = across || this.picture.tall + below + height(this.said) > room;
+    if (away !== (this.said.parentElement === this.right)) {
+      if (away) this.right.append(this.said);
+      else this.picture.root.after(this.said);
+    }
+    this.stage.style.setProperty("--vp-room", `${Math.floor(room)}px`);
+    this.stage.style.setProperty("--vp-least", `${this.picture.tall + below + (away ? 0 : height(this.said))}px`);
   }
 
   /** The owners, then every sign of picture, timeline and source as `film.signs` has them. */
@@ -79,18 +122,15 @@ class Pane {
     if (this.name) setText(this.own, `its own step ${index}`);
     const blind = hides.has("worth");
     // the sentence says what is foreign, and which line runs next
-    setText(this.step, blind || hides.has("next") ? frame.source || frame.fn : frame.brief);
+    setText(this.step, blind || hides.has("next") ? frame.source || frame.fn || NOTHING_YET : frame.brief);
     this.root.classList.toggle("blind", blind);
     setText(this.now, blind ? "Hidden until you have marked a step." : frame.now);
     this.notes.replaceChildren(...frame.notes.map((note) => make("p", { class: "vp-dim" }, note)));
     // while a question is open, what is broken is named, but neither the values nor how the access goes
     const asks = hides.size > 0;
-    const sentences = (pairs, kind, mark) => pairs.map(([invariant, words]) =>
-      make("p", { class: kind, title: kind === "vp-danger" ? NOT_YET : "" }, make("strong", {}, `${mark}${invariant} `), make("span", {}, asks ? promise : words)));
-    const broken = new Set(frame.violations.map(([invariant]) => invariant));
-    const dangers = frame.dangers.filter(([invariant]) => !broken.has(invariant));
-    const wrong = blind ? [] : [...sentences(frame.violations, "vp-violation", "✖ broken: "), ...sentences(dangers, "vp-danger", "not checked yet: ")];
-    this.wrong.replaceChildren(...(wrong.length ? wrong : [make("p", { class: "vp-dim" }, blind ? "hidden until you have marked a step" : "nothing is wrong")]));
+    const wrong = blind ? [] : wrongs(frame).map(([kind, title, words]) =>
+      make("p", { class: kind, title: kind === "vp-danger" ? NOT_YET : "" }, make("strong", {}, title), make("span", {}, asks ? promise : words)));
+    this.wrong.replaceChildren(...(wrong.length ? wrong : [make("p", { class: "vp-dim" }, blind ? "hidden until you have marked a step" : index ? "nothing is broken so far" : NOTHING_YET)]));
     const rows = frame.changes.map(([label, before, after]) => make("tr", {},
       make("th", { scope: "row" }, label), make("td", {}, before), make("td", { "aria-hidden": "true" }, "→"),
       make("td", {}, after)));

@@ -6,7 +6,7 @@ class Picture {
   constructor(film) {
     this.film = film;
     this.index = new Map(film.frames.map((frame, index) => [frame, index]));
-    this.root = make("div", { class: "vp-picture" });
+    this.root = make("div", { class: "vp-picture", role: "group", tabindex: "0", "aria-label": "Picture" }); // scrolls where it is narrow
     this.words = new Map([["owner:", film.nothing], ...film.legend.map(([kind, key, word]) => [`${kind}:${key}`, word])]);
     this.root.innerHTML = film.svg;
     const box = this.root.querySelector("svg")?.viewBox.baseVal;
@@ -33,6 +33,7 @@ class Picture {
   shape(ratio, tall) {
     if (!this.ratio) return;
     this.root.querySelector("svg").style.aspectRatio = `1 / ${ratio}`;
+    this.root.style.setProperty("--vp-ratio", ratio);
     this.root.style.setProperty("--vp-natural-tall", `${tall}px`);
   }
 

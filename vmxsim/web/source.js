@@ -88,6 +88,7 @@ class Source {
     const key = JSON.stringify([stack, fn]);
     if (this.stackKey === key) return;
     this.stackKey = key;
+    this.settledFor = null;
     this.stack.dataset.of = this.of;
     this.stack.replaceChildren(...stack.flatMap(([name, line], depth) => {
       const c = this.film.sources?.[name];
