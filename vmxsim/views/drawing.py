@@ -107,6 +107,23 @@ def long_text(words: str) -> str:
     return " ".join(text(word) for word in words.split())
 
 
+def opening(
+    kind: str, uid: str, size: tuple[float, float], title: str, description: str, css: str
+) -> list[str]:
+    """How a diagram of ``size`` pixels begins, ``<svg>`` to its ground: ``kind`` is its class, ``uid`` its
+    id, and ``description`` says in words what it shows."""
+    width, height = size
+    return [
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="{kind}" role="img" id="{text(uid)}" '
+        f'viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}" '
+        f'aria-labelledby="{text(uid)}-title {text(uid)}-desc">',
+        f'<title id="{text(uid)}-title">{text(title)}</title>',
+        f'<desc id="{text(uid)}-desc">{long_text(description)}</desc>',
+        f"<style>{css}</style>",
+        f'<rect class="canvas" width="{width:g}" height="{height:g}"/>',
+    ]
+
+
 @frozen
 class Look:
     """The content of a frame: its scene's number, (value, owner, status) by place, facts by ``box.fact``,

@@ -17,7 +17,7 @@ from vmxsim.checker.states_at_rest import StateEdge, StateLook, StateNode, State
 from vmxsim.errors import printable
 from vmxsim.kernel.machine import owner_words
 from vmxsim.simulation.trace import Cell
-from vmxsim.views.drawing import arrow, long_text, text
+from vmxsim.views.drawing import arrow, opening, text
 from vmxsim.views.layout import Layout, layout, text_width
 from vmxsim.views.standalone import standalone
 from vmxsim.views.style import STATUS_MARKS, holder_words, owner_class, statespace_css
@@ -139,13 +139,9 @@ class StateDrawing:
         description = " ".join([summary(graph), *(node_words(graph, node) for node in graph.nodes)])
         title = f"State space of {graph.design}, {graph.where}"
         parts = [
-            f'<svg xmlns="http://www.w3.org/2000/svg" class="vmxsim-statespace" role="img" id="{text(uid)}" '
-            f'viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}" '
-            f'aria-labelledby="{text(uid)}-title {text(uid)}-desc">',
-            f'<title id="{text(uid)}-title">{text(title)}</title>',
-            f'<desc id="{text(uid)}-desc">{long_text(description)}</desc>',
-            f"<style>{statespace_css(self._owners())}</style>",
-            f'<rect class="canvas" width="{width:g}" height="{height:g}"/>',
+            *opening(
+                "vmxsim-statespace", uid, (width, height), title, description, statespace_css(self._owners())
+            ),
             f'<g transform="translate({_MARGIN} {_MARGIN})">',
             *(self._edge(edge, uid) for edge in graph.edges),
             *(self._label(edge) for edge in graph.edges),  # on top of all lines

@@ -11,7 +11,7 @@ from attrs import frozen
 from vmxsim.checker.result import CheckResult
 from vmxsim.checker.together import Together
 from vmxsim.errors import InputError, write_file
-from vmxsim.views.drawing import long_text, text
+from vmxsim.views.drawing import opening
 from vmxsim.views.standalone import standalone
 from vmxsim.views.style import theme_css
 
@@ -87,13 +87,9 @@ class WhoHolds:
         uid = f"whoholds-{next(_numbers)}"
         width, height = _LEFT + _SIDE + 40, _TOP + _SIDE + _CURVE + 90
         title = f"{self.design}, {self.host} host: the states of two vCPUs by who holds which CPU"
+        css = theme_css(_SCOPE, ("vcpu0",)) + _CSS.replace("P", _SCOPE)
         parts = [
-            f'<svg xmlns="http://www.w3.org/2000/svg" class="vmxsim-whoholds" role="img" id="{uid}" '
-            f'viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
-            f'aria-labelledby="{uid}-title {uid}-desc"><title id="{uid}-title">{text(title)}</title>'
-            f'<desc id="{uid}-desc">{long_text(self.words)}</desc>',
-            f"<style>{theme_css(_SCOPE, ('vcpu0',))}{_CSS.replace('P', _SCOPE)}</style>",
-            f'<rect class="canvas" width="{width}" height="{height}"/>',
+            *opening("vmxsim-whoholds", uid, (width, height), title, self.words, css),
             *self._map(),
             *self._curve(_TOP + _SIDE + 50),
             "</svg>",
