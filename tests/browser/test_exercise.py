@@ -108,3 +108,14 @@ def test_a_failed_check_is_a_few_lines(page: Any) -> None:
 
 def test_nothing_serious_for_an_accessibility_checker(page: Any) -> None:
     assert serious(page, ".vmxsim-exercise-form") == []
+
+
+def test_a_kernel_that_is_gone_is_told_once(page: Any) -> None:
+    """The last test of this notebook: nothing runs afterward."""
+    page.evaluate("jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+    page.locator(".vmxsim-exercise-form.jupyter-widgets-disconnected").first.wait_for()
+    form = page.locator(".vmxsim-exercise-form").first
+    said = """e => [e, ...e.querySelectorAll('.jupyter-widgets-disconnected')]
+      .map((one) => getComputedStyle(one, '::before'))
+      .filter((style) => style.display !== 'none').map((style) => style.content)"""
+    assert form.evaluate(said) == ['"The kernel is gone: run this cell again."']
