@@ -93,6 +93,16 @@ def test_the_button_changes_the_colours_and_the_browser_s_wish_comes_first(opene
     assert light.page.evaluate(_LIGHT) == grounds[0]
 
 
+def test_on_paper_there_is_nothing_to_press(opened: Any) -> None:
+    example = checked("dedicated-accessors", "64-bit").counterexample
+    shown = opened(example)
+    shown.page.emulate_media(media="print")
+    pressed = shown.page.locator(":is(button, input, select, kbd):visible")
+    names = "found => found.filter((e) => !e.closest('.vp-stack')).map((e) => e.outerHTML)"
+    assert pressed.evaluate_all(names) == [], "but the names of the functions that run"
+    assert shown.page.locator(".vp-part.wrong").is_visible()
+
+
 def test_two_designs_step_together(opened: Any) -> None:
     runs = [vmxsim.run(["run", "guest long-mode on"], d) for d in ("host-from-thread", "dedicated-accessors")]
     shown = opened(runs)
