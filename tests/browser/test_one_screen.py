@@ -113,6 +113,9 @@ _FULLEST = {
     "two CPUs": 'tick = {"emulate wrmsr 0xB000": {"preempt": {"before": "wrmsr", "cpu": 1}}}\n'
     'run = vmxsim.run(["set-msr 0xA000", "run", tick, "exit"], "never-trap", long_mode=True)\n'
     'vmxsim.predict(run, "line", after="vmx_prepare_switch_to_host: if not", nth=-1)',
+    "six options": 'tick = {"emulate wrmsr 0xB000": {"preempt": {"before": "wrmsr", "cpu": 1}}}\n'
+    'run = vmxsim.run(["set-msr 0xA000", "run", tick, "exit"], "never-trap", long_mode=True)\n'
+    'vmxsim.predict(run, "stale", action=2)',
     "a recording": "from vmxsim.ftrace.recording import read\n"
     'vmxsim.predict(read("s1.dedicated-accessors"), "owner", step=46)',
     "a mark": 'actions = ["run", "guest long-mode on", "guest rdmsr", "exit"]\n'

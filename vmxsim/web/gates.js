@@ -166,7 +166,7 @@ class Gates {
       click: () => this.vote(gate, i, -1) }, "−");
     const bar = make("span", { class: "vp-bar" });
     const votes = gate.locked ? make("div", { class: "vp-votes" }, less, count, bar) : "";
-    const root = make("div", { class: gate.locked ? "vp-choice voted" : "vp-choice" }, answer, votes);
+    const root = make("div", { class: `vp-choice${gate.locked ? " voted" : ""}${option.text.length > LONG ? " long" : ""}` }, answer, votes);
     return { root, answer, mark, reason, count, less, bar };
   }
 
