@@ -203,7 +203,7 @@ def test_nobody_is_asked_about_an_owner_that_no_place_has():
 
 def test_the_owner_is_who_owns_what_the_register_holds(trace):
     names = {"vcpu0": "guest 0's", "thread0": "vCPU thread 0's", "plain": "plain task's"}
-    names |= {"descriptor": "the descriptor's", "unknown": "an unknown owner's"}
+    names |= {"descriptor": "nobody's", "unknown": "an unknown owner's"}
     for number in range(len(trace.actions)):
         try:
             question = ask(trace, "owner", action=number)
@@ -216,11 +216,11 @@ def test_the_owner_is_who_owns_what_the_register_holds(trace):
 
 
 def test_a_value_that_two_owners_have_is_offered_once():
-    """A 32-bit thread's own base is the descriptor's: both names for it would be right."""
+    """What load_gs_index() takes from the descriptor is the thread's own base, and not called nobody's."""
     trace = vmxsim.run(["run", "exit"], "never-trap", host="32-bit", long_mode=True)
     loads = next(s.index + 1 for s in trace.steps if s.source.startswith("load_gs_index"))
     texts = [option.text for option in ask(trace, "owner", step=loads).options]
-    assert sorted(texts) == ["guest 0's", "plain task's", "the descriptor's", "vCPU thread 0's"]
+    assert sorted(texts) == ["guest 0's", "nobody's", "plain task's", "vCPU thread 0's"]
     zero = vmxsim.run(["set-msr 0xA000", "run", "exit"], "never-trap", user_gs_bases="zero")
     assert {option.text for option in ask(zero, "owner", action=2).options} == {
         "guest 0's",

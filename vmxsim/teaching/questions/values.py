@@ -164,8 +164,7 @@ def _owners_of(span: Span, value: Value | None) -> set[str]:
 
 
 def _whose(name: str) -> str:
-    named = {"descriptor": "the descriptor's", "unknown": "an unknown owner's"}
-    return named.get(name) or f"{owner_words(name)}'s"
+    return "an unknown owner's" if name == "unknown" else f"{owner_words(name)}'s"
 
 
 def _elsewhere(span: Span, name: str) -> str:
