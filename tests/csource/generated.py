@@ -11,7 +11,7 @@ from pathlib import Path
 from random import Random
 
 HERE = Path(__file__).parent / "c" / "compiled"
-HEAD, TAIL = ((HERE / f"design_{part}.c").read_text() for part in ("head", "tail"))
+HEAD, EFFECTS, TAIL = ((HERE / f"design_{part}.c").read_text() for part in ("head", "effects", "tail"))
 
 G, H, L = "vmx->msr_guest_kernel_gs_base", "vmx->msr_host_kernel_gs_base", "vmx->guest_state_loaded"
 LONG_MODE = "is_long_mode(&vmx->vcpu)"
@@ -49,6 +49,10 @@ class Design:
         self.oddness = chance.choice((0, 0.1, 0.3, 0.5))
         self.density = chance.choice((0.1, 0.3, 0.6))
         self.fields = chance.sample(FIELDS, 2)
+        #: How often a condition accesses the register; ``spent``: the statement does so already, and C does
+        #: not say in which order.
+        self.effects = chance.choice((0, 0, 0.1, 0.3))
+        self.spent = True
         self.names = 0
         #: The function's variables, what it may only read, and how it is left early, '' if it may not be.
         self.variables: list[str] = []
@@ -56,7 +60,18 @@ class Design:
         self.returns = ""
 
     def text(self) -> str:
-        return "\n".join([HEAD, self.enter(), self.leave(), self.read(), self.write(), self.efer(), TAIL])
+        return "\n".join(
+            [
+                HEAD,
+                EFFECTS * (self.effects > 0),
+                self.enter(),
+                self.leave(),
+                self.read(),
+                self.write(),
+                self.efer(),
+                TAIL,
+            ]
+        )
 
     def often(self, share: float) -> bool:
         return self.chance.random() < share
@@ -132,8 +147,10 @@ class Design:
         """An access as it is, or under something."""
         if not self.often(self.density):
             return lines
+        self.spent = False
         test, name = self.number(2), self.fresh("here")
-        match self.chance.randrange(7):
+        more = self.others()
+        match self.chance.randrange(10):
             case 0:
                 return block(f"if ({test})", lines)
             case 1:
@@ -146,6 +163,15 @@ class Design:
                 return block(f"for (int {name} = 0; {name} < {self.chance.choice('012')}; {name}++)", lines)
             case 5:
                 return block(f"if ({self.number(1)} && {self.number(1)} || {self.number(1)})", lines)
+            case 6:
+                skip = [f"if ({test})", f"\t{self.chance.choice(('break', 'continue'))};"]
+                return block(f"for (int {name} = 0; {name} < 2; {name}++)", [*skip, *lines, *more])
+            case 7:
+                left = [f"if ({test})", "\tbreak;", *more, f"{name}--;"]
+                return block("", [f"int {name} = 2;", "", *block(f"while ({name})", [*lines, *left])])
+            case 8:
+                again = [f"if ({name}++ < 1 && ({test}))", f"\tgoto again_{name};"]
+                return block("", [f"int {name} = 0;", "", f"again_{name}:", *lines, *more, *again])
         return block("", [f"bool {name} = {test};", "", *block(f"if ({name})", lines)])
 
     def fresh(self, stem: str) -> str:
@@ -153,6 +179,7 @@ class Design:
         return f"{stem}_{self.names}"
 
     def declaration(self) -> str:
+        self.spent = False
         line = f"{self.chance.choice(TYPES)} {self.fresh('v')} = {self.number(2)};"
         self.variables.append(f"v_{self.names}")
         return line
@@ -163,6 +190,7 @@ class Design:
 
     def other(self, depth: int) -> list[str]:
         inner = self.others(depth - 1) or [self.stored(1)]
+        self.spent = False
         shadow = self.chance.choice(self.variables or [self.fresh("v")])
         kind, simple = self.chance.choice(TYPES), self.chance.choice((L, *self.fields, *NUMBERS))
         match self.chance.randrange(10):
@@ -224,6 +252,11 @@ class Design:
         )  # fmt: skip
 
     def leaf(self) -> str:
+        if not self.spent and self.often(self.effects):
+            self.spent = True
+            return self.chance.choice(
+                ("took(vmx)", f"gave(vmx, {self.chance.choice((*self.fields, L, '1'))})")
+            )
         if self.often(0.03):
             called = self.chance.choice(("narrow", "holds", "twice"))
             return self.chance.choice(("in_long_mode(vmx)", "which(vmx)", f"{called}({self.mode})"))
@@ -243,6 +276,6 @@ class Design:
             f"~({a})", f"-({a})", f"{a} == {b}", f"({a}) < ({b})", f"({a}) > ({b})", f"({a}) <= ({b})",
             f"{a} & {b}", f"{a} | {b}", f"({a}) + ({b})", f"({a}) - ({b})", f"({a}) << {by}",
             f"({a}) >> {by}", f"({self.chance.choice(TYPES)})({a})", f"BOTH({a}, {b})",
-            f"(UNSAFE_SUM({a}, {b}))", f"unlikely({a})", f"({a}, {b})",
+            f"unlikely({a})", f"WARN_ON_ONCE({a})", f"({a}, {b})",
         )  # fmt: skip
         return self.chance.choice(odd if self.often(self.oddness) else plain)

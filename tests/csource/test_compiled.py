@@ -101,6 +101,8 @@ CONDITIONS = {
     "a shift out of a byte": ("u8 v = 0x80; v <<= 1;", "!v"),
     "below 0, in a byte": ("u8 v = vmx->guest_state_loaded; v -= 2;", "v == 255"),
     "an inner variable of the same name": ("int v = 1; { int v = 0; vmx->flag = v; }", "v"),
+    "likely() gives 1": ("int v = 2;", "likely(v) == 1"),
+    "WARN_ON_ONCE() gives 1": ("int v = 2;", "!(WARN_ON_ONCE(v) ^ 1)"),
     "an assignment in a condition": ("int v;", "(v = vmx->guest_state_loaded) == 1"),
     "fields that go in a circle": ("vmx->flag = vmx->bit; vmx->bit = vmx->flag;", "!vmx->flag"),
 }

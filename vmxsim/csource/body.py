@@ -541,8 +541,8 @@ class Body:
         if name in api.TRANSPARENT and len(args) == 1:
             return self.expr(args[0], quiet)
         name = self.owner.macros.alias(name)
-        if name in api.ASSERTS:
-            return self.expr(args[0], quiet) if args else Const(0)
+        if name in api.ASSERTS | api.TRUTHS:
+            return cut_to("bool", self.expr(args[0], quiet)) if args else Const(0)
         if name in api.ENABLED and len(args) == 1:
             return self.configured(show(args[0]))
         if name in api.SAME_VCPU and len(args) == 1 and isinstance(self.expr(args[0], quiet), VcpuPointer):

@@ -59,8 +59,10 @@ MODIFIES = frozenset(
 )
 #: They ask whether a CONFIG name is on.
 ENABLED = frozenset({"IS_ENABLED", "IS_BUILTIN", "IS_REACHABLE"})
-#: The compiler's and the checker's wrappers of a value, and of an assertion.
-TRANSPARENT = frozenset({"likely", "unlikely", "READ_ONCE", "ACCESS_ONCE", "__force", "smp_load_acquire"})
+#: Wrappers of a value, and of an assertion, which gives 0 or 1.
+TRANSPARENT = frozenset({"READ_ONCE", "ACCESS_ONCE", "__force", "smp_load_acquire"})
+#: They say whether a value is not 0.
+TRUTHS = frozenset({"likely", "unlikely"})
 ASSERTS = frozenset(
     {
         "WARN_ON", "WARN_ON_ONCE", "WARN", "WARN_ONCE", "KVM_BUG_ON", "KVM_BUG", "BUG_ON", "VM_WARN_ON_ONCE",

@@ -168,7 +168,7 @@ class Resolver:
 
     def _takes_values(self, name: str) -> bool:
         """Whether a call of this name cannot change the variables that it is handed."""
-        return name in api.TRANSPARENT | api.ASSERTS or (
+        return name in api.TRANSPARENT | api.TRUTHS | api.ASSERTS or (
             name in self.unit.functions and name not in self.macros
         )
 
