@@ -99,6 +99,11 @@ def test_a_verdict_says_for_which_bases_and_values_it_holds():
     )
 
 
+def test_a_verdict_on_one_value_names_one():
+    (host,) = vmxsim.check("never-trap", host="64-bit", assume="one-value,no-smm,no-swapgs").hosts
+    assert explored_with(host, NeverTrap).endswith("(own or all 0) and writes of 0xa000")
+
+
 def test_it_says_what_a_design_that_looks_at_values_was_explored_with():
     class Looks(NeverTrap):
         def vmx_get_msr(self, vmx):

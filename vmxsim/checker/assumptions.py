@@ -88,6 +88,10 @@ class Restriction:
         """Whether a violation counts only once the guest has written."""
         return "guest-wrote-first" in self.names
 
+    def written(self, values: tuple[int, int]) -> tuple[int, ...]:
+        """Which of the two values guest and user space write."""
+        return values[:1] if "one-value" in self.names else values
+
     def filter(self) -> Callable[[str, Choice], bool]:
         """``allows`` for :class:`~vmxsim.checker.transition_table.TransitionTable`."""
         verbs, names = self.verbs, set(self.names)

@@ -389,7 +389,7 @@ def _check_host(bounds: _Bounds, limits: Limits, interrupted: list[bool], counti
         cut,
         found is not None and found.decided,
         (bounds.task.bases,),
-        bounds.written,
+        bounds.assumed.written(bounds.written),
         bounds.task,
         figures.together,
         told,

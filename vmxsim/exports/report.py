@@ -388,7 +388,7 @@ def _explored(result: CheckResult, about: Subject, design: str, short: bool) -> 
     granted = f", assuming {', '.join(result.assumptions)}" if result.assumptions else ""
     checker = "It" if short else "The model checker of vmxsim"
     explored = "explored schedules" if host.cut else "explored the schedules"
-    usual = short and host.written == GUEST_VALUES
+    usual = short and set(host.written) <= set(GUEST_VALUES)
     environment = (explored_bases if usual else explored_with)(host, result.design)
     return (
         f"{checker} {explored} of {design} with {counted(result.vcpus, 'vCPU')} on"
