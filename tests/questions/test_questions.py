@@ -7,9 +7,10 @@ from contextlib import suppress
 import pytest
 
 import vmxsim
-from vmxsim.designs import DESIGNS
+from vmxsim.designs import DESIGNS, NeverTrap
 from vmxsim.errors import InputError
 from vmxsim.ftrace.recording import example_path, read
+from vmxsim.kernel.language import *
 from vmxsim.teaching.questions.ask import KINDS, ask, key_questions, spans_apart
 
 SCHEDULES = {
@@ -229,6 +230,38 @@ def test_a_value_that_two_owners_have_is_offered_once():
     unset = vmxsim.run(["run", "exit"], "never-trap", user_gs_bases="zero")
     with pytest.raises(InputError, match="every owner has the same value"):
         ask(unset, "owner", action=1)
+
+
+def test_what_is_nobodys_is_called_so_as_in_the_picture():
+    trace = vmxsim.run(["run", "exit"], "load-gs-index", host="32-bit", long_mode=True)
+    asked = ask(trace, "owner", at="__vmx_load_host_state: rdmsr")
+    assert right(asked) == "nobody's"
+    before = ask(trace, "owner", at="__vmx_load_host_state: load_gs_index")
+    (told,) = (option.reason for option in before.options if option.text == "nobody's")
+    assert told == "Nobody's base is in thread.gsbase of vCPU thread 0."
+
+
+def test_the_function_in_view_is_the_one_that_decides_and_tells_no_answer():
+    """What KVM runs next tells whether an access exits; where no value moves, the change of mode decides."""
+    trace = vmxsim.run(["run", "guest rdmsr", "guest long-mode on", "guest rdmsr"], "dedicated-accessors")
+    assert [ask(trace, "intercepted", action=n).about for n in (1, 3)] == ["", ""]
+    assert ask(trace, "owner", action=0).about == "vmx_save_host_state"
+    assert ask(trace, "owner", action=2).about == "vmx_set_efer"
+
+
+def test_a_true_value_that_is_gone_is_said_to_be_lost_and_by_what():
+    class Careless(NeverTrap):
+        def vmx_read_guest_kernel_gs_base(self, vmx):
+            if vmx.loaded_cpu_state:
+                vmx.msr_guest_kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE)
+            return vmx.msr_guest_kernel_gs_base
+
+    tick = {"before": "rdmsr", "in": "vmx_read_guest_kernel_gs_base", "cpu": 1}
+    actions = ["set-msr 0xA000", "run", {"emulate rdmsr": {"preempt": tick}}]
+    asked = ask(vmxsim.run(actions, Careless, long_mode=True), "value", action=2)
+    (told,) = (option.reason for option in asked.options if option.text.startswith("0xa000"))
+    assert told.startswith("No place holds 0xa000 now. Line 3 of vmx_read_guest_kernel_gs_base (step ")
+    assert told.endswith("the last place with guest 0's value 0xa000.")
 
 
 def test_the_value_is_what_the_action_returned(trace):

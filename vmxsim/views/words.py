@@ -173,7 +173,7 @@ def sentence(text: str, capital: bool = True) -> str:
     """A clause as a sentence. Identifiers and ``vCPU`` are not capitalized, and with ``capital``
     False nothing is."""
     text = text.strip()
-    word = text.split(" ", 1)[0].rstrip(":,")
+    word = text.split(" ", 1)[0].rstrip(":,").removesuffix("'s")
     if capital and word.isalpha() and word.islower():
         text = text[0].upper() + text[1:]
     return text if not text or text.endswith((".", "!", "?")) else f"{text}."

@@ -40,7 +40,7 @@ KINDS: dict[str, Callable[..., Question]] = {
 
 
 #: Kinds whose answer the function in view would tell.
-_TELLING = ("line", "lost", "leak")
+_TELLING = ("line", "lost", "leak", "intercepted")
 
 
 def ask(trace: Trace, kind: str, **where: Any) -> Question:

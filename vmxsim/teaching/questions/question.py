@@ -97,12 +97,13 @@ class Span:
     @property
     def about(self) -> str:
         """The function that a reader should look at: of a step its own, of an action the first one that
-        moves a value; '' if there is none."""
+        moves a value or changes the guest's mode; '' if there is none."""
         kernel = [step for step in self.steps if step.line]
         if not self.whole:
             return self.last.function if self.last.line else ""
-        moving = (step.function for step in kernel if step.moves or step.accesses)
-        return next(moving, kernel[-1].function if kernel else "")
+        mode = f"{self.vcpu}.efer"
+        telling = [s for s in kernel if s.moves or s.accesses or any(c.place == mode for c in s.changes)]
+        return next((step.function for step in (*telling, *kernel[-1:])), "")
 
     def put_there(self, place: str) -> int:
         """The scene right after the last step that changed ``place``, moved a value into it or, for a

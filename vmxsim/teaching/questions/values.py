@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from vmxsim.errors import InputError
-from vmxsim.kernel.machine import Value, owner_words
+from vmxsim.kernel.machine import NO_BASE, Value, owner_words
 from vmxsim.simulation.trace import Box, Step
 from vmxsim.teaching.questions.look import look, step_name
-from vmxsim.teaching.questions.places import after_question, is_of
+from vmxsim.teaching.questions.places import after_question, how_lost, is_of, lost_at
 from vmxsim.teaching.questions.question import Option, Question, Span
 from vmxsim.views.words import named_place, place_words, sentence, several, value_words
 
@@ -81,10 +81,12 @@ def number_options(span: Span, number: int, told: str, typed: bool = False) -> l
             right = "That is the guest's true value." if n == true else f"It should be {hex(true)}."
             options.append(Option(label, True, f"{told} {right}"))
             continue
-        held = places.get(n)
+        held, loss = places.get(n), lost_at(span) if n == true else 0
         stands = f"{several(held)} {'hold' if len(held) > 1 else 'holds'} {hex(n)}" if held else ""
         stands = stands or f"no place holds {hex(n)} now"
         reason = f"{sentence(f'{stands} ({whose})')} {told}" if typed else sentence(stands)
+        if loss and not held:
+            reason += f" {how_lost(span, loss)}"
         options.append(Option(label, False, reason))
     return options
 
@@ -130,8 +132,8 @@ def owner(span: Span) -> Question:
     names = [span.vcpu, *guests, "thread" + span.vcpu.removeprefix("vcpu"), "plain"]
     holder = register.value.owner if register.value else "unknown"
     loads = any(a.kind == "load_gs_index" for step in span.trace.steps for a in step.accesses)
-    if loads or holder == "descriptor":
-        names.append("descriptor")
+    if loads or holder == NO_BASE.owner:
+        names.append(NO_BASE.owner)
     nameless = any(cell.value is not None and cell.value.owner == "unknown" for _, cell in span.cells())
     names += ["unknown"] if span.recorded or nameless else []
     names += [holder] if holder not in names else []
@@ -177,4 +179,5 @@ def _elsewhere(span: Span, name: str) -> str:
     ]
     if not places:
         return f" No place that is shown holds {_whose(name)}."
-    return " " + sentence(f"{_whose(name)} is in {several(places)}")
+    base = " base" if name == NO_BASE.owner else ""
+    return " " + sentence(f"{_whose(name)}{base} is in {several(places)}")
