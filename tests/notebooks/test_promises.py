@@ -81,7 +81,9 @@ def test_02_opens_cold():
     assert shown < judged < game
     changed = [line[3:-5] for line in SEED.diff.splitlines() if line.startswith("@@")]
     assert sorted(changed) == sorted(changed_functions(SEED.patch))
-    tells = re.compile(r"wrong|broke|bug|stale|leak|enters long mode|0 → 1|SMI|Secure Boot|not loaded", re.I)
+    tells = re.compile(
+        r"wrong|broke|bug|stale|leak|enters long mode|0 → 1|SMI|Secure Boot|not loaded|nobody has", re.I
+    )
     prose = [
         text for cell, text in zip(book[:game], sources, strict=False) if cell["cell_type"] == "markdown"
     ]
