@@ -135,6 +135,8 @@ def test_quiet_steps_can_be_skipped(book: Notebook) -> None:
     (count,) = book.texts(".vp-counter")
     fewer = int(count.removeprefix("step 0 · 0 of "))
     assert 3 < fewer < every
+    said = str(book.player.locator(".vp-counter").get_attribute("title"))
+    assert "if quiet steps are skipped" in said, "the two numbers beside each other are explained"
     book.player.focus()
     for _ in range(fewer):
         book.player.press("ArrowRight")

@@ -42,7 +42,7 @@ class Deck {
       type: "range", min: "0", "aria-label": "Step",
       input: () => { this.stop(); this.goTo(Number(this.slider.value)); },
     });
-    this.counter = make("output", { class: "vp-counter", "aria-hidden": "true" });
+    this.counter = make("output", { class: "vp-counter", "aria-hidden": "true", title: "The step of the run; if quiet steps are skipped, then how many of those shown have run" });
     this.speed = make("select", { "aria-label": "Speed", change: () => { if (this.timer) { this.stop(); this.play(); } } },
       ...SPEEDS.map(([name]) => make("option", { value: name, selected: name === "normal" }, name)));
     this.coarse = make("input", { type: "checkbox", change: () => {
