@@ -159,5 +159,9 @@ def test_code_that_has_not_run_yet_is_called_so_and_a_promise_names_its_question
         )
         places = book.player.locator(".vp-typed").evaluate_all("all => all.map((e) => e.placeholder)")
         assert len(places) == 1 and not any(c.isdigit() for c in places[0])
+        numbered = book.player.locator(".vp-gate:has(.vp-reason[data-option])")
+        assert numbered.count() == 1 and not numbered.locator(".vp-typed").count(), (
+            "a reason has the number of an option that can be pressed"
+        )
     finally:
         book.close()

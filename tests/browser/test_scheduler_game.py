@@ -61,6 +61,7 @@ def seed(browser: Any, lab: Any) -> Iterator[Table]:
 
 def test_the_seed_is_won_in_two_moves_by_keyboard(seed: Table) -> None:
     page = seed.page
+    assert seed.root.locator(".vp-stack").get_attribute("data-of") == "Code", "it is no recording"
     assert seed.text("tally") == "0 moves · par 2"
     place = page.evaluate(_PLACES)
     seed.root.focus()

@@ -158,7 +158,8 @@ class Gates {
 
   option(gate, option, i) {
     const mark = make("span", { class: "vp-tick-mark", "aria-hidden": "true" }, String(i + 1));
-    const reason = make("p", { class: "vp-reason", "data-option": String(i + 1) }, make("strong", {}, option.right ? "Right. " : "No. "), option.reason);
+    const number = gate.entry ? {} : { "data-option": String(i + 1) }; // what is typed or marked has no number to press
+    const reason = make("p", { class: "vp-reason", ...number }, make("strong", {}, option.right ? "Right. " : "No. "), option.reason);
     const answer = make("button", { type: "button", class: "vp-option", click: () => this.choose(gate, i) },
       mark, make("span", {}, option.text));
     const count = make("output", { class: "vp-count" }, "0");

@@ -44,7 +44,7 @@ class Source {
   constructor(film, goTo) {
     this.film = film;
     this.goTo = goTo;
-    const of = Object.keys(film.listings).length ? "Code" : "Events";
+    const of = Object.keys(film.listings).length || film.frames.length === 1 ? "Code" : "Events"; // one: nothing has run yet
     this.of = of;
     this.stack = make("div", { class: "vp-stack", role: "group", "aria-label": "Call stack, outermost first" });
     this.spacer = make("span", { class: "vp-spacer", "aria-hidden": "true" });
