@@ -280,6 +280,17 @@ def test_the_call_stack_begins_with_a_whole_level(book: Notebook) -> None:
     assert cut, "no stack here is too long for its place"
 
 
+def test_a_name_that_has_room_is_written_once(browser: Any, lab: Any) -> None:
+    """A player is filled before it is on the page, where nothing has a width."""
+    book = Notebook(browser, lab, "roomy", ["import vmxsim\nvmxsim.explore('never-trap', 'leave')"])
+    try:
+        book.settle()
+        assert "3 exit" in book.texts(".vp-span.action")
+        assert not book.player.locator(".vp-flag").is_visible()
+    finally:
+        book.close()
+
+
 def test_a_short_action_has_its_number_and_while_it_is_shown_its_name(book: Notebook) -> None:
     """The guest's RDMSR takes one step in long mode, which has a few pixels of the timeline."""
     book.choose("Operation", "Guest: its own WRMSR and RDMSR")

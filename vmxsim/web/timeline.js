@@ -88,6 +88,13 @@ class Timeline {
   show(slot) {
     for (const head of this.heads) head.style.left = `${(100 * (slot + 0.5)) / this.slots}%`;
     this.name(this.actions.find(({ begins, ends }) => begins <= slot && slot < ends));
+    if (this.watch) return;
+    this.watch = new ResizeObserver(() => { // how much room there is for a name shows on the page only
+      const action = this.named;
+      this.named = null;
+      this.name(action);
+    });
+    this.watch.observe(this.root);
   }
 
   /** Name the action that is shown, over its neighbors, if it is too short for its name. */
