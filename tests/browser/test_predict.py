@@ -50,9 +50,12 @@ def test_nothing_is_shown_before_the_answer_and_nothing_jumps(book: Notebook) ->
     assert "Answer first" in card(book).inner_text()
     assert book.player.locator(".vp-reason:visible").count() == 0
     assert book.player.locator(".vp-veil:visible").count() == 2
+    signs = book.player.locator(".vp-sign.violation:visible")
+    assert signs.count() == 0, "no sign tells what comes next"
 
     page.keyboard.press(number(book, "guest 0's"))
     book.at(before + 34)
+    assert signs.count() == 2
     told = card(book).inner_text()
     assert "✖ Not so." in told and "The right answer: vCPU thread 0's." in told
     assert "Guest 0's is in msr_guest_kernel_gs_base of vCPU 0" in told, "why the answer given is wrong"

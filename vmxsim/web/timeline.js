@@ -3,6 +3,8 @@
 
 const MARKS = { preempt: "▼", pending: "◔", migrate: "⇄", violation: "✖", divergence: "≠" };
 
+/** Half the width of a sign, in pixels. */
+const SIGN = 9;
 /** Width of a letter of an action's name, in pixels. */
 const LETTER = 7;
 
@@ -21,19 +23,21 @@ class Timeline {
       const tight = !roomy(from, to, number ? 50 : 20);
       const found = make("span", { class: `vp-span ${kind}${tight ? " tight" : ""}`, title: number ? `${number} ${label}` : label },
         number ? make("b", { class: number > 9 ? "two" : "" }, String(number)) : "", tight ? "" : `${number ? " " : ""}${label}`);
-      // the label begins after a sign that would cover its first letters
-      const under = Math.max(-2, ...signs.map((mark) => slotOf(mark.frame) - slotOf(from)).filter((at) => at < slots / 16));
-      if (!tight && under >= -1) found.style.paddingLeft = `max(5px, calc(${percent(under + 0.5)} + 9px))`;
+      const begins = slotOf(from);
+      if (!tight && signs.length) this.labels.push({ span: found, begins, width: slotOf(to + 1) - begins, signs: signs.map((mark) => slotOf(mark.frame)) });
       return place(found, from, to);
     };
     this.heads = [];
     this.veils = [];
+    this.signs = [];
+    this.labels = []; // that stand in one lane with signs
     const lane = (name, spans, marks) => {
       const head = make("span", { class: "vp-head" });
       this.heads.push(head);
       const symbols = marks.map((mark) => {
         const symbol = make("span", { class: `vp-sign ${mark.kind}`, title: mark.label }, MARKS[mark.kind] ?? "•");
         symbol.style.left = percent(slotOf(mark.frame) + 0.5);
+        this.signs.push({ symbol, slot: slotOf(mark.frame) });
         return symbol;
       });
       const veil = make("span", { class: "vp-veil", hidden: true, title: "after an unanswered question" });
@@ -65,6 +69,20 @@ class Timeline {
     }, ...rows);
   }
 
+  /** Keep a span's label clear of the signs before slot `end`: it begins after one that would cover it in the first half of
+      the span, and ends before one in the second. */
+  keepClear({ span, begins, width, signs }, end) {
+    const percent = (slot) => `${(100 * slot) / this.slots}%`;
+    const at = signs.filter((slot) => slot < end).map((slot) => slot - begins);
+    const reach = LETTER * span.textContent.length + 5 + SIGN;
+    // a sign that stands farther than the label reaches moves nothing
+    const left = at.filter((slot) => slot >= -1 && slot < width / 2).map((slot) => percent(slot + 0.5))
+      .map((middle) => `clamp(5px, (${reach}px - ${middle}) * 999, ${middle} + ${SIGN}px)`);
+    const late = Math.min(...at.filter((slot) => slot >= width / 2 && slot < width));
+    span.style.paddingLeft = left.length ? `max(5px, ${left.join()})` : "";
+    span.style.paddingRight = late < width ? `calc(${percent(width - late - 0.5)} + ${SIGN}px)` : "";
+  }
+
   /** The timeline in words, as far as slot `from`. */
   description(from = Infinity) {
     const some = (all, tell) => [...all.slice(0, 12).map(tell), ...(all.length > 12 ? [`and ${all.length - 12} more`] : [])].join("; ");
@@ -74,12 +92,17 @@ class Timeline {
     return `Timeline. Actions: ${acted}. ${marked || "Nothing is marked"}.`;
   }
 
-  /** Cover slot `from` and everything after it. */
+  /** Cover slot `from` and everything after it. A sign is wider than its slot: one that comes later is not drawn. */
   veil(from) {
+    if (from === this.from) return;
+    this.from = from;
     this.covered = from < this.slots;
+    for (const { symbol, slot } of this.signs) symbol.hidden = slot >= from;
+    for (const label of this.labels) this.keepClear(label, from);
     for (const veil of this.veils) {
       veil.hidden = !this.covered;
-      if (this.covered) veil.style.left = `${(100 * from) / this.slots}%`;
+      // the end of a span would show whether it goes on
+      if (this.covered) veil.style.left = `calc(${(100 * from) / this.slots}% - 4px)`;
     }
     const told = this.covered ? `${this.description(from)} Everything after the question is covered.` : this.told;
     if (this.root.getAttribute("aria-label") !== told) this.root.setAttribute("aria-label", told);
@@ -106,8 +129,7 @@ class Timeline {
     this.flag.hidden = !action || words.length * LETTER + 12 <= wide;
     if (this.flag.hidden) return;
     setText(this.flag, words);
-    const late = action.begins > this.slots / 2; // it ends where the action does, rather than begin where that does
-    this.flag.style.left = late ? "auto" : `${(100 * action.begins) / this.slots}%`;
-    this.flag.style.right = late ? `${100 - (100 * action.ends) / this.slots}%` : "auto";
+    // it begins where the action does, or as far to the left as it needs to
+    this.flag.style.left = `max(0px, min(${(100 * action.begins) / this.slots}%, 100% - ${words.length * LETTER + 12}px))`;
   }
 }
