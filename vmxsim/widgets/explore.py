@@ -17,6 +17,7 @@ from vmxsim.simulation.run import RunTrace
 from vmxsim.simulation.scenario import HOSTS, Scenario, check_host, read_scenarios, scenario_yaml
 from vmxsim.views.film import film
 from vmxsim.views.layout import NORMAL, SIDE
+from vmxsim.views.words import sentence
 from vmxsim.widgets.check_panel import CheckPanel
 from vmxsim.widgets.controls import (
     FSGSBASE,
@@ -231,7 +232,7 @@ class Explorer(Again, w.VBox):
             if found.scenario is None:  # try the other host width
                 found = shortest_difference(*both, **choice.asked_of_host)
             if found.scenario is None:
-                raise Answer(found.reason)
+                raise Answer(sentence(found.reason))
             self.controls.set(host=found.scenario.host)
             return found.scenario, 0, {"title": f"Shortest schedule on which they differ: {found.reason}"}
         operation = OPERATIONS[choice.operation]
