@@ -78,6 +78,20 @@ _SMALL_OR_CUT = """player => {
   return [...small, ...cut, ...outside, ...spilled];
 }"""
 
+#: Names of actions in the timelines with a sign over their letters.
+_COVERED = """player => {
+  const covered = (span, sign) => {
+    const range = document.createRange();
+    range.selectNodeContents(span);
+    const [text, box, mark] = [range, span, sign].map((e) => e.getBoundingClientRect());
+    const end = Math.min(text.right, box.right - parseFloat(getComputedStyle(span).paddingRight));
+    return mark.left + 1 < end && mark.right - 1 > text.left;
+  };
+  return [...player.querySelectorAll('.vp-span.action:not(.tight)')]
+    .filter((span) => [...span.parentElement.querySelectorAll('.vp-sign')].some((e) => covered(span, e)))
+    .map((span) => span.textContent);
+}"""
+
 #: Whether the reason of the right answer, and each count of votes, is seen whole.
 _REASON = """player => {
   const gate = player.querySelector('.vp-gates.asking .vp-gate.shown');
@@ -156,6 +170,9 @@ def test_two_designs_are_visible_at_once(browser: Any, lab: Any) -> None:
             player.focus()
             page.keyboard.press("End")
             assert hidden(page.locator(_OUTPUT).nth(number)) == [], (screen, number)
+            if (screen, number) != ("1366x768", 5):  # no room: two CPUs, and the longest sentences
+                assert cut_sentences(player) == [], (screen, number)
+            assert player.evaluate(_COVERED) == [], (screen, number)
             sources = player.locator(".vp-source").all()
             assert len({round((source.bounding_box() or {})["y"]) for source in sources}) == 1, "in one row"
     page.locator(".vmxsim-player").nth(1).scroll_into_view_if_needed()

@@ -4,6 +4,8 @@
 
 /** Height in pixels from which on two pictures leave little space below them. */
 const TALL = 280;
+/** Heights in pixels of a source beside another: enough for its call stack and four lines, too little for the stack, and one line. */
+const [CODE, LOW, ONE_LINE] = [92, 66, 33];
 /** Ratio of height to width from which on a single picture needs all the height of the stage. */
 const STEEP = 0.55;
 
@@ -122,6 +124,7 @@ class Deck {
     this.stage.replaceChildren(...this.panes.map((pane) => pane.root));
     this.stage.classList.toggle("two", films.length > 1);
     this.stage.classList.toggle("one", films.length === 1 && !this.board && !this.stageCraft.on); // fits the screen
+    this.stage.classList.toggle("whole", !this.board && !this.stageCraft.on); // no sentence is cut
     this.stage.classList.toggle("asks", films.length === 1 && Boolean(this.board || this.gates.gates.length));
     // what stands in a pane has moved into the new one, and lost the focus on the way
     if (focused && document.activeElement !== focused) (focused.isConnected ? focused : this.root).focus({ preventScroll: true });
@@ -178,19 +181,34 @@ class Deck {
     this.show(false);
   }
 
-  /** One film's picture, source, sentences and question fill the height that the screen leaves them below what stands above
-      them in this cell: measured when the film is loaded and when the width or the screen's height changes, never while
+  /** The pictures, sources, sentences and questions fill the height that the screen leaves them below what stands above
+      them in this cell: measured when the films are loaded and when the width or the screen's height changes, never while
       the reader steps. */
   fit() {
-    if (!this.stage.classList.contains("one") || !this.root.offsetWidth) return;
+    if (!this.stage.classList.contains("whole") || !this.root.offsetWidth) return;
     const [pane] = this.panes;
     const tall = this.root.closest(".jp-WindowedPanel-outer")?.clientHeight ?? window.innerHeight;
     const output = this.root.closest(".jp-Cell-outputWrapper") ?? this.root;
     const [around, frame, stage] = [output, this.root, pane.stage].map((e) => e.getBoundingClientRect());
     const size = `${frame.width} ${tall}`;
     if (this.size !== size) [this.size, this.above] = [size, frame.top - around.top]; // controls that unfold later change nothing
-    const lines = 22 + 12; // the folds below, closed, and the frame
-    pane.fit(tall - this.above - (stage.top - frame.top) - lines, !this.stage.classList.contains("asks"));
+    const room = tall - this.above - (stage.top - frame.top);
+    const folds = 22 + 12; // closed, and the frame
+    if (this.panes.length > 1) this.fitTwo(room, folds);
+    else pane.fit(room - folds, !this.stage.classList.contains("asks"));
+  }
+
+  /** Two films side by side give each sentence the same height; their sources share what is left, without the folds if
+      that is little. Where not even a line is left, a long sentence scrolls. A question above them leaves nothing. */
+  fitTwo(room, folds) {
+    const [step, wrong] = ["step", "wrong"].map((area) => Math.max(...this.panes.map((pane) => pane.needs(area))));
+    const gaps = 2 + 3 * 4;
+    const left = room - gaps - this.panes[0].picture.root.offsetHeight - wrong - step;
+    const code = this.gates.gates.length ? CODE : Math.max(Math.min(left - folds, 2 * CODE), Math.min(left - 4, CODE), ONE_LINE);
+    const under = this.gates.gates.length ? 0 : Math.max(0, ONE_LINE - left - wrong); // the verdict may be below the window
+    this.stage.classList.toggle("low", code < LOW);
+    for (const [name, height] of Object.entries({ step: step - under, broken: wrong, code }))
+      this.stage.style.setProperty(`--vp-${name}`, `${Math.floor(height)}px`);
   }
 
   showDivergence(split) {

@@ -77,20 +77,24 @@ class Pane {
         fold("signs", "Signs", this.legend(film))));
   }
 
+  /** The height that the longest sentence of the run needs, with its padding. */
+  needs(area) {
+    const part = this.root.querySelector(`.vp-part.${area}`);
+    const padding = parseFloat(getComputedStyle(part).paddingTop) * 2;
+    return part.offsetParent ? Math.max(...[...part.querySelectorAll(".vp-room")].map((room) => room.offsetHeight)) + padding : 0;
+  }
+
   /** Take no more height than `room`, in pixels, has if that can be: the picture shrinks to its natural size, and the
       step's sentence moves below the source if it does not fit below the picture, or if `across` is true. */
   fit(room, across) {
-    const words = [...this.root.querySelectorAll(".vp-part:is(.step, .wrong)")].filter((part) => part.offsetParent);
-    // with its padding, and the gap above it
-    const height = (part) => Math.max(...[...part.querySelectorAll(".vp-room")].map((room) => room.offsetHeight)) + 14;
-    const below = words.filter((part) => part !== this.said).reduce((sum, part) => sum + height(part), 0);
-    const away = across || this.picture.tall + below + height(this.said) > room;
+    const [said, below] = ["step", "wrong"].map((area) => { const height = this.needs(area); return height && height + 6; }); // the gap above it
+    const away = across || this.picture.tall + below + said > room;
     if (away !== (this.said.parentElement === this.right)) {
       if (away) this.right.append(this.said);
       else this.picture.root.after(this.said);
     }
     this.stage.style.setProperty("--vp-room", `${Math.floor(room)}px`);
-    this.stage.style.setProperty("--vp-least", `${this.picture.tall + below + (away ? 0 : height(this.said))}px`);
+    this.stage.style.setProperty("--vp-least", `${this.picture.tall + below + (away ? 0 : said)}px`);
   }
 
   /** The owners, then every sign of picture, timeline and source as `film.signs` has them. */
