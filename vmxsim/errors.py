@@ -3,12 +3,17 @@ every room uses."""
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from functools import wraps
+from inspect import signature
+from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
 
 class InputError(Exception):
@@ -97,6 +102,51 @@ def writing(path: object) -> Iterator[None]:
         raise cannot_write(path, error) from None
 
 
+#: What an argument of these types is called, and what it has to be; True and False are no numbers.
+_TYPES: dict[str, tuple[str, Callable[[object], bool]]] = {
+    "bool": ("True or False", lambda given: isinstance(given, bool)),
+    "int": ("a whole number", lambda given: isinstance(given, Integral) and not isinstance(given, bool)),
+    "float": ("a number", lambda given: isinstance(given, Real) and not isinstance(given, bool)),
+    "bytes": ("bytes", lambda given: isinstance(given, bytes)),
+    "Callable": ("a function", lambda given: callable(given) and not isinstance(given, type)),
+    "Progress": ("a function", lambda given: callable(given) and not isinstance(given, type)),
+    "Limits": ("a Limits object", lambda given: type(given).__name__ == "Limits"),
+    "None": ("None", lambda given: given is None),
+}
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def checked(function: F) -> F:
+    """A function that raises InputError for an argument which is plainly of another type than it is annotated
+    with. What is wrong with other arguments than flags, numbers and functions, it says better itself."""
+    kinds: dict[str, list[str]] = {}
+    for name, parameter in signature(function).parameters.items():
+        words = re.sub(r"\[.*\]", "", str(parameter.annotation)).split(" | ")
+        if _TYPES.keys() >= set(words) and not str(parameter.kind).startswith("VAR"):
+            kinds[name] = words
+    bind = signature(function).bind
+
+    @wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        for name, given in bind(*args, **kwargs).arguments.items():
+            known = [_TYPES[word] for word in kinds.get(name, ())]
+            if known and not any(fits(given) for _, fits in known):
+                expected = " or ".join(words for words, _ in known)
+                raise InputError(f"expected {expected}, not {printable(repr(given))}", name)
+        return function(*args, **kwargs)
+
+    return cast(F, run)
+
+
+def one_of(kind: str, word: object, choices: Iterable[str], where: object = "") -> str:
+    """The word, if it is one of the choices; raises InputError for any other, also for what is no word."""
+    known = list(choices)
+    if not isinstance(word, str) or word not in known:
+        raise unknown(kind, word, known, where)
+    return word
+
+
 #: A file's name as a caller may give it.
 Name = str | PathLike[str]
 
@@ -106,6 +156,14 @@ def file_name(given: object, field: str, expected: str) -> Name:
     if not isinstance(given, (str, PathLike)):
         raise InputError(f"expected {expected}, not {printable(repr(given))}", field)
     return given
+
+
+def is_there(path: Name) -> bool:
+    """Whether there is such a file or folder; not for a name that none can have."""
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):
+        return False
 
 
 def refuse_overwriting(path: Name, overwrite: bool = False, inputs: Iterable[Name] = ()) -> None:

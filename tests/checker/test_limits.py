@@ -207,7 +207,7 @@ def test_what_the_checker_cannot_follow_is_refused_with_the_function():
         ({"vcpus": 5}, "a whole number from 1 to 4"),
         ({"vcpus": True}, "a whole number"),
         ({"max_states": 0}, "max_states: expected more than 0"),
-        ({"max_states": None}, "max_states: expected more than 0, not None"),
+        ({"max_states": None}, "max_states: expected a whole number, not None"),
         ({"max_seconds": -1}, "max_seconds: expected more than 0"),
         ({"assume": 3}, "assume: expected names of assumptions, not 3"),
     ],

@@ -20,7 +20,7 @@ def test_steps_count_from_either_end():
     trace = seed()
     assert vmxsim.picture(trace).index == len(trace.steps)
     assert vmxsim.picture(trace, -2).index == len(trace.steps) - 1
-    with pytest.raises(IndexError, match=r"has steps 0 .* to \d+"):
+    with pytest.raises(InputError, match=r"has steps 0 .* to \d+"):
         vmxsim.picture(trace, len(trace.steps) + 1)
 
 

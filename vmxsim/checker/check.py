@@ -35,11 +35,11 @@ from vmxsim.checker.symbolic import Line, own_values
 from vmxsim.checker.together import Together, situations, together
 from vmxsim.checker.transition_table import AS_ASSUMED, TransitionTable, Unknowns
 from vmxsim.designs import find_design
-from vmxsim.errors import InputError, SimulationError, printable, unknown
+from vmxsim.errors import InputError, SimulationError, checked, one_of, printable, unknown
 from vmxsim.kernel.kvm import Kvm, name_of
 from vmxsim.kernel.machine import Host
 from vmxsim.progress import telling
-from vmxsim.simulation.scenario import BASES, HOSTS, MAX_CPUS, MAX_VCPUS, make_host
+from vmxsim.simulation.scenario import BASES, HOSTS, INTERCEPTIONS, MAX_CPUS, MAX_VCPUS, make_host
 
 #: The default limit on the number of states of a thread.
 MAX_STATES = 20_000_000
@@ -124,6 +124,7 @@ ALWAYS = ("guest-value", "host-value", "no-leak")
 _OF_THE_GUEST = {"guest-value", "no-leak"}
 
 
+@checked
 def check(
     design: str | type[Kvm],
     *,
@@ -162,8 +163,8 @@ def check(
     hosts = host_widths(host)
     _whole("cpus", cpus, MAX_CPUS)
     _whole("vcpus", vcpus, MOST_VCPUS)
-    if guests not in GUESTS:
-        raise unknown("guests", guests, GUESTS)
+    one_of("guests", guests, GUESTS)
+    one_of("interception", interception, INTERCEPTIONS, "interception")
     if guests != "same" and vcpus == 1:
         raise InputError("one vCPU has one guest: different guests need two vCPUs", "guests")
     _positive("max_states", max_states)

@@ -22,7 +22,7 @@ from vmxsim.checker.search import reached, shortest_path
 from vmxsim.checker.states import GUEST_VALUES
 from vmxsim.checker.transition_table import TransitionTable
 from vmxsim.designs import find_design
-from vmxsim.errors import InputError, counted
+from vmxsim.errors import InputError, checked, counted
 from vmxsim.kernel.compiler import lower_text
 from vmxsim.kernel.instructions import COST_ONLY, QUERIES
 from vmxsim.kernel.kvm import Kvm, name_of
@@ -246,6 +246,7 @@ class Why:
         return as_html(self)
 
 
+@checked
 def why(
     design: str | type[Kvm],
     *,

@@ -11,7 +11,7 @@ from pathlib import Path
 from attrs import define
 
 from vmxsim.csource.texts import KERNEL, KVM, MOST_BYTES, is_wanted, text_of
-from vmxsim.errors import InputError, printable
+from vmxsim.errors import InputError, is_there, printable
 
 #: How a commit may be named: a hash, a branch, a tag, HEAD~1, v6.1^, HEAD@{1}.
 _NAME = re.compile(r"[A-Za-z0-9_@][\w./~^@{}+-]*")
@@ -50,7 +50,7 @@ class Clone:
 
     def commit(self, name: str) -> str:
         """The hash of a commit."""
-        if not Path(self.path).expanduser().is_dir():
+        if not is_there(self.path) or not Path(self.path).expanduser().is_dir():
             raise InputError("is not a folder: expected a git clone of the kernel", str(self.path))
         self.git("rev-parse", "--git-dir")
         if not _NAME.fullmatch(name) or ".." in name:

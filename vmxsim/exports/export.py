@@ -11,10 +11,12 @@ from typing import Any
 from vmxsim.errors import (
     InputError,
     Name,
+    checked,
+    file_name,
+    one_of,
     printable,
     refuse_overwriting,
     remedy,
-    unknown,
     write_file,
     writing,
 )
@@ -138,6 +140,7 @@ FORMATS = {
 }
 
 
+@checked
 def export(
     trace: Any,
     to: str = "html",
@@ -169,8 +172,9 @@ def export(
 
     Raises InputError for anything that cannot be exported or written.
     """
-    if to not in FORMATS:
-        raise unknown("format", to, FORMATS, "to")
+    one_of("format", to, FORMATS, "to")
+    if path is not None:
+        file_name(path, "path", "a file's name")
     checked_theme(theme)
     if traits and to != "html":
         raise InputError(f"{', '.join(map(printable, traits))}: known to html only", "export")

@@ -13,7 +13,7 @@ from vmxsim.csource.clone import Clone
 from vmxsim.csource.findings import Findings, reviewed
 from vmxsim.csource.patches import patches_of_commit, read_patches
 from vmxsim.csource.tree import Tree, read_tree, tree_of_commit
-from vmxsim.errors import InputError, Name, file_name, printable, unknown, write_file
+from vmxsim.errors import InputError, Name, checked, file_name, is_there, printable, unknown, write_file
 from vmxsim.exports.review_mail import review_mail
 from vmxsim.exports.review_page import review_fragment, review_page
 from vmxsim.exports.review_text import review_lines
@@ -82,6 +82,7 @@ class Review:
         return review_fragment(self.findings, self.note)
 
 
+@checked
 def review(
     patch: Name, tree: Name | Tree | None = None, git: Name | None = None, *, data: bytes | None = None
 ) -> Review:
@@ -107,7 +108,7 @@ def review(
         patches = patches_of_commit(clone.path, str(patch))
         base: Tree | None = tree_of_commit(str(git), clone.parent(clone.commits(str(patch))[0]))
     else:
-        if data is None and git is None and not _is_file(patch) and not Path(str(patch)).exists():
+        if data is None and git is None and not _is_file(patch) and not is_there(patch):
             raise InputError(
                 "no such file; to review a commit, name its clone with --git", printable(patch, 200)
             )

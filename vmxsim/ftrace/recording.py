@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import evolve
 
-from vmxsim.errors import InputError, nearest, printable
+from vmxsim.errors import InputError, is_there, nearest, printable
 from vmxsim.ftrace.events import Event
 from vmxsim.ftrace.evidence import Evidence, Finding, Fits
 from vmxsim.ftrace.reader import Reader
@@ -158,7 +158,7 @@ def read(path: str | Path) -> Recording:
     Raises InputError for what is not ftrace text; everything else is read as far as it goes.
     """
     file = Path(path)
-    if str(path) != "-" and not file.exists() and file.parent == Path("."):
+    if str(path) != "-" and not is_there(file) and file.parent == Path("."):
         file = example_path(str(path))
     reader = Reader(file)
     follower = Follower(Evidence(Fits(reader.recorded)))

@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from attrs import define
 
-from vmxsim.errors import InputError, printable
+from vmxsim.errors import InputError, is_there, printable
 from vmxsim.ftrace import layouts
 
 #: Longer files are read up to this size, and the notes say so.
@@ -145,12 +145,16 @@ class Source:
         self._damage += tuple(getattr(library, error) for error in raised if hasattr(library, error))
         return library.open(file)
 
+    def _can_be_read_once(self) -> bool:
+        """Whether it is a pipe, or anything else that is gone once it was read."""
+        return is_there(self.path) and not self.path.is_file() and not self.path.is_dir()
+
     def _on_disk(self) -> Path:
         """The file itself; of what can be read only once, a copy that lives as long as this object."""
         if self._copy is not None:
             return Path(self._copy.name)
         piped = str(self.path) == "-"
-        if not piped and (self.path.is_file() or self.path.is_dir() or not self.path.exists()):
+        if not piped and not self._can_be_read_once():
             return self.path
         self._copy = tempfile.NamedTemporaryFile(prefix="vmxsim-")  # noqa: SIM115
         if piped:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vmxsim.designs import DESIGNS, find_design
-from vmxsim.errors import InputError
+from vmxsim.errors import InputError, printable
 from vmxsim.kernel.actions import Action
 from vmxsim.kernel.instructions import SAVING
 from vmxsim.kernel.kvm import Kvm, name_of
@@ -269,7 +269,11 @@ def run(
     chosen = own or _named_design(s)
     simulator = Simulator(chosen, machine_of(s, chosen), s.interception)
     trace = RunTrace(s, chosen, simulator, machine_of(s, chosen))
-    due = {int(step): cpu for step, cpu in ticks}
+    try:
+        due = {int(step): cpu for step, cpu in ticks}
+    except (TypeError, ValueError):
+        shown = printable(repr(ticks))
+        raise InputError(f"expected pairs of a step and a CPU, not {shown}", "ticks") from None
     if due:
         _deliver(simulator, due)
     for index, action in enumerate(s.actions):

@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 
 from attrs import frozen
 
-from vmxsim.errors import InputError, printable, write_file
+from vmxsim.errors import InputError, checked, printable, write_file
 from vmxsim.kernel.machine import owner_words
 from vmxsim.progress import counting
 from vmxsim.simulation.trace import LAZY, Box, Scene, Step, Trace
@@ -352,15 +352,16 @@ class Picture:
     __repr__ = __str__
 
 
+@checked
 def picture(trace: Trace, step: int = -1) -> Picture:
     """A picture of the machine after ``step`` steps: 0 is the start, -1 the end.
 
-    Raises InputError for anything but a run or a recording, and IndexError for a step that it does not have.
+    Raises InputError for anything but a run or a recording, and for a step that it does not have.
     """
     if not hasattr(trace, "scene"):
         raise InputError(f"expected a run or a recording, not {printable(repr(trace))}", "picture")
     last = len(trace.steps)
     index = step + last + 1 if step < 0 else step
     if not 0 <= index <= last:
-        raise IndexError(f"no step {step}: this run has steps 0 (its start) to {last} (its end)")
+        raise InputError(f"no step {step}: this run has steps 0 (its start) to {last} (its end)", "step")
     return Picture(trace, index)

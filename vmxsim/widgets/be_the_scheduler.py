@@ -15,7 +15,7 @@ import traitlets
 
 from vmxsim.checker.assumptions import ASSUMPTIONS
 from vmxsim.designs import DESIGNS, find_design
-from vmxsim.errors import InputError, counted
+from vmxsim.errors import InputError, checked, counted
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.kernel.simulator import NEW_GS_BASE, USER_GS_BASE
 from vmxsim.simulation.run import RunTrace
@@ -260,6 +260,7 @@ def _over(game: Game) -> dict[str, Any]:
     }
 
 
+@checked
 def be_the_scheduler(
     design: str | type[Kvm] | None = None,
     *,

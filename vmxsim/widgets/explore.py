@@ -10,7 +10,7 @@ import ipywidgets as w
 from attrs import evolve
 
 from vmxsim.designs import DESIGNS, find_design
-from vmxsim.errors import InputError, unknown
+from vmxsim.errors import InputError, checked, one_of
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.simulation.compare import Pairs, operation_start, parting, run_together
 from vmxsim.simulation.run import RunTrace
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from vmxsim.checker.result import CheckResult, Counterexample
 
 
+@checked
 def explore(
     design: str | type[Kvm] = "dedicated-accessors",
     operation: str = "read",
@@ -78,10 +79,9 @@ class Explorer(Again, w.VBox):
         **toggles: bool,
     ) -> None:
         known = [_id(find_design(design)) for design in designs]
-        if operation not in OPERATIONS and operation not in (OWN, SHORTEST):
-            raise unknown("operation", operation, OPERATIONS)
-        if where["host"] not in HOSTS:
-            raise unknown("host", where["host"], HOSTS)
+        if operation not in (OWN, SHORTEST):
+            one_of("operation", operation, OPERATIONS)
+        one_of("host", where["host"], HOSTS)
         check_host(where["gs_base_from"], where["fsgsbase"])
         self.player = Player()
         self.player.on_tick(self._on_tick)
@@ -305,6 +305,7 @@ def _id(design: type[Kvm]) -> str | type[Kvm]:
     return design.id if DESIGNS.get(design.id) is design else design
 
 
+@checked
 def compare(
     a: str | type[Kvm],
     b: str | type[Kvm],

@@ -7,7 +7,7 @@ from typing import Any
 
 import ipywidgets as w
 
-from vmxsim.errors import InputError, counted, printable
+from vmxsim.errors import InputError, checked, counted, printable
 from vmxsim.simulation.trace import Trace
 from vmxsim.teaching.questions.ask import ask, recipe, spans_apart, voted
 from vmxsim.teaching.questions.question import Question
@@ -20,6 +20,7 @@ from vmxsim.widgets.player import Player
 Asked = str | Question | tuple[str, Mapping[str, Any]]
 
 
+@checked
 def predict(
     trace: Trace,
     question: Asked | Sequence[Asked] = "live",
@@ -73,11 +74,15 @@ def questions_asked(trace: Trace, question: Asked | Sequence[Asked] = "live", **
         raise InputError(f"expected a trace, as vmxsim.run returns, not {printable(repr(trace))}", "trace")
     if isinstance(question, str):
         return [ask(trace, question, **where)]
+    if not isinstance(question, (Question, tuple, list)):
+        shown = printable(repr(question))
+        raise InputError(f"expected a question or a list of them, not {shown}", "question")
     if any(value is not None for value in where.values()):
         raise InputError("give each question in a list its own place: ('value', {'action': 2})", "predict")
     return questions_of(trace, [question] if isinstance(question, Question | tuple) else question)
 
 
+@checked
 def answers(*, key: bool = False, reset: bool = False) -> AnswersTable:
     """This notebook's questions and answers as a live table; with ``key``, for instructors, every
     question with its right answer and the reason.

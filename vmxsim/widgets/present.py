@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vmxsim.designs import DESIGNS, find_design
-from vmxsim.errors import InputError
+from vmxsim.errors import InputError, checked
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.simulation.compare import parting, run_together
 from vmxsim.simulation.scenario import HOSTS, Scenario
@@ -21,6 +21,7 @@ from vmxsim.widgets.controls import OPERATIONS, actions_of
 from vmxsim.widgets.predict import PredictGate, questions_of
 
 
+@checked
 def present(
     a: str | type[Kvm],
     b: str | type[Kvm] | None = None,
@@ -51,12 +52,12 @@ def present(
 
     Raises InputError.
     """
-    if isinstance(gates, str) and gates != "auto":
+    if gates != "auto" and not isinstance(gates, (list, tuple)):
         raise InputError(f"expected 'auto' or a list of questions ([] for none), not {gates!r}", "gates")
     if isinstance(scenario, str) and scenario in DESIGNS:
         raise InputError(f"'{scenario}' is a design, but at most two can stand side by side", "scenario")
     designs = [a] if b is None else [a, b]
-    if isinstance(notes, str) or not all(isinstance(note, str) for note in notes):
+    if not isinstance(notes, (list, tuple)) or not all(isinstance(note, str) for note in notes):
         raise InputError(f"expected a list of texts, one for each action, not {notes!r}", "notes")
     chosen, options = _schedule(designs, scenario, host, long_mode)
     traces, pairs = run_together(chosen, designs, **options)

@@ -13,7 +13,7 @@ from typing import Any
 
 from attrs import frozen
 
-from vmxsim.errors import InputError, file_name, nearest, printable
+from vmxsim.errors import InputError, checked, file_name, is_there, nearest, printable
 from vmxsim.simulation.trace import Trace
 from vmxsim.teaching.course import find_course
 from vmxsim.teaching.questions.question import Question
@@ -36,6 +36,7 @@ class Slide:
         return [(0, question) for question in self.questions]
 
 
+@checked
 def slides(
     notebook: str | Path, *, votes: int | None = None, countdown: int | None = None, words: bool = True
 ) -> Slides:
@@ -99,7 +100,7 @@ class Slides(PredictGate):
 def _find(notebook: str | Path) -> Path:
     """The notebook's file: as named, or the one in the current folder or the course that begins so."""
     path = Path(file_name(notebook, "notebook", "a notebook's file, or the beginning of its name"))
-    if path.is_file():
+    if is_there(path) and path.is_file():
         return path
     name = path.name.removesuffix(".ipynb")
     known: dict[str, Path] = {}

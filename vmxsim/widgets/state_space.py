@@ -10,7 +10,7 @@ from typing import Any
 from attrs import frozen
 
 from vmxsim.checker.states_at_rest import MOST, StateSpace, states_at_rest
-from vmxsim.errors import write_file
+from vmxsim.errors import checked, write_file
 from vmxsim.kernel.kvm import Kvm
 from vmxsim.views.layout import GraphvizMissing
 from vmxsim.widgets.state_graph import StateDrawing, node_words, summary
@@ -94,6 +94,7 @@ _LEGEND = (
 _LEFT_OUT = "Ticks inside the kernel are not shown, nor is what only they break."
 
 
+@checked
 def state_space(
     design: str | type[Kvm],
     host: str = "64-bit",

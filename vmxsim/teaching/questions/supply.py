@@ -11,7 +11,7 @@ from typing import Any
 from attrs import frozen
 
 from vmxsim.designs import DESIGNS
-from vmxsim.errors import InputError, unknown
+from vmxsim.errors import InputError, one_of
 from vmxsim.simulation.run import RunTrace, run
 from vmxsim.simulation.trace import Scene, Step
 from vmxsim.teaching.questions.ask import ask
@@ -87,8 +87,8 @@ _PLACES = 10
 
 def check_topic(topic: str | None) -> None:
     """Raises InputError for a topic that there is none of."""
-    if topic is not None and topic not in TOPICS:
-        raise unknown("topic", topic, TOPICS, "quiz")
+    if topic is not None:
+        one_of("topic", topic, TOPICS, "quiz")
 
 
 def supply(seed: int, topic: str | None = None) -> Iterator[tuple[RunTrace, Question]]:
