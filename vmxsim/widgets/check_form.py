@@ -249,11 +249,11 @@ class CheckForm(w.VBox):
         self.space = SpacePart(self._space_of, self.assume)
         form = [
             _row(self.which, self.host, self.gs_base_from, self.fsgsbase, self.cpus, self.vcpus),
-            w.HTML("<h4>Assume that</h4>"),
-            w.Box(list(self.assumptions.values())).add_class("vmxsim-check-assume"),
-            _row(self.check, self.stop, self.nothing),
+            _row(self.check, self.stop),
             w.VBox([self.bar, self.line]).add_class("vmxsim-check-progress"),
             self.message,
+            _row(w.HTML("<h4>Assume that</h4>"), self.nothing),
+            w.Box(list(self.assumptions.values())).add_class("vmxsim-check-assume"),
         ]
         self.findings.add_class("vmxsim-check-findings").add_class("vmxsim-result")
         columns = w.Box([w.VBox(form).add_class("vmxsim-check-form"), self.findings]).add_class(
