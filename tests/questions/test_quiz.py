@@ -83,3 +83,17 @@ def test_the_widget_asks_again_what_went_wrong_and_then_goes_on(tmp_path, monkey
         monkeypatch.undo()
         SESSION.asked.clear()
         vars(SESSION).pop("store", None)
+
+
+@pytest.mark.parametrize("topic", ["places", "preemption", "long-mode", "code"])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_same_is_not_asked_about_the_same_action_soon_again(topic, seed):
+    alike = []
+    for trace, question in islice(supply(seed, topic), 12):
+        step = trace.steps[question.after - 1]
+        of_code = question.kind in ("preempt", "line")
+        alike.append(
+            (question.kind, step.function if of_code else trace.actions[step.action].split(" 0x")[0])
+        )
+    for start in range(len(alike) - 3):
+        assert len(set(alike[start : start + 4])) == 4, alike[start : start + 4]

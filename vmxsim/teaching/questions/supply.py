@@ -81,6 +81,8 @@ _POINTS = ("rdmsr", "wrmsr", "preempt_disable", "preempt_enable", "local_irq_ena
 _VALUES = (0xA000, 0xB000, 0xC000, 0xD000)
 #: Designs and schedules that are tried for one question.
 _TRIES = 400
+#: So many questions lie between two that are alike.
+_APART = 4
 #: Places of a run that are tried with one kind of question.
 _PLACES = 10
 
@@ -94,7 +96,7 @@ def check_topic(topic: str | None) -> None:
 def supply(seed: int, topic: str | None = None) -> Iterator[tuple[RunTrace, Question]]:
     """Runs with a question each, without end and always the same for a seed; of all topics if None."""
     check_topic(topic)
-    asked: set[str] = set()
+    asked: list[Asked] = []
     for number in count():
         chance = Random(f"{seed}, {topic}, {number}")
         name = topic or chance.choice(list(TOPICS))
@@ -103,15 +105,32 @@ def supply(seed: int, topic: str | None = None) -> Iterator[tuple[RunTrace, Ques
             yield found
 
 
-def _draw(chance: Random, topic: Topic, asked: set[str]) -> tuple[RunTrace, Question] | None:
-    for _ in range(_TRIES):
+@frozen
+class Asked:
+    """A question that was asked: by itself, and what it is like (its kind, and what happens)."""
+
+    id: str
+    like: tuple[str, str]
+
+
+def _draw(chance: Random, topic: Topic, asked: list[Asked]) -> tuple[RunTrace, Question] | None:
+    """A question that was not asked yet, and that is not like one of the last few, unless the topic has
+    nothing else."""
+    known = {one.id for one in asked}
+    recent = {one.like for one in asked[-_APART:]}
+    for tried in range(_TRIES):
         trace = _run(chance, topic)
         question = _question(chance, topic, trace) if trace else None
         if trace is None or question is None:
             continue
-        name = question.as_data(f"{trace.title}; {trace.subtitle}")["id"]
-        if name not in asked:
-            asked.add(name)
+        step = trace.steps[question.after - 1]
+        happens = step.function if question.kind in ("preempt", "line") else trace.actions[step.action]
+        one = Asked(
+            question.as_data(f"{trace.title}; {trace.subtitle}")["id"],
+            (question.kind, happens.partition(" 0x")[0]),
+        )
+        if one.id not in known and (one.like not in recent or tried > _TRIES // 2):
+            asked.append(one)
             return trace, question
     return None
 
