@@ -101,6 +101,14 @@ def test_on_paper_there_is_nothing_to_press(opened: Any) -> None:
     names = "found => found.filter((e) => !e.closest('.vp-stack')).map((e) => e.outerHTML)"
     assert pressed.evaluate_all(names) == [], "but the names of the functions that run"
     assert shown.page.locator(".vp-part.wrong").is_visible()
+    lines = shown.page.locator(".vp-line:visible").evaluate_all("all => all.map((e) => e.className)")
+    assert len(lines) == 5 and "ran" in lines[2], "of the source, what surrounds the line that ran"
+
+
+def test_a_run_is_printed_on_one_page(opened: Any) -> None:
+    example = checked("dedicated-accessors", "64-bit").counterexample
+    shown = opened(example)
+    assert shown.page.pdf(format="A4").count(b"/Type /Page\n") == 1
 
 
 def test_two_designs_step_together(opened: Any) -> None:

@@ -277,3 +277,13 @@ def test_a_kernel_that_is_gone_says_so(book: Notebook) -> None:
     ).wait_for()
     assert page.get_by_text("model not found").locator("visible=true").count() == 0
     book.forgive("model not found")
+
+
+def test_a_kernel_that_was_shut_down_says_so(browser: Any, lab: Any) -> None:
+    book = Notebook(browser, lab, "shut-down", [_CELLS[0], _COMPARED[0], _GAME], 1440)
+    book.page.locator(".vmxsim-scheduler[data-step]").wait_for()
+    book.page.evaluate("jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+    book.page.get_by_text("The kernel is gone: this is the last picture.").nth(2).wait_for()
+    assert book.page.locator(".vmxsim-explorer").first.get_by_label("Long mode").is_disabled()
+    assert book.picture(), "it is still there"
+    book.close()
