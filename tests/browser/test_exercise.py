@@ -110,12 +110,26 @@ def test_nothing_serious_for_an_accessibility_checker(page: Any) -> None:
     assert serious(page, ".vmxsim-exercise-form") == []
 
 
+#: What a form says before all that is in it, once for each of its parts that says something.
+_SAID = """e => [e, ...e.querySelectorAll('.jupyter-widgets-disconnected')]
+  .map((one) => getComputedStyle(one, '::before'))
+  .filter((style) => style.display !== 'none' && style.content !== 'none').map((style) => style.content)"""
+_GONE = ['"The kernel is gone: run this cell again."']
+
+
 def test_a_kernel_that_is_gone_is_told_once(page: Any) -> None:
     """The last test of this notebook: nothing runs afterward."""
     page.evaluate("jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
     page.locator(".vmxsim-exercise-form.jupyter-widgets-disconnected").first.wait_for()
-    form = page.locator(".vmxsim-exercise-form").first
-    said = """e => [e, ...e.querySelectorAll('.jupyter-widgets-disconnected')]
-      .map((one) => getComputedStyle(one, '::before'))
-      .filter((style) => style.display !== 'none').map((style) => style.content)"""
-    assert form.evaluate(said) == ['"The kernel is gone: run this cell again."']
+    assert page.locator(".vmxsim-exercise-form").first.evaluate(_SAID) == _GONE
+
+
+def test_a_kernel_that_was_shut_down_is_told_once(browser: Any, lab: Any) -> None:
+    shown = lab_page(browser, lab, lab.write("exercise-ended.ipynb", CELLS[:1]))
+    form = shown.page.locator(".vmxsim-exercise-form")
+    form.wait_for()
+    assert form.evaluate(_SAID) == []
+    shown.page.evaluate("jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+    shown.page.locator(".jp-Notebook-ExecutionIndicator[data-status=unknown]").wait_for(state="attached")
+    assert form.evaluate(_SAID) == _GONE
+    shown.close()
