@@ -201,12 +201,14 @@ class Deck {
   /** Two films side by side give each sentence the same height; their sources share what is left, without the folds if
       that is little. Where not even a line is left, a long sentence scrolls. A question above them leaves nothing. */
   fitTwo(room, folds) {
+    this.stage.classList.remove("fitted"); // what is measured takes its room
     const [step, wrong] = ["step", "wrong"].map((area) => Math.max(...this.panes.map((pane) => pane.needs(area))));
     const gaps = 2 + 3 * 4;
     const left = room - gaps - this.panes[0].picture.root.offsetHeight - wrong - step;
     const code = this.gates.gates.length ? CODE : Math.max(Math.min(left - folds, 2 * CODE), Math.min(left - 4, CODE), ONE_LINE);
     const under = this.gates.gates.length ? 0 : Math.max(0, ONE_LINE - left - wrong); // the verdict may be below the window
     this.stage.classList.toggle("low", code < LOW);
+    this.stage.classList.add("fitted");
     for (const [name, height] of Object.entries({ step: step - under, broken: wrong, code }))
       this.stage.style.setProperty(`--vp-${name}`, `${Math.floor(height)}px`);
   }
