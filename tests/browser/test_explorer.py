@@ -226,7 +226,7 @@ def test_a_bad_scenario_says_where_and_loses_nothing(book: Notebook) -> None:
     area.fill(bad)
     before = book.picture()
     area.blur()
-    alert = book.page.get_by_role("alert").first
+    alert = book.page.locator(".vmxsim-explorer").get_by_role("alert").first
     alert.wait_for()
     message = alert.inner_text()
     assert ":4" in message
@@ -246,7 +246,7 @@ def test_a_file_that_is_not_there(book: Notebook) -> None:
     field = book.page.get_by_label("File", exact=True).first
     field.fill("nowhere.yaml")
     field.press("Enter")
-    alert = book.page.get_by_role("alert").first
+    alert = book.page.locator(".vmxsim-explorer").get_by_role("alert").first
     alert.wait_for()
     assert "nowhere.yaml" in alert.inner_text()
 
