@@ -54,8 +54,9 @@ class Lab:
         # cells that are scrolled out of view stay in the page, where a test can find them, but are not drawn
         self._settings("notebook-extension/tracker", {"windowingMode": "contentVisibility"})
         self._settings("apputils-extension/themes", {"theme": "JupyterLab Light"})
-        #: Pages that show no notebook.
+        #: Pages that show no notebook, and those that show one, the latest last.
         self.free: list[LabPage] = []
+        self.used: list[LabPage] = []
         self._log = (home / "jupyter.log").open("wb")
         places = {
             name: str(home / name.lower())
@@ -196,6 +197,8 @@ class LabPage:
 
     def show(self, notebook: str, width: int, theme: str) -> None:
         """Open a notebook and run all its cells."""
+        self.lab.used.append(self)
+        self.page.bring_to_front()  # Chromium paints no page that is behind another
         self.page.set_viewport_size({"width": width, "height": 1000})
         if self.page.url == "about:blank":
             self.page.goto(self.lab.address(notebook))
@@ -213,6 +216,9 @@ class LabPage:
     def close(self) -> None:
         """Close the notebook, and complain of errors in the console and of what came from elsewhere."""
         found = [*self.errors.found, *self.outside]
+        self.lab.used.remove(self)
+        if self.lab.used:
+            self.lab.used[-1].page.bring_to_front()
         if found:
             self.page.close()
         assert not found
