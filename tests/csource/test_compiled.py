@@ -9,7 +9,7 @@ import pytest
 
 import vmxsim
 from tests.csource.compiled import COMPILER, Action, compiled, ran, shown_by
-from tests.csource.generated import HEAD, TAIL, Design
+from tests.csource.generated import EFFECTS, HEAD, TAIL, Design
 from vmxsim.csource.design import from_tree
 from vmxsim.csource.tree import Tree
 from vmxsim.errors import InputError
@@ -104,6 +104,8 @@ CONDITIONS = {
     "likely() gives 1": ("int v = 2;", "likely(v) == 1"),
     "WARN_ON_ONCE() gives 1": ("int v = 2;", "!(WARN_ON_ONCE(v) ^ 1)"),
     "an assignment in a condition": ("int v;", "(v = vmx->guest_state_loaded) == 1"),
+    "&& inside arithmetic": ("", "(((is_long_mode(vcpu) && marked(vmx)) << 3) | 1) && !vmx->number"),
+    "two calls of one function": ("", "gave(vmx, 1) == gave(vmx, 0)"),
     "fields that go in a circle": ("vmx->flag = vmx->bit; vmx->bit = vmx->flag;", "!vmx->flag"),
 }
 #: What vmxsim says that it does not follow, rather than guess.
@@ -118,7 +120,7 @@ def design_with(lines, condition):
     g, h, loaded = (f"vmx->{name}" for name in (
         "msr_guest_kernel_gs_base", "msr_host_kernel_gs_base", "guest_state_loaded"
     ))  # fmt: skip
-    return f"""{HEAD}
+    return f"""{HEAD}{EFFECTS}
 static void vmx_prepare_switch_to_guest(struct kvm_vcpu *vcpu)
 {{
 	struct vcpu_vmx *vmx = to_vmx(vcpu);

@@ -73,6 +73,8 @@ class Lowering:
         #: loop.
         self.guards: list[tuple[str, int]] = []
         self.held_around: list[int] = []
+        #: Variables with results that the expression at hand has not used yet.
+        self.pending: list[str] = []
         self.line = spec.function.first
         bound = dict(spec.bindings)
         self.handle = next(
@@ -138,6 +140,7 @@ class Lowering:
                 self.statement(s)
 
     def statement(self, s: Any) -> None:
+        self.pending.clear()
         match s:
             case Do(_, target, value):
                 if (chosen := self.cut.choice(self.spec, s)) is None:
@@ -347,8 +350,10 @@ class Lowering:
                     early += out
                 yes, no = self.branch(test.args[-1])
                 return (yes, no + early) if test.op == "and" else (yes + early, no)
+        pending = len(self.pending)
         made = ir.Const(bool(test.value)) if isinstance(test, Const) else self.with_calls(test, truth=True)
         index = self.add("branch", made)
+        del self.pending[pending:]
         return [(index, "next")], [(index, "other")]
 
     def calls(self, e: Any) -> bool:
@@ -366,9 +371,11 @@ class Lowering:
         if not self.calls(e):
             return self.truth(e) if truth else self.expr(e)
         if isinstance(e, Invoke):
-            result = self.local(f"result of {e.spec.name}()")
+            result = self.unused(f"result of {e.spec.name}()")
             self.call(e, result)
             return result
+        if isinstance(e, Op) and e.op in ("and", "or"):  # what is not reached is not called
+            return self.decided(e)
         if isinstance(e, Assumed):
             for call in e.calls:
                 self.call(call, None)
@@ -377,9 +384,25 @@ class Lowering:
             return ir.Primitive(e.name, tuple(map(self.with_calls, e.args)))
         if e.op == "cut":
             return cut(self.with_calls(e.args[0]), *(bits.value for bits in e.args[1:]))
-        logical = e.op in ("and", "or", "not")
-        made = ir.Operation(e.op, tuple(self.with_calls(arg, truth=logical) for arg in e.args))
-        return made if truth or e.op not in ("and", "or") else ir.Operation("bool", (made,))
+        return ir.Operation(e.op, tuple(self.with_calls(arg, truth=e.op == "not") for arg in e.args))
+
+    def decided(self, e: Op) -> ir.Local:
+        """A variable that holds 1 if an expression of && and || is true, else 0."""
+        yes, no = self.branch(e)
+        made = self.unused("whether it holds")
+        self.dangling = yes
+        self.step("do", ir.Const(True), target=made)
+        after, self.dangling = self.dangling, no
+        self.step("do", ir.Const(False), target=made)
+        self.dangling += after
+        return made
+
+    def unused(self, name: str) -> ir.Local:
+        """A variable of this name whose value the expression at hand does not need any more."""
+        while name in self.pending:
+            name += "'"
+        self.pending.append(name)
+        return self.local(name)
 
     # -- expressions
 

@@ -57,6 +57,12 @@ static void note(struct vcpu_vmx *vmx, bool on)
 	vmx->flag = on;
 }
 
+static int marked(struct vcpu_vmx *vmx)
+{
+	vmx->number = 1;
+	return 1;
+}
+
 static int which(struct vcpu_vmx *vmx)
 {
 	if (!vmx->guest_state_loaded)
